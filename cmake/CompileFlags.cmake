@@ -1,0 +1,89 @@
+# Flags, and what each kind of target sees. No -ffast-math, no -ffinite-math-only: infinities mean something here.
+
+set(CLATTN_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla)
+
+# Products and sums are contracted (a fused multiply-add) only where a file asks for it below, so that the reference and
+# the plain loops mean what they say with every compiler.
+function(attn_compile_flags target)
+  target_compile_features(${target} PRIVATE c_std_11)
+  set_target_properties(${target} PROPERTIES
+    C_EXTENSIONS OFF C_VISIBILITY_PRESET hidden POSITION_INDEPENDENT_CODE ON)
+  if(CMAKE_C_COMPILER_ID MATCHES "GNU|Clang")
+    target_compile_options(${target} PRIVATE ${CLATTN_WARNINGS} -fno-math-errno -ffp-contract=off)
+    if(CLATTN_WERROR)
+      target_compile_options(${target} PRIVATE -Werror)
+    endif()
+  endif()
+  if(CLATTN_SANITIZE)
+    target_compile_options(${target} PRIVATE -fsanitize=${CLATTN_SANITIZE} -fno-omit-frame-pointer
+      -fno-sanitize-recover=all)
+    target_link_options(${target} PRIVATE -fsanitize=${CLATTN_SANITIZE})
+  endif()
+endfunction()
+
+# The library's own objects: internal headers, internal dependencies.
+function(attn_configure_internal target)
+  attn_compile_flags(${target})
+  target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/host" "${PROJECT_SOURCE_DIR}/host/include")
+  target_link_libraries(${target} PRIVATE Threads::Threads)
+  if(CLATTN_OPENCL)
+    target_compile_definitions(${target} PRIVATE CLATTN_HAVE_OPENCL=1 CL_TARGET_OPENCL_VERSION=120)
+    target_link_libraries(${target} PRIVATE OpenCL::OpenCL)
+  endif()
+  if(CLATTN_CLBLAST)
+    target_compile_definitions(${target} PRIVATE CLATTN_HAVE_CLBLAST=1)
+    target_link_libraries(${target} PRIVATE ${CLATTN_CLBLAST_TARGET})
+  endif()
+endfunction()
+
+# What a user of the library gets: the public headers, and OpenCL for clattn_opencl.h. How the library's own
+# dependencies are linked is PUBLIC for the static library (its user links them) and PRIVATE for the shared one.
+function(attn_configure_public target scope)
+  attn_compile_flags(${target})
+  target_include_directories(${target} PUBLIC
+    "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/host/include>" "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>")
+  target_link_libraries(${target} PRIVATE Threads::Threads $<$<NOT:$<BOOL:${WIN32}>>:m>)
+  if(CLATTN_OPENCL)
+    target_link_libraries(${target} PUBLIC OpenCL::OpenCL)
+    target_compile_definitions(${target} INTERFACE CLATTN_HAVE_OPENCL=1)
+  endif()
+  if(CLATTN_CLBLAST)
+    target_link_libraries(${target} PRIVATE ${CLATTN_CLBLAST_TARGET})
+  endif()
+  if(target STREQUAL "clattn" AND WIN32)
+    target_compile_definitions(${target} INTERFACE CLATTN_SHARED=1)
+  endif()
+endfunction()
+
+# The program's parts: public headers only, and the optional libraries that no one else needs.
+function(attn_configure_tools target)
+  attn_compile_flags(${target})
+  target_include_directories(${target} PUBLIC "${PROJECT_SOURCE_DIR}/host/cli")
+  target_link_libraries(${target} PUBLIC clattn_static PRIVATE Threads::Threads $<$<NOT:$<BOOL:${WIN32}>>:m>)
+  if(OPENBLAS_FOUND)
+    target_compile_definitions(${target} PRIVATE CLATTN_HAVE_CBLAS=1)
+    target_link_libraries(${target} PRIVATE PkgConfig::OPENBLAS)
+  endif()
+  if(PNG_FOUND)
+    target_compile_definitions(${target} PRIVATE CLATTN_HAVE_PNG=1)
+    target_link_libraries(${target} PRIVATE PkgConfig::PNG)
+  endif()
+endfunction()
+
+# Files with flags of their own.
+function(attn_file_flags)
+  if(NOT CMAKE_C_COMPILER_ID MATCHES "GNU|Clang")
+    return()
+  endif()
+  # The CPU kernels want fused multiply-adds; -Wno-psabi: vectors are passed only inside a file.
+  file(GLOB cpu_kernels RELATIVE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/host/engines/cpu_fused*.c")
+  set_property(SOURCE ${cpu_kernels} DIRECTORY "${PROJECT_SOURCE_DIR}"
+    APPEND PROPERTY COMPILE_OPTIONS -ffp-contract=fast -Wno-psabi)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64|i[3-6]86)$")
+    set_property(SOURCE host/engines/cpu_fused_avx2.c DIRECTORY "${PROJECT_SOURCE_DIR}"
+      APPEND PROPERTY COMPILE_OPTIONS -mavx2 -mfma -mf16c)
+    set_property(SOURCE host/engines/cpu_fused_avx512.c DIRECTORY "${PROJECT_SOURCE_DIR}"
+      APPEND PROPERTY COMPILE_OPTIONS -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512)
+  endif()
+endfunction()
+attn_file_flags()
