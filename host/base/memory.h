@@ -1,0 +1,51 @@
+/* Host memory through the caller's allocator, counted; and sizes that cannot overflow unseen. */
+#ifndef ATTN_BASE_MEMORY_H
+#define ATTN_BASE_MEMORY_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "clattn/clattn.h"
+
+#define ATTN_ALIGNMENT 64 /* of every allocation: a cache line, and the widest vector */
+
+/** An allocator and what was taken from it. Device memory is counted here too, so that one number tells the whole. */
+typedef struct attn_memory {
+    clattn_allocator allocator;
+    atomic_int_least64_t host, host_peak, device, device_peak, peak;
+} attn_memory;
+
+void attn_memory_init(attn_memory *memory, const clattn_allocator *allocator);
+
+/** Uninitialised memory at a multiple of 64 (4096 from 64 KiB on), or NULL. size 0 gives a valid pointer. Any thread. */
+void *attn_allocate(attn_memory *memory, int64_t size);
+
+/** The same, zeroed. */
+void *attn_allocate_zeroed(attn_memory *memory, int64_t size);
+
+/** Gives back what attn_allocate returned; NULL does nothing. */
+void attn_release(attn_memory *memory, void *block);
+
+/** Counts device memory: positive when allocated, negative when released. */
+void attn_memory_count_device(attn_memory *memory, int64_t bytes);
+
+/** *result = a * b or a + b; false when a factor is negative or the result does not fit. */
+bool attn_multiply(int64_t a, int64_t b, int64_t *result);
+bool attn_add(int64_t a, int64_t b, int64_t *result);
+
+/** Rounds up to a multiple of step (> 0). The caller knows that it fits. */
+static inline int64_t attn_round_up(int64_t x, int64_t step) {
+    return (x + step - 1) / step * step;
+}
+
+static inline int64_t attn_min(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+static inline int64_t attn_max(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
+#endif

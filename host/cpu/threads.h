@@ -1,0 +1,25 @@
+/*
+ * Persistent threads of a runtime. One job at a time is spread over them; a second caller meanwhile runs its job on its own
+ * thread alone. Which thread takes which item never changes a result: items are independent.
+ */
+#ifndef ATTN_CPU_THREADS_H
+#define ATTN_CPU_THREADS_H
+
+#include "base/memory.h"
+
+typedef struct attn_threads attn_threads;
+
+/** count <= 0 = the processors this process may use. Threads start with the first job that wants them. */
+clattn_status attn_threads_create(attn_memory *memory, int64_t count, attn_threads **threads);
+void attn_threads_destroy(attn_threads *threads);
+
+/** Threads including the caller's. */
+int64_t attn_threads_count(const attn_threads *threads);
+
+/**
+ * Calls work(user, item, worker) for every item 0 <= item < items, worker < attn_threads_count(); returns when all are done.
+ * A worker runs one item at a time. Each worker takes a contiguous range first, then helps others.
+ */
+void attn_threads_run(attn_threads *threads, int64_t items, void (*work)(void *user, int64_t item, int64_t worker), void *user);
+
+#endif

@@ -1,0 +1,69 @@
+/*
+ * The engine interface. An engine turns a resolved problem into results on one device. It sees the problem, the device and
+ * the call, never the plan or the runtime. engine_list.c holds the table of engines and says how to add one.
+ */
+#ifndef ATTN_ENGINES_ENGINE_H
+#define ATTN_ENGINES_ENGINE_H
+
+#include "base/memory.h"
+#include "base/report.h"
+#include "clattn/clattn_inspect.h"
+#include "problem/call.h"
+#include "problem/problem.h"
+
+struct attn_threads;       /* cpu/threads.h */
+struct attn_opencl_device; /* opencl/device.h */
+
+/** A device as engines see it. */
+typedef struct attn_device {
+    int64_t index;
+    clattn_device_kind kind;
+    attn_memory *memory;
+    struct attn_threads *threads;       /* the runtime's threads; always there */
+    struct attn_opencl_device *opencl;  /* NULL for the CPU */
+    clattn_block_override blocks;       /* all 0 = the engine's choice */
+} attn_device;
+
+/** The OpenCL side of a call: NULL queue = the engine's own, blocking. Handles are cl_*, kept opaque here. */
+typedef struct attn_submission {
+    void *queue;         /* cl_command_queue */
+    uint32_t wait_count;
+    const void *wait;    /* const cl_event * */
+    void *event;         /* cl_event *, may be NULL */
+} attn_submission;
+
+/** One call on one slot. */
+typedef struct attn_execution {
+    const clattn_problem *problem; /* resolved */
+    const attn_call *call;
+    void *slot;      /* what slot_open returned: not shared with another call under way */
+    void *workspace; /* host engines: workspace_size bytes, 64-byte aligned */
+    attn_submission submission;
+} attn_execution;
+
+typedef struct attn_engine {
+    const char *name;
+
+    /** Whether it can serve the resolved problem on the device; else one line in why_not that names the field. Cheap. */
+    bool (*supports)(const clattn_problem *problem, const attn_device *device, clattn_report *why_not);
+
+    /** The higher the better, among engines that support the problem. 0 = only when named. */
+    int (*preference)(const clattn_problem *problem, const attn_device *device);
+
+    /** Makes the problem ready: builds, chooses blocks. Fills info (engine and device are already set). */
+    clattn_status (*prepare)(const clattn_problem *problem, const attn_device *device, void **state, clattn_plan_info *info,
+                             clattn_report *report);
+
+    /** What one call under way needs for itself (kernels with their arguments, device workspace); NULL members = none. */
+    clattn_status (*slot_open)(void *state, void **slot, clattn_report *report);
+    void (*slot_close)(void *state, void *slot);
+
+    clattn_status (*execute)(void *state, const attn_execution *execution);
+
+    void (*release)(void *state);
+} attn_engine;
+
+/* Preferences: a real GPU, then the CPU engine, then OpenCL on a CPU device. Steps between are for the engines' own order. */
+enum { ATTN_PREFER_GPU = 3000, ATTN_PREFER_CPU = 2000, ATTN_PREFER_OPENCL_CPU = 1000, ATTN_PREFER_NEVER = 0 };
+
+#endif

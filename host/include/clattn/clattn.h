@@ -1,0 +1,462 @@
+/*
+ * clattn: attention in C, on any OpenCL device and on the CPU.
+ *
+ * The way of a call:
+ *
+ *     clattn_runtime        the devices of this machine, threads, allocator; make one, keep it
+ *     clattn_problem        what is to be computed: types, heads, largest lengths, features
+ *     clattn_plan           a problem made ready on one device by one engine; slow to make, made once
+ *     clattn_tensors        the memory of one call: pointers, strides, lengths
+ *     clattn_execute()      host memory, returns when the output is there
+ *
+ * OpenCL memory and queues: clattn_opencl.h. What tools need (time per step, memory, the oracle): clattn_inspect.h.
+ *
+ * The operation, for batch entry b, query head h, its key-value head g = h / (query_heads / kv_heads), row i and key j:
+ *
+ *     s       = scale * sum_d query[b,h,i,d] * key[b,g,j,d]
+ *     s       = softcap > 0 ? softcap * tanh(s / softcap) : s
+ *     s      += bias[b,h,i,j] - alibi_slope[h] * |j - (i + offset[b])|
+ *     s       = allowed(b,h,i,j) ? s : -inf
+ *     m       = max over j of s, and sink[h] if sinks are given
+ *     w       = exp(s - m) / (sum_j exp(s - m) + exp(sink[h] - m))
+ *     output  = sum_j w[j] * value[b,g,j,:]
+ *     logsumexp = m + log(denominator), natural logarithm
+ *
+ * `allowed` is the AND of: j inside the used key length, i inside the used query length, the causal rule, the window,
+ * the mask, and no bias of -inf at (i, j). A row with nothing allowed has output 0, weights 0, logsumexp -inf (or the
+ * sink). Two things others call "mask" have two names here: a *mask* says which keys may be attended to (true =
+ * attend), a *bias* is added to the scores.
+ *
+ * `offset[b]` places the queries among the keys: row i stands at key position i + offset[b]. See clattn_alignment.
+ *
+ *     causal, 2 queries, 5 keys:   top_left  x . . . .     bottom_right  x x x x .
+ *                                            x x . . .                   x x x x x
+ *
+ * Rules of the whole interface
+ *   errors     every call that can fail returns clattn_status; clattn_status_message() says it in words. A clattn_report,
+ *              where one is taken, gets sentences that name the field. Nothing prints, exits or aborts.
+ *   ownership  what you create you destroy; destroy(NULL) does nothing. Structures are copied, tensors' memory is
+ *              yours and is used only during the call.
+ *   threads    distinct objects are independent. A runtime may be used from several threads. A plan is immutable and may
+ *              be executed from several threads at once (see clattn_problem.concurrency).
+ *   sizes      64 bits; strides and offsets count elements; a dimension is never assumed to fit 32 bits.
+ *   versions   structures carry their size (the _INIT macros set it), so a program built with an older header keeps
+ *              working with a newer library of the same major version.
+ */
+#ifndef CLATTN_H
+#define CLATTN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define CLATTN_VERSION_MAJOR 0
+#define CLATTN_VERSION_MINOR 1
+#define CLATTN_VERSION_PATCH 0
+#define CLATTN_VERSION (CLATTN_VERSION_MAJOR * 10000 + CLATTN_VERSION_MINOR * 100 + CLATTN_VERSION_PATCH)
+
+#if defined(CLATTN_SHARED) && defined(_WIN32)
+#define CLATTN_API __declspec(dllimport)
+#elif defined(__GNUC__)
+#define CLATTN_API __attribute__((visibility("default")))
+#else
+#define CLATTN_API
+#endif
+
+#if defined(__GNUC__)
+#define CLATTN_CHECK __attribute__((warn_unused_result))
+#else
+#define CLATTN_CHECK
+#endif
+
+/** Every status: name, number, message. One list makes the enum, the names and the messages. Numbers never change. */
+#define CLATTN_STATUS_LIST(X)                                                          \
+    X(OK, 0, "done")                                                                   \
+    X(INVALID_ARGUMENT, 1, "an argument is NULL or not what the call takes")           \
+    X(INVALID_PROBLEM, 2, "a field of the problem is impossible")                      \
+    X(INVALID_TENSORS, 3, "the tensors do not fit the problem")                        \
+    X(OVERFLOW, 4, "a size does not fit 63 bits")                                      \
+    X(UNSUPPORTED, 5, "no engine here can serve the problem")                          \
+    X(NO_DEVICE, 6, "no such device here")                                             \
+    X(OUT_OF_MEMORY, 7, "out of host memory")                                          \
+    X(DEVICE_OUT_OF_MEMORY, 8, "out of device memory")                                 \
+    X(BUILD_FAILED, 9, "a device program did not build")                               \
+    X(OPENCL_ERROR, 10, "an OpenCL call failed")                                       \
+    X(CANCELLED, 11, "cancelled by the caller")                                        \
+    X(INTERNAL, 12, "an error inside the library")
+
+/** What a call answers. CLATTN_OK is 0. @since 0.1 */
+typedef enum clattn_status {
+#define CLATTN_STATUS_ENUM(name, number, message) CLATTN_##name = number,
+    CLATTN_STATUS_LIST(CLATTN_STATUS_ENUM)
+#undef CLATTN_STATUS_ENUM
+} clattn_status;
+
+/** The status as a name ("INVALID_PROBLEM"). Never NULL, static. Any thread. @since 0.1 */
+CLATTN_API const char *clattn_status_name(clattn_status status);
+
+/** The status as a sentence. Never NULL, static. Any thread. @since 0.1 */
+CLATTN_API const char *clattn_status_message(clattn_status status);
+
+/** The version of the library that runs, as CLATTN_VERSION. Any thread. @since 0.1 */
+CLATTN_API int clattn_version(void);
+
+/**
+ * Text that explains an answer: why a field was refused, why each engine declined, a device compiler's log. One line an
+ * item. Yours, any storage; cleared when a call takes it. Lines that no longer fit are left out whole, and `truncated` says so.
+ * @since 0.1
+ */
+typedef struct clattn_report {
+    size_t length; /**< characters in text, without the ending NUL */
+    bool truncated;
+    char text[8192];
+} clattn_report;
+
+/* ------------------------------------------------------------------------------------------------ runtime */
+
+/** Devices, threads, allocator and the caches that hang off them. @since 0.1 */
+typedef struct clattn_runtime clattn_runtime;
+
+/** Memory for everything the library allocates on the host. @since 0.1 */
+typedef struct clattn_allocator {
+    /** At least @p size bytes at a multiple of @p alignment (a power of two), or NULL. */
+    void *(*allocate)(void *user, size_t size, size_t alignment);
+    /** Gives back what allocate() returned; never called with NULL. */
+    void (*release)(void *user, void *memory);
+    void *user;
+} clattn_allocator;
+
+/** Options of a runtime; start from CLATTN_RUNTIME_OPTIONS_INIT. @since 0.1 */
+typedef struct clattn_runtime_options {
+    size_t struct_size;
+    int64_t threads;            /**< threads of the CPU engines, the caller's included; 0 = the processors this process may use */
+    bool without_opencl;        /**< do not look for OpenCL devices */
+    clattn_allocator allocator; /**< all NULL = the C library's */
+} clattn_runtime_options;
+
+#define CLATTN_RUNTIME_OPTIONS_INIT \
+    { sizeof(clattn_runtime_options), 0, false, { NULL, NULL, NULL } }
+
+/**
+ * Looks for devices. OpenCL contexts and threads are made when first needed.
+ * @param options  NULL = defaults
+ * @param runtime  receives the runtime; NULL on error
+ * @return INVALID_ARGUMENT, OUT_OF_MEMORY. A machine without OpenCL is no error: the CPU is always a device.
+ * @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_runtime_create(const clattn_runtime_options *options, clattn_runtime **runtime);
+
+/** Ends the runtime; its plans must be gone and no call under way. NULL does nothing. @since 0.1 */
+CLATTN_API void clattn_runtime_destroy(clattn_runtime *runtime);
+
+/** @since 0.1 */
+typedef enum clattn_device_kind {
+    CLATTN_DEVICE_CPU,         /**< the host's processors, without OpenCL */
+    CLATTN_DEVICE_OPENCL_GPU,  /**< an OpenCL GPU or accelerator */
+    CLATTN_DEVICE_OPENCL_CPU   /**< an OpenCL implementation on the host's processors */
+} clattn_device_kind;
+
+/** What a device is and can do. Strings are NUL-ended, cut when too long. @since 0.1 */
+typedef struct clattn_device_info {
+    clattn_device_kind kind;
+    char name[128], vendor[128], driver[128], platform[128], version[128];
+    int64_t compute_units;      /**< processors or compute units; for the CPU the threads in use */
+    int64_t memory;             /**< bytes of (global) memory */
+    int64_t max_allocation;     /**< bytes of the largest single buffer */
+    int64_t local_memory;       /**< bytes of local memory a work-group; 0 for the CPU */
+    int64_t max_work_group;     /**< work-items a work-group; 0 for the CPU */
+    bool fp16_arithmetic;       /**< cl_khr_fp16, or the CPU's own instructions */
+    bool fp64_arithmetic;
+    bool subgroups;
+    char features[256];         /**< instruction sets or extensions that matter here, separated by spaces */
+} clattn_device_info;
+
+/** Number of devices; device 0 is the CPU. Any thread. @since 0.1 */
+CLATTN_API int64_t clattn_runtime_device_count(const clattn_runtime *runtime);
+
+/** Describes device @p index. INVALID_ARGUMENT, NO_DEVICE. Any thread. @since 0.1 */
+CLATTN_API CLATTN_CHECK clattn_status clattn_runtime_get_device(const clattn_runtime *runtime, int64_t index,
+                                                                clattn_device_info *info);
+
+/* ------------------------------------------------------------------------------------------------ problem */
+
+#define CLATTN_SAME (-1)       /**< "as the other one": see the field */
+#define CLATTN_OPEN (-1)       /**< an open side of the window */
+#define CLATTN_ANY_DEVICE (-1)
+
+/** Storage type of query, key, value and output. Scores, softmax and sums are fp32 at least (fp64 for fp64). @since 0.1 */
+typedef enum clattn_type { CLATTN_FP32, CLATTN_FP16, CLATTN_BF16, CLATTN_FP64 } clattn_type;
+
+/** @since 0.1 */
+typedef enum clattn_direction { CLATTN_FORWARD, CLATTN_BACKWARD } clattn_direction;
+
+/** Where a call's tensors live. @since 0.1 */
+typedef enum clattn_memory {
+    CLATTN_MEMORY_HOST,  /**< pointers, for clattn_execute() */
+    CLATTN_MEMORY_OPENCL /**< cl_mem, for clattn_enqueue() */
+} clattn_memory;
+
+/**
+ * Where the queries stand among the keys: row i at key position i + offset. Needed by causal, window and ALiBi whenever
+ * it matters (lengths differ, vary, or there is a past); a problem that leaves it open then is refused.
+ * @since 0.1
+ */
+typedef enum clattn_alignment {
+    CLATTN_ALIGN_UNSET,
+    CLATTN_ALIGN_TOP_LEFT,     /**< offset 0 (PyTorch's is_causal) */
+    CLATTN_ALIGN_BOTTOM_RIGHT, /**< used key length - used query length of each entry, may be negative (FlashAttention) */
+    CLATTN_ALIGN_PAST,         /**< the past's length (ONNX) */
+    CLATTN_ALIGN_OFFSET,       /**< clattn_problem.offset */
+    CLATTN_ALIGN_OFFSETS       /**< one a batch entry: clattn_tensors.offsets */
+} clattn_alignment;
+
+/** @since 0.1 */
+typedef enum clattn_mask_kind {
+    CLATTN_MASK_NONE,
+    CLATTN_MASK_BYTES, /**< one byte each, 0 = not allowed */
+    CLATTN_MASK_BITS   /**< one bit each, least significant first, 0 = not allowed; each row starts on a byte */
+} clattn_mask_kind;
+
+/** @since 0.1 */
+typedef enum clattn_bias_kind {
+    CLATTN_BIAS_NONE,
+    CLATTN_BIAS_FP32,
+    CLATTN_BIAS_STORAGE /**< the problem's storage type */
+} clattn_bias_kind;
+
+/** Which stage of the weights to write out. @since 0.1 */
+typedef enum clattn_weights_stage {
+    CLATTN_WEIGHTS_NONE,
+    CLATTN_WEIGHTS_RAW,     /**< scaled scores; fp32 (fp64 for fp64); every key inside the length, 0 beyond either length */
+    CLATTN_WEIGHTS_SOFTCAP, /**< after softcap; the same */
+    CLATTN_WEIGHTS_BIAS,    /**< after bias and ALiBi; the same, -inf where not allowed (rows beyond the used length: 0) */
+    CLATTN_WEIGHTS_SOFTMAX  /**< the weights themselves, in the storage type */
+} clattn_weights_stage;
+
+/**
+ * What is to be computed. Holds what shapes code or memory; a call's own lengths, pointers and strides are in
+ * clattn_tensors. Start from CLATTN_PROBLEM_INIT, set at least query_length and head_dim.
+ * @since 0.1
+ */
+typedef struct clattn_problem {
+    size_t struct_size;
+    clattn_type type;
+    clattn_direction direction; /**< backward: refused by every engine of this version */
+    clattn_memory memory;
+
+    int64_t batch;        /**< default 1; 0 is legal */
+    int64_t query_heads;  /**< default 1; a multiple of kv_heads */
+    int64_t kv_heads;     /**< default CLATTN_SAME = query_heads */
+    int64_t query_length; /**< the largest a call may have; 0 is legal */
+    int64_t key_length;   /**< the largest a call may have, past included; default CLATTN_SAME = query_length; 0 is legal */
+    int64_t head_dim;     /**< of query and key; >= 1 */
+    int64_t value_dim;    /**< of value and output; default CLATTN_SAME = head_dim */
+    int64_t past_length;  /**< keys that stand before the new ones, counted in key_length; default 0 */
+
+    bool has_scale; /**< false: scale is 1 / sqrt(head_dim) */
+    double scale;   /**< any finite number */
+    double softcap; /**< finite, >= 0; 0 = none */
+
+    bool causal; /**< key j allowed for row i when j <= i + offset */
+    int64_t window_left, window_right; /**< i + offset - left <= j <= i + offset + right; CLATTN_OPEN (default) = no limit */
+    clattn_alignment alignment;
+    int64_t offset; /**< for CLATTN_ALIGN_OFFSET */
+
+    clattn_mask_kind mask;
+    int64_t mask_shape[4]; /**< [batch, query_heads, query_length, key_length]; each 1 (broadcast) or the full size, CLATTN_SAME = full */
+    clattn_bias_kind bias;
+    int64_t bias_shape[4]; /**< the same */
+    bool alibi;            /**< fp32 slope a query head */
+    bool sinks;            /**< fp32 extra logit a query head: enters maximum and denominator, has no value */
+    bool query_lengths;    /**< used query length of each entry is given in the tensors */
+    bool key_lengths;      /**< used key length of each entry is given in the tensors */
+
+    bool logsumexp;               /**< also write logsumexp [batch, query_heads, query_length], fp32 (fp64 for fp64) */
+    clattn_weights_stage weights; /**< also write weights [batch, weights_heads, weights_rows, key_length] */
+    int64_t weights_first_head, weights_heads; /**< query heads written out; defaults 0, CLATTN_SAME = all */
+    int64_t weights_first_row, weights_rows;   /**< rows written out; defaults 0, CLATTN_SAME = all */
+
+    const char *engine;    /**< NULL = the best; else "reference", "cpu", "opencl-unfused", "opencl-fused", "opencl-decode",
+                                or "opencl" = the best of those; not kept after plan creation */
+    int64_t device;        /**< index of the runtime's devices; default CLATTN_ANY_DEVICE */
+    int64_t concurrency;   /**< calls that may be under way at once without waiting for each other; default 1 */
+    bool caller_workspace; /**< every call brings its own workspace, the plan allocates none */
+    bool batch_invariant;  /**< an entry's result has the same bits whatever else is in the batch */
+} clattn_problem;
+
+#define CLATTN_PROBLEM_INIT                                                                                           \
+    {                                                                                                                 \
+        .struct_size = sizeof(clattn_problem), .batch = 1, .query_heads = 1, .kv_heads = CLATTN_SAME,                 \
+        .key_length = CLATTN_SAME, .value_dim = CLATTN_SAME, .window_left = CLATTN_OPEN, .window_right = CLATTN_OPEN, \
+        .mask_shape = { CLATTN_SAME, CLATTN_SAME, CLATTN_SAME, CLATTN_SAME },                                         \
+        .bias_shape = { CLATTN_SAME, CLATTN_SAME, CLATTN_SAME, CLATTN_SAME }, .weights_heads = CLATTN_SAME,           \
+        .weights_rows = CLATTN_SAME, .device = CLATTN_ANY_DEVICE, .concurrency = 1,                                   \
+    }
+
+/* ------------------------------------------------------------------------------------------------ plan */
+
+/** A problem, ready on one device. @since 0.1 */
+typedef struct clattn_plan clattn_plan;
+
+/**
+ * Chooses an engine and a device for @p problem and builds what it needs. Slow (may compile device programs); do it once,
+ * then execute often.
+ *
+ * The engines that support the problem are ranked: a real GPU, then the CPU engine, then OpenCL on a CPU device; the
+ * reference serves only when named. Nothing falls back later.
+ *
+ * @param problem  copied
+ * @param plan     receives the plan; NULL on error
+ * @param report   may be NULL; on success one line an engine that declined, on failure why
+ * @return INVALID_ARGUMENT, INVALID_PROBLEM, OVERFLOW, UNSUPPORTED, NO_DEVICE, OUT_OF_MEMORY, DEVICE_OUT_OF_MEMORY, BUILD_FAILED,
+ *         OPENCL_ERROR
+ * Threads: any. Destroy the plan before its runtime.
+ * @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_plan_create(clattn_runtime *runtime, const clattn_problem *problem,
+                                                         clattn_plan **plan, clattn_report *report);
+
+/** Ends the plan; no call may be under way. NULL does nothing. @since 0.1 */
+CLATTN_API void clattn_plan_destroy(clattn_plan *plan);
+
+/** What a plan will do, in numbers. Strings are static or owned by the plan. @since 0.1 */
+typedef struct clattn_plan_info {
+    const char *engine;
+    int64_t device;
+    char kernel[256];          /**< which kernels, which instruction set */
+    const char *accumulate;    /**< "fp32", "fp64" or "fp80": scores, softmax and sums */
+    bool weights_rounded;      /**< weights are rounded to the storage type before the second product */
+    bool sum_running;          /**< sums over keys run in one accumulator (see docs/numerics.md) */
+    bool clean_values;         /**< a value that some rows may not attend may hold anything without reaching them */
+    int64_t block_query, block_key; /**< rows and keys of a block; 0 = does not apply */
+    int64_t workspace_size;    /**< bytes a call needs besides its tensors */
+    int64_t private_memory;    /**< bytes of private memory a work-item; -1 = does not apply or not told */
+    int64_t local_memory;      /**< bytes of local memory a work-group; -1 likewise */
+    double flops;              /**< 4 * (head_dim + value_dim) / 2 a score that causal and window allow, largest lengths */
+    double bytes;              /**< compulsory traffic: inputs read once, outputs written once */
+} clattn_plan_info;
+
+/** @return INVALID_ARGUMENT. Any thread. @since 0.1 */
+CLATTN_API CLATTN_CHECK clattn_status clattn_plan_get_info(const clattn_plan *plan, clattn_plan_info *info);
+
+/* ------------------------------------------------------------------------------------------------ tensors */
+
+/** How rows lie in memory; the dim is always contiguous. @since 0.1 */
+typedef enum clattn_layout {
+    CLATTN_BHSD,   /**< dense [batch, heads, length, dim], with the problem's (largest) length */
+    CLATTN_BSHD,   /**< dense [batch, length, heads, dim] */
+    CLATTN_STRIDED /**< the three strides below */
+} clattn_layout;
+
+/** Query, key, value or output. Strides count elements and may be 0 on inputs. @since 0.1 */
+typedef struct clattn_tensor {
+    void *data;     /**< host pointer, or cl_mem when the problem's memory is CLATTN_MEMORY_OPENCL */
+    int64_t offset; /**< first element, counted in elements */
+    clattn_layout layout;
+    int64_t batch_stride, head_stride, length_stride;
+} clattn_tensor;
+
+/** Mask or bias. Dimensions of size 1 always have stride 0. @since 0.1 */
+typedef struct clattn_broadcast {
+    const void *data; /**< as in clattn_tensor */
+    int64_t offset;   /**< elements (bit masks: bytes) */
+    bool strided;     /**< false: dense in the problem's mask_shape or bias_shape */
+    int64_t strides[4]; /**< elements (bit masks: bytes, the last is ignored) */
+} clattn_broadcast;
+
+/** Slopes, sinks, logsumexp, weights: dense, in the documented order. @since 0.1 */
+typedef struct clattn_array {
+    void *data;
+    int64_t offset; /**< elements */
+} clattn_array;
+
+/** @since 0.1 */
+typedef enum clattn_int_type { CLATTN_INT32, CLATTN_INT64 } clattn_int_type;
+
+/** One integer a batch entry. @since 0.1 */
+typedef struct clattn_integers {
+    const void *data;
+    int64_t offset; /**< elements */
+    clattn_int_type type;
+} clattn_integers;
+
+struct clattn_timing; /* clattn_inspect.h */
+
+/**
+ * The memory of one call. Start from CLATTN_TENSORS_INIT. What the problem does not ask for is ignored; what it asks for
+ * and is missing is refused. Outputs may not overlap inputs or each other.
+ * Memory that is not used (rows beyond a length, gaps between strides) may hold anything.
+ * @since 0.1
+ */
+typedef struct clattn_tensors {
+    size_t struct_size;
+    clattn_tensor query;  /**< [batch, query_heads, query_length, head_dim] */
+    clattn_tensor key;    /**< [batch, kv_heads, key_length, head_dim] */
+    clattn_tensor value;  /**< [batch, kv_heads, key_length, value_dim] */
+    clattn_tensor output; /**< [batch, query_heads, query_length, value_dim] */
+    clattn_broadcast mask, bias;
+    clattn_array alibi_slopes, sinks; /**< fp32 [query_heads] */
+    clattn_array logsumexp, weights;
+    clattn_integers query_lengths, key_lengths; /**< 0 <= length <= this call's query_length, key_length */
+    clattn_integers offsets;                    /**< for CLATTN_ALIGN_OFFSETS */
+    int64_t query_length, key_length, past_length; /**< of this call; default CLATTN_SAME = the problem's; not above it */
+    void *workspace; /**< when the problem says caller_workspace: host memory (64-byte aligned) or cl_mem */
+    int64_t workspace_size;
+    bool (*progress)(void *user, double done); /**< may be NULL; from the calling thread, done in 0..1; false cancels */
+    void *progress_user;
+    clattn_report *report;        /**< may be NULL; why the call was refused */
+    struct clattn_timing *timing; /**< may be NULL; time of each step (clattn_inspect.h) */
+} clattn_tensors;
+
+#define CLATTN_TENSORS_INIT                                                                                \
+    {                                                                                                      \
+        .struct_size = sizeof(clattn_tensors), .query_length = CLATTN_SAME, .key_length = CLATTN_SAME,     \
+        .past_length = CLATTN_SAME,                                                                        \
+    }
+
+/** A tensor inside packed [batch, length, (query, key, value), heads, dim] memory; part 0, 1 or 2. @since 0.1 */
+CLATTN_API clattn_tensor clattn_packed_qkv(void *data, int64_t part, int64_t length, int64_t heads, int64_t dim);
+
+/* ------------------------------------------------------------------------------------------------ execute */
+
+/**
+ * Computes one call with tensors in host memory; returns when the outputs are written.
+ *
+ * @return INVALID_ARGUMENT, INVALID_TENSORS (nothing is written), CANCELLED (outputs undefined), OUT_OF_MEMORY,
+ *         DEVICE_OUT_OF_MEMORY, OPENCL_ERROR
+ * Threads: any; calls beyond the plan's concurrency wait for each other. Takes no memory from the allocator on the CPU
+ * engines. The same call twice gives the same bits.
+ * @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_execute(clattn_plan *plan, const clattn_tensors *tensors);
+
+/**
+ * The one-call form: plan, execute, destroy. Costs the making of a plan each time.
+ * @param report may be NULL
+ * @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_attention(clattn_runtime *runtime, const clattn_problem *problem,
+                                                       const clattn_tensors *tensors, clattn_report *report);
+
+/* ------------------------------------------------------------------------------------------------ small helpers */
+
+/** Bytes of one element of @p type. @since 0.1 */
+CLATTN_API int64_t clattn_type_size(clattn_type type);
+
+/** "fp32", "fp16", "bf16", "fp64"; static. @since 0.1 */
+CLATTN_API const char *clattn_type_name(clattn_type type);
+
+/** Reads an element of any type as double. @since 0.1 */
+CLATTN_API double clattn_get_element(clattn_type type, const void *data, int64_t index);
+
+/** Writes an element, rounded to nearest, ties to even. @since 0.1 */
+CLATTN_API void clattn_set_element(clattn_type type, void *data, int64_t index, double x);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,102 @@
+/*
+ * What tools and tests need beyond clattn.h: the list of engines, time per step, memory really allocated, and the oracle
+ * a row at a time. May change between minor versions.
+ */
+#ifndef CLATTN_INSPECT_H
+#define CLATTN_INSPECT_H
+
+#include "clattn/clattn.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Engines known to this version, built or not, in the order they are listed. @since 0.1 */
+CLATTN_API int64_t clattn_engine_count(void);
+
+/** Name of engine @p index; NULL past the end. Static. @since 0.1 */
+CLATTN_API const char *clattn_engine_name(int64_t index);
+
+/** Whether the engine is in this build (false for unknown names too). @since 0.1 */
+CLATTN_API bool clattn_engine_built(const char *name);
+
+/**
+ * Whether @p engine on device @p device would serve @p problem, without building anything.
+ * @param report  may be NULL; the reason when not
+ * @return OK, UNSUPPORTED, or what is wrong with the problem
+ * @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_engine_supports(clattn_runtime *runtime, const char *engine, int64_t device,
+                                                             const clattn_problem *problem, clattn_report *report);
+
+/** Time of the steps of one call, in order. Asked for by clattn_tensors.timing; costs a wait between steps. @since 0.1 */
+typedef struct clattn_timing {
+    int64_t count;
+    struct {
+        char name[32];
+        double seconds;
+    } steps[16];
+} clattn_timing;
+
+/** Bytes the runtime holds now and held at most since the last reset: host allocations and OpenCL buffers. @since 0.1 */
+typedef struct clattn_memory_use {
+    int64_t host, host_peak;
+    int64_t device, device_peak;
+    int64_t peak; /**< of host and device together */
+} clattn_memory_use;
+
+/** Any thread. @since 0.1 */
+CLATTN_API void clattn_inspect_memory(clattn_runtime *runtime, clattn_memory_use *use);
+
+/** Makes the peaks the present values. Any thread. @since 0.1 */
+CLATTN_API void clattn_inspect_memory_reset(clattn_runtime *runtime);
+
+/**
+ * Block sizes to use instead of an engine's own choice; 0 = the engine's. An engine refuses what it cannot do.
+ * Takes effect on plans created afterwards; for tuning and for tests of tails.
+ * @since 0.1
+ */
+typedef struct clattn_block_override {
+    int64_t block_query, block_key;
+    int64_t splits;    /**< parts the keys are split into */
+    int64_t variant;   /**< opencl-fused, opencl-decode: 0 = by device, 1 = CPU-shaped, 2 = GPU-shaped */
+} clattn_block_override;
+
+/** Any thread. @since 0.1 */
+CLATTN_API void clattn_inspect_override_blocks(clattn_runtime *runtime, const clattn_block_override *override);
+
+/** The problem with every default filled in, as engines see it, or what is wrong with it. @since 0.1 */
+CLATTN_API CLATTN_CHECK clattn_status clattn_problem_resolve(const clattn_problem *problem, clattn_problem *resolved,
+                                                             clattn_report *report);
+
+/** Whether the tensors fit the problem (as clattn_execute() checks, host memory). @since 0.1 */
+CLATTN_API CLATTN_CHECK clattn_status clattn_tensors_check(const clattn_problem *problem, const clattn_tensors *tensors,
+                                                           clattn_report *report);
+
+/** One row of the oracle. Arrays are the caller's; each may be NULL. @since 0.1 */
+typedef struct clattn_reference_row {
+    long double *output;    /**< [value_dim] */
+    long double *raw;       /**< [key_length] scaled scores; 0 beyond the used length */
+    long double *softcap;   /**< [key_length] after softcap; 0 beyond */
+    long double *scores;    /**< [key_length] after bias, ALiBi; -inf where not allowed */
+    long double *weights;   /**< [key_length] after softmax */
+    long double *magnitude; /**< [key_length] |scale| * sum_d |q_d k_jd|; 0 beyond the used length */
+    long double maximum, logsumexp;
+    bool row_used; /**< the row is inside the used query length */
+} clattn_reference_row;
+
+/**
+ * The oracle for one row: plain loops in double (long double for fp64) that restate clattn.h's formula and share no
+ * mathematics with any engine.
+ * @param scratch  4 * key_length long doubles of the caller's, or NULL when raw, softcap, scores and weights are all given
+ * @return INVALID_ARGUMENT, INVALID_PROBLEM, INVALID_TENSORS, OVERFLOW. Any thread.
+ * @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_reference_get_row(const clattn_problem *problem, const clattn_tensors *tensors,
+                                                               int64_t b, int64_t h, int64_t i, clattn_reference_row *row,
+                                                               long double *scratch);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,33 @@
+/* A problem: defaults filled in, every field checked. Knows nothing of engines and devices. */
+#ifndef ATTN_PROBLEM_PROBLEM_H
+#define ATTN_PROBLEM_PROBLEM_H
+
+#include "clattn/clattn.h"
+
+/**
+ * Copies @p problem with every CLATTN_SAME replaced, shapes filled in ([1 or full] each), has_scale and scale set, and
+ * checks it. After this: kv_heads >= 1 where query_heads >= 1, all sizes >= 0, every tensor's byte size fits int64.
+ * An alignment that has no effect (no causal, window, ALiBi) or cannot matter is made TOP_LEFT.
+ */
+clattn_status attn_problem_resolve(const clattn_problem *problem, clattn_problem *resolved, clattn_report *report);
+
+/** Whether causal, window or ALiBi is on: the features that look at the offset. */
+bool attn_problem_uses_offset(const clattn_problem *problem);
+
+static inline bool attn_problem_has_window(const clattn_problem *problem) {
+    return problem->window_left != CLATTN_OPEN || problem->window_right != CLATTN_OPEN;
+}
+
+/** Scores that causal and window allow, over batch and query heads, at the largest lengths: what bench counts FLOPs on. */
+double attn_problem_scores(const clattn_problem *problem);
+
+/** Type of the weights written out: the storage type for softmax, else fp32 (fp64 for fp64). */
+clattn_type attn_weights_type(const clattn_problem *problem);
+
+/** Type of logsumexp: fp32, or fp64 for fp64. */
+clattn_type attn_logsumexp_type(const clattn_problem *problem);
+
+/** Type of the bias' elements. */
+clattn_type attn_bias_type(const clattn_problem *problem);
+
+#endif
