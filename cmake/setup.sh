@@ -3,7 +3,7 @@
 #
 #   sh cmake/setup.sh          the packages; needs root or sudo, and neither when all of them are there already
 #   sh cmake/setup.sh intel    Intel's OpenCL runtime for CPUs, a second device for the tests, from PyPI into
-#                              build/intel-opencl (some 300 MB to download); nothing outside that folder
+#                              build/intel-opencl (some 280 MB to download, 900 MB on disk); nothing outside that folder
 #
 # Other systems: install the same things by their own names, then use the plain CMake steps of the README.
 set -eu
@@ -19,7 +19,7 @@ packages="$packages check libsubunit-dev libopenblas-dev libpng-dev"
 # golden numbers, and the virtual environment of the intel step
 packages="$packages python3 python3-venv python3-numpy ca-certificates"
 
-intel_runtime="intel-opencl-rt==2026.2.0 intel-cmplr-lib-rt==2026.2.0"
+intel_runtime="intel-opencl-rt==2026.2.0 intel-cmplr-lib-rt==2026.2.0 tbb==2023.2.0"
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
@@ -82,7 +82,7 @@ install_intel() {
     python=/usr/bin/python3
     [ -x "$python" ] || python=python3
     "$python" -m venv "$place/venv" || fail "python3 -m venv failed (Debian: python3-venv)"
-    # shellcheck disable=SC2086 # two words
+    # shellcheck disable=SC2086 # several words
     "$place/venv/bin/python" -m pip install -q --disable-pip-version-check --no-cache-dir --no-deps $intel_runtime ||
         fail "PyPI did not give $intel_runtime"
     library=$(find "$place/venv" -name libintelocl.so | head -n 1)

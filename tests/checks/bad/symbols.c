@@ -1,0 +1,15 @@
+/* Compiled only for the checks of symbols and globals, which must refuse it: it prints, exits, keeps state and shows a
+ * name of its own. */
+#include <stdio.h>
+#include <stdlib.h>
+
+int attn_calls; /* mutable */
+static int secret = 3;
+__attribute__((visibility("default"))) int shown_by_mistake(void);
+
+int shown_by_mistake(void) {
+    attn_calls += secret++;
+    printf("%d\n", attn_calls);
+    if (getenv("HOME") == NULL) exit(1);
+    return attn_calls;
+}
