@@ -233,8 +233,8 @@ typedef enum clattn_weights_stage {
     CLATTN_WEIGHTS_NONE,
     CLATTN_WEIGHTS_RAW,     /**< scaled scores; fp32 (fp64 for fp64); every key inside the length, 0 beyond either length */
     CLATTN_WEIGHTS_SOFTCAP, /**< after softcap; the same */
-    CLATTN_WEIGHTS_BIAS,    /**< after bias and ALiBi; the same, -inf where not allowed (rows beyond the used length: 0) */
-    CLATTN_WEIGHTS_SOFTMAX  /**< the weights themselves, in the storage type */
+    CLATTN_WEIGHTS_BIAS,    /**< after bias and ALiBi; -inf where not allowed, but 0 beyond either length like raw */
+    CLATTN_WEIGHTS_SOFTMAX  /**< the weights themselves, in the storage type; 0 where not allowed and beyond a length */
 } clattn_weights_stage;
 
 /**
@@ -264,7 +264,7 @@ typedef struct clattn_problem {
     bool causal; /**< key j allowed for row i when j <= i + offset */
     int64_t window_left, window_right; /**< i + offset - left <= j <= i + offset + right; CLATTN_OPEN (default) = no limit */
     clattn_alignment alignment;
-    int64_t offset; /**< for CLATTN_ALIGN_OFFSET */
+    int64_t offset; /**< for CLATTN_ALIGN_OFFSET; within +-2^61 */
 
     clattn_mask_kind mask;
     int64_t mask_shape[4]; /**< [batch, query_heads, query_length, key_length]; each 1 (broadcast) or the full size, CLATTN_SAME = full */

@@ -1,6 +1,7 @@
 /*
  * The calls that take OpenCL handles: adopt the caller's context, enqueue on the caller's queue, cl_mem as tensors.
- * Everything else is in clattn.h; without this header no OpenCL header is needed.
+ * Everything else is in clattn.h; without this header no OpenCL header is needed. A library built without OpenCL does not
+ * have these calls.
  */
 #ifndef CLATTN_OPENCL_H
 #define CLATTN_OPENCL_H
@@ -21,9 +22,9 @@ extern "C" {
  * Retains the context until the runtime ends. Adopting the same pair again gives the same index.
  *
  * @param index  receives the device's index, for clattn_problem.device
- * @return INVALID_ARGUMENT, NO_DEVICE (the device is not in the context, or the library is built without OpenCL), OUT_OF_MEMORY,
+ * @return INVALID_ARGUMENT, NO_DEVICE (the device is not in the context), OUT_OF_MEMORY,
  *         OPENCL_ERROR
- * Threads: any. Source of truth for a device's numbers: clattn_runtime_get_device().
+ * Threads: any. The device's numbers: clattn_runtime_get_device().
  * @since 0.1
  */
 CLATTN_API CLATTN_CHECK clattn_status clattn_runtime_adopt_opencl(clattn_runtime *runtime, cl_context context,
@@ -42,7 +43,7 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_runtime_get_context(clattn_runtime 
  * @param event             may be NULL; receives the event that ends with the call; the caller releases it
  * @return INVALID_ARGUMENT, INVALID_TENSORS, DEVICE_OUT_OF_MEMORY, OPENCL_ERROR: of the submission. Later errors are the event's
  *         status. Lengths given in device memory cannot be checked here: kernels clamp them to the call's lengths.
- * Threads: any. Calls beyond the plan's concurrency wait until an earlier one has ended.
+ * Threads: any. Calls beyond the plan's concurrency are ordered on the device after an earlier one.
  * @since 0.1
  */
 CLATTN_API CLATTN_CHECK clattn_status clattn_enqueue(clattn_plan *plan, cl_command_queue queue, const clattn_tensors *tensors,
