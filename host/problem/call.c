@@ -1,0 +1,207 @@
+/*
+ * Calls: a call's tensors checked against the resolved problem and turned into views. What can be told before anything is
+ * written is told here, by field. overlap.c holds the test of memory that would be written twice.
+ */
+#include "problem/call.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/report.h"
+#include "problem/overlap.h"
+#include "problem/problem.h"
+
+static clattn_status refuse(const attn_call *call, const char *field, const char *why) {
+    return attn_refuse(call->report, CLATTN_INVALID_TENSORS, "%s: %s", field, why);
+}
+
+static clattn_status resolve_length(const attn_call *call, const char *field, int64_t given, int64_t largest, int64_t *length) {
+    *length = given == CLATTN_SAME ? largest : given;
+    if (*length < 0 || *length > largest) {
+        return attn_refuse(call->report, CLATTN_INVALID_TENSORS, "%s: %lld is outside 0..%lld, the problem's", field, (long long)given,
+                           (long long)largest);
+    }
+    return CLATTN_OK;
+}
+
+static clattn_status resolve_lengths(const clattn_problem *p, const clattn_tensors *t, attn_call *call) {
+    ATTN_TRY(resolve_length(call, "query_length", t->query_length, p->query_length, &call->query_length));
+    ATTN_TRY(resolve_length(call, "key_length", t->key_length, p->key_length, &call->key_length));
+    if (t->past_length < CLATTN_SAME) {
+        return refuse(call, "past_length", "is negative");
+    }
+    call->past_length = t->past_length == CLATTN_SAME ? p->past_length : t->past_length;
+    if (call->past_length > call->key_length) {
+        return refuse(call, "past_length", "is more than key_length, which counts the past too");
+    }
+    bool matters = call->query_length != call->key_length || call->past_length > 0;
+    if (p->alignment == CLATTN_ALIGN_UNSET && attn_problem_uses_offset(p) && matters) {
+        return refuse(call, "alignment", "the problem left it open, but this call's query and key lengths differ");
+    }
+    return CLATTN_OK;
+}
+
+/** A tensor of [batch, heads, length, dim]; `length` is the problem's, `used` the call's. */
+static clattn_status resolve_tensor(const clattn_problem *p, const attn_call *call, const char *field, const clattn_tensor *t,
+                                    const int64_t shape[4], int64_t used, attn_view *view) {
+    int64_t heads = shape[1], length = shape[2], dim = shape[3];
+    bool empty = p->batch == 0 || used == 0;
+    if (!t->data && !empty) {
+        return refuse(call, field, "data is NULL");
+    }
+    *view = (attn_view){t->data, t->offset, {t->batch_stride, t->head_stride, t->length_stride, 1}};
+    if (t->layout == CLATTN_BHSD) {
+        view->stride[2] = dim;
+        view->stride[1] = length * dim;
+        view->stride[0] = heads * length * dim;
+    } else if (t->layout == CLATTN_BSHD) {
+        view->stride[1] = dim;
+        view->stride[2] = heads * dim;
+        view->stride[0] = length * heads * dim;
+    } else if (t->layout != CLATTN_STRIDED) {
+        return refuse(call, field, "layout is not one of its values");
+    }
+    if (t->offset < 0 || view->stride[0] < 0 || view->stride[1] < 0 || view->stride[2] < 0) {
+        return refuse(call, field, "offset and strides must not be negative");
+    }
+    const int64_t extent[4] = {shape[0], heads, used, dim};
+    int64_t end, bytes;
+    if (!attn_view_end(view, extent, &end) || !attn_multiply(end, clattn_type_size(p->type), &bytes)) {
+        return attn_refuse(call->report, CLATTN_OVERFLOW, "%s: its last element lies beyond 2^63 - 1 bytes", field);
+    }
+    return CLATTN_OK;
+}
+
+static clattn_status resolve_broadcast(const attn_call *call, const char *field, const clattn_broadcast *t, const int64_t shape[4],
+                                       bool bits, attn_view *view) {
+    bool empty = shape[0] == 0 || shape[1] == 0 || shape[2] == 0 || shape[3] == 0;
+    if (!t->data && !empty) {
+        return refuse(call, field, "data is NULL, but the problem has one");
+    }
+    int64_t row = bits ? (shape[3] + 7) / 8 : shape[3];
+    const int64_t dense[4] = {shape[1] * shape[2] * row, shape[2] * row, row, 1};
+    *view = (attn_view){(void *)t->data, t->offset, {0, 0, 0, 0}};
+    for (int k = 0; k < 4; k++) {
+        int64_t stride = t->strided && !(bits && k == 3) ? t->strides[k] : dense[k];
+        view->stride[k] = shape[k] == 1 ? 0 : stride;
+        if (view->stride[k] < 0 || t->offset < 0) {
+            return refuse(call, field, "offset and strides must not be negative");
+        }
+    }
+    int64_t end;
+    const int64_t extent[4] = {shape[0], shape[1], shape[2], bits ? 1 : shape[3]};
+    if (!attn_view_end(view, extent, &end) || !attn_multiply(end, 8, &end)) {
+        return attn_refuse(call->report, CLATTN_OVERFLOW, "%s: its last element lies beyond 2^63 - 1 bytes", field);
+    }
+    return CLATTN_OK;
+}
+
+/** A dense array of fp32 or of the given shape. */
+static clattn_status resolve_array(const attn_call *call, const char *field, const clattn_array *t, const int64_t shape[4],
+                                   attn_view *view) {
+    bool empty = shape[0] == 0 || shape[1] == 0 || shape[2] == 0 || shape[3] == 0;
+    if (!t->data && !empty) {
+        return refuse(call, field, "data is NULL, but the problem has one");
+    }
+    if (t->offset < 0) {
+        return refuse(call, field, "offset is negative");
+    }
+    *view = (attn_view){t->data, t->offset, {shape[1] * shape[2] * shape[3], shape[2] * shape[3], shape[3], 1}};
+    return CLATTN_OK;
+}
+
+/** One integer a batch entry; values are checked where they can be read. */
+static clattn_status resolve_integers(const clattn_problem *p, const attn_call *call, const char *field, const clattn_integers *t,
+                                      int64_t least, int64_t most, clattn_integers *integers) {
+    if (!t->data && p->batch > 0) {
+        return refuse(call, field, "data is NULL, but the problem has them");
+    }
+    if (t->type != CLATTN_INT32 && t->type != CLATTN_INT64) {
+        return refuse(call, field, "type is not one of its values");
+    }
+    if (t->offset < 0) {
+        return refuse(call, field, "offset is negative");
+    }
+    *integers = *t;
+    for (int64_t b = 0; p->memory == CLATTN_MEMORY_HOST && b < p->batch; b++) {
+        int64_t value = attn_integer(t, b);
+        if (value < least || value > most) {
+            return attn_refuse(call->report, CLATTN_INVALID_TENSORS, "%s[%lld]: %lld is outside %lld..%lld", field, (long long)b,
+                               (long long)value, (long long)least, (long long)most);
+        }
+    }
+    return CLATTN_OK;
+}
+
+static clattn_status resolve_inputs(const clattn_problem *p, const clattn_tensors *t, attn_call *call) {
+    const int64_t query[4] = {p->batch, p->query_heads, p->query_length, p->head_dim};
+    const int64_t key[4] = {p->batch, p->kv_heads, p->key_length, p->head_dim};
+    const int64_t value[4] = {p->batch, p->kv_heads, p->key_length, p->value_dim};
+    ATTN_TRY(resolve_tensor(p, call, "query", &t->query, query, call->query_length, &call->query));
+    ATTN_TRY(resolve_tensor(p, call, "key", &t->key, key, call->key_length, &call->key));
+    ATTN_TRY(resolve_tensor(p, call, "value", &t->value, value, call->key_length, &call->value));
+    if (p->mask != CLATTN_MASK_NONE) {
+        ATTN_TRY(resolve_broadcast(call, "mask", &t->mask, p->mask_shape, p->mask == CLATTN_MASK_BITS, &call->mask));
+    }
+    if (p->bias != CLATTN_BIAS_NONE) {
+        ATTN_TRY(resolve_broadcast(call, "bias", &t->bias, p->bias_shape, false, &call->bias));
+    }
+    const int64_t heads[4] = {p->query_heads, 1, 1, 1};
+    if (p->alibi) {
+        ATTN_TRY(resolve_array(call, "alibi_slopes", &t->alibi_slopes, heads, &call->alibi_slopes));
+    }
+    if (p->sinks) {
+        ATTN_TRY(resolve_array(call, "sinks", &t->sinks, heads, &call->sinks));
+    }
+    if (p->query_lengths) {
+        ATTN_TRY(resolve_integers(p, call, "query_lengths", &t->query_lengths, 0, call->query_length, &call->query_lengths));
+    }
+    if (p->key_lengths) {
+        ATTN_TRY(resolve_integers(p, call, "key_lengths", &t->key_lengths, 0, call->key_length, &call->key_lengths));
+    }
+    if (p->alignment == CLATTN_ALIGN_OFFSETS) {
+        int64_t limit = INT64_C(1) << 61;
+        ATTN_TRY(resolve_integers(p, call, "offsets", &t->offsets, -limit, limit, &call->offsets));
+    }
+    return CLATTN_OK;
+}
+
+static clattn_status resolve_outputs(const clattn_problem *p, const clattn_tensors *t, attn_call *call) {
+    const int64_t output[4] = {p->batch, p->query_heads, p->query_length, p->value_dim};
+    const int64_t rows[4] = {p->batch, p->query_heads, p->query_length, 1};
+    const int64_t weights[4] = {p->batch, p->weights_heads, p->weights_rows, p->key_length};
+    ATTN_TRY(resolve_tensor(p, call, "output", &t->output, output, call->query_length, &call->output));
+    if (p->logsumexp) {
+        ATTN_TRY(resolve_array(call, "logsumexp", &t->logsumexp, rows, &call->logsumexp));
+    }
+    if (p->weights != CLATTN_WEIGHTS_NONE) {
+        ATTN_TRY(resolve_array(call, "weights", &t->weights, weights, &call->weights));
+    }
+    return attn_check_overlap(p, call);
+}
+
+clattn_status attn_call_resolve(const clattn_problem *problem, const clattn_tensors *tensors, attn_call *call) {
+    if (!tensors || !call) {
+        return CLATTN_INVALID_ARGUMENT;
+    }
+    clattn_tensors filled = CLATTN_TENSORS_INIT;
+    if (tensors->struct_size < offsetof(clattn_tensors, workspace) || tensors->struct_size > sizeof filled) {
+        return CLATTN_INVALID_ARGUMENT; /* the report itself lies in the structure: it cannot be trusted */
+    }
+    memcpy(&filled, tensors, tensors->struct_size);
+    memset(call, 0, sizeof *call);
+    call->report = filled.report;
+    call->timing = filled.timing;
+    call->progress = filled.progress;
+    call->progress_user = filled.progress_user;
+    call->workspace = filled.workspace;
+    call->workspace_size = filled.workspace_size;
+    attn_report_clear(call->report);
+    ATTN_TRY(resolve_lengths(problem, &filled, call));
+    ATTN_TRY(resolve_inputs(problem, &filled, call));
+    return resolve_outputs(problem, &filled, call);
+}
+
+clattn_tensor clattn_packed_qkv(void *data, int64_t part, int64_t length, int64_t heads, int64_t dim) {
+    return (clattn_tensor){data, part * heads * dim, CLATTN_STRIDED, length * 3 * heads * dim, dim, 3 * heads * dim};
+}

@@ -1,0 +1,138 @@
+/*
+ * Overlap of a call's memory. Ranges that do not meet are fine. Ranges that meet are fine only when the two walk the same
+ * grid in different columns (query, key, value and output side by side in one buffer); everything else is refused.
+ */
+#include "problem/overlap.h"
+
+#include "base/memory.h"
+#include "base/report.h"
+#include "problem/problem.h"
+
+/** A tensor's bytes: where it starts, its extent and strides in bytes. */
+typedef struct region {
+    const char *name;
+    const void *handle; /* cl_mem, or NULL for host memory */
+    uint64_t begin, end;
+    int64_t extent[4], stride[4];
+    bool written;
+} region;
+
+bool attn_view_end(const attn_view *view, const int64_t extent[4], int64_t *end) {
+    int64_t last = view->offset;
+    *end = 0;
+    for (int k = 0; k < 4; k++) {
+        if (extent[k] == 0) {
+            return true;
+        }
+    }
+    for (int k = 0; k < 4; k++) {
+        int64_t step;
+        if (!attn_multiply(extent[k] - 1, view->stride[k], &step) || !attn_add(last, step, &last)) {
+            return false;
+        }
+    }
+    return attn_add(last, 1, end);
+}
+
+static region make_region(const clattn_problem *p, const char *name, const attn_view *view, int64_t size, bool written, int64_t a,
+                          int64_t b, int64_t c, int64_t d) {
+    bool host = p->memory == CLATTN_MEMORY_HOST;
+    region r = {.name = name, .handle = host ? NULL : view->data, .extent = {a, b, c, d}, .written = written};
+    int64_t end = 0;
+    if (view->data && attn_view_end(view, r.extent, &end) && end > 0) {
+        uint64_t base = host ? (uint64_t)(uintptr_t)view->data : 0;
+        r.begin = base + (uint64_t)view->offset * (uint64_t)size;
+        r.end = base + (uint64_t)end * (uint64_t)size;
+    }
+    for (int k = 0; k < 4; k++) {
+        r.stride[k] = view->stride[k] * size;
+    }
+    r.extent[3] = d * size; /* the innermost run, in bytes */
+    return r;
+}
+
+/** Whether two elements of one output would share memory: every stride must step over all that lies inside it. */
+static bool overlaps_itself(const region *r) {
+    int order[3] = {0, 1, 2};
+    for (int i = 0; i < 2; i++) {
+        for (int k = 0; k < 2; k++) {
+            if (r->stride[order[k]] > r->stride[order[k + 1]]) {
+                int swap = order[k];
+                order[k] = order[k + 1];
+                order[k + 1] = swap;
+            }
+        }
+    }
+    int64_t inner = r->extent[3];
+    for (int i = 0; i < 3; i++) {
+        int k = order[i];
+        if (r->extent[k] <= 1) {
+            continue;
+        }
+        if (r->stride[k] < inner) {
+            return true;
+        }
+        inner += (r->extent[k] - 1) * r->stride[k];
+    }
+    return false;
+}
+
+/** The smallest stride over a dimension with more than one entry, when every other is a multiple of it; else 0. */
+static int64_t grid(const region *r) {
+    int64_t step = 0;
+    for (int k = 0; k < 3; k++) {
+        if (r->extent[k] > 1 && (step == 0 || r->stride[k] < step)) {
+            step = r->stride[k];
+        }
+    }
+    for (int k = 0; k < 3 && step > 0; k++) {
+        if (r->extent[k] > 1 && r->stride[k] % step != 0) {
+            return 0;
+        }
+    }
+    return step;
+}
+
+static bool overlaps(const region *a, const region *b) {
+    if (a->handle != b->handle || a->end <= b->begin || b->end <= a->begin || a->begin == a->end || b->begin == b->end) {
+        return false;
+    }
+    int64_t step = grid(a);
+    if (step <= 0 || step != grid(b)) {
+        return true;
+    }
+    const region *low = a->begin <= b->begin ? a : b, *high = low == a ? b : a;
+    int64_t column = (int64_t)((high->begin - low->begin) % (uint64_t)step);
+    return column < low->extent[3] || column + high->extent[3] > step;
+}
+
+clattn_status attn_check_overlap(const clattn_problem *p, const attn_call *call) {
+    int64_t size = clattn_type_size(p->type), lse = clattn_type_size(attn_logsumexp_type(p)), b = p->batch, h = p->query_heads;
+    int64_t q = call->query_length, k = call->key_length, weight = clattn_type_size(attn_weights_type(p));
+    int64_t mask_row = p->mask == CLATTN_MASK_BITS ? (p->mask_shape[3] + 7) / 8 : p->mask_shape[3];
+    const int64_t *m = p->mask_shape, *s = p->bias_shape;
+    region regions[] = {
+        make_region(p, "output", &call->output, size, true, b, h, q, p->value_dim),
+        make_region(p, "logsumexp", &call->logsumexp, lse, true, b, h, q, 1),
+        make_region(p, "weights", &call->weights, weight, true, b, p->weights_heads, p->weights_rows, p->key_length),
+        make_region(p, "query", &call->query, size, false, b, h, q, p->head_dim),
+        make_region(p, "key", &call->key, size, false, b, p->kv_heads, k, p->head_dim),
+        make_region(p, "value", &call->value, size, false, b, p->kv_heads, k, p->value_dim),
+        make_region(p, "mask", &call->mask, 1, false, m[0], m[1], m[2], mask_row),
+        make_region(p, "bias", &call->bias, clattn_type_size(attn_bias_type(p)), false, s[0], s[1], s[2], s[3]),
+        make_region(p, "alibi_slopes", &call->alibi_slopes, 4, false, 1, 1, 1, h),
+        make_region(p, "sinks", &call->sinks, 4, false, 1, 1, 1, h),
+    };
+    size_t count = sizeof regions / sizeof *regions;
+    for (size_t i = 0; i < count && regions[i].written; i++) {
+        if (overlaps_itself(&regions[i])) {
+            return attn_refuse(call->report, CLATTN_INVALID_TENSORS, "%s: its strides make elements overlap", regions[i].name);
+        }
+        for (size_t n = i + 1; n < count; n++) {
+            if (overlaps(&regions[i], &regions[n])) {
+                return attn_refuse(call->report, CLATTN_INVALID_TENSORS, "%s: overlaps %s", regions[i].name, regions[n].name);
+            }
+        }
+    }
+    return CLATTN_OK;
+}
