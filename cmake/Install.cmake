@@ -1,0 +1,55 @@
+# What is installed: public headers, both libraries, the program, a CMake package and a pkg-config file. The static
+# library has an export of its own, because only its users need CLBlast.
+include(CMakePackageConfigHelpers)
+
+set(package_folder "${CMAKE_INSTALL_LIBDIR}/cmake/clattn")
+
+set(public_headers host/include/clattn/clattn.h host/include/clattn/clattn_inspect.h)
+if(CLATTN_OPENCL)
+  list(APPEND public_headers host/include/clattn/clattn_opencl.h)
+endif()
+install(FILES ${public_headers} DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/clattn")
+
+install(TARGETS clattn EXPORT clattn)
+install(TARGETS clattn_static EXPORT clattn_static)
+install(EXPORT clattn NAMESPACE clattn:: FILE clattnTargets.cmake DESTINATION "${package_folder}")
+install(EXPORT clattn_static NAMESPACE clattn:: FILE clattnStaticTargets.cmake DESTINATION "${package_folder}")
+if(CLATTN_CLI)
+  install(TARGETS clattn_cli)
+endif()
+install(FILES LICENSE README.md CHANGELOG.md DESTINATION "${CMAKE_INSTALL_DOCDIR}" OPTIONAL)
+
+configure_package_config_file(cmake/clattnConfig.cmake.in clattnConfig.cmake INSTALL_DESTINATION "${package_folder}")
+write_basic_package_version_file(clattnConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES "${CMAKE_CURRENT_BINARY_DIR}/clattnConfig.cmake" "${CMAKE_CURRENT_BINARY_DIR}/clattnConfigVersion.cmake"
+  DESTINATION "${package_folder}")
+
+# pkg-config: names what has a .pc file, links the rest by -l.
+set(pc_requires_private "")
+set(pc_libs_private "-pthread -lm")
+if(CLATTN_OPENCL)
+  pkg_check_modules(OPENCL_PC QUIET OpenCL)
+  if(OPENCL_PC_FOUND)
+    string(APPEND pc_requires_private " OpenCL")
+  else()
+    string(PREPEND pc_libs_private "-lOpenCL ")
+  endif()
+endif()
+if(CLATTN_CLBLAST)
+  if(CLBLAST_FOUND)
+    string(APPEND pc_requires_private " clblast")
+  else()
+    string(PREPEND pc_libs_private "-lclblast ")
+  endif()
+endif()
+file(RELATIVE_PATH pc_to_prefix "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
+if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}")
+  set(pc_prefix "${CMAKE_INSTALL_PREFIX}")
+  set(pc_libdir "${CMAKE_INSTALL_LIBDIR}")
+else()
+  string(REGEX REPLACE "/$" "" pc_to_prefix "${pc_to_prefix}")
+  set(pc_prefix "\${pcfiledir}/${pc_to_prefix}") # stays right when the folder is moved
+  set(pc_libdir "\${prefix}/${CMAKE_INSTALL_LIBDIR}")
+endif()
+configure_file(cmake/clattn.pc.in clattn.pc @ONLY)
+install(FILES "${CMAKE_CURRENT_BINARY_DIR}/clattn.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")

@@ -1,0 +1,40 @@
+# Reads tests/mutants/mutants.txt: one mutant a line, "#" starts a comment line,
+#   name | file | text as it stands in the file, exactly once | text that takes its place | words for `clattn verify`
+# The separator is a bar between blanks; texts are taken literally (semicolons and brackets too) and lie in one line.
+
+# attn_next_line(<variable with the rest of the text> <line>): cuts off the first line, whatever it holds.
+macro(attn_next_line rest line)
+  string(FIND "${${rest}}" "\n" attn_end)
+  if(attn_end EQUAL -1)
+    set(${line} "${${rest}}")
+    set(${rest} "")
+  else()
+    string(SUBSTRING "${${rest}}" 0 ${attn_end} ${line})
+    math(EXPR attn_end "${attn_end} + 1")
+    string(SUBSTRING "${${rest}}" ${attn_end} -1 ${rest})
+  endif()
+endmacro()
+
+# attn_parse_mutant(<line>): sets mutant_name, mutant_file, mutant_from, mutant_to, mutant_words for the caller.
+function(attn_parse_mutant line)
+  set(rest "${line}")
+  foreach(field IN ITEMS name file from to words)
+    string(FIND "${rest}" " | " bar)
+    if(bar EQUAL -1)
+      set(text "${rest}")
+      set(rest "")
+    else()
+      string(SUBSTRING "${rest}" 0 ${bar} text)
+      math(EXPR bar "${bar} + 3")
+      string(SUBSTRING "${rest}" ${bar} -1 rest)
+    endif()
+    string(STRIP "${text}" text)
+    if(text STREQUAL "" AND NOT field STREQUAL "to")
+      message(FATAL_ERROR "mutants.txt: no ${field} in: ${line}")
+    endif()
+    set(mutant_${field} "${text}" PARENT_SCOPE)
+  endforeach()
+  if(NOT rest STREQUAL "")
+    message(FATAL_ERROR "mutants.txt: more than five fields in: ${line}")
+  endif()
+endfunction()
