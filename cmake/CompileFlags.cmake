@@ -5,9 +5,8 @@ set(CLATTN_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmiss
 # Products and sums are contracted (a fused multiply-add) only where a file asks for it below, so that the reference and
 # the plain loops mean what they say with every compiler.
 function(attn_compile_flags target)
-  target_compile_features(${target} PRIVATE c_std_11)
   set_target_properties(${target} PROPERTIES
-    C_EXTENSIONS OFF C_VISIBILITY_PRESET hidden POSITION_INDEPENDENT_CODE ON)
+    C_STANDARD 11 C_STANDARD_REQUIRED ON C_EXTENSIONS OFF C_VISIBILITY_PRESET hidden POSITION_INDEPENDENT_CODE ON)
   if(CMAKE_C_COMPILER_ID MATCHES "GNU|Clang")
     target_compile_options(${target} PRIVATE ${CLATTN_WARNINGS} -fno-math-errno -ffp-contract=off)
     if(CLATTN_WERROR)
