@@ -1,0 +1,21 @@
+/* What the processor is and can do, asked at run time. */
+#ifndef ATTN_CPU_CPU_FEATURES_H
+#define ATTN_CPU_CPU_FEATURES_H
+
+#include <stddef.h>
+
+/** Instruction sets that kernels are compiled for, each better than the one before. */
+typedef enum attn_isa { ATTN_ISA_GENERIC, ATTN_ISA_AVX2, ATTN_ISA_AVX512, ATTN_ISA_COUNT } attn_isa;
+
+/** The best instruction set that this processor and system can run. */
+attn_isa attn_cpu_best_isa(void);
+
+/** "generic", "avx2", "avx512"; static. */
+const char *attn_isa_name(attn_isa isa);
+
+/** The processor's name and vendor as it tells them itself, and the extensions that matter here; all cut when too long. */
+void attn_cpu_name(char *text, size_t size);
+void attn_cpu_vendor(char *text, size_t size);
+void attn_cpu_features_text(char *text, size_t size);
+
+#endif
