@@ -25,6 +25,13 @@ cmake --build "$work/package" >/dev/null
 "$work/package/consumer_shared"
 "$work/package/consumer_static"
 
+if command -v clang++ >/dev/null 2>&1; then
+    say "the headers in C++"
+    for header in "$prefix"/include/clattn/*.h; do
+        clang++ -x c++ -std=c++11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -I"$prefix/include" "$header"
+    done
+fi
+
 export PKG_CONFIG_PATH="$prefix/$libdir/pkgconfig"
 say "pkg-config, shared"
 # shellcheck disable=SC2046 # words
