@@ -1,8 +1,9 @@
 # Only while the tree is being written: lists every file that is there, so that the tree configures at any moment.
 file(GLOB found RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS host/base/*.c host/problem/*.c host/cpu/*.c host/engines/cpu*.c
-  host/engines/engine_list.c host/engines/reference*.c host/runtime/*.c)
+  host/engines/engine_list.c host/engines/reference*.c host/operations/*.c host/runtime/*.c)
 set(CLATTN_SOURCES ${found})
-file(GLOB CLATTN_OPENCL_SOURCES RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS host/opencl/*.c)
+file(GLOB CLATTN_OPENCL_SOURCES RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS host/opencl/*.c host/tuning/*.c
+  host/engines/opencl_common*.c host/engines/opencl_fused*.c host/engines/opencl_decode*.c)
 file(GLOB CLATTN_CLBLAST_SOURCES RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS host/engines/opencl_unfused*.c)
 file(GLOB CLATTN_CLI_SOURCES RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS host/cli/*.c)
 list(REMOVE_ITEM CLATTN_CLI_SOURCES host/cli/main.c)

@@ -456,6 +456,32 @@ CLATTN_API double clattn_get_element(clattn_type type, const void *data, int64_t
 /** Writes an element, rounded to nearest, ties to even. @since 0.1 */
 CLATTN_API void clattn_set_element(clattn_type type, void *data, int64_t index, double x);
 
+/* ------------------------------------------------------------------------------------------------ merge */
+
+/** Attention over some of the keys, for a number of rows. Rows are row_stride elements apart. @since 0.1 */
+typedef struct clattn_merge_part {
+    clattn_type type;   /**< of output */
+    void *output;       /**< [rows, value_dim]; only read in a part */
+    int64_t row_stride; /**< elements, >= value_dim */
+    void *logsumexp;    /**< [rows] dense, fp32 (fp64 where type is CLATTN_FP64); in the result it may be NULL */
+} clattn_merge_part;
+
+/**
+ * Merges attention computed over disjoint sets of keys into attention over all of them: each part is an output and a
+ * logsumexp of the same rows, as clattn_execute() writes them. Host memory, double arithmetic.
+ *
+ *     logsumexp = log sum_k exp(logsumexp_k)        output = sum_k exp(logsumexp_k - logsumexp) * output_k
+ *
+ * A part whose logsumexp is -inf saw no key: its output is not looked at. A row that no part saw gets output 0 and
+ * logsumexp -inf, and so does every row when count is 0. A sink belongs to exactly one of the parts.
+ * @param result  receives the merged rows; may be the memory of one part of the same type and stride, else it overlaps none
+ * @return INVALID_ARGUMENT: a NULL or negative or impossible field; nothing is written then
+ * Threads: any. Takes no memory.
+ * @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_merge(const clattn_merge_part *parts, int64_t count, int64_t rows,
+                                                   int64_t value_dim, const clattn_merge_part *result);
+
 #ifdef __cplusplus
 }
 #endif
