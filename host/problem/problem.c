@@ -9,6 +9,7 @@
 
 #include "base/memory.h"
 #include "base/report.h"
+#include "clattn/clattn_inspect.h"
 
 #define OFFSET_LIMIT (INT64_C(1) << 61)
 #define WINDOW_LIMIT (INT64_C(1) << 62)
