@@ -1,0 +1,102 @@
+/*
+ * What tools ask: engines, memory, block overrides, the oracle. See clattn_inspect.h.
+ */
+#include <string.h>
+
+#include "engines/reference.h"
+#include "runtime/runtime.h"
+
+int64_t clattn_engine_count(void) {
+    return attn_engine_list_count;
+}
+
+const char *clattn_engine_name(int64_t index) {
+    return index >= 0 && index < attn_engine_list_count ? attn_engine_list[index].name : NULL;
+}
+
+bool clattn_engine_built(const char *name) {
+    const attn_engine_entry *entry = attn_engine_find(name);
+    return entry && entry->engine;
+}
+
+clattn_status clattn_engine_supports(clattn_runtime *runtime, const char *engine, int64_t device, const clattn_problem *problem,
+                                     clattn_report *report) {
+    attn_report_clear(report);
+    clattn_problem resolved;
+    if (!runtime) {
+        return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "runtime: is NULL");
+    }
+    ATTN_TRY(attn_problem_resolve(problem, &resolved, report));
+    const attn_engine_entry *entry = attn_engine_find(engine);
+    const attn_device *found = attn_runtime_device(runtime, device);
+    if (!entry) {
+        return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "engine: \"%s\" is not known", engine ? engine : "");
+    }
+    if (!entry->engine) {
+        return attn_refuse(report, CLATTN_UNSUPPORTED, "%s: not in this build", engine);
+    }
+    if (!found) {
+        return attn_refuse(report, CLATTN_NO_DEVICE, "device: %lld is not here", (long long)device);
+    }
+    attn_device copy = *found;
+    pthread_mutex_lock(&runtime->lock);
+    copy.blocks = runtime->blocks;
+    pthread_mutex_unlock(&runtime->lock);
+    return entry->engine->supports(&resolved, &copy, report) ? CLATTN_OK : CLATTN_UNSUPPORTED;
+}
+
+void clattn_inspect_memory(clattn_runtime *runtime, clattn_memory_use *use) {
+    if (runtime && use) {
+        attn_memory *m = &runtime->memory;
+        *use = (clattn_memory_use){atomic_load(&m->host), atomic_load(&m->host_peak), atomic_load(&m->device),
+                                   atomic_load(&m->device_peak), atomic_load(&m->peak)};
+    }
+}
+
+void clattn_inspect_memory_reset(clattn_runtime *runtime) {
+    if (runtime) {
+        attn_memory *m = &runtime->memory;
+        int64_t host = atomic_load(&m->host), device = atomic_load(&m->device);
+        atomic_store(&m->host_peak, host);
+        atomic_store(&m->device_peak, device);
+        atomic_store(&m->peak, host + device);
+    }
+}
+
+void clattn_inspect_override_blocks(clattn_runtime *runtime, const clattn_block_override *override) {
+    if (runtime) {
+        const clattn_block_override none = {0, 0, 0, 0};
+        pthread_mutex_lock(&runtime->lock);
+        runtime->blocks = override ? *override : none;
+        pthread_mutex_unlock(&runtime->lock);
+    }
+}
+
+clattn_status clattn_tensors_check(const clattn_problem *problem, const clattn_tensors *tensors, clattn_report *report) {
+    attn_report_clear(report);
+    clattn_problem resolved;
+    attn_call call;
+    ATTN_TRY(attn_problem_resolve(problem, &resolved, report));
+    if (!tensors || tensors->struct_size != sizeof *tensors) {
+        return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "tensors: start from CLATTN_TENSORS_INIT");
+    }
+    clattn_tensors copy = *tensors;
+    copy.report = report;
+    return attn_call_resolve(&resolved, &copy, &call);
+}
+
+clattn_status clattn_reference_get_row(const clattn_problem *problem, const clattn_tensors *tensors, int64_t b, int64_t h, int64_t i,
+                                       clattn_reference_row *row, long double *scratch) {
+    clattn_problem p;
+    attn_call call;
+    if (!row || (!scratch && !(row->raw && row->softcap && row->scores && row->weights))) {
+        return CLATTN_INVALID_ARGUMENT;
+    }
+    ATTN_TRY(attn_problem_resolve(problem, &p, NULL));
+    ATTN_TRY(attn_call_resolve(&p, tensors, &call));
+    if (b < 0 || b >= p.batch || h < 0 || h >= p.query_heads || i < 0 || i >= call.query_length) {
+        return CLATTN_INVALID_ARGUMENT;
+    }
+    attn_reference_row(&p, &call, b, h, i, row, scratch);
+    return CLATTN_OK;
+}

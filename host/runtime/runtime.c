@@ -1,0 +1,156 @@
+/*
+ * The runtime: memory, threads and devices. It knows that there are devices, not what they can compute; engines do.
+ */
+#include "runtime/runtime.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cpu/cpu_features.h"
+#include "cpu/threads.h"
+#include "opencl/devices.h"
+
+clattn_status attn_runtime_add_device(clattn_runtime *runtime, clattn_device_kind kind, struct attn_opencl_device *opencl) {
+    int64_t count = runtime->device_count;
+    attn_device *device = attn_allocate_zeroed(&runtime->memory, sizeof *device);
+    attn_device **devices = attn_allocate(&runtime->memory, (count + 1) * (int64_t)sizeof *devices);
+    if (!device || !devices) {
+        attn_release(&runtime->memory, device);
+        attn_release(&runtime->memory, devices);
+        return CLATTN_OUT_OF_MEMORY;
+    }
+    *device = (attn_device){.index = count, .kind = kind, .memory = &runtime->memory, .threads = runtime->threads, .opencl = opencl};
+    if (count > 0) {
+        memcpy(devices, runtime->devices, (size_t)count * sizeof *devices);
+    }
+    devices[count] = device;
+    attn_release(&runtime->memory, runtime->devices);
+    runtime->devices = devices;
+    runtime->device_count = count + 1;
+    return CLATTN_OK;
+}
+
+static clattn_status add_opencl_devices(clattn_runtime *runtime) {
+    struct attn_opencl_device **found = NULL;
+    int64_t count = 0, added = 0;
+    ATTN_TRY(attn_opencl_find(&runtime->memory, &found, &count));
+    clattn_status status = CLATTN_OK;
+    for (; added < count && status == CLATTN_OK; added += status == CLATTN_OK) {
+        clattn_device_info info;
+        attn_opencl_describe(found[added], &info);
+        status = attn_runtime_add_device(runtime, info.kind, found[added]);
+    }
+    for (int64_t i = added; i < count; i++) {
+        attn_opencl_destroy(found[i]);
+    }
+    attn_release(&runtime->memory, found);
+    return status;
+}
+
+static clattn_status fill(clattn_runtime *runtime, const clattn_runtime_options *options) {
+    ATTN_TRY(attn_threads_create(&runtime->memory, options->threads, &runtime->threads));
+    ATTN_TRY(attn_runtime_add_device(runtime, CLATTN_DEVICE_CPU, NULL));
+    return options->without_opencl ? CLATTN_OK : add_opencl_devices(runtime);
+}
+
+clattn_status clattn_runtime_create(const clattn_runtime_options *options, clattn_runtime **runtime) {
+    if (!runtime) {
+        return CLATTN_INVALID_ARGUMENT;
+    }
+    *runtime = NULL;
+    clattn_runtime_options filled = CLATTN_RUNTIME_OPTIONS_INIT;
+    if (options) {
+        if (options->struct_size < offsetof(clattn_runtime_options, without_opencl) || options->struct_size > sizeof filled) {
+            return CLATTN_INVALID_ARGUMENT;
+        }
+        memcpy(&filled, options, options->struct_size);
+    }
+    bool half_allocator = !filled.allocator.allocate != !filled.allocator.release;
+    if (half_allocator || filled.threads < 0) {
+        return CLATTN_INVALID_ARGUMENT;
+    }
+    attn_memory memory; /* the runtime itself comes from the allocator it will hold */
+    attn_memory_init(&memory, &filled.allocator);
+    clattn_runtime *made = attn_allocate_zeroed(&memory, sizeof *made);
+    if (!made) {
+        return CLATTN_OUT_OF_MEMORY;
+    }
+    attn_memory_init(&made->memory, &filled.allocator);
+    if (pthread_mutex_init(&made->lock, NULL) != 0) {
+        attn_release(&memory, made);
+        return CLATTN_OUT_OF_MEMORY;
+    }
+    clattn_status status = fill(made, &filled);
+    if (status != CLATTN_OK) {
+        clattn_runtime_destroy(made);
+        return status;
+    }
+    *runtime = made;
+    return CLATTN_OK;
+}
+
+void clattn_runtime_destroy(clattn_runtime *runtime) {
+    if (!runtime) {
+        return;
+    }
+    for (int64_t i = runtime->device_count - 1; i >= 0; i--) {
+        attn_opencl_destroy(runtime->devices[i]->opencl);
+        attn_release(&runtime->memory, runtime->devices[i]);
+    }
+    attn_release(&runtime->memory, runtime->devices);
+    attn_threads_destroy(runtime->threads);
+    pthread_mutex_destroy(&runtime->lock);
+    attn_memory memory;
+    attn_memory_init(&memory, &runtime->memory.allocator);
+    attn_release(&memory, runtime);
+}
+
+const attn_device *attn_runtime_device(clattn_runtime *runtime, int64_t index) {
+    pthread_mutex_lock(&runtime->lock);
+    const attn_device *device = index >= 0 && index < runtime->device_count ? runtime->devices[index] : NULL;
+    pthread_mutex_unlock(&runtime->lock);
+    return device;
+}
+
+int64_t clattn_runtime_device_count(const clattn_runtime *runtime) {
+    if (!runtime) {
+        return 0;
+    }
+    clattn_runtime *open = (clattn_runtime *)runtime; /* only its lock is touched */
+    pthread_mutex_lock(&open->lock);
+    int64_t count = open->device_count;
+    pthread_mutex_unlock(&open->lock);
+    return count;
+}
+
+static void describe_cpu(const clattn_runtime *runtime, clattn_device_info *info) {
+    info->kind = CLATTN_DEVICE_CPU;
+    strcpy(info->driver, "clattn");
+    strcpy(info->platform, "host");
+    attn_cpu_name(info->name, sizeof info->name);
+    attn_cpu_vendor(info->vendor, sizeof info->vendor);
+    attn_cpu_features_text(info->features, sizeof info->features);
+    snprintf(info->version, sizeof info->version, "%s", attn_isa_name(attn_cpu_best_isa()));
+    info->compute_units = attn_threads_count(runtime->threads);
+    info->memory = (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE);
+    info->max_allocation = info->memory;
+    info->fp64_arithmetic = true;
+}
+
+clattn_status clattn_runtime_get_device(const clattn_runtime *runtime, int64_t index, clattn_device_info *info) {
+    if (!runtime || !info) {
+        return CLATTN_INVALID_ARGUMENT;
+    }
+    const attn_device *device = attn_runtime_device((clattn_runtime *)runtime, index);
+    if (!device) {
+        return CLATTN_NO_DEVICE;
+    }
+    memset(info, 0, sizeof *info);
+    if (device->opencl) {
+        attn_opencl_describe(device->opencl, info);
+    } else {
+        describe_cpu(runtime, info);
+    }
+    return CLATTN_OK;
+}

@@ -1,0 +1,48 @@
+/* The runtime's inside: what is owned and by whom. */
+#ifndef ATTN_RUNTIME_RUNTIME_H
+#define ATTN_RUNTIME_RUNTIME_H
+
+#include <pthread.h>
+
+#include "engines/engine_list.h"
+
+struct clattn_runtime {
+    attn_memory memory;
+    struct attn_threads *threads;
+    pthread_mutex_t lock;  /* guards the list of devices and the block override */
+    attn_device **devices; /* each its own block: plans keep pointers; device 0 is the CPU */
+    int64_t device_count;
+    clattn_block_override blocks;
+};
+
+/** What one call under way uses. */
+typedef struct attn_slot {
+    void *engine_slot; /* of the engine's slot_open */
+    void *workspace;   /* host engines */
+    bool leased;
+    int64_t last_lease; /* the longest unused is taken first */
+} attn_slot;
+
+struct clattn_plan {
+    clattn_runtime *runtime;
+    attn_device device; /* a copy: block overrides are those of creation */
+    const attn_engine *engine;
+    clattn_problem problem; /* resolved */
+    clattn_plan_info info;
+    void *state;
+    attn_slot *slots;
+    int64_t slot_count, leases;
+    pthread_mutex_t lock;
+    pthread_cond_t returned;
+};
+
+/** Appends a device. The list owns `opencl`. */
+clattn_status attn_runtime_add_device(clattn_runtime *runtime, clattn_device_kind kind, struct attn_opencl_device *opencl);
+
+/** Device `index`, or NULL. The pointer stays valid as long as the runtime. */
+const attn_device *attn_runtime_device(clattn_runtime *runtime, int64_t index);
+
+/** Resolves the call and runs it on a free slot. */
+clattn_status attn_plan_run(clattn_plan *plan, const clattn_tensors *tensors, const attn_submission *submission);
+
+#endif
