@@ -1,6 +1,6 @@
 # Flags, and what each kind of target sees. No -ffast-math, no -ffinite-math-only: infinities mean something here.
 
-set(CLATTN_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla)
+set(CLATTN_WARNINGS -Wall -Wextra -Wpedantic -Wstrict-prototypes -Wmissing-prototypes -Wvla)
 
 # Products and sums are contracted (a fused multiply-add) only where a file asks for it below, so that the reference and
 # the plain loops mean what they say with every compiler.
