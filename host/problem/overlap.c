@@ -53,6 +53,9 @@ static region make_region(const clattn_problem *p, const char *name, const attn_
 
 /** Whether two elements of one output would share memory: every stride must step over all that lies inside it. */
 static bool overlaps_itself(const region *r) {
+    if (r->begin == r->end) {
+        return false; /* absent or empty */
+    }
     int order[3] = {0, 1, 2};
     for (int i = 0; i < 2; i++) {
         for (int k = 0; k < 2; k++) {
