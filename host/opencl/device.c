@@ -1,0 +1,197 @@
+/*
+ * OpenCL devices: finding them, adopting the caller's, the context and queue made when first needed, and their end.
+ * Knows nothing of problems and engines. What a device can do is asked in capabilities.c.
+ */
+#include "opencl/device.h"
+
+#include <string.h>
+
+#include "base/report.h"
+#include "opencl/program.h"
+
+static struct attn_opencl_device *new_device(attn_memory *memory, cl_device_id id) {
+    struct attn_opencl_device *device = attn_allocate_zeroed(memory, (int64_t)sizeof *device);
+    if (device != NULL) {
+        device->memory = memory;
+        device->id = id;
+        if (pthread_mutex_init(&device->lock, NULL) != 0) {
+            attn_release(memory, device);
+            return NULL;
+        }
+    }
+    return device;
+}
+
+void attn_opencl_destroy(struct attn_opencl_device *device) {
+    if (device == NULL) {
+        return;
+    }
+    if (device->queue != NULL) {
+        (void)clFinish(device->queue);
+    }
+    attn_program_release_all(device);
+    if (device->at_end != NULL) {
+        device->at_end();
+    }
+    if (device->nothing != NULL) {
+        (void)clReleaseMemObject(device->nothing);
+        attn_memory_count_device(device->memory, -64);
+    }
+    if (device->queue != NULL) {
+        (void)clReleaseCommandQueue(device->queue);
+    }
+    if (device->context != NULL) {
+        (void)clReleaseContext(device->context);
+    }
+    pthread_mutex_destroy(&device->lock);
+    attn_release(device->memory, device);
+}
+
+/* Appends the devices of one platform. A platform that does not answer has none. */
+static clattn_status find_in_platform(attn_memory *memory, cl_platform_id platform, struct attn_opencl_device **devices,
+                                      int64_t room, int64_t *count) {
+    cl_uint n = 0;
+    if (clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 0, NULL, &n) != CL_SUCCESS || n == 0) {
+        return CLATTN_OK;
+    }
+    cl_device_id *ids = attn_allocate(memory, (int64_t)n * (int64_t)sizeof *ids);
+    if (ids == NULL) {
+        return CLATTN_OUT_OF_MEMORY;
+    }
+    clattn_status status = CLATTN_OK;
+    if (clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, n, ids, NULL) != CL_SUCCESS) {
+        n = 0;
+    }
+    for (cl_uint k = 0; k < n && *count < room && status == CLATTN_OK; ++k) {
+        struct attn_opencl_device *device = new_device(memory, ids[k]);
+        if (device == NULL) {
+            status = CLATTN_OUT_OF_MEMORY;
+        } else if (attn_opencl_ask(device) != CLATTN_OK) {
+            attn_opencl_destroy(device); /* not available, without a compiler, or below OpenCL 1.2 */
+        } else {
+            devices[(*count)++] = device;
+        }
+    }
+    attn_release(memory, ids);
+    return status;
+}
+
+clattn_status attn_opencl_find(attn_memory *memory, struct attn_opencl_device ***devices, int64_t *count) {
+    enum { MOST_PLATFORMS = 32, MOST_DEVICES = 256 };
+    cl_platform_id platforms[MOST_PLATFORMS];
+    cl_uint n = 0;
+    *devices = NULL;
+    *count = 0;
+    if (clGetPlatformIDs(MOST_PLATFORMS, platforms, &n) != CL_SUCCESS || n == 0) {
+        return CLATTN_OK;
+    }
+    struct attn_opencl_device **list = attn_allocate_zeroed(memory, MOST_DEVICES * (int64_t)sizeof *list);
+    if (list == NULL) {
+        return CLATTN_OUT_OF_MEMORY;
+    }
+    int64_t found = 0;
+    for (cl_uint k = 0; k < n && k < MOST_PLATFORMS; ++k) {
+        clattn_status status = find_in_platform(memory, platforms[k], list, MOST_DEVICES, &found);
+        if (status != CLATTN_OK) {
+            while (found > 0) {
+                attn_opencl_destroy(list[--found]);
+            }
+            attn_release(memory, list);
+            return status;
+        }
+    }
+    *devices = list;
+    *count = found;
+    return CLATTN_OK;
+}
+
+static bool context_has(cl_context context, cl_device_id id) {
+    cl_device_id ids[256];
+    size_t size = 0;
+    if (clGetContextInfo(context, CL_CONTEXT_DEVICES, 0, NULL, &size) != CL_SUCCESS || size > sizeof ids ||
+        clGetContextInfo(context, CL_CONTEXT_DEVICES, size, ids, NULL) != CL_SUCCESS) {
+        return false;
+    }
+    for (size_t k = 0; k < size / sizeof ids[0]; ++k) {
+        if (ids[k] == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+clattn_status attn_opencl_adopt(attn_memory *memory, void *context, void *device_id, struct attn_opencl_device **result) {
+    *result = NULL;
+    if (context == NULL || device_id == NULL) {
+        return CLATTN_INVALID_ARGUMENT;
+    }
+    if (!context_has(context, device_id)) {
+        return CLATTN_NO_DEVICE;
+    }
+    struct attn_opencl_device *device = new_device(memory, device_id);
+    if (device == NULL) {
+        return CLATTN_OUT_OF_MEMORY;
+    }
+    device->adopted = true;
+    clattn_status status = attn_opencl_ask(device);
+    if (status == CLATTN_OK) {
+        status = attn_cl_status(clRetainContext(context));
+        device->context = status == CLATTN_OK ? context : NULL;
+    }
+    if (status != CLATTN_OK) {
+        attn_opencl_destroy(device);
+        return status;
+    }
+    *result = device;
+    return CLATTN_OK;
+}
+
+void attn_opencl_describe(const struct attn_opencl_device *device, clattn_device_info *info) {
+    *info = device->info;
+}
+
+/* Each part is made once; what was made before an error stays and the next call goes on from there. */
+static clattn_status open_locked(struct attn_opencl_device *device, clattn_report *report) {
+    static const char zeros[64];
+    cl_int code = CL_SUCCESS;
+    if (device->context == NULL) {
+        device->context = clCreateContext(NULL, 1, &device->id, NULL, NULL, &code);
+        ATTN_TRY(attn_cl_check(code, "clCreateContext", report));
+    }
+    if (device->queue == NULL) {
+        device->queue = clCreateCommandQueue(device->context, device->id, CL_QUEUE_PROFILING_ENABLE, &code);
+        ATTN_TRY(attn_cl_check(code, "clCreateCommandQueue", report));
+    }
+    if (device->nothing == NULL) {
+        device->nothing = clCreateBuffer(device->context, CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR, sizeof zeros,
+                                         (void *)(uintptr_t)zeros, &code);
+        ATTN_TRY(attn_cl_check(code, "clCreateBuffer", report));
+        attn_memory_count_device(device->memory, (int64_t)sizeof zeros);
+    }
+    device->opened = true;
+    return CLATTN_OK;
+}
+
+clattn_status attn_opencl_open(struct attn_opencl_device *device, clattn_report *report) {
+    pthread_mutex_lock(&device->lock);
+    clattn_status status = device->opened ? CLATTN_OK : open_locked(device, report);
+    pthread_mutex_unlock(&device->lock);
+    return status;
+}
+
+clattn_status attn_opencl_context(struct attn_opencl_device *device, void **context, void **id) {
+    ATTN_TRY(attn_opencl_open(device, NULL));
+    *context = device->context;
+    *id = device->id;
+    return CLATTN_OK;
+}
+
+bool attn_opencl_is(const struct attn_opencl_device *device, const void *context, const void *id) {
+    return device->adopted && device->context == (cl_context)(uintptr_t)context && device->id == (cl_device_id)(uintptr_t)id;
+}
+
+void attn_opencl_at_end(struct attn_opencl_device *device, void (*call)(void)) {
+    pthread_mutex_lock(&device->lock);
+    device->at_end = call;
+    pthread_mutex_unlock(&device->lock);
+}

@@ -1,0 +1,51 @@
+/* An OpenCL device: what it can do, asked once, and what is made for it when first needed. For engines and this folder. */
+#ifndef ATTN_OPENCL_DEVICE_H
+#define ATTN_OPENCL_DEVICE_H
+
+#include <pthread.h>
+
+#include "opencl/cl_status.h"
+#include "opencl/devices.h"
+
+struct attn_program;
+
+struct attn_opencl_device {
+    attn_memory *memory;
+    cl_device_id id;
+    bool adopted; /* the context is the caller's */
+
+    /* Capabilities: never change after the device is found. */
+    clattn_device_info info;
+    bool is_cpu;               /* runs on the host's processors: host memory is used in place, kernels are CPU-shaped */
+    bool local_memory_real;    /* local memory is a memory of its own, not a part of global memory */
+    int64_t base_alignment;    /* bytes */
+    int64_t float_vector;      /* native width of float vectors, 1 to 16 */
+    int64_t c_version;         /* OpenCL C: 120, 200, 300 */
+    int64_t nvidia_capability; /* 90 = compute capability 9.0; 0 = not NVIDIA, or not told */
+    int64_t warp;              /* NVIDIA's warp or AMD's wavefront; 0 = not told */
+    char extensions[4096];     /* as the device lists them, cut when longer */
+
+    /* Made by attn_opencl_open(), constant afterwards. */
+    cl_context context;
+    cl_command_queue queue; /* in order, profiling on; any thread may enqueue */
+    cl_mem nothing;         /* 64 zero bytes: the argument for tensors that a call does not have */
+
+    pthread_mutex_t lock; /* of what is below, and of opening */
+    bool opened;
+    struct attn_program *programs;
+    void (*at_end)(void); /* called before the context is released: for libraries that keep programs of their own */
+};
+
+/** Makes context, queue and `nothing` if they are not there yet. Any thread. */
+clattn_status attn_opencl_open(struct attn_opencl_device *device, clattn_report *report);
+
+/** Whether the device lists the extension. */
+bool attn_opencl_has_extension(const struct attn_opencl_device *device, const char *name);
+
+/** Has `call` called once when the device ends. A second request with the same function changes nothing. */
+void attn_opencl_at_end(struct attn_opencl_device *device, void (*call)(void));
+
+/* capabilities.c: fills what is constant. OPENCL_ERROR when the device does not answer or is below OpenCL 1.2. */
+clattn_status attn_opencl_ask(struct attn_opencl_device *device);
+
+#endif

@@ -1,0 +1,131 @@
+/*
+ * Register tiles on explicit vectors, for CPU-shaped kernels: one work-item, no barriers. Defines: VECTOR (lanes of a
+ * vector), TILE_ROWS (rows of a tile), TILE_VECTORS (vectors of a tile's row). Accumulators are private arrays that
+ * only constants index, so that they live in registers. Knows nothing of features and storage types.
+ */
+#ifndef TILE_CL_H
+#define TILE_CL_H
+
+#include "include/softmax_online.cl.h"
+
+#define TILE_JOIN_(a, b) a##b
+#define TILE_JOIN(a, b) TILE_JOIN_(a, b)
+#define vfloat TILE_JOIN(float, VECTOR)
+#define vint TILE_JOIN(int, VECTOR)
+#define as_vfloat TILE_JOIN(as_float, VECTOR)
+#define as_vint TILE_JOIN(as_int, VECTOR)
+#define vload TILE_JOIN(vload, VECTOR)
+#define vstore TILE_JOIN(vstore, VECTOR)
+
+#define TILE_KEYS (TILE_VECTORS * VECTOR)
+
+#if VECTOR == 16
+#define LANES ((vint)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15))
+#elif VECTOR == 8
+#define LANES ((vint)(0, 1, 2, 3, 4, 5, 6, 7))
+#else
+#define LANES ((vint)(0, 1, 2, 3))
+#endif
+
+inline vfloat exp2_vector(vfloat t) {
+    EXP2_BODY(vfloat, vint, as_vfloat, as_vint)
+}
+
+inline vfloat max_vector(vfloat a, vfloat b) {
+    return a > b ? a : b;
+}
+
+inline float max_lanes4(float4 x) {
+    float2 y = x.lo > x.hi ? x.lo : x.hi;
+    return y.x > y.y ? y.x : y.y;
+}
+
+inline float sum_lanes4(float4 x) {
+    float2 y = x.lo + x.hi;
+    return y.x + y.y;
+}
+
+#if VECTOR == 16
+inline float max_lanes(vfloat x) {
+    float8 y = x.lo > x.hi ? x.lo : x.hi;
+    return max_lanes4(y.lo > y.hi ? y.lo : y.hi);
+}
+inline float sum_lanes(vfloat x) {
+    float8 y = x.lo + x.hi;
+    return sum_lanes4(y.lo + y.hi);
+}
+#elif VECTOR == 8
+#define max_lanes(x) max_lanes4((x).lo > (x).hi ? (x).lo : (x).hi)
+#define sum_lanes(x) sum_lanes4((x).lo + (x).hi)
+#else
+#define max_lanes(x) max_lanes4(x)
+#define sum_lanes(x) sum_lanes4(x)
+#endif
+
+/* scores[i][n] = factor * sum_d query[i][d] * panel[d][n] for TILE_ROWS rows and TILE_KEYS keys. */
+inline void tile_scores(const float *query, int query_stride, __global const float *panel, int dims, float factor,
+                        float *scores, int scores_stride) {
+    vfloat sum[TILE_ROWS][TILE_VECTORS];
+#pragma unroll
+    for (int i = 0; i < TILE_ROWS; i++) {
+#pragma unroll
+        for (int n = 0; n < TILE_VECTORS; n++) {
+            sum[i][n] = (vfloat)0.0f;
+        }
+    }
+    for (int d = 0; d < dims; d++) {
+        vfloat key[TILE_VECTORS];
+#pragma unroll
+        for (int n = 0; n < TILE_VECTORS; n++) {
+            key[n] = vload(n, panel + d * TILE_KEYS);
+        }
+#pragma unroll
+        for (int i = 0; i < TILE_ROWS; i++) {
+            vfloat x = (vfloat)query[i * query_stride + d];
+#pragma unroll
+            for (int n = 0; n < TILE_VECTORS; n++) {
+                sum[i][n] = fma(x, key[n], sum[i][n]);
+            }
+        }
+    }
+#pragma unroll
+    for (int i = 0; i < TILE_ROWS; i++) {
+#pragma unroll
+        for (int n = 0; n < TILE_VECTORS; n++) {
+            vstore(sum[i][n] * factor, n, scores + i * scores_stride);
+        }
+    }
+}
+
+/* output[i][c] = output[i][c] * keep[i] + sum_j weights[i][j] * value[j][c] for VALUE_ROWS rows and VALUE_VECTORS
+ * vectors of columns. The sum starts from zero: blocks, not one long chain. */
+#define TILE_VALUES(NAME, ROWS, VECTORS)                                                                      \
+    inline void NAME(const float *weights, int weights_stride, __global const float *value, int value_stride, \
+                     int keys, const float *keep, float *output, int output_stride) {                        \
+        vfloat sum[ROWS][VECTORS];                                                                            \
+        _Pragma("unroll") for (int i = 0; i < ROWS; i++) {                                                    \
+            _Pragma("unroll") for (int c = 0; c < VECTORS; c++) {                                             \
+                sum[i][c] = (vfloat)0.0f;                                                                     \
+            }                                                                                                 \
+        }                                                                                                     \
+        for (int j = 0; j < keys; j++) {                                                                      \
+            vfloat column[VECTORS];                                                                           \
+            _Pragma("unroll") for (int c = 0; c < VECTORS; c++) {                                             \
+                column[c] = vload(c, value + j * value_stride);                                               \
+            }                                                                                                 \
+            _Pragma("unroll") for (int i = 0; i < ROWS; i++) {                                                \
+                vfloat x = (vfloat)weights[i * weights_stride + j];                                           \
+                _Pragma("unroll") for (int c = 0; c < VECTORS; c++) {                                         \
+                    sum[i][c] = fma(x, column[c], sum[i][c]);                                                 \
+                }                                                                                             \
+            }                                                                                                 \
+        }                                                                                                     \
+        _Pragma("unroll") for (int i = 0; i < ROWS; i++) {                                                    \
+            _Pragma("unroll") for (int c = 0; c < VECTORS; c++) {                                             \
+                float *place = output + i * output_stride;                                                    \
+                vstore(fma(vload(c, place), (vfloat)keep[i], sum[i][c]), c, place);                           \
+            }                                                                                                 \
+        }                                                                                                     \
+    }
+
+#endif
