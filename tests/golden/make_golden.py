@@ -8,7 +8,8 @@ Nothing here restates clattn's formula. Every expected array comes from one of
     sdpa    torch.nn.functional.scaled_dot_product_attention (the mathematical form, float64)
     flex    torch.nn.attention.flex_attention, not compiled, float64: softcap, ALiBi, window, logsumexp
     onnx    onnx.reference, operator Attention of opsets 23, 24 and 25, on float64 arrays
-on the values that the storage type holds, so that expected numbers are exact to some 1e-15.
+on the values that the storage type holds, so that expected numbers are exact to some 1e-15. ONNX attributes are fp32: those
+used here (softcap) are exact in it.
 
 Known about the judges: until spring 2026 ONNX's text put softcap after the mask (leaking weight to masked keys) and had
 modes 1 and 2 of qk_matmul_output in the other order; the package used must have both repairs, which check_onnx() proves.
@@ -204,8 +205,8 @@ def onnx_problems():
     output, raw = onnx_attention(23, q, k, v, bias[1], qk_matmul_output_mode=0)
     emit("onnx23_raw", o, ["stage=raw"], {"output": output, "weights": raw}, bias=bias[0])
     for mode, stage in ((1, "softcap"), (2, "bias"), (3, "softmax")):
-        output, weights = onnx_attention(24, q, k, v, bias[1], softcap=0.8, qk_matmul_output_mode=mode)
-        emit(f"onnx24_{stage}", o, ["softcap=0.8", f"stage={stage}"], {"output": output, "weights": weights}, bias=bias[0])
+        output, weights = onnx_attention(24, q, k, v, bias[1], softcap=0.75, qk_matmul_output_mode=mode)
+        emit(f"onnx24_{stage}", o, ["softcap=0.75", f"stage={stage}"], {"output": output, "weights": weights}, bias=bias[0])
     mask = rng.random((4, 4, 6)) < 0.7  # three dimensions: heads, rows, keys
     mask[1, 3] = False
     output, weights = onnx_attention(24, q, k, v, mask, is_causal=1, qk_matmul_output_mode=3)

@@ -1,0 +1,74 @@
+/*
+ * The frame around each suite (see suite.h). Knows the public interface and Check, nothing inside the library. To share
+ * something between suites, add it to a file of its own beside this one.
+ */
+#include "support/suite.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int suite_run(Suite *suite, suite_fork fork) {
+    SRunner *runner = srunner_create(suite);
+    if (fork == SUITE_NO_FORK) {
+        srunner_set_fork_status(runner, CK_NOFORK);
+    }
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner), run = srunner_ntests_run(runner);
+    srunner_free(runner);
+    return failed == 0 && run > 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+Suite *suite_of(const char *name, const TTest *const *tests, int count, double timeout) {
+    Suite *suite = suite_create(name);
+    TCase *one = tcase_create(name);
+    tcase_set_timeout(one, timeout);
+    for (int i = 0; i < count; i++) {
+        tcase_add_test(one, tests[i]);
+    }
+    suite_add_tcase(suite, one);
+    return suite;
+}
+
+void suite_expect_status(const char *file, int line, const char *call, clattn_status got, clattn_status wanted,
+                         const clattn_report *report) {
+    if (got != wanted) {
+        ck_abort_msg("%s:%d: %s answers %s, not %s. %s", file, line, call, clattn_status_name(got),
+                     clattn_status_name(wanted), report != NULL ? report->text : "");
+    }
+}
+
+clattn_runtime *suite_runtime(const clattn_runtime_options *options) {
+    clattn_runtime *runtime = NULL;
+    EXPECT_STATUS(clattn_runtime_create(options, &runtime), CLATTN_OK, NULL);
+    ck_assert_ptr_nonnull(runtime);
+    return runtime;
+}
+
+int64_t suite_opencl_device(const clattn_runtime *runtime) {
+    int64_t count = clattn_runtime_device_count(runtime);
+    for (int64_t i = 0; i < count; i++) {
+        clattn_device_info info;
+        if (clattn_runtime_get_device(runtime, i, &info) == CLATTN_OK && info.kind != CLATTN_DEVICE_CPU) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+bool suite_has_opencl(void) {
+    clattn_runtime *runtime;
+    if (clattn_runtime_create(NULL, &runtime) != CLATTN_OK) {
+        return false;
+    }
+    bool found = suite_opencl_device(runtime) >= 0;
+    clattn_runtime_destroy(runtime);
+    return found;
+}
+
+int suite_without_device(void) {
+    const char *required = getenv("CLATTN_REQUIRE_DEVICE");
+    bool failure = required != NULL && strcmp(required, "1") == 0;
+    fprintf(stderr, "no OpenCL device here: %s\n", failure ? "a failure, CLATTN_REQUIRE_DEVICE=1" : "skipped");
+    return failure ? EXIT_FAILURE : SUITE_SKIPPED;
+}

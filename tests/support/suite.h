@@ -1,0 +1,42 @@
+/*
+ * What every suite shares: running it, the devices to run on, and errors as sentences. A suite that uses OpenCL passes
+ * SUITE_NO_FORK: a context made before a fork hangs on some implementations.
+ */
+#ifndef TESTS_SUITE_H
+#define TESTS_SUITE_H
+
+#include <check.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "clattn/clattn.h"
+
+enum { SUITE_SKIPPED = 77 };
+typedef enum suite_fork { SUITE_FORK, SUITE_NO_FORK } suite_fork;
+
+/** Runs the suite; what main() returns. */
+int suite_run(Suite *suite, suite_fork fork);
+
+/** A suite of one case that holds the tests; timeout in seconds for each (forked suites only). */
+Suite *suite_of(const char *name, const TTest *const *tests, int count, double timeout);
+#define SUITE_OF(name, tests, timeout) suite_of(name, tests, (int)(sizeof(tests) / sizeof *(tests)), timeout)
+
+/** Fails the test with the status' name and the report when the status is another one. */
+#define EXPECT_STATUS(got, wanted, report) suite_expect_status(__FILE__, __LINE__, #got, got, wanted, report)
+void suite_expect_status(const char *file, int line, const char *call, clattn_status got, clattn_status wanted,
+                         const clattn_report *report);
+
+/** A runtime with the default options (NULL) or those given; fails the test when there is none. */
+clattn_runtime *suite_runtime(const clattn_runtime_options *options);
+
+/** The first OpenCL device, or -1. */
+int64_t suite_opencl_device(const clattn_runtime *runtime);
+
+/**
+ * Whether this machine has an OpenCL device. For main(): a suite without one returns SUITE_SKIPPED, or fails where
+ * CLATTN_REQUIRE_DEVICE=1 is set: suite_without_device() is the value to return.
+ */
+bool suite_has_opencl(void);
+int suite_without_device(void);
+
+#endif
