@@ -1,14 +1,47 @@
 # The program with one deliberate mistake, for each line of tests/mutants/mutants.txt: `clattn verify` must catch it.
 # The mistake is made in a copy of one file; the object of that copy is linked before the static library, whose own
-# member of the same names is then not taken. Kernels are embedded again with the changed file in its place.
+# member of the same names is then not taken. For a header, that means every file that includes it, directly or not.
+# Kernels are embedded again with the changed file in its place.
 include(cmake/mutant_list.cmake)
 
 set(CLATTN_MUTANT_LIST "${PROJECT_SOURCE_DIR}/tests/mutants/mutants.txt")
 
+# The library's .c files that include a header, directly or through other headers.
+function(attn_find_includers header out)
+  file(GLOB_RECURSE files RELATIVE "${PROJECT_SOURCE_DIR}/host" "${PROJECT_SOURCE_DIR}/host/*.[ch]")
+  list(FILTER files EXCLUDE REGEX "^cli/")
+  string(REGEX REPLACE "^host/(include/)?" "" header "${header}")
+  set(open "${header}")
+  set(sources "")
+  while(open)
+    list(POP_FRONT open wanted)
+    foreach(file IN LISTS files)
+      file(STRINGS "${PROJECT_SOURCE_DIR}/host/${file}" found REGEX "^#include [\"<]${wanted}[\">]")
+      if(found AND "host/${file}" IN_LIST CLATTN_SOURCES)
+        list(APPEND sources "${PROJECT_SOURCE_DIR}/host/${file}")
+      elseif(found AND file MATCHES "\\.h$")
+        list(APPEND open "${file}")
+      endif()
+    endforeach()
+  endwhile()
+  list(REMOVE_DUPLICATES sources)
+  set(${out} "${sources}" PARENT_SCOPE)
+endfunction()
+
+# attn_copy_file_flags("<files of the library>" "<files that stand for them>"): each its own flags, in the same order.
+function(attn_copy_file_flags originals copies)
+  foreach(original copy IN ZIP_LISTS originals copies)
+    get_source_file_property(options "${original}" DIRECTORY "${PROJECT_SOURCE_DIR}" COMPILE_OPTIONS)
+    if(options)
+      set_source_files_properties("${copy}" PROPERTIES COMPILE_OPTIONS "${options}")
+    endif()
+  endforeach()
+endfunction()
+
 function(attn_add_mutant name file words)
   set(folder "${PROJECT_BINARY_DIR}/mutants/${name}")
-  cmake_path(GET file FILENAME file_name)
-  set(changed "${folder}/${file_name}")
+  string(REGEX REPLACE "^host/(include/)?" "" include_path "${file}")
+  set(changed "${folder}/${include_path}") # so that -I<folder> finds a changed header before the true one
   add_custom_command(
     OUTPUT "${changed}"
     COMMAND "${CMAKE_COMMAND}" "-DLIST=${CLATTN_MUTANT_LIST}" "-DNAME=${name}" "-DROOT=${PROJECT_SOURCE_DIR}"
@@ -18,19 +51,19 @@ function(attn_add_mutant name file words)
     VERBATIM)
   if(file MATCHES "^kernels/(.*)$")
     set(kernel_file "${CMAKE_MATCH_1}")
-    set(source "${folder}/kernel_sources.c")
-    attn_embed_kernels("${source}" "${kernel_file}" "${changed}")
+    set(sources "${folder}/kernel_sources.c")
+    attn_embed_kernels("${sources}" "${kernel_file}" "${changed}")
+  elseif(file MATCHES "\\.h$")
+    attn_find_includers("${file}" sources)
+    attn_copy_file_flags("${sources}" "${sources}")
+    set_property(SOURCE ${sources} APPEND PROPERTY OBJECT_DEPENDS "${changed}")
   else()
-    set(source "${changed}")
-    cmake_path(GET file PARENT_PATH own_folder)
-    get_source_file_property(options "${PROJECT_SOURCE_DIR}/${file}" DIRECTORY "${PROJECT_SOURCE_DIR}" COMPILE_OPTIONS)
+    set(sources "${changed}")
+    attn_copy_file_flags("${PROJECT_SOURCE_DIR}/${file}" "${changed}")
   endif()
-  add_executable(clattn_mutant_${name} "${PROJECT_SOURCE_DIR}/host/cli/main.c" "${source}")
+  add_executable(clattn_mutant_${name} "${PROJECT_SOURCE_DIR}/host/cli/main.c" ${sources})
+  target_include_directories(clattn_mutant_${name} BEFORE PRIVATE "${folder}")
   attn_configure_internal(clattn_mutant_${name})
-  target_include_directories(clattn_mutant_${name} PRIVATE "${PROJECT_SOURCE_DIR}/${own_folder}")
-  if(options)
-    set_source_files_properties("${source}" PROPERTIES COMPILE_OPTIONS "${options}")
-  endif()
   # A mistake may leave a variable unused; that is no reason to refuse it.
   target_compile_options(clattn_mutant_${name} PRIVATE -Wno-error)
   target_link_libraries(clattn_mutant_${name} PRIVATE clattn_tools)
