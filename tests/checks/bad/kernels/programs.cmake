@@ -1,0 +1,1 @@
+# Names nothing, so check_listed must refuse the files beside it.
