@@ -1,0 +1,135 @@
+/*
+ * `clattn devices`: what is here and which engines it gets. Asks the library only; the numbers printed are the ones that
+ * --device takes.
+ */
+#include <string.h>
+
+#include "commands.h"
+#include "session.h"
+#include "table.h"
+
+static const char attn_devices_help[] =
+    "clattn devices [--json]\n"
+    "Lists the CPU and every OpenCL device: what each can do and which engines it gets. The numbers are those of --device.\n";
+
+/* Engines that would serve a plain problem there, separated by spaces. */
+static void attn_list_engines(const attn_session *session, int64_t device, char *text, size_t size) {
+    clattn_problem problem = CLATTN_PROBLEM_INIT;
+    problem.query_length = 64;
+    problem.head_dim = 64;
+    text[0] = '\0';
+    for (int64_t e = 0; e < clattn_engine_count(); e++) {
+        const char *name = clattn_engine_name(e);
+        problem.query_length = strstr(name, "decode") != NULL ? 1 : 64;
+        problem.key_length = 64;
+        if (clattn_engine_built(name) &&
+            clattn_engine_supports(session->runtime, name, device, &problem, NULL) == CLATTN_OK) {
+            attn_text_add(text, size, "%s%s", text[0] != '\0' ? " " : "", name);
+        }
+    }
+}
+
+static void attn_print_device(const clattn_device_info *info, int64_t device, const char *engines) {
+    char memory[32], most[32], local[32];
+    printf("%lld  %s\n", (long long)device, info->name);
+    printf("   kind            %s\n", attn_device_kind_name(info->kind));
+    if (info->kind != CLATTN_DEVICE_CPU) {
+        printf("   platform        %s, %s\n", info->platform, info->version);
+        printf("   vendor, driver  %s, %s\n", info->vendor, info->driver);
+    }
+    printf("   %s %lld\n", info->kind == CLATTN_DEVICE_CPU ? "threads        " : "compute units  ",
+           (long long)info->compute_units);
+    printf("   memory          %s", attn_text_bytes((double)info->memory, memory));
+    if (info->kind != CLATTN_DEVICE_CPU) {
+        printf(", largest buffer %s, local %s, work-group up to %lld", attn_text_bytes((double)info->max_allocation, most),
+               attn_text_bytes((double)info->local_memory, local), (long long)info->max_work_group);
+    }
+    printf("\n   arithmetic      fp32%s%s%s\n", info->fp16_arithmetic ? " fp16" : "", info->fp64_arithmetic ? " fp64" : "",
+           info->subgroups ? ", subgroups" : "");
+    if (info->features[0] != '\0') {
+        printf("   features        %s\n", info->features);
+    }
+    printf("   engines         %s\n", engines[0] != '\0' ? engines : "none");
+}
+
+static void attn_json_engines(const char *engines) {
+    char names[ATTN_TARGETS_MAX][64];
+    char list[512];
+    snprintf(list, sizeof list, "%s", engines);
+    for (char *at = list; *at != '\0'; at++) {
+        *at = *at == ' ' ? ',' : *at;
+    }
+    int count = list[0] != '\0' ? attn_text_split(list, names, ATTN_TARGETS_MAX) : 0;
+    printf("\"engines\": [");
+    for (int n = 0; n < count; n++) {
+        printf("%s\"%s\"", n > 0 ? ", " : "", names[n]);
+    }
+    printf("]");
+}
+
+static void attn_print_device_json(const clattn_device_info *info, int64_t device, const char *engines) {
+    const struct {
+        const char *key, *text;
+    } texts[] = { { "name", info->name },         { "kind", attn_device_kind_name(info->kind) },
+                  { "vendor", info->vendor },     { "driver", info->driver },
+                  { "platform", info->platform }, { "version", info->version },
+                  { "features", info->features } };
+    printf("%s\n  { \"device\": %lld", device > 0 ? "," : "", (long long)device);
+    for (size_t t = 0; t < sizeof texts / sizeof texts[0]; t++) {
+        printf(", \"%s\": ", texts[t].key);
+        attn_json_string(stdout, texts[t].text);
+    }
+    printf(", \"compute_units\": %lld, \"memory\": %lld, \"max_allocation\": %lld, \"local_memory\": %lld",
+           (long long)info->compute_units, (long long)info->memory, (long long)info->max_allocation,
+           (long long)info->local_memory);
+    printf(", \"max_work_group\": %lld, \"fp16_arithmetic\": %s, \"fp64_arithmetic\": %s, \"subgroups\": %s, ",
+           (long long)info->max_work_group, info->fp16_arithmetic ? "true" : "false",
+           info->fp64_arithmetic ? "true" : "false", info->subgroups ? "true" : "false");
+    attn_json_engines(engines);
+    printf(" }");
+}
+
+static void attn_print_missing(void) {
+    for (int64_t e = 0; e < clattn_engine_count(); e++) {
+        if (!clattn_engine_built(clattn_engine_name(e))) {
+            printf("Not in this build: %s\n", clattn_engine_name(e));
+        }
+    }
+}
+
+int attn_command_devices(int argc, char **argv, attn_error *error) {
+    bool json = false;
+    const attn_flag flags[] = { { "--json", NULL, &json } };
+    attn_options options;
+    attn_session session;
+    if (attn_options_read(&options, flags, 1, argc, argv, error) != ATTN_DONE) {
+        return error->status;
+    }
+    if (options.help) {
+        fputs(attn_devices_help, stdout);
+        return ATTN_DONE;
+    }
+    if (options.word_count > 0) {
+        return attn_fail(error, ATTN_BAD, "%.200s: devices takes no words", options.words[0]);
+    }
+    if (attn_session_open(&session, &options, error) != ATTN_DONE) {
+        return error->status;
+    }
+    fputs(json ? "[" : "", stdout);
+    for (int64_t d = 0; d < clattn_runtime_device_count(session.runtime); d++) {
+        clattn_device_info info;
+        char engines[512];
+        if ((session.device != CLATTN_ANY_DEVICE && session.device != d) ||
+            clattn_runtime_get_device(session.runtime, d, &info) != CLATTN_OK) {
+            continue;
+        }
+        attn_list_engines(&session, d, engines, sizeof engines);
+        (json ? attn_print_device_json : attn_print_device)(&info, d, engines);
+    }
+    fputs(json ? "\n]\n" : "", stdout);
+    if (!json) {
+        attn_print_missing();
+    }
+    attn_session_close(&session);
+    return ATTN_DONE;
+}

@@ -1,0 +1,215 @@
+/*
+ * `clattn run`: attention on the user's own arrays. Reads and checks everything first, computes, writes every output beside
+ * its place and then puts them there. The problem is made in run_inputs.c.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands.h"
+#include "run_inputs.h"
+#include "session.h"
+
+static const char attn_run_help[] =
+    "clattn run PROBLEM... --query F --key F --value F --output F [more files] [--engine NAME] [--device SELECTOR] [--threads N] "
+    "[--json]\n"
+    "Attention on .npy arrays (little-endian, C order), [batch, heads, length, dim] (layout=bshd: [batch, length, heads, dim]).\n"
+    "Sizes and types come from the files. float32, float16, float64; bf16 as uint16 with type=bf16. One engine serves.\n"
+    "in:  --mask (bool, true = attend) --bias (float32 or the storage type): 1 to 4 dimensions, broadcast from the right to\n"
+    "     [batch, query_heads, query_length, key_length]; --key-lengths --query-lengths --offsets [batch] (int32 or int64;\n"
+    "     offsets are the alignment, one an entry); --alibi-slopes --sinks [query_heads] (float32);\n"
+    "     --past-key --past-value: put before the new ones\n"
+    "out: --output; --logsumexp [batch, query_heads, query_length]; --weights [batch, query_heads, query_length, key_length]\n"
+    "     with --weights-stage raw|softcap|bias|softmax (default softmax); --present-key --present-value (past and new)\n"
+    "Later releases: --query-starts --key-starts --rotary-cos --rotary-sin --dropout-mask --grad-*.\n\n";
+
+static const char *const attn_later_flags[] = {
+    "--query-starts", "--key-starts", "--rotary-cos", "--rotary-sin", "--grad-output", "--dropout-mask",
+    "--grad-query",   "--grad-key",   "--grad-value", "--grad-bias",  "--grad-sinks",
+};
+enum { ATTN_LATER_FLAGS = sizeof attn_later_flags / sizeof attn_later_flags[0] };
+
+static int attn_read_flags(attn_run *run, attn_options *options, bool *json, int argc, char **argv, attn_error *error) {
+    attn_flag flags[ATTN_RUN_INPUTS + ATTN_RUN_OUTPUTS + ATTN_LATER_FLAGS + 2];
+    const char *later[ATTN_LATER_FLAGS] = { NULL };
+    int count = 0;
+    for (int i = 0; i < ATTN_RUN_INPUTS; i++) {
+        flags[count++] = (attn_flag){ attn_run_input_flags[i], &run->input_path[i], NULL };
+    }
+    for (int o = 0; o < ATTN_RUN_OUTPUTS; o++) {
+        flags[count++] = (attn_flag){ attn_run_output_flags[o], &run->output_path[o], NULL };
+    }
+    for (int l = 0; l < ATTN_LATER_FLAGS; l++) {
+        flags[count++] = (attn_flag){ attn_later_flags[l], &later[l], NULL };
+    }
+    flags[count++] = (attn_flag){ "--weights-stage", &run->weights_stage, NULL };
+    flags[count++] = (attn_flag){ "--json", NULL, json };
+    attn_case_init(&run->c);
+    if (attn_options_read(options, flags, count, argc, argv, error) != ATTN_DONE || options->help) {
+        return options->help ? ATTN_DONE : error->status;
+    }
+    if (attn_case_read(&run->c, options->word_count, options->words, error) != ATTN_DONE) {
+        return error->status;
+    }
+    if (run->c.drawing[0] != '\0' && run->c.later[0] == '\0') {
+        return attn_fail(error, ATTN_BAD, "%s: a word of problems that draw their own data; run reads files", run->c.drawing);
+    }
+    for (int l = 0; l < ATTN_LATER_FLAGS; l++) {
+        if (later[l] != NULL) {
+            return attn_fail(error, ATTN_CANNOT, "%s is of a later release", attn_later_flags[l]);
+        }
+    }
+    return attn_case_refuse_later(&run->c, error);
+}
+
+static int attn_check_outputs(attn_run *run, attn_error *error) {
+    static const char *const stages[] = { "raw", "softcap", "bias", "softmax" };
+    bool any = false;
+    for (int o = 0; o < ATTN_RUN_OUTPUTS; o++) {
+        any = any || run->output_path[o] != NULL;
+        for (int before = 0; before < o && run->output_path[o] != NULL; before++) {
+            if (run->output_path[before] != NULL && strcmp(run->output_path[before], run->output_path[o]) == 0) {
+                return attn_fail(error, ATTN_BAD, "%s %s: %s writes the same file", attn_run_output_flags[o],
+                                 run->output_path[o], attn_run_output_flags[before]);
+            }
+        }
+    }
+    if (!any) {
+        return attn_fail(error, ATTN_BAD, "--output is missing");
+    }
+    run->c.problem.logsumexp = run->output_path[ATTN_RUN_LOGSUMEXP] != NULL;
+    if (run->weights_stage != NULL && run->output_path[ATTN_RUN_WEIGHTS] == NULL) {
+        return attn_fail(error, ATTN_BAD, "--weights-stage needs --weights");
+    }
+    if (run->output_path[ATTN_RUN_WEIGHTS] == NULL) {
+        return ATTN_DONE;
+    }
+    for (int s = 0; s < 4; s++) {
+        if (strcmp(run->weights_stage != NULL ? run->weights_stage : "softmax", stages[s]) == 0) {
+            run->c.problem.weights = (clattn_weights_stage)(CLATTN_WEIGHTS_RAW + s);
+            return ATTN_DONE;
+        }
+    }
+    return attn_fail(error, ATTN_BAD, "--weights-stage %.100s: raw, softcap, bias or softmax is wanted", run->weights_stage);
+}
+
+/* Checks the tensors, makes the plan, computes. */
+static int attn_compute(attn_run *run, const attn_session *session, clattn_plan_info *info, double *seconds, attn_error *error) {
+    clattn_report report = { 0 };
+    clattn_plan *plan = NULL;
+    run->problem.engine = session->engine;
+    run->problem.device = session->device;
+    clattn_status status = clattn_problem_resolve(&run->problem, &(clattn_problem){ 0 }, &report);
+    if (status != CLATTN_OK) {
+        return attn_fail_status(error, status, &report);
+    }
+    if (attn_run_make_outputs(run, error) != ATTN_DONE) {
+        return error->status;
+    }
+    status = clattn_tensors_check(&run->problem, &run->tensors, &report);
+    status = status != CLATTN_OK ? status : clattn_plan_create(session->runtime, &run->problem, &plan, &report);
+    status = status != CLATTN_OK ? status : clattn_plan_get_info(plan, info);
+    if (status == CLATTN_OK) {
+        run->tensors.report = &report;
+        double start = attn_seconds();
+        status = clattn_execute(plan, &run->tensors);
+        *seconds = attn_seconds() - start;
+    }
+    clattn_plan_destroy(plan);
+    return status == CLATTN_OK ? ATTN_DONE : attn_fail_status(error, status, &report);
+}
+
+static const attn_npy *attn_output_array(const attn_run *run, int which) {
+    switch (which) {
+        case ATTN_RUN_PRESENT_KEY: return &run->input[ATTN_RUN_KEY];
+        case ATTN_RUN_PRESENT_VALUE: return &run->input[ATTN_RUN_VALUE];
+        default: return &run->output[which];
+    }
+}
+
+/* Writes all outputs beside their places, then puts them there. */
+static int attn_write_outputs(const attn_run *run, attn_error *error) {
+    attn_output_file files[ATTN_RUN_OUTPUTS];
+    int status = ATTN_DONE;
+    memset(files, 0, sizeof files);
+    for (int o = 0; o < ATTN_RUN_OUTPUTS && status == ATTN_DONE; o++) {
+        if (run->output_path[o] != NULL) {
+            status = attn_output_open(&files[o], run->output_path[o], error);
+            status = status != ATTN_DONE ? status : attn_npy_write(attn_output_array(run, o), &files[o], error);
+        }
+    }
+    for (int o = 0; o < ATTN_RUN_OUTPUTS && status == ATTN_DONE; o++) {
+        if (run->output_path[o] != NULL) {
+            status = attn_output_commit(&files[o], error);
+        }
+    }
+    for (int o = 0; o < ATTN_RUN_OUTPUTS; o++) {
+        attn_output_discard(&files[o]);
+    }
+    return status;
+}
+
+static void attn_print_run(const attn_run *run, const attn_session *session, const clattn_plan_info *info, double seconds,
+                           bool json) {
+    char device[300], time[32], shape[256];
+    const char *separator = "";
+    attn_session_device_name(session, info->device, device, sizeof device);
+    if (!json) {
+        printf("%s on %s, %s\n", info->engine, device, attn_text_seconds(seconds, time));
+    } else {
+        printf("{ \"engine\": \"%s\", \"device\": ", info->engine);
+        attn_json_string(stdout, device);
+        printf(", \"seconds\": %.9g, \"outputs\": [", seconds);
+    }
+    for (int o = 0; o < ATTN_RUN_OUTPUTS; o++) {
+        if (run->output_path[o] == NULL) {
+            continue;
+        }
+        const attn_npy *array = attn_output_array(run, o);
+        attn_npy_shape_text(array, shape);
+        if (!json) {
+            printf("wrote %s: %s %s\n", run->output_path[o], attn_npy_type_name(array->type), shape);
+            continue;
+        }
+        printf("%s{ \"name\": \"%s\", \"path\": ", separator, attn_run_output_flags[o] + 2);
+        attn_json_string(stdout, run->output_path[o]);
+        printf(", \"type\": \"%s\", \"shape\": \"%s\" }", attn_npy_type_name(array->type), shape);
+        separator = ", ";
+    }
+    fputs(json ? "] }\n" : "", stdout);
+}
+
+static int attn_run_all(attn_run *run, const attn_options *options, bool json, attn_error *error) {
+    attn_session session;
+    clattn_plan_info info = { 0 };
+    double seconds = 0;
+    if (attn_check_outputs(run, error) != ATTN_DONE || attn_run_read(run, error) != ATTN_DONE ||
+        attn_session_open(&session, options, error) != ATTN_DONE) {
+        return error->status;
+    }
+    int status = session.listed ? attn_fail(error, ATTN_BAD, "--engine %.100s: run takes one engine", options->engine)
+                                : attn_compute(run, &session, &info, &seconds, error);
+    status = status != ATTN_DONE ? status : attn_write_outputs(run, error);
+    if (status == ATTN_DONE) {
+        attn_print_run(run, &session, &info, seconds, json);
+    }
+    attn_session_close(&session);
+    return status;
+}
+
+int attn_command_run(int argc, char **argv, attn_error *error) {
+    attn_options options;
+    bool json = false;
+    attn_run *run = calloc(1, sizeof *run);
+    if (run == NULL) {
+        return attn_fail(error, ATTN_CANNOT, "out of memory");
+    }
+    int status = attn_read_flags(run, &options, &json, argc, argv, error);
+    if (status == ATTN_DONE && options.help) {
+        printf("%s%s", attn_run_help, attn_case_help);
+    } else if (status == ATTN_DONE) {
+        status = attn_run_all(run, &options, json, error);
+    }
+    attn_run_free(run);
+    free(run);
+    return status;
+}

@@ -1,0 +1,11 @@
+/* The commands. Each gets the arguments after its name and answers the exit status, with a line in error when not 0. */
+#ifndef ATTN_CLI_COMMANDS_H
+#define ATTN_CLI_COMMANDS_H
+
+#include "text.h"
+
+int attn_command_devices(int argc, char **argv, attn_error *error);
+int attn_command_plan(int argc, char **argv, attn_error *error);
+int attn_command_run(int argc, char **argv, attn_error *error);
+
+#endif

@@ -1,0 +1,198 @@
+/*
+ * Opens the runtime a command works with and turns --engine and --device into targets. Knows engines by the library's list
+ * of names alone, so a new engine needs nothing here.
+ */
+#include "session.h"
+
+#include <ctype.h>
+#include <string.h>
+
+static bool attn_is_opencl(const char *engine) {
+    return strncmp(engine, "opencl", 6) == 0;
+}
+
+static bool attn_kind_fits(const char *engine, clattn_device_kind kind) {
+    return attn_is_opencl(engine) == (kind != CLATTN_DEVICE_CPU);
+}
+
+/* The device an engine runs on here: the one asked for, else the first GPU, else the first that fits; -1 = none. */
+static int64_t attn_device_for(const attn_session *session, const char *engine) {
+    int64_t found = -1;
+    for (int64_t d = 0; d < clattn_runtime_device_count(session->runtime); d++) {
+        clattn_device_info info;
+        if ((session->device != CLATTN_ANY_DEVICE && session->device != d) ||
+            clattn_runtime_get_device(session->runtime, d, &info) != CLATTN_OK || !attn_kind_fits(engine, info.kind)) {
+            continue;
+        }
+        if (info.kind == CLATTN_DEVICE_OPENCL_GPU) {
+            return d;
+        }
+        found = found < 0 ? d : found;
+    }
+    return found;
+}
+
+static bool attn_name_contains(const char *name, const char *part) {
+    for (; *name != '\0'; name++) {
+        size_t n = 0;
+        while (part[n] != '\0' && tolower((unsigned char)name[n]) == tolower((unsigned char)part[n])) {
+            n++;
+        }
+        if (part[n] == '\0') {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int attn_select_device(attn_session *session, const char *selector, attn_error *error) {
+    int64_t count = clattn_runtime_device_count(session->runtime);
+    session->device = CLATTN_ANY_DEVICE;
+    if (selector == NULL) {
+        return ATTN_DONE;
+    }
+    int64_t number = 0;
+    int status = attn_text_integer(selector, &number);
+    if (status != 1) {
+        session->device = number;
+        return status == 0 && number >= 0 && number < count
+                   ? ATTN_DONE
+                   : attn_fail(error, ATTN_BAD, "--device %s: there are devices 0 to %lld", selector, (long long)count - 1);
+    }
+    for (int64_t d = 0; d < count; d++) {
+        clattn_device_info info;
+        if (clattn_runtime_get_device(session->runtime, d, &info) == CLATTN_OK &&
+            (attn_name_contains(info.name, selector) || attn_name_contains(info.platform, selector))) {
+            session->device = d;
+            return ATTN_DONE;
+        }
+    }
+    return attn_fail(error, ATTN_BAD, "--device %.100s: no device here has that in its name", selector);
+}
+
+static int attn_add_target(attn_session *session, const char *engine, int64_t device, attn_error *error) {
+    for (int t = 0; t < session->target_count; t++) {
+        if (strcmp(session->targets[t].engine, engine) == 0) {
+            return ATTN_DONE;
+        }
+    }
+    if (session->target_count == ATTN_TARGETS_MAX) {
+        return attn_fail(error, ATTN_BAD, "--engine: more than %d engines", ATTN_TARGETS_MAX);
+    }
+    session->targets[session->target_count++] = (attn_target){ engine, device };
+    return ATTN_DONE;
+}
+
+/* Every engine that is here, with the reference or without. */
+static int attn_add_all(attn_session *session, const char *prefix, bool with_reference, attn_error *error) {
+    for (int64_t e = 0; e < clattn_engine_count(); e++) {
+        const char *name = clattn_engine_name(e);
+        int64_t device = attn_device_for(session, name);
+        bool wanted = with_reference || strcmp(name, "reference") != 0;
+        if (wanted && device >= 0 && clattn_engine_built(name) && strncmp(name, prefix, strlen(prefix)) == 0 &&
+            attn_add_target(session, name, device, error) != ATTN_DONE) {
+            return error->status;
+        }
+    }
+    return ATTN_DONE;
+}
+
+static const char *attn_known_engine(const char *name) {
+    for (int64_t e = 0; e < clattn_engine_count(); e++) {
+        if (strcmp(clattn_engine_name(e), name) == 0) {
+            return clattn_engine_name(e);
+        }
+    }
+    return NULL;
+}
+
+static int attn_add_named(attn_session *session, const char *name, attn_error *error) {
+    if (strcmp(name, "all") == 0) {
+        return attn_add_all(session, "", true, error);
+    }
+    if (strcmp(name, "opencl") == 0) {
+        int before = session->target_count;
+        if (attn_add_all(session, "opencl", false, error) != ATTN_DONE) {
+            return error->status;
+        }
+        return session->target_count > before
+                   ? ATTN_DONE
+                   : attn_fail(error, ATTN_CANNOT, "--engine opencl: no OpenCL engine with a device for it is here");
+    }
+    const char *known = attn_known_engine(name);
+    if (known == NULL) {
+        return attn_fail(error, ATTN_BAD, "--engine %.100s: no such engine", name);
+    }
+    if (!clattn_engine_built(known)) {
+        return attn_fail(error, ATTN_CANNOT, "--engine %s: not in this build", known);
+    }
+    int64_t device = attn_device_for(session, known);
+    if (device < 0) {
+        return attn_fail(error, ATTN_CANNOT, "--engine %s: no device for it is here%s", known,
+                         session->device == CLATTN_ANY_DEVICE ? "" : " (--device names another kind)");
+    }
+    return attn_add_target(session, known, device, error);
+}
+
+static int attn_select_engines(attn_session *session, const char *engines, attn_error *error) {
+    char names[ATTN_TARGETS_MAX][64];
+    if (engines == NULL) {
+        return attn_add_all(session, "", false, error);
+    }
+    int count = attn_text_split(engines, names, ATTN_TARGETS_MAX);
+    if (count < 0) {
+        return attn_fail(error, ATTN_BAD, "--engine %.100s: a list of engine names is wanted", engines);
+    }
+    for (int n = 0; n < count; n++) { /* unknown names first: they are bad whatever is here */
+        if (attn_known_engine(names[n]) == NULL && strcmp(names[n], "all") != 0 && strcmp(names[n], "opencl") != 0) {
+            return attn_fail(error, ATTN_BAD, "--engine %.100s: no such engine", names[n]);
+        }
+    }
+    for (int n = 0; n < count; n++) {
+        if (attn_add_named(session, names[n], error) != ATTN_DONE) {
+            return error->status;
+        }
+    }
+    session->listed = count > 1 || strcmp(names[0], "all") == 0;
+    session->engine = session->listed ? NULL : strcmp(names[0], "opencl") == 0 ? "opencl" : session->targets[0].engine;
+    return ATTN_DONE;
+}
+
+int attn_session_open(attn_session *session, const attn_options *options, attn_error *error) {
+    clattn_runtime_options runtime = CLATTN_RUNTIME_OPTIONS_INIT;
+    *session = (attn_session){ 0 };
+    runtime.threads = options->threads;
+    clattn_status status = clattn_runtime_create(&runtime, &session->runtime);
+    if (status != CLATTN_OK) {
+        return attn_fail(error, attn_exit_status(status), "the runtime does not start: %s", clattn_status_message(status));
+    }
+    if (attn_select_device(session, options->device, error) != ATTN_DONE ||
+        attn_select_engines(session, options->engine, error) != ATTN_DONE) {
+        attn_session_close(session);
+        return error->status;
+    }
+    return ATTN_DONE;
+}
+
+void attn_session_close(attn_session *session) {
+    clattn_runtime_destroy(session->runtime);
+    *session = (attn_session){ 0 };
+}
+
+void attn_session_device_name(const attn_session *session, int64_t device, char *text, size_t size) {
+    clattn_device_info info;
+    if (clattn_runtime_get_device(session->runtime, device, &info) != CLATTN_OK) {
+        snprintf(text, size, "device %lld", (long long)device);
+        return;
+    }
+    snprintf(text, size, "%s%s%s%s", info.name, info.driver[0] != '\0' ? " (" : "", info.driver,
+             info.driver[0] != '\0' ? ")" : "");
+}
+
+const char *attn_device_kind_name(clattn_device_kind kind) {
+    switch (kind) {
+        case CLATTN_DEVICE_CPU: return "cpu";
+        case CLATTN_DEVICE_OPENCL_GPU: return "opencl-gpu";
+        default: return "opencl-cpu";
+    }
+}

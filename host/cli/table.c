@@ -1,0 +1,156 @@
+/*
+ * One set of rows, three ways to write it: aligned for people, CSV and JSON for programs. The cells are text in the unit
+ * that the column's key names. Knows nothing of what they mean.
+ */
+#include "table.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+void attn_table_init(attn_table *table, const attn_column *columns, int count) {
+    *table = (attn_table){ .columns = columns, .column_count = count };
+}
+
+void attn_table_free(attn_table *table) {
+    free(table->cells);
+    table->cells = NULL;
+    table->row_count = table->capacity = 0;
+}
+
+void attn_table_row(attn_table *table) {
+    size_t row_size = (size_t)table->column_count * ATTN_CELL;
+    if (table->row_count == table->capacity) {
+        int64_t capacity = table->capacity == 0 ? 16 : 2 * table->capacity;
+        void *cells = realloc(table->cells, (size_t)capacity * row_size);
+        if (cells == NULL) {
+            table->failed = true;
+            return;
+        }
+        table->cells = cells;
+        table->capacity = capacity;
+    }
+    memset(table->cells[table->row_count * table->column_count], 0, row_size);
+    table->row_count++;
+}
+
+void attn_table_set(attn_table *table, int column, const char *format, ...) {
+    va_list arguments;
+    if (table->row_count == 0) {
+        return;
+    }
+    va_start(arguments, format);
+    vsnprintf(table->cells[(table->row_count - 1) * table->column_count + column], ATTN_CELL, format, arguments);
+    va_end(arguments);
+}
+
+const char *attn_table_get(const attn_table *table, int64_t row, int column) {
+    return table->cells[row * table->column_count + column];
+}
+
+static int attn_column_width(const attn_table *table, int column) {
+    size_t width = strlen(table->columns[column].title);
+    for (int64_t r = 0; r < table->row_count; r++) {
+        size_t length = strlen(attn_table_get(table, r, column));
+        width = length > width ? length : width;
+    }
+    return (int)width;
+}
+
+/* One line: the header (row -1) or a row. Columns that are empty in every row are left out. */
+static void attn_print_line(const attn_table *table, int64_t row, const int *widths, FILE *file) {
+    char line[4096] = "";
+    for (int c = 0; c < table->column_count; c++) {
+        if (widths[c] == 0) {
+            continue;
+        }
+        const char *text = row < 0 ? table->columns[c].title : attn_table_get(table, row, c);
+        const char *gap = line[0] != '\0' ? "  " : "";
+        attn_text_add(line, sizeof line, table->columns[c].number ? "%s%*s" : "%s%-*s", gap, widths[c], text);
+    }
+    size_t length = strlen(line);
+    while (length > 0 && line[length - 1] == ' ') {
+        line[--length] = '\0';
+    }
+    fprintf(file, "%s\n", line);
+}
+
+void attn_table_print(const attn_table *table, FILE *file) {
+    int widths[64] = { 0 };
+    for (int c = 0; c < table->column_count && c < 64; c++) {
+        bool used = false;
+        for (int64_t r = 0; r < table->row_count; r++) {
+            used = used || attn_table_get(table, r, c)[0] != '\0';
+        }
+        widths[c] = used && table->columns[c].title != NULL ? attn_column_width(table, c) : 0;
+    }
+    for (int64_t r = -1; r < table->row_count; r++) {
+        attn_print_line(table, r, widths, file);
+    }
+}
+
+static void attn_csv_cell(FILE *file, const char *text) {
+    if (strpbrk(text, ",\"\r\n") == NULL) {
+        fputs(text, file);
+        return;
+    }
+    fputc('"', file);
+    for (; *text != '\0'; text++) {
+        if (*text == '"') {
+            fputc('"', file);
+        }
+        fputc(*text, file);
+    }
+    fputc('"', file);
+}
+
+void attn_table_csv(const attn_table *table, FILE *file) {
+    for (int64_t r = -1; r < table->row_count; r++) {
+        for (int c = 0; c < table->column_count; c++) {
+            if (c > 0) {
+                fputc(',', file);
+            }
+            attn_csv_cell(file, r < 0 ? table->columns[c].key : attn_table_get(table, r, c));
+        }
+        fputc('\n', file);
+    }
+}
+
+void attn_json_string(FILE *file, const char *text) {
+    fputc('"', file);
+    for (; *text != '\0'; text++) {
+        unsigned char letter = (unsigned char)*text;
+        if (letter == '"' || letter == '\\') {
+            fprintf(file, "\\%c", letter);
+        } else if (letter == '\n') {
+            fputs("\\n", file);
+        } else if (letter < 0x20) {
+            fprintf(file, "\\u%04x", letter);
+        } else {
+            fputc(letter, file);
+        }
+    }
+    fputc('"', file);
+}
+
+static void attn_json_cell(FILE *file, const attn_column *column, const char *text) {
+    if (!column->number) {
+        attn_json_string(file, text);
+    } else {
+        double value;
+        fputs(attn_text_number(text, &value) == 0 ? text : "null", file);
+    }
+}
+
+void attn_table_json(const attn_table *table, FILE *file, const char *indent) {
+    fputc('[', file);
+    for (int64_t r = 0; r < table->row_count; r++) {
+        fprintf(file, "%s\n%s  { ", r > 0 ? "," : "", indent);
+        for (int c = 0; c < table->column_count; c++) {
+            fprintf(file, "%s\"%s\": ", c > 0 ? ", " : "", table->columns[c].key);
+            attn_json_cell(file, &table->columns[c], attn_table_get(table, r, c));
+        }
+        fputs(" }", file);
+    }
+    fprintf(file, "\n%s]", indent);
+}
