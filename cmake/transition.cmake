@@ -4,7 +4,7 @@ file(GLOB found RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS host/base/*.c h
 list(REMOVE_ITEM found host/runtime/enqueue.c)
 set(CLATTN_SOURCES ${found})
 file(GLOB CLATTN_OPENCL_SOURCES RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS host/opencl/*.c host/tuning/*.c
-  host/engines/opencl_common*.c host/engines/opencl_fused*.c host/engines/opencl_decode*.c)
+  host/engines/opencl_[ach]*.c host/engines/opencl_fused*.c host/engines/opencl_decode*.c)
 file(GLOB CLATTN_CLBLAST_SOURCES RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS host/engines/opencl_unfused*.c)
 file(GLOB CLATTN_CLI_SOURCES RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS host/cli/*.c)
 list(REMOVE_ITEM CLATTN_CLI_SOURCES host/cli/main.c)

@@ -1,7 +1,5 @@
-/* devices.h in a build without OpenCL: no devices, and nothing to adopt. */
+/* devices.h in a build without OpenCL: no devices, and nothing to adopt. Only such builds compile this file. */
 #include "opencl/devices.h"
-
-#ifndef CLATTN_HAVE_OPENCL
 
 clattn_status attn_opencl_find(attn_memory *memory, struct attn_opencl_device ***devices, int64_t *count) {
     (void)memory;
@@ -33,7 +31,3 @@ bool attn_opencl_is(const struct attn_opencl_device *device, const void *context
     (void)device, (void)context, (void)id;
     return false;
 }
-
-#else
-typedef int attn_devices_are_in_device_c; /* a translation unit must hold something */
-#endif

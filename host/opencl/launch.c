@@ -51,6 +51,9 @@ void attn_chain_begin(attn_chain *chain, struct attn_opencl_device *device, cl_c
                           .wait_count = wait_count,
                           .wait = wait,
                           .step = -1};
+    cl_command_queue_properties properties = CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE;
+    (void)clGetCommandQueueInfo(chain->queue, CL_QUEUE_PROPERTIES, sizeof properties, &properties, NULL);
+    chain->in_order = (properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE) == 0;
     if (timing != NULL) {
         timing->count = 0;
     }
@@ -142,6 +145,9 @@ clattn_status attn_chain_launch(attn_chain *chain, const attn_kernel_call *call,
 clattn_status attn_chain_barrier(attn_chain *chain) {
     const cl_event *wait = NULL;
     cl_uint count = attn_chain_wait(chain, &wait);
+    if (chain->in_order && (chain->last != NULL || count == 0)) {
+        return CLATTN_OK;
+    }
     cl_event event = NULL;
     cl_int code = clEnqueueBarrierWithWaitList(chain->queue, count, wait, &event);
     ATTN_TRY(attn_cl_check(code, "clEnqueueBarrierWithWaitList", chain->report));

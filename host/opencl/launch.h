@@ -33,6 +33,7 @@ void attn_pass_local(attn_kernel_call *call, int64_t bytes); /* a __local pointe
 typedef struct attn_chain {
     struct attn_opencl_device *device;
     cl_command_queue queue;
+    bool in_order;         /* the queue runs its commands one after another by itself */
     clattn_report *report;
     clattn_timing *timing; /* NULL = no waits between steps */
     cl_uint wait_count;    /* what the first command waits for: not owned */
@@ -59,7 +60,8 @@ cl_uint attn_chain_wait(const attn_chain *chain, const cl_event **wait);
 /** The command of this event is now the last; takes the event over. */
 void attn_chain_follow(attn_chain *chain, cl_event event);
 
-/** A barrier, for libraries that enqueue without a wait list: what follows on the queue waits for the chain. */
+/** For libraries that enqueue without a wait list: what follows on the queue waits for the chain. A barrier where the queue's
+ *  own order does not see to it. */
 clattn_status attn_chain_barrier(attn_chain *chain);
 
 /** Blocks until the last command has ended; an error of a command is an error here. */
