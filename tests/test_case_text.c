@@ -1,0 +1,232 @@
+/*
+ * The grammar of problems: every word, what each refuses (by the word's name), lists and ranges, suites, and that the text
+ * of a case read again is the same case.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "case.h"
+#include "support/suite.h"
+
+static attn_case c;
+static attn_error error;
+static attn_cases cases;
+
+static void read_line(const char *line) {
+    attn_cases_free(&cases);
+    ck_assert_msg(attn_cases_line(&cases, line, &error) == ATTN_DONE, "%s: %s", line, error.text);
+}
+
+/* One case from one line, in `c`. */
+static void read_one(const char *line) {
+    read_line(line);
+    ck_assert_msg(cases.count == 1, "%s: %lld cases", line, (long long)cases.count);
+    c = cases.items[0];
+}
+
+static void refused(const char *line, int status, const char *text) {
+    attn_cases_free(&cases);
+    memset(&error, 0, sizeof error);
+    int got = attn_cases_line(&cases, line, &error);
+    ck_assert_msg(got == status && error.status == status, "%s: answers %d: %s", line, got, error.text);
+    ck_assert_msg(strstr(error.text, text) != NULL, "%s: \"%s\" does not name %s", line, error.text, text);
+    ck_assert_msg(strchr(error.text, '\n') == NULL, "%s: more than one line", line);
+}
+
+START_TEST(test_every_word) {
+    read_one("batch=2 query_heads=6 kv_heads=3 query_length=5 key_length=9 head_dim=64 value_dim=48 past=4 type=bf16 causal=yes "
+             "align=bottom_right window=3,open scale=-0.5 softcap=1.5 seed=18446744073709551615 layout=bshd mask=b,1,q,k,bits "
+             "bias=6,1,9,storage alibi=yes sinks=yes query_lengths=5,0 key_lengths=random strides=random poison=yes spread=2.5 "
+             "weights=softcap weights_heads=1,2 weights_rows=0,3");
+    const clattn_problem *p = &c.problem;
+    ck_assert(p->batch == 2 && p->query_heads == 6 && p->kv_heads == 3 && p->query_length == 5 && p->key_length == 9);
+    ck_assert(p->head_dim == 64 && p->value_dim == 48 && p->past_length == 4);
+    ck_assert(p->type == CLATTN_BF16 && p->causal && p->alignment == CLATTN_ALIGN_BOTTOM_RIGHT);
+    ck_assert(p->window_left == 3 && p->window_right == CLATTN_OPEN);
+    ck_assert(p->has_scale && p->scale == -0.5 && p->softcap == 1.5);
+    ck_assert(c.seed == UINT64_MAX && c.bshd && c.poison && c.strides_random && c.spread == 2.5);
+    ck_assert(p->mask == CLATTN_MASK_BITS && p->mask_shape[1] == 1 && p->bias == CLATTN_BIAS_STORAGE);
+    ck_assert(p->bias_shape[0] == 1 && p->bias_shape[1] == 6 && p->bias_shape[2] == 1 && p->bias_shape[3] == 9);
+    ck_assert(p->alibi && p->sinks && p->query_lengths && p->key_lengths);
+    ck_assert(c.query_lengths.kind == ATTN_LIST_GIVEN && c.query_lengths.count == 2 && c.query_lengths.values[0] == 5);
+    ck_assert_int_eq(c.key_lengths.kind, ATTN_LIST_RANDOM);
+    ck_assert(p->weights == CLATTN_WEIGHTS_SOFTCAP && p->weights_first_head == 1 && p->weights_heads == 2 && p->weights_rows == 3);
+    read_one("query_length=3 key_length=8 head_dim=2 causal=yes align=-4");
+    ck_assert(c.problem.alignment == CLATTN_ALIGN_OFFSET && c.problem.offset == -4);
+    read_one("batch=3 query_length=3 key_length=8 head_dim=2 causal=yes offsets=1,-2,9223372036854775807");
+    ck_assert(c.problem.alignment == CLATTN_ALIGN_OFFSETS && c.offsets.values[2] == INT64_MAX && c.offsets.values[1] == -2);
+    read_one("query_length=3 head_dim=2 align=past causal=yes window=open,open");
+    ck_assert(c.problem.alignment == CLATTN_ALIGN_PAST && c.problem.window_left == CLATTN_OPEN);
+}
+END_TEST
+
+START_TEST(test_defaults) {
+    read_one("query_length=7 head_dim=4 # a comment: with=words");
+    ck_assert(c.problem.type == CLATTN_FP32 && c.problem.batch == 1 && c.problem.query_heads == 1 && !c.problem.causal);
+    ck_assert(c.problem.key_length == CLATTN_SAME || c.problem.key_length == 7);
+    ck_assert(c.spread == 1 && c.seed == 0 && !c.poison);
+    ck_assert_str_eq(c.text, "query_length=7 head_dim=4");
+    read_line("");
+    ck_assert_int_eq(cases.count, 0);
+    read_line("   # only a comment");
+    ck_assert_int_eq(cases.count, 0);
+}
+END_TEST
+
+#define BASE "query_length=4 key_length=6 head_dim=8 "
+
+START_TEST(test_wrong_values) {
+    static const char *const bad[] = {
+        "batch=",           "batch=x",          "batch=-1",           "batch=1.5",        "batch=0x10",       "batch=1 batch=1",
+        "batch=9223372036854775808",            "query_heads=0",      "query_heads=-3",   "query_heads=3 kv_heads=2",
+        "kv_heads=0",       "value_dim=0",      "past=7",             "past=-1",          "type=float",       "type=FP32",
+        "type=",            "causal=1",         "causal=true",        "align=left",       "align=1e3",        "window=1",
+        "window=1,2,3",     "window=-1,0",      "window=a,b",         "window=,1",        "scale=x",          "scale=inf",
+        "scale=nan",        "scale=1e999",      "scale=0x1p3",        "softcap=-1",       "softcap=nan",      "seed=-1",
+        "seed=18446744073709551616",            "layout=bsdh",        "mask=1,1,1,1,1",   "mask=1,1,q,7",     "mask=q,k,1,1",
+        "mask=",            "mask=1,,k",        "mask=-1",            "bias=5",           "bias=1,1,q,k,half", "alibi=maybe",
+        "sinks=2",          "query_lengths=5",  "query_lengths=-1",   "query_lengths=1,2", "key_lengths=7",   "key_lengths=some",
+        "offsets=x",        "offsets=1,2",      "strides=wide",       "poison=0",         "spread=-1",        "spread=x",
+        "weights=all",      "weights_heads=1",  "weights=raw weights_rows=0,5",             "dropout=1",        "dropout=-0.1",
+        "dropout=x",        "packed=perhaps",   "page=0",             "ring=x",           "rotary=halves",    "rotary=halves,3",
+        "rotary=quarters,4", "direction=up",
+    };
+    for (size_t n = 0; n < sizeof bad / sizeof *bad; n++) {
+        char line[256], word[32];
+        snprintf(line, sizeof line, BASE "%s", bad[n]);
+        const char *last = strrchr(bad[n], ' ');
+        last = last != NULL ? last + 1 : bad[n];
+        snprintf(word, sizeof word, "%.*s", (int)strcspn(last, "="), last);
+        if (strncmp(bad[n], "query_heads=3", 13) == 0) {
+            snprintf(word, sizeof word, "query_heads"); /* the pair does not divide */
+        }
+        refused(line, ATTN_BAD, strcmp(word, "past") == 0 ? "past" : word);
+    }
+}
+END_TEST
+
+START_TEST(test_wrong_lines) {
+    refused("head_dim=4", ATTN_BAD, "query_length");
+    refused("query_length=4", ATTN_BAD, "head_dim");
+    refused("query_length=4 head_dim=0", ATTN_BAD, "head_dim");
+    refused(BASE "colour=red", ATTN_BAD, "colour");
+    refused(BASE "causal", ATTN_BAD, "causal");
+    refused(BASE "=3", ATTN_BAD, "=3");
+    refused(BASE "Causal=yes", ATTN_BAD, "Causal");
+    refused(BASE "causal=yes", ATTN_BAD, "align");
+    refused(BASE "causal=yes align=2 offsets=3", ATTN_BAD, "align");
+    refused("query_length=4611686018427387904 head_dim=4611686018427387904", ATTN_BAD, "query");
+}
+END_TEST
+
+START_TEST(test_later_words) {
+    static const char *const later[] = { "dropout=0.1", "packed=yes", "page=16", "ring=64", "rotary=halves,4",
+                                         "rotary=interleaved,8", "direction=backward" };
+    for (size_t n = 0; n < sizeof later / sizeof *later; n++) {
+        char line[256], word[32];
+        snprintf(line, sizeof line, BASE "%s", later[n]);
+        snprintf(word, sizeof word, "%.*s", (int)strcspn(later[n], "="), later[n]);
+        refused(line, ATTN_CANNOT, word);
+    }
+    read_one(BASE "dropout=0 packed=no direction=forward"); /* what asks for nothing is fine */
+}
+END_TEST
+
+START_TEST(test_lists_and_ranges) {
+    static const int64_t wanted[] = { 128, 256, 512, 1024 };
+    read_line("query_length=128..1024 head_dim=64");
+    ck_assert_int_eq(cases.count, 4);
+    for (int n = 0; n < 4; n++) {
+        ck_assert_int_eq(cases.items[n].problem.query_length, wanted[n]);
+    }
+    read_line("query_length=3..13 head_dim=8"); /* 3, 6, 12 */
+    ck_assert_int_eq(cases.count, 3);
+    ck_assert_int_eq(cases.items[2].problem.query_length, 12);
+    read_line("query_length=1,7 head_dim=8,16,24 type=fp32,bf16 causal=no,yes");
+    ck_assert_int_eq(cases.count, 24);
+    ck_assert_str_eq(cases.items[0].text, "query_length=1 head_dim=8 type=fp32 causal=no");
+    ck_assert_str_eq(cases.items[23].text, "query_length=7 head_dim=24 type=bf16 causal=yes");
+    read_line("query_length=5,1..4 head_dim=1");
+    ck_assert_int_eq(cases.count, 4);
+    refused("query_length=8..4 head_dim=1", ATTN_BAD, "query_length");
+    refused("query_length=0..4 head_dim=1", ATTN_BAD, "query_length");
+    refused("query_length=1..x head_dim=1", ATTN_BAD, "query_length");
+    refused("query_length=1,,2 head_dim=1", ATTN_BAD, "query_length");
+    refused("query_length=1..9223372036854775807 head_dim=1..9223372036854775807", ATTN_BAD, "");
+}
+END_TEST
+
+/* A random line; the case's text read again is the same case. */
+START_TEST(test_round_trip) {
+    static const char *const words[] = { "batch=3",          "query_heads=4 kv_heads=2", "key_length=17 align=top_left",
+                                         "value_dim=5",      "type=fp16",                "causal=yes",
+                                         "window=4,0",       "scale=0.125",              "softcap=20",
+                                         "seed=99",          "layout=bshd",              "mask=1,q,k",
+                                         "bias=k",           "alibi=yes",                "sinks=yes",
+                                         "key_lengths=random", "strides=random",         "poison=yes",
+                                         "spread=0.1",       "weights=bias" };
+    enum { WORDS = sizeof words / sizeof *words };
+    uint32_t random = 7;
+    for (int n = 0; n < 500; n++) {
+        char line[1024] = "query_length=17 head_dim=3";
+        static attn_case first;
+        for (int w = 0; w < WORDS; w++) {
+            random = random * 1664525u + 1013904223u;
+            if (random >> 31) {
+                attn_text_add(line, sizeof line, " %s", words[w]);
+            }
+        }
+        if (strstr(line, "key_lengths") != NULL && strstr(line, "align") == NULL) {
+            attn_text_add(line, sizeof line, " align=bottom_right");
+        }
+        read_one(line);
+        ck_assert_str_eq(c.text, line);
+        first = c;
+        read_one(first.text);
+        ck_assert_msg(memcmp(&first, &c, sizeof c) == 0, "%s is not the same case when read again", line);
+    }
+}
+END_TEST
+
+START_TEST(test_files) {
+    const char *path = CLATTN_TEST_BINARY_DIR "/case_text.suite";
+    FILE *file = fopen(path, "w");
+    ck_assert_ptr_nonnull(file);
+    fputs("# first: the beginning\nquery_length=1,2 head_dim=4\n\n# second\nquery_length=3 head_dim=4\r\n", file);
+    fclose(file);
+    attn_cases_free(&cases);
+    ck_assert_msg(attn_cases_file(&cases, path, &error) == ATTN_DONE, "%s", error.text);
+    ck_assert_int_eq(cases.count, 3);
+    ck_assert_str_eq(cases.items[1].name, "first");
+    ck_assert_str_eq(cases.items[2].name, "second");
+    file = fopen(path, "a");
+    ck_assert_ptr_nonnull(file);
+    fputs("query_length=1 head_dim=wide\n", file);
+    fclose(file);
+    attn_cases_free(&cases);
+    ck_assert_int_eq(attn_cases_file(&cases, path, &error), ATTN_BAD);
+    ck_assert_msg(strstr(error.text, "case_text.suite:6:") != NULL && strstr(error.text, "head_dim") != NULL, "%s", error.text);
+    remove(path);
+    ck_assert_int_eq(attn_cases_file(&cases, path, &error), ATTN_BAD);
+    ck_assert_ptr_nonnull(strstr(error.text, "case_text.suite"));
+}
+END_TEST
+
+START_TEST(test_our_suites) {
+    static const char *const folders[] = { "/cases/smoke.txt", "/cases/features.txt", "/cases/masks.txt", "/cases/dims.txt",
+                                           "/cases/lengths.txt", "/cases/types.txt", "/cases/edge.txt" };
+    for (size_t n = 0; n < sizeof folders / sizeof *folders; n++) {
+        char path[512];
+        snprintf(path, sizeof path, CLATTN_TEST_SOURCE_DIR "%s", folders[n]);
+        attn_cases_free(&cases);
+        ck_assert_msg(attn_cases_file(&cases, path, &error) == ATTN_DONE, "%s", error.text);
+        ck_assert_msg(cases.count >= 5, "%s is nearly empty", path);
+    }
+}
+END_TEST
+
+int main(void) {
+    const TTest *const tests[] = { test_every_word,      test_defaults,   test_wrong_values, test_wrong_lines, test_later_words,
+                                   test_lists_and_ranges, test_round_trip, test_files,        test_our_suites };
+    return suite_run(SUITE_OF("case_text", tests, 20), SUITE_FORK);
+}
