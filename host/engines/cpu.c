@@ -1,0 +1,244 @@
+/*
+ * The cpu engine: threads and SIMD, instruction set chosen at run time, every feature of the forward direction. This file is
+ * the engine's face: it refuses, plans (cpu_plan.c) and spreads a call's items over the threads. The kernels are in
+ * cpu_fused_*.h, compiled once per instruction set; cpu_rows.c is the careful path. An instruction set is added as one
+ * cpu_fused_<isa>.c, one line in cpu_plan.c, one in cpu_features.h and its flags in cmake/CompileFlags.cmake.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "cpu/threads.h"
+#include "engines/cpu_plan.h"
+#include "engines/cpu_rows.h"
+#include "problem/problem.h"
+
+/* Multiply-adds below which waking threads costs more than it brings. */
+#define ALONE_BELOW 400000.0
+
+/** One phase of a call: items of one kind. */
+typedef struct cpu_phase {
+    const attn_cpu_plan *plan;
+    const attn_cpu_job *job;
+    const attn_cpu_kernels *kernels;
+    char *workspace;
+    void (*work)(const struct cpu_phase *phase, int64_t item, void *scratch);
+    int64_t items, before, total; /* of this phase, done before it, of the call */
+    atomic_int_least64_t done;
+    atomic_bool cancelled;
+} cpu_phase;
+
+static void work_prefill(const cpu_phase *phase, int64_t item, void *scratch) {
+    phase->kernels->prefill(phase->job, item, scratch);
+}
+
+static void work_decode(const cpu_phase *phase, int64_t item, void *scratch) {
+    phase->kernels->decode(phase->job, item, scratch);
+}
+
+static void work_merge(const cpu_phase *phase, int64_t item, void *scratch) {
+    phase->kernels->merge(phase->job, item, scratch);
+}
+
+static void work_row(const cpu_phase *phase, int64_t item, void *scratch) {
+    const clattn_problem *problem = phase->job->problem;
+    const attn_call *call = phase->job->call;
+    int64_t i = item % call->query_length, head = item / call->query_length;
+    attn_cpu_row_output(problem, call, head / problem->query_heads, head % problem->query_heads, i,
+                        (char *)scratch + phase->plan->layout.row);
+}
+
+static void work_weights(const cpu_phase *phase, int64_t item, void *scratch) {
+    const clattn_problem *problem = phase->job->problem;
+    int64_t i = item % problem->weights_rows, head = item / problem->weights_rows;
+    attn_cpu_row_weights(problem, phase->job->call, head / problem->weights_heads,
+                         problem->weights_first_head + head % problem->weights_heads, problem->weights_first_row + i,
+                         (char *)scratch + phase->plan->layout.row);
+}
+
+/** Runs one item on one worker. Progress is told by the calling thread, which is worker 0. */
+static void run_item(void *user, int64_t item, int64_t worker) {
+    cpu_phase *phase = user;
+    const attn_call *call = phase->job->call;
+    if (atomic_load_explicit(&phase->cancelled, memory_order_relaxed)) {
+        return;
+    }
+    phase->work(phase, item, phase->workspace + worker * phase->plan->layout.total);
+    if (call->progress) {
+        int64_t done = phase->before + 1 + atomic_fetch_add(&phase->done, 1);
+        if (worker == 0 && !call->progress(call->progress_user, (double)done / (double)phase->total)) {
+            atomic_store(&phase->cancelled, true);
+        }
+    }
+}
+
+static clattn_status run_phase(cpu_phase *phase, bool alone) {
+    atomic_store(&phase->done, 0);
+    if (alone) {
+        for (int64_t item = 0; item < phase->items; item++) {
+            run_item(phase, item, 0);
+        }
+    } else {
+        attn_threads_run(phase->plan->threads, phase->items, run_item, phase);
+    }
+    phase->before += phase->items;
+    return atomic_load(&phase->cancelled) ? CLATTN_CANCELLED : CLATTN_OK;
+}
+
+/** Whether the kernels must copy values: other types, half vectors, memory not at a multiple of a vector. */
+static bool must_copy_values(const clattn_problem *problem, const attn_call *call, int64_t lanes) {
+    const attn_view *value = &call->value;
+    bool strides = value->stride[0] % lanes == 0 && value->stride[1] % lanes == 0 && value->stride[2] % lanes == 0;
+    uintptr_t address = (uintptr_t)value->data + (uintptr_t)value->offset * sizeof(float);
+    return problem->type != CLATTN_FP32 || problem->value_dim % lanes != 0 || !strides || address % ((uintptr_t)lanes * sizeof(float)) != 0;
+}
+
+static attn_cpu_job make_job(const attn_cpu_plan *plan, const attn_execution *execution) {
+    const clattn_problem *problem = execution->problem;
+    attn_cpu_job job = { .problem = problem, .call = execution->call, .layout = plan->layout };
+    if (!plan->kernels) {
+        return job;
+    }
+    job.stepped = problem->softcap > 0 || problem->mask != CLATTN_MASK_NONE || problem->bias != CLATTN_BIAS_NONE || problem->alibi;
+    job.copy_values = must_copy_values(problem, execution->call, plan->kernels->lanes);
+    job.query_factor = (float)(problem->scale * (job.stepped ? 1 : 1.44269504088896340736));
+    job.value_pitch = attn_round_up(problem->value_dim, plan->kernels->lanes);
+    job.block_key = plan->block_key;
+    job.slots = plan->slots;
+    job.rows = attn_cpu_plan_rows(plan, problem, execution->call->query_length);
+    job.chunks = (execution->call->query_length + job.rows - 1) / job.rows;
+    job.splits = plan->splits;
+    job.partials = (float *)(void *)((char *)execution->workspace + plan->workers * plan->layout.total);
+    return job;
+}
+
+/** No worker's scratch holds a block of this call yet. */
+static void forget_blocks(const attn_cpu_plan *plan, char *workspace) {
+    for (int64_t worker = 0; worker < plan->workers; worker++) {
+        memset(workspace + worker * plan->layout.total + plan->layout.tags, 0xff, (size_t)plan->slots * sizeof(int64_t));
+    }
+}
+
+static clattn_status run_call(const attn_cpu_plan *plan, const attn_execution *execution) {
+    const clattn_problem *problem = execution->problem;
+    const attn_call *call = execution->call;
+    attn_cpu_job job = make_job(plan, execution);
+    int64_t heads = problem->batch * problem->query_heads, groups = problem->batch * problem->kv_heads;
+    int64_t weights = problem->weights == CLATTN_WEIGHTS_NONE ? 0 : problem->batch * problem->weights_heads * problem->weights_rows;
+    bool decodes = attn_cpu_plan_decodes(plan, problem, call->query_length);
+    double work = (double)heads * (double)call->query_length * (double)call->key_length * (double)(problem->head_dim + problem->value_dim);
+    bool alone = work + (double)weights * (double)(call->key_length * problem->head_dim) < ALONE_BELOW;
+    cpu_phase phase = { .plan = plan, .job = &job, .kernels = plan->kernels, .workspace = execution->workspace };
+    const struct {
+        void (*work)(const cpu_phase *phase, int64_t item, void *scratch);
+        int64_t items;
+    } phases[] = {
+        { work_row, plan->kernels || call->query_length == 0 ? 0 : heads * call->query_length },
+        { work_prefill, plan->kernels && !decodes ? heads * job.chunks : 0 },
+        { work_decode, decodes && call->query_length > 0 ? groups * job.splits : 0 },
+        { work_merge, decodes && call->query_length > 0 ? groups : 0 },
+        { work_weights, weights },
+    };
+    for (size_t i = 0; i < sizeof phases / sizeof *phases; i++) {
+        phase.total += phases[i].items;
+    }
+    if (phases[1].items > 0) {
+        forget_blocks(plan, execution->workspace);
+    }
+    for (size_t i = 0; i < sizeof phases / sizeof *phases; i++) {
+        phase.work = phases[i].work;
+        phase.items = phases[i].items;
+        ATTN_TRY(run_phase(&phase, alone));
+    }
+    return CLATTN_OK;
+}
+
+static bool supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
+    if (device->kind != CLATTN_DEVICE_CPU) {
+        attn_report_line(why_not, "device: the cpu engine runs on the CPU itself, without OpenCL");
+        return false;
+    }
+    if (problem->direction != CLATTN_FORWARD) {
+        attn_report_line(why_not, "direction: backward is not served by this version");
+        return false;
+    }
+    if (problem->memory != CLATTN_MEMORY_HOST) {
+        attn_report_line(why_not, "memory: the cpu engine takes host memory");
+        return false;
+    }
+    return true;
+}
+
+static int preference(const clattn_problem *problem, const attn_device *device) {
+    (void)problem;
+    (void)device;
+    return ATTN_PREFER_CPU;
+}
+
+static void describe(const clattn_problem *problem, const attn_cpu_plan *plan, clattn_plan_info *info) {
+    const attn_cpu_kernels *kernels = plan->kernels;
+    if (!kernels) {
+        snprintf(info->kernel, sizeof info->kernel, "rows in double");
+    } else if (attn_cpu_plan_decodes(plan, problem, problem->query_length)) {
+        info->block_query = ATTN_CPU_DECODE_ROWS;
+        info->block_key = ATTN_CPU_PART;
+        snprintf(info->kernel, sizeof info->kernel, "decode %s, keys in place, %lld parts", kernels->name, (long long)plan->splits);
+    } else {
+        info->block_query = attn_cpu_plan_rows(plan, problem, problem->query_length);
+        info->block_key = plan->block_key;
+        snprintf(info->kernel, sizeof info->kernel, "prefill %s %lldx%lld, keys packed in blocks of %lld", kernels->name,
+                 (long long)kernels->tile_rows, (long long)kernels->tile_keys, (long long)plan->block_key);
+    }
+    info->accumulate = kernels ? "fp32" : "fp64";
+    info->weights_rounded = false;
+    info->sum_running = false;
+    info->clean_values = true;
+    info->workspace_size = plan->workspace_size;
+    info->private_memory = info->local_memory = -1;
+}
+
+static clattn_status prepare(const clattn_problem *problem, const attn_device *device, void **state, clattn_plan_info *info,
+                             clattn_report *report) {
+    attn_cpu_plan *plan = attn_allocate_zeroed(device->memory, sizeof *plan);
+    if (!plan) {
+        return CLATTN_OUT_OF_MEMORY;
+    }
+    clattn_status status = attn_cpu_plan_make(problem, device, plan, report);
+    if (status != CLATTN_OK) {
+        attn_release(device->memory, plan);
+        return status;
+    }
+    describe(problem, plan, info);
+    *state = plan;
+    return CLATTN_OK;
+}
+
+static clattn_status execute(void *state, const attn_execution *execution) {
+    clattn_timing *timing = execution->call->timing;
+    struct timespec begin, end;
+    if (!timing) {
+        return run_call(state, execution);
+    }
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    clattn_status status = run_call(state, execution);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    timing->count = 1;
+    snprintf(timing->steps[0].name, sizeof timing->steps[0].name, "attention");
+    timing->steps[0].seconds = (double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec);
+    return status;
+}
+
+static void release(void *state) {
+    attn_cpu_plan *plan = state;
+    attn_release(plan->memory, plan);
+}
+
+const attn_engine attn_engine_cpu = {
+    .name = "cpu",
+    .supports = supports,
+    .preference = preference,
+    .prepare = prepare,
+    .execute = execute,
+    .release = release,
+};

@@ -1,0 +1,68 @@
+/*
+ * Between the cpu engine and its kernels, which are compiled once per instruction set: what a call asks of them, and where
+ * a worker's scratch lies.
+ */
+#ifndef ATTN_ENGINES_CPU_FUSED_H
+#define ATTN_ENGINES_CPU_FUSED_H
+
+#include <stdatomic.h>
+
+#include "problem/call.h"
+
+enum {
+    ATTN_CPU_BLOCK_KEY = 256,  /* keys in a block: K and V of a block stay in L2, scores of a tile in L1 */
+    ATTN_CPU_MOST_ROWS = 512,  /* query rows of a work item */
+    ATTN_CPU_DECODE_ROWS = 32, /* rows per key-value head up to which keys are read in place and split */
+    ATTN_CPU_SCORE_PITCH = ATTN_CPU_BLOCK_KEY + 16, /* floats; no power of two: rows of a tile in different cache sets */
+    ATTN_CPU_PART = 64         /* keys that one accumulator takes before it is added to the sum: long sums stay exact */
+};
+
+/** Where things lie in a worker's scratch, in bytes. */
+typedef struct attn_cpu_layout {
+    int64_t tags;    /* int64_t [slots]: which block of which head lies in a slot */
+    int64_t keys;    /* float [slots][block_key * head_dim]: packed keys */
+    int64_t values;  /* float [slots][block_key * value_pitch]: copied values */
+    int64_t queries; /* packed queries of an item */
+    int64_t output;  /* float [rows][value_pitch]: sums not yet divided */
+    int64_t sums;    /* float [rows][lanes] */
+    int64_t maxima;  /* float [rows] */
+    int64_t ranges;  /* attn_key_range [rows] */
+    int64_t scores;  /* float [rows of a tile][block_key and some] */
+    int64_t row;     /* the careful path's */
+    int64_t total;
+} attn_cpu_layout;
+
+/** What does not change from item to item of a call. */
+typedef struct attn_cpu_job {
+    const clattn_problem *problem;
+    const attn_call *call;
+    attn_cpu_layout layout;
+    bool stepped;           /* softcap, mask, bias or ALiBi: scores need a step between the two products */
+    bool copy_values;       /* values are converted, padded or aligned in scratch */
+    float query_factor;     /* scale, and log2(e) when not stepped */
+    int64_t value_pitch;    /* value_dim rounded up to whole vectors */
+    int64_t block_key, slots;
+    int64_t rows, chunks;   /* prefill: rows of an item, items of a head */
+    int64_t splits;         /* decode: parts of the keys */
+    float *partials;        /* decode: [batch * kv_heads][splits][group rows][value_pitch + 2] */
+} attn_cpu_job;
+
+/** The kernels of one instruction set. */
+typedef struct attn_cpu_kernels {
+    const char *name;
+    int64_t lanes;                /* floats of a vector */
+    int64_t tile_rows, tile_keys; /* of a register tile of scores */
+    /** Rows of one head: item = (batch entry, query head, chunk of rows). */
+    void (*prefill)(const attn_cpu_job *job, int64_t item, void *scratch);
+    /** Few rows of a group, a part of the keys: item = (batch entry, key-value head, part). */
+    void (*decode)(const attn_cpu_job *job, int64_t item, void *scratch);
+    /** The parts of one group into its outputs: item = (batch entry, key-value head). */
+    void (*merge)(const attn_cpu_job *job, int64_t item, void *scratch);
+} attn_cpu_kernels;
+
+/** The kernels of an instruction set, or NULL when this build has none. */
+const attn_cpu_kernels *attn_cpu_kernels_generic(void);
+const attn_cpu_kernels *attn_cpu_kernels_avx2(void);
+const attn_cpu_kernels *attn_cpu_kernels_avx512(void);
+
+#endif

@@ -1,0 +1,205 @@
+/*
+ * Prefill: many rows of one head against blocks of packed keys. A block's keys and values stay in L2 while all row tiles of
+ * the item pass over them. Included by cpu_fused_body.h.
+ */
+
+/** One item under way. */
+typedef struct prefill_work {
+    const attn_cpu_job *job;
+    char *scratch;
+    int64_t b, h, g;
+    int64_t first, count; /* rows */
+    attn_key_range *ranges; /* of each row */
+    float *queries, *output, *maxima, *scores;
+    vf *sums;
+} prefill_work;
+
+/** A block of keys: n keys from number `first` on. */
+typedef struct key_block {
+    int64_t first;
+    int n;
+    const float *keys, *values;
+    int64_t value_pitch;
+} key_block;
+
+/** Height of the next tile when `left` rows are left: the last ones go to the smallest that holds them. */
+static inline int tile_height(int64_t left) {
+    if (TILE_ROWS > 8 && left <= 8 && left > 4) return 8;
+    return left > 4 ? TILE_ROWS : 4;
+}
+
+static prefill_work start_prefill(const attn_cpu_job *job, int64_t item, char *scratch) {
+    const clattn_problem *problem = job->problem;
+    const attn_cpu_layout *at = &job->layout;
+    prefill_work w = {.job = job, .scratch = scratch};
+    int64_t head = item / job->chunks, chunk = job->chunks - 1 - item % job->chunks; /* causal: the long ones first */
+    w.b = head / problem->query_heads;
+    w.h = head % problem->query_heads;
+    w.g = w.h / (problem->query_heads / problem->kv_heads);
+    w.first = chunk * job->rows;
+    w.count = attn_min(job->rows, job->call->query_length - w.first);
+    w.ranges = (attn_key_range *)(void *)(scratch + at->ranges);
+    w.queries = (float *)(void *)(scratch + at->queries);
+    w.output = (float *)(void *)(scratch + at->output);
+    w.maxima = (float *)(void *)(scratch + at->maxima);
+    w.scores = (float *)(void *)(scratch + at->scores);
+    w.sums = (vf *)(void *)(scratch + at->sums);
+    return w;
+}
+
+static void start_rows(prefill_work *w) {
+    const clattn_problem *problem = w->job->problem;
+    const attn_view *query = &w->job->call->query;
+    vf factor = splat(w->job->query_factor);
+    for (int64_t i = 0; i < w->count;) {
+        int height = tile_height(w->count - i);
+        int64_t real = attn_min(height, w->count - i);
+        pack_queries(problem->type, w->queries + i * problem->head_dim, height, query->data, attn_view_row(query, w->b, w->h, w->first + i),
+                     query->stride[2], real, problem->head_dim, factor);
+        for (int64_t row = i; row < i + height; row++) {
+            start_row(w->job, w->h, &w->maxima[row], &w->sums[row]);
+            w->ranges[row] = row < w->count ? attn_row_keys(problem, w->job->call, w->b, w->first + row) : (attn_key_range){0, 0};
+        }
+        i += height;
+    }
+}
+
+/** Packs block `number` of the head's keys, and copies its values, unless they lie there from an earlier item. */
+static key_block get_block(const prefill_work *w, int64_t number) {
+    const attn_cpu_job *job = w->job;
+    const clattn_problem *problem = job->problem;
+    const attn_call *call = job->call;
+    int64_t used = attn_used_key_length(call, w->b), blocks = (call->key_length + job->block_key - 1) / job->block_key;
+    key_block block = {.first = number * job->block_key};
+    block.n = (int)attn_min(job->block_key, used - block.first);
+    int64_t slot = job->slots > 1 ? number : 0, tag = (w->b * problem->kv_heads + w->g) * blocks + number;
+    int64_t *tags = (int64_t *)(void *)(w->scratch + job->layout.tags);
+    float *keys = (float *)(void *)(w->scratch + job->layout.keys) + slot * job->block_key * problem->head_dim;
+    float *values = (float *)(void *)(w->scratch + job->layout.values) + slot * job->block_key * job->value_pitch;
+    int64_t value_row = attn_view_row(&call->value, w->b, w->g, block.first);
+    if (tags[slot] != tag) {
+        tags[slot] = tag;
+        pack_keys(problem->type, keys, call->key.data, attn_view_row(&call->key, w->b, w->g, block.first), call->key.stride[2], block.n,
+                  problem->head_dim);
+        if (job->copy_values) {
+            copy_rows(problem->type, values, job->value_pitch, call->value.data, value_row, call->value.stride[2], block.n,
+                      problem->value_dim, splat(1.0f));
+        }
+    }
+    block.keys = keys;
+    block.values = job->copy_values ? values : (const float *)call->value.data + value_row;
+    block.value_pitch = job->copy_values ? job->value_pitch : call->value.stride[2];
+    return block;
+}
+
+/** Keys of a block that a tile's rows attend. */
+typedef struct tile_range {
+    int begin, end;             /* some row attends; begin is a multiple of TILE_KEYS */
+    int all_begin, all_end;     /* every row attends */
+    int low[TILE_ROWS], high[TILE_ROWS];
+    bool first;                 /* no earlier block had keys for the tile */
+} tile_range;
+
+static inline int inside_block(const key_block *block, int64_t key) {
+    return (int)attn_max(0, attn_min(key - block->first, block->n));
+}
+
+static tile_range get_tile_range(const prefill_work *w, const key_block *block, int64_t row, int height) {
+    tile_range t = {.begin = block->n, .all_end = block->n, .first = true};
+    for (int i = 0; i < height; i++) {
+        bool real = row + i < w->count;
+        attn_key_range range = w->ranges[row + i];
+        t.low[i] = real ? inside_block(block, range.begin) : 0;
+        t.high[i] = real ? inside_block(block, range.end) : block->n;
+        if (!real) continue;
+        t.all_begin = t.low[i] > t.all_begin ? t.low[i] : t.all_begin;
+        t.all_end = t.high[i] < t.all_end ? t.high[i] : t.all_end;
+        if (range.begin < range.end) {
+            t.begin = t.low[i] < t.begin ? t.low[i] : t.begin;
+            t.end = t.high[i] > t.end ? t.high[i] : t.end;
+            t.first = t.first && range.begin >= block->first;
+        }
+    }
+    t.begin = t.begin / TILE_KEYS * TILE_KEYS;
+    return t;
+}
+
+/** One tile of rows against one block: scores, softmax, values. */
+INLINE void tile_block(const int height, const prefill_work *w, const key_block *block, int64_t row) {
+    const attn_cpu_job *job = w->job;
+    int dim = (int)job->problem->head_dim;
+    tile_range t = get_tile_range(w, block, row, height);
+    if (t.begin >= t.end) return;
+    const float *queries = w->queries + row * dim;
+    float *output = w->output + row * job->value_pitch, tops[TILE_ROWS];
+    vf maxima[TILE_ROWS];
+    UNROLL for (int i = 0; i < height; i++) maxima[i] = splat(-INFINITY);
+    for (int key = t.begin; key < t.end; key += TILE_KEYS) {
+        tile_bounds bounds = {t.low, t.high, key};
+        bool inner = job->stepped || (key >= t.all_begin && key + TILE_KEYS <= t.all_end);
+        score_tile(height, dim, queries, block->keys + (int64_t)key * dim, w->scores + key, maxima, inner ? NULL : &bounds);
+    }
+    if (job->stepped) {
+        for (int i = 0; i < height; i++) {
+            if (row + i >= w->count) {
+                tops[i] = 0;
+                continue;
+            }
+            step_row step = start_step(job, w->b, w->h, w->first + row + i);
+            tops[i] = step_scores(&step, w->scores + i * SCORE_PITCH, block->first, t.begin, t.end, t.low[i], t.high[i]);
+        }
+    } else {
+        UNROLL for (int i = 0; i < height; i++) tops[i] = lanes_max(maxima[i]);
+    }
+    for (int i = 0; i < height; i++) {
+        softmax_row(w->scores + i * SCORE_PITCH, t.begin, t.end, tops[i], &w->maxima[row + i], &w->sums[row + i],
+                    output + i * job->value_pitch, job->value_pitch, t.first);
+    }
+    value_rows(height, w->scores + t.begin, block->values + t.begin * block->value_pitch, block->value_pitch, t.end - t.begin, output,
+               job->value_pitch, t.first);
+}
+
+static __attribute__((noinline)) void tile_block_full(const prefill_work *w, const key_block *block, int64_t row) {
+    tile_block(TILE_ROWS, w, block, row);
+}
+
+#if TILE_ROWS > 8
+static __attribute__((noinline)) void tile_block_8(const prefill_work *w, const key_block *block, int64_t row) {
+    tile_block(8, w, block, row);
+}
+#endif
+
+static __attribute__((noinline)) void tile_block_4(const prefill_work *w, const key_block *block, int64_t row) {
+    tile_block(4, w, block, row);
+}
+
+static void rows_block(const prefill_work *w, const key_block *block) {
+    for (int64_t i = 0; i < w->count;) {
+        int height = tile_height(w->count - i);
+        if (height == TILE_ROWS) {
+            tile_block_full(w, block, i);
+#if TILE_ROWS > 8
+        } else if (height == 8) {
+            tile_block_8(w, block, i);
+#endif
+        } else {
+            tile_block_4(w, block, i);
+        }
+        i += height;
+    }
+}
+
+static void prefill_item(const attn_cpu_job *job, int64_t item, void *scratch) {
+    prefill_work w = start_prefill(job, item, scratch);
+    start_rows(&w);
+    attn_key_range all = attn_rows_keys(job->problem, job->call, w.b, w.first, w.count);
+    for (int64_t number = all.begin / job->block_key; number * job->block_key < all.end; number++) {
+        key_block block = get_block(&w, number);
+        rows_block(&w, &block);
+    }
+    for (int64_t i = 0; i < w.count; i++) {
+        bool empty = w.ranges[i].begin >= w.ranges[i].end;
+        finish_row(job, w.b, w.h, w.first + i, w.output + i * job->value_pitch, empty ? -INFINITY : w.maxima[i], lanes_sum(w.sums[i]),
+                   w.scratch + job->layout.row);
+    }
+}

@@ -1,0 +1,97 @@
+/*
+ * The two products, a register tile at a time. Heights and widths are constants of each instance, so that a tile lives in
+ * registers. Included by cpu_fused_body.h.
+ */
+
+/** Keys of a tile that some row may not attend: row i attends low[i] <= key < high[i]. */
+typedef struct tile_bounds {
+    const int *low, *high;
+    int key; /* of the tile's first lane */
+} tile_bounds;
+
+/**
+ * height rows against TILE_KEYS keys: scores to memory, maxima per lane in `maxima`. bounds is NULL where every row attends
+ * every key. queries is [dim][height], keys [dim][TILE_KEYS].
+ */
+INLINE void score_tile(const int height, int dim, const float *queries, const float *keys, float *scores, vf *maxima,
+                       const tile_bounds *bounds) {
+    vf a[TILE_ROWS][TILE_VECTORS];
+    UNROLL for (int i = 0; i < height; i++) {
+        UNROLL for (int n = 0; n < TILE_VECTORS; n++) a[i][n] = (vf){0};
+    }
+    for (int d = 0; d < dim; d++, queries += height, keys += TILE_KEYS) {
+        vf k[TILE_VECTORS];
+        UNROLL for (int n = 0; n < TILE_VECTORS; n++) k[n] = *(const vf *)(const void *)(keys + n * LANES);
+        UNROLL for (int i = 0; i < height; i++) {
+            vf q = splat(queries[i]);
+            UNROLL for (int n = 0; n < TILE_VECTORS; n++) a[i][n] += q * k[n];
+        }
+    }
+    UNROLL for (int i = 0; i < height; i++) {
+        UNROLL for (int n = 0; n < TILE_VECTORS; n++) {
+            if (bounds) {
+                vi at = lane_numbers() + (bounds->key + n * LANES);
+                a[i][n] = choose((at >= bounds->low[i]) & (at < bounds->high[i]), a[i][n], splat(-INFINITY));
+            }
+            *(vf *)(void *)(scores + i * SCORE_PITCH + n * LANES) = a[i][n];
+            maxima[i] = larger(a[i][n], maxima[i]);
+        }
+    }
+}
+
+/**
+ * output (+)= weights * values for height rows, `vectors` vectors of columns and n keys. Sums of ATTN_CPU_PART keys are made
+ * in registers and then added: a chain of n keys would lose digits.
+ */
+INLINE void value_tile(const int height, const int vectors, const float *weights, const float *values, int64_t value_pitch, int n,
+                       float *output, int64_t output_pitch, bool first) {
+    for (int part = 0; part < n; part += ATTN_CPU_PART) {
+        int end = n - part < ATTN_CPU_PART ? n : part + ATTN_CPU_PART;
+        vf a[TILE_ROWS][4];
+        UNROLL for (int i = 0; i < height; i++) {
+            UNROLL for (int c = 0; c < vectors; c++) a[i][c] = (vf){0};
+        }
+        const float *row = values + part * value_pitch;
+        for (int key = part; key < end; key++, row += value_pitch) {
+            vf v[4];
+            UNROLL for (int c = 0; c < vectors; c++) v[c] = *(const vf *)(const void *)(row + c * LANES);
+            UNROLL for (int i = 0; i < height; i++) {
+                vf p = splat(weights[i * SCORE_PITCH + key]);
+                UNROLL for (int c = 0; c < vectors; c++) a[i][c] += p * v[c];
+            }
+        }
+        UNROLL for (int i = 0; i < height; i++) {
+            UNROLL for (int c = 0; c < vectors; c++) {
+                vf *sum = (vf *)(void *)(output + i * output_pitch + c * LANES);
+                *sum = first ? a[i][c] : *sum + a[i][c];
+            }
+        }
+        first = false;
+    }
+}
+
+/** All columns of height rows: tiles of (height or half of it) x 4 vectors with 32 registers, height x 2 with 16. */
+INLINE void value_rows(const int height, const float *weights, const float *values, int64_t value_pitch, int n, float *output,
+                       int64_t output_pitch, bool first) {
+    int64_t c = 0;
+#if ATTN_VECTOR_BYTES == 64
+    const int half = height > 6 ? height / 2 : height;
+    for (; c + 4 * LANES <= output_pitch; c += 4 * LANES) {
+        for (int i = 0; i < height; i += half) {
+            value_tile(half, 4, weights + i * SCORE_PITCH, values + c, value_pitch, n, output + i * output_pitch + c, output_pitch, first);
+        }
+    }
+    if (output_pitch - c == 3 * LANES) {
+        for (int i = 0; i < height; i += half) {
+            value_tile(half, 3, weights + i * SCORE_PITCH, values + c, value_pitch, n, output + i * output_pitch + c, output_pitch, first);
+        }
+        return;
+    }
+#endif
+    for (; c + 2 * LANES <= output_pitch; c += 2 * LANES) {
+        value_tile(height, 2, weights, values + c, value_pitch, n, output + c, output_pitch, first);
+    }
+    if (c < output_pitch) {
+        value_tile(height, 1, weights, values + c, value_pitch, n, output + c, output_pitch, first);
+    }
+}

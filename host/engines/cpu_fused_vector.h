@@ -1,0 +1,172 @@
+/*
+ * Vectors of floats for the fused kernels: compiler vectors everywhere, intrinsics only where the compiler does not find the
+ * one instruction (maximum, exponential, fp16).
+ */
+#if ATTN_VECTOR_BYTES > 16 || defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+#define LANES (ATTN_VECTOR_BYTES / 4)
+#if ATTN_VECTOR_BYTES == 64
+#define TILE_ROWS 12 /* 12 x 2 accumulators, 2 keys' vectors, 1 broadcast: 27 of 32 registers */
+#else
+#define TILE_ROWS 6 /* 6 x 2, 2 and 1: 15 of 16 */
+#endif
+#define TILE_VECTORS 2
+#define TILE_KEYS (TILE_VECTORS * LANES)
+#define SCORE_PITCH ATTN_CPU_SCORE_PITCH
+#define LAZY 8.0f /* sums are rescaled only when the maximum grew by more than this (in log2) */
+#define LOG2E 1.44269504088896340736
+#define LN2 0.69314718055994530942
+
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 32")
+#endif
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float vf __attribute__((vector_size(ATTN_VECTOR_BYTES)));
+typedef int32_t vi __attribute__((vector_size(ATTN_VECTOR_BYTES)));
+typedef uint32_t vu __attribute__((vector_size(ATTN_VECTOR_BYTES)));
+typedef uint16_t vh __attribute__((vector_size(ATTN_VECTOR_BYTES / 2)));
+typedef uint8_t vb __attribute__((vector_size(ATTN_VECTOR_BYTES / 4)));
+typedef float vf_any __attribute__((vector_size(ATTN_VECTOR_BYTES), aligned(4), may_alias)); /* the caller's memory */
+
+#if ATTN_VECTOR_BYTES == 64
+#define EACH_LANE 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+#define LOW_HALVES 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define HIGH_HALVES 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif ATTN_VECTOR_BYTES == 32
+#define EACH_LANE 0, 1, 2, 3, 4, 5, 6, 7
+#define LOW_HALVES 0, 8, 1, 9, 2, 10, 3, 11
+#define HIGH_HALVES 4, 12, 5, 13, 6, 14, 7, 15
+#else
+#define EACH_LANE 0, 1, 2, 3
+#define LOW_HALVES 0, 4, 1, 5
+#define HIGH_HALVES 2, 6, 3, 7
+#endif
+
+INLINE vf splat(float x) {
+    return x - (vf){0};
+}
+
+INLINE vi splat_int(int32_t x) {
+    return x - (vi){0};
+}
+
+INLINE vi lane_numbers(void) {
+    return (vi){EACH_LANE};
+}
+
+INLINE vf load(const float *p) {
+    return *(const vf_any *)p;
+}
+
+INLINE void store(float *p, vf x) {
+    *(vf_any *)p = x;
+}
+
+INLINE vf choose(vi mask, vf yes, vf no) {
+    return (vf)((mask & (vi)yes) | (~mask & (vi)no));
+}
+
+/** The larger; b when either is NaN. */
+INLINE vf larger(vf a, vf b) {
+#if ATTN_VECTOR_BYTES == 64
+    return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+#elif ATTN_VECTOR_BYTES == 32
+    return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+#elif defined(__SSE2__)
+    return (vf)_mm_max_ps((__m128)a, (__m128)b);
+#else
+    return choose(a > b, a, b);
+#endif
+}
+
+INLINE vf interleave_low(vf a, vf b) {
+    return __builtin_shufflevector(a, b, LOW_HALVES);
+}
+
+INLINE vf interleave_high(vf a, vf b) {
+    return __builtin_shufflevector(a, b, HIGH_HALVES);
+}
+
+/* Reductions in log2(LANES) steps: a loop over lanes would be a chain of dependent scalar instructions. */
+#if ATTN_VECTOR_BYTES == 64
+#define FOLD(a, op)                                                                                            \
+    a = op(a, __builtin_shufflevector(a, a, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));            \
+    a = op(a, __builtin_shufflevector(a, a, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11));            \
+    a = op(a, __builtin_shufflevector(a, a, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13));            \
+    a = op(a, __builtin_shufflevector(a, a, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14))
+#elif ATTN_VECTOR_BYTES == 32
+#define FOLD(a, op)                                                      \
+    a = op(a, __builtin_shufflevector(a, a, 4, 5, 6, 7, 0, 1, 2, 3));    \
+    a = op(a, __builtin_shufflevector(a, a, 2, 3, 0, 1, 6, 7, 4, 5));    \
+    a = op(a, __builtin_shufflevector(a, a, 1, 0, 3, 2, 5, 4, 7, 6))
+#else
+#define FOLD(a, op)                                          \
+    a = op(a, __builtin_shufflevector(a, a, 2, 3, 0, 1));    \
+    a = op(a, __builtin_shufflevector(a, a, 1, 0, 3, 2))
+#endif
+
+INLINE vf plus(vf a, vf b) {
+    return a + b;
+}
+
+INLINE float lanes_max(vf a) {
+    FOLD(a, larger);
+    return a[0];
+}
+
+INLINE float lanes_sum(vf a) {
+    FOLD(a, plus);
+    return a[0];
+}
+
+/** LANES x LANES in place: log2(LANES) rounds of perfect interleaves. */
+INLINE void transpose(vf *r) {
+    UNROLL for (int step = 1; step < LANES; step *= 2) {
+        vf t[LANES];
+        UNROLL for (int i = 0; i < LANES / 2; i++) {
+            t[2 * i] = interleave_low(r[i], r[i + LANES / 2]);
+            t[2 * i + 1] = interleave_high(r[i], r[i + LANES / 2]);
+        }
+        UNROLL for (int i = 0; i < LANES; i++) r[i] = t[i];
+    }
+}
+
+/** Lane i becomes the sum of the lanes of r[i]: the same network, adding as it goes. */
+INLINE vf transposed_sums(vf *r) {
+    UNROLL for (int n = LANES / 2; n >= 1; n /= 2) {
+        UNROLL for (int i = 0; i < n; i++) {
+            r[i] = interleave_low(r[i], r[i + n]) + interleave_high(r[i], r[i + n]);
+        }
+    }
+    return r[0];
+}
+
+/** 2^t, relative error 2.6e-7 at most, for t <= 100; exactly 0 at -inf, NaN at NaN. Coefficients: minimax, degree 5. */
+INLINE vf power_of_two(vf t) {
+#if ATTN_VECTOR_BYTES == 64
+    vf f = (vf)_mm512_reduce_ps((__m512)t, 9); /* t - floor(t); 0 at -inf */
+    vf p = splat(1.87757667e-3f);
+    p = p * f + splat(8.98934009e-3f);
+    p = p * f + splat(5.58263181e-2f);
+    p = p * f + splat(2.40153617e-1f);
+    p = p * f + splat(6.93153073e-1f);
+    p = p * f + splat(9.99999925e-1f);
+    return (vf)_mm512_scalef_ps((__m512)p, (__m512)t);
+#else
+    vi tiny = t < splat(-126.0f);
+    t = choose(tiny, splat(-126.0f), t);
+    vf z = t + splat(12582912.0f), f = t - (z - splat(12582912.0f)); /* the nearest integer in the low bits of z */
+    vf p = splat(1.32764720e-3f);
+    p = p * f + splat(9.67554133e-3f);
+    p = p * f + splat(5.55071327e-2f);
+    p = p * f + splat(2.40221197e-1f);
+    p = p * f + splat(6.93146967e-1f);
+    p = p * f + splat(1.00000007f);
+    return (vf)(~tiny & (vi)((vu)p + ((vu)z << 23)));
+#endif
+}
