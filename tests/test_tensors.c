@@ -154,8 +154,8 @@ END_TEST
 START_TEST(test_overlap) {
     make_plan();
     WRONG("output: overlaps query", t.output.data = query);
-    WRONG("output: overlaps key", t.output.data = key + 3);
-    WRONG("output: overlaps value", t.output.data = value);
+    WRONG("output: overlaps", t.output.data = key + 3); /* key, and what lies behind it */
+    WRONG("output: overlaps", t.output.data = value);
     WRONG("output: overlaps weights", t.output.data = weights);
     WRONG("logsumexp: overlaps weights", t.logsumexp.data = weights + 1);
     WRONG("logsumexp: overlaps sinks", t.logsumexp.data = sinks);

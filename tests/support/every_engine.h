@@ -1,0 +1,21 @@
+/* Runs a test's problem on every engine and device that must serve it. */
+#ifndef TESTS_EVERY_ENGINE_H
+#define TESTS_EVERY_ENGINE_H
+
+#include "support/suite.h"
+
+/** An engine on a device. */
+typedef struct engine_at {
+    clattn_runtime *runtime;
+    const char *engine;
+    int64_t device;
+    char name[256]; /* for messages */
+} engine_at;
+
+/** Calls check(at) for each built engine on each of its devices; a runtime each. fp64 as said: OpenCL engines have none. */
+void for_every_engine(bool fp64, void (*check)(const engine_at *at));
+
+/** Plans and executes; fails the test with the reason when either is refused. */
+void engine_execute(const engine_at *at, clattn_problem problem, const clattn_tensors *tensors);
+
+#endif
