@@ -69,20 +69,21 @@ function(attn_configure_tools target)
   endif()
 endfunction()
 
-# Files with flags of their own.
+# Files with flags of their own: the CPU kernels want fused multiply-adds (-Wno-psabi: vectors are passed only inside a
+# file), and each instruction set its own. To add one: host/engines/<kernel>_<set>.c, and a line here.
 function(attn_file_flags)
   if(NOT CMAKE_C_COMPILER_ID MATCHES "GNU|Clang")
     return()
   endif()
-  # The CPU kernels want fused multiply-adds; -Wno-psabi: vectors are passed only inside a file.
-  file(GLOB cpu_kernels RELATIVE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/host/engines/cpu_fused*.c")
-  set_property(SOURCE ${cpu_kernels} DIRECTORY "${PROJECT_SOURCE_DIR}"
-    APPEND PROPERTY COMPILE_OPTIONS -ffp-contract=fast -Wno-psabi)
-  if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64|i[3-6]86)$")
-    set_property(SOURCE host/engines/cpu_fused_avx2.c DIRECTORY "${PROJECT_SOURCE_DIR}"
-      APPEND PROPERTY COMPILE_OPTIONS -mavx2 -mfma -mf16c)
-    set_property(SOURCE host/engines/cpu_fused_avx512.c DIRECTORY "${PROJECT_SOURCE_DIR}"
-      APPEND PROPERTY COMPILE_OPTIONS -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512)
-  endif()
+  foreach(kernel IN ITEMS cpu_fused additive_cpu)
+    set(file "host/engines/${kernel}")
+    set_property(SOURCE ${file}_generic.c ${file}_avx2.c ${file}_avx512.c APPEND PROPERTY COMPILE_OPTIONS
+      -ffp-contract=fast -Wno-psabi)
+    if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+      set_property(SOURCE ${file}_avx2.c APPEND PROPERTY COMPILE_OPTIONS -mavx2 -mfma -mf16c)
+      set_property(SOURCE ${file}_avx512.c APPEND PROPERTY COMPILE_OPTIONS
+        -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512)
+    endif()
+  endforeach()
 endfunction()
 attn_file_flags()

@@ -1,5 +1,6 @@
 # Only while the tree is being written: lists every file that is there, so that the tree configures at any moment.
 file(GLOB found RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS host/base/*.c host/problem/*.c host/cpu/*.c host/engines/cpu*.c
+  host/engines/additive*.c
   host/engines/engine_list.c host/engines/reference*.c host/operations/*.c host/runtime/*.c)
 list(REMOVE_ITEM found host/runtime/enqueue.c)
 set(CLATTN_SOURCES ${found})
