@@ -15,6 +15,7 @@ look() {
         [ -e "$file" ] || continue
         files=$((files + 1))
         name=${file#"$prefix"}
+        case $prefix in tests/test_) name=${name%.c} ;; esac
         if ! tr -s ' \t()' '\n' <"$list" | grep -q -x -F -e "$name"; then
             echo "$file is not named in $list"
             failed=1
@@ -24,6 +25,7 @@ look() {
 
 look CMakeLists.txt "" $(find host -name '*.c' | sort)
 look kernels/programs.cmake kernels/ kernels/*.cl
+look tests/CMakeLists.txt tests/test_ tests/test_*.c
 echo "$files files looked at"
 [ "$files" -gt 0 ] || failed=1
 exit $failed
