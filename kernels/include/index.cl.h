@@ -5,12 +5,12 @@
 #include "include/arguments.cl.h"
 
 // Element (b, h, i, 0) of a tensor.
-inline long attn_row_at(const attn_layout *layout, long b, long h, long i) {
+static inline long attn_row_at(const attn_layout *layout, long b, long h, long i) {
     return layout->offset + b * layout->stride[0] + h * layout->stride[1] + i * layout->stride[2];
 }
 
 // Element `at` of an array of 32-bit (wide = 0) or 64-bit integers.
-inline long attn_integer_at(__global const void *integers, int wide, long at) {
+static inline long attn_integer_at(__global const void *integers, int wide, long at) {
     return wide ? ((__global const long *)integers)[at] : (long)((__global const int *)integers)[at];
 }
 

@@ -40,7 +40,7 @@ typedef struct attn_entry {
     long query_length, key_length, offset;
 } attn_entry;
 
-inline attn_entry attn_get_entry(const attn_arguments *a, const attn_extras *x, long b) {
+static inline attn_entry attn_get_entry(const attn_arguments *a, const attn_extras *x, long b) {
     const int features = ATTN_FEATURES(a);
     attn_entry e = {a->query_length, a->key_length, a->offset};
     if (features & ATTN_HAS_QUERY_LENGTHS) {
@@ -65,7 +65,7 @@ typedef struct attn_range {
     long begin, end;
 } attn_range;
 
-inline attn_range attn_row_range(const attn_arguments *a, const attn_entry *e, long i) {
+static inline attn_range attn_row_range(const attn_arguments *a, const attn_entry *e, long i) {
     attn_range r = {0, i < e->query_length ? e->key_length : 0};
     if (ATTN_FEATURES(a) & ATTN_HAS_BAND) {
         long position = i + e->offset;
@@ -79,7 +79,7 @@ inline attn_range attn_row_range(const attn_arguments *a, const attn_entry *e, l
 }
 
 // The union over rows first .. last (those inside the used length): what a block of rows has to visit.
-inline attn_range attn_rows_range(const attn_arguments *a, const attn_entry *e, long first, long last) {
+static inline attn_range attn_rows_range(const attn_arguments *a, const attn_entry *e, long first, long last) {
     last = min(last, e->query_length - 1);
     attn_range r = {0, first <= last ? e->key_length : 0};
     if (ATTN_FEATURES(a) & ATTN_HAS_BAND) {
@@ -93,7 +93,7 @@ inline attn_range attn_rows_range(const attn_arguments *a, const attn_entry *e, 
 }
 
 // Keys that every one of the rows first .. last may attend to, as far as the range decides: inside it no compares are needed.
-inline attn_range attn_rows_common_range(const attn_arguments *a, const attn_entry *e, long first, long last) {
+static inline attn_range attn_rows_common_range(const attn_arguments *a, const attn_entry *e, long first, long last) {
     attn_range r = {0, last < e->query_length ? e->key_length : 0};
     if (ATTN_FEATURES(a) & ATTN_HAS_BAND) {
         r.begin = max(r.begin, last + e->offset - a->band_left);
@@ -106,7 +106,7 @@ inline attn_range attn_rows_common_range(const attn_arguments *a, const attn_ent
 }
 
 // Whether the mask, if there is one, allows (b, h, i, j). mask_row = attn_row_at(&a->mask, b, h, i).
-inline int attn_mask_allows(const attn_arguments *a, const attn_extras *x, long mask_row, long j) {
+static inline int attn_mask_allows(const attn_arguments *a, const attn_extras *x, long mask_row, long j) {
     const int features = ATTN_FEATURES(a);
     if (features & ATTN_HAS_MASK_BYTES) {
         return x->mask[mask_row + j * a->mask.stride[3]] != 0;
@@ -119,7 +119,7 @@ inline int attn_mask_allows(const attn_arguments *a, const attn_extras *x, long 
 }
 
 // Bias at (b, h, i, j), 0 without one. bias_row = attn_row_at(&a->bias, b, h, i).
-inline float attn_bias(const attn_arguments *a, const attn_extras *x, long bias_row, long j) {
+static inline float attn_bias(const attn_arguments *a, const attn_extras *x, long bias_row, long j) {
     const int features = ATTN_FEATURES(a);
     if (features & ATTN_HAS_BIAS_FP32) {
         return ((__global const float *)x->bias)[bias_row + j * a->bias.stride[3]];
@@ -130,7 +130,7 @@ inline float attn_bias(const attn_arguments *a, const attn_extras *x, long bias_
     return 0.0f;
 }
 
-inline float attn_softcap(const attn_arguments *a, float score) {
+static inline float attn_softcap(const attn_arguments *a, float score) {
     return (ATTN_FEATURES(a) & ATTN_HAS_SOFTCAP) ? a->softcap * tanh(score / a->softcap) : score;
 }
 
@@ -140,7 +140,7 @@ typedef struct attn_row {
     float slope;
 } attn_row;
 
-inline attn_row attn_get_row(const attn_arguments *a, const attn_extras *x, const attn_entry *e, long b, long h, long i) {
+static inline attn_row attn_get_row(const attn_arguments *a, const attn_extras *x, const attn_entry *e, long b, long h, long i) {
     attn_row row;
     row.mask_at = attn_row_at(&a->mask, b, h, i);
     row.bias_at = attn_row_at(&a->bias, b, h, i);
@@ -151,7 +151,7 @@ inline attn_row attn_get_row(const attn_arguments *a, const attn_extras *x, cons
 
 // Score after softcap -> after bias, ALiBi and mask; -INFINITY where mask or bias forbid key j, whatever the score is.
 // j must be inside the key length; the row's range is the caller's business.
-inline float attn_keywise(const attn_arguments *a, const attn_extras *x, const attn_row *row, long j, float score) {
+static inline float attn_keywise(const attn_arguments *a, const attn_extras *x, const attn_row *row, long j, float score) {
     const int features = ATTN_FEATURES(a);
     float bias = attn_bias(a, x, row->bias_at, j);
     int allowed = attn_mask_allows(a, x, row->mask_at, j) && bias != -INFINITY;
@@ -166,7 +166,7 @@ inline float attn_keywise(const attn_arguments *a, const attn_extras *x, const a
 }
 
 // Scaled score -> what softmax sees. j must be inside the row's range.
-inline float attn_score_step(const attn_arguments *a, const attn_extras *x, const attn_row *row, long j, float score) {
+static inline float attn_score_step(const attn_arguments *a, const attn_extras *x, const attn_row *row, long j, float score) {
     score = attn_softcap(a, score);
     return (ATTN_FEATURES(a) & ATTN_HAS_KEYWISE) ? attn_keywise(a, x, row, j, score) : score;
 }

@@ -15,11 +15,11 @@ typedef ushort attn_storage; // bits
 #endif
 
 // bf16: the upper half of a float. Rounds to nearest, ties to even; NaN stays NaN.
-inline float attn_bf16_to_float(ushort bits) {
+static inline float attn_bf16_to_float(ushort bits) {
     return as_float((uint)bits << 16);
 }
 
-inline ushort attn_bf16_from_float(float x) {
+static inline ushort attn_bf16_from_float(float x) {
     uint bits = as_uint(x);
     uint rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
     return (ushort)((bits & 0x7fffffffu) > 0x7f800000u ? ((bits >> 16) | 0x0040u) : rounded);
@@ -50,7 +50,7 @@ inline ushort attn_bf16_from_float(float x) {
     ATTN_CAT(as_float, n)(ATTN_CAT(convert_uint, n)(ATTN_CAT(vload, n)(0, (p) + (at))) << 16)
 #define ATTN_STOREN(n, p, at, x) ATTN_CAT(vstore, n)(ATTN_CAT(attn_bf16_from_float, n)(x), 0, (p) + (at))
 #define ATTN_BF16_FROM_FLOATN(n)                                                                                       \
-    inline ATTN_CAT(ushort, n) ATTN_CAT(attn_bf16_from_float, n)(ATTN_CAT(float, n) x) {                               \
+    static inline ATTN_CAT(ushort, n) ATTN_CAT(attn_bf16_from_float, n)(ATTN_CAT(float, n) x) {                               \
         ATTN_CAT(uint, n) bits = ATTN_CAT(as_uint, n)(x);                                                              \
         ATTN_CAT(uint, n) rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;                                      \
         ATTN_CAT(uint, n) nan = (bits >> 16) | 0x0040u;                                                                \

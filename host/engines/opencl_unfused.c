@@ -1,0 +1,162 @@
+/*
+ * The engine opencl-unfused: scores by CLBlast, masked softmax, weighted sums by CLBlast, each its own dispatch with the
+ * scores in memory between them. For weights out, for comparison, and for showing what fusion buys. This file makes
+ * plans and slots; opencl_unfused_run.c runs calls, _parts.c plans memory, _product.c speaks to CLBlast.
+ */
+#include <stdio.h>
+
+#include "base/report.h"
+#include "engines/opencl_unfused.h"
+
+static bool supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
+    return attn_opencl_supports(problem, device, why_not);
+}
+
+static int preference(const clattn_problem *problem, const attn_device *device) {
+    (void)problem;
+    return attn_opencl_preference(device) + 1; /* the last choice among the OpenCL engines */
+}
+
+static clattn_status temporary(const attn_unfused_sizes *sizes, int64_t rows, int64_t *bytes, clattn_report *report) {
+    int64_t scores = 0, sums = 0;
+    ATTN_TRY(attn_product_temporary(sizes->user, sizes->key_length, rows, sizes->head_dim, true, &scores, report));
+    ATTN_TRY(attn_product_temporary(sizes->user, sizes->value_dim, rows, sizes->key_length, false, &sums, report));
+    *bytes = attn_max(scores, sums);
+    return CLATTN_OK;
+}
+
+clattn_status attn_unfused_sizes_of(const attn_unfused_state *state, int64_t query_length, int64_t key_length,
+                                    attn_unfused_sizes *sizes) {
+    const clattn_problem *p = &state->problem;
+    int64_t group = p->kv_heads > 0 ? p->query_heads / p->kv_heads : 0;
+    *sizes = (attn_unfused_sizes){.key_length = key_length,
+                                  .head_dim = p->head_dim,
+                                  .value_dim = p->value_dim,
+                                  .temporary = temporary,
+                                  .user = state->device};
+    return attn_multiply(p->batch, p->kv_heads, &sizes->pairs) && attn_multiply(group, query_length, &sizes->rows)
+               ? CLATTN_OK
+               : CLATTN_OVERFLOW;
+}
+
+/* A quarter of the device's memory at most: the tensors and other users want some too. */
+static int64_t workspace_limit(const struct attn_opencl_device *device) {
+    int64_t quarter = device->info.memory / 4;
+    return attn_min(device->info.max_allocation, attn_max(quarter, 1 << 20));
+}
+
+static void choose_shapes(attn_unfused_state *state) {
+    const struct attn_opencl_device *device = state->device;
+    if (device->is_cpu) {
+        state->row_group = 1;
+        state->row_width = device->float_vector >= 16 ? 16 : device->float_vector >= 8 ? 8 : 4;
+        state->lanes = 1;
+        return;
+    }
+    state->row_group = device->info.max_work_group >= 256 ? 256 : 64;
+    state->row_width = 4;
+    state->lanes = 64;
+    while (state->row_group > device->info.max_work_group && state->row_group > 1) {
+        state->row_group /= 2;
+    }
+}
+
+static clattn_status build(attn_unfused_state *state, clattn_report *report) {
+    char options[128], row_options[160];
+    snprintf(options, sizeof options, "-DATTN_TYPE=%d", (int)state->problem.type);
+    snprintf(row_options, sizeof row_options, "%s -DROW_GROUP=%d -DROW_WIDTH=%d", options, state->row_group,
+             state->row_width);
+    ATTN_TRY(attn_program_get(state->device, "gather", options, &state->gather, report));
+    ATTN_TRY(attn_program_get(state->device, "softmax_masked", row_options, &state->softmax, report));
+    ATTN_TRY(attn_program_get(state->device, "weighted_output", options, &state->output, report));
+    return attn_product_prepare(state->device, report);
+}
+
+static void describe(const attn_unfused_state *state, clattn_plan_info *info) {
+    snprintf(info->kernel, sizeof info->kernel, "CLBlast Sgemm, softmax_masked (%d x float%d a row), CLBlast Sgemm",
+             state->row_group, state->row_width);
+    info->accumulate = "fp32";
+    info->weights_rounded = false;
+    info->sum_running = true; /* CLBlast keeps one accumulator a sum */
+    info->clean_values = true;
+    info->workspace_size = state->workspace_size;
+    info->private_memory = -1;
+    info->local_memory = state->row_group > 1 ? (int64_t)sizeof(float) * state->row_group : 0;
+}
+
+static void release(void *opaque) {
+    attn_unfused_state *state = opaque;
+    if (state != NULL) {
+        attn_release(state->memory, state);
+    }
+}
+
+static clattn_status prepare(const clattn_problem *problem, const attn_device *device, void **result, clattn_plan_info *info,
+                             clattn_report *report) {
+    attn_unfused_state *state = attn_allocate_zeroed(device->memory, (int64_t)sizeof *state);
+    if (state == NULL) {
+        return CLATTN_OUT_OF_MEMORY;
+    }
+    state->memory = device->memory;
+    state->device = device->opencl;
+    state->problem = *problem;
+    choose_shapes(state);
+    attn_unfused_sizes sizes;
+    attn_unfused_part part;
+    clattn_status status = build(state, report);
+    ATTN_TRY_TO(status, fail);
+    ATTN_TRY_TO(attn_unfused_sizes_of(state, problem->query_length, problem->key_length, &sizes), fail);
+    ATTN_TRY_TO(attn_unfused_cut(&sizes, workspace_limit(device->opencl), &part, report), fail);
+    state->workspace_size = attn_max(4 * part.floats, 1024);
+    describe(state, info);
+    *result = state;
+    return CLATTN_OK;
+fail:
+    release(state);
+    return status;
+}
+
+static void slot_close(void *opaque, void *opaque_slot) {
+    attn_unfused_state *state = opaque;
+    attn_unfused_slot *slot = opaque_slot;
+    if (slot == NULL) {
+        return;
+    }
+    attn_opencl_slot_close(&slot->common);
+    cl_kernel kernels[] = {slot->gather, slot->softmax, slot->output};
+    for (size_t k = 0; k < sizeof kernels / sizeof kernels[0]; ++k) {
+        if (kernels[k] != NULL) {
+            (void)clReleaseKernel(kernels[k]);
+        }
+    }
+    attn_release(state->memory, slot);
+}
+
+static clattn_status slot_open(void *opaque, void **result, clattn_report *report) {
+    attn_unfused_state *state = opaque;
+    attn_unfused_slot *slot = attn_allocate_zeroed(state->memory, (int64_t)sizeof *slot);
+    clattn_status status;
+    if (slot == NULL) {
+        return CLATTN_OUT_OF_MEMORY;
+    }
+    ATTN_TRY_TO(attn_opencl_slot_open(&slot->common, state->device, &state->problem, state->workspace_size, report), fail);
+    ATTN_TRY_TO(attn_kernel_create(state->gather, "gather", &slot->gather, report), fail);
+    ATTN_TRY_TO(attn_kernel_create(state->softmax, "softmax_masked", &slot->softmax, report), fail);
+    ATTN_TRY_TO(attn_kernel_create(state->output, "weighted_output", &slot->output, report), fail);
+    *result = slot;
+    return CLATTN_OK;
+fail:
+    slot_close(state, slot);
+    return status;
+}
+
+const attn_engine attn_engine_opencl_unfused = {
+    .name = "opencl-unfused",
+    .supports = supports,
+    .preference = preference,
+    .prepare = prepare,
+    .slot_open = slot_open,
+    .slot_close = slot_close,
+    .execute = attn_unfused_execute,
+    .release = release,
+};

@@ -1,0 +1,205 @@
+// Scores -> weights in place, one work-group a row: softcap, bias, ALiBi, mask by selection, softmax with sinks; also
+// logsumexp, and the scores or weights of whichever stage is asked for. Built with -DROW_GROUP=work-items a row and
+// -DROW_WIDTH=floats a vector. Sums run in blocks, so that long rows keep their accuracy.
+#include "include/mask.cl.h"
+
+#ifndef ROW_GROUP
+#define ROW_GROUP 64
+#endif
+#ifndef ROW_WIDTH
+#define ROW_WIDTH 4
+#endif
+#define BLOCK_VECTORS 32 // vectors a lane adds up before they join the row's sum
+
+typedef ATTN_CAT(float, ROW_WIDTH) row_vector;
+#define ROW_LOAD(p) ATTN_CAT(vload, ROW_WIDTH)(0, (p))
+#define ROW_STORE(x, p) ATTN_CAT(vstore, ROW_WIDTH)((x), 0, (p))
+
+// One row of the scores, and where it stands.
+typedef struct score_row {
+    long b, h, i;
+    attn_entry entry;
+    attn_range range;     // keys that lengths, causal rule and window allow
+    __global float *data; // [key_length]
+} score_row;
+
+// A maximum that keeps NaN: fmax would lose it, and a row of NaN is not a row where nothing is allowed.
+static inline float larger(float m, float x) {
+    return x > m || isnan(x) ? x : m;
+}
+
+static inline row_vector lanes_larger(row_vector m, row_vector x) {
+    return select(m, x, (x > m) | isnan(x));
+}
+
+static inline float lanes_max(row_vector v, float m) {
+    float lanes[ROW_WIDTH];
+    ROW_STORE(v, lanes);
+    for (int k = 0; k < ROW_WIDTH; ++k) {
+        m = larger(m, lanes[k]);
+    }
+    return m;
+}
+
+static inline float lanes_sum(row_vector v) {
+    float lanes[ROW_WIDTH], sum = 0.0f;
+    ROW_STORE(v, lanes);
+    for (int k = 0; k < ROW_WIDTH; ++k) {
+        sum += lanes[k];
+    }
+    return sum;
+}
+
+// Over the work-group; every work-item gets the result.
+#if ROW_GROUP > 1
+#define ROW_BARRIER() barrier(CLK_GLOBAL_MEM_FENCE)
+static inline float group_reduce(float x, int take_larger, __local float *scratch) {
+    const int id = get_local_id(0);
+    barrier(CLK_LOCAL_MEM_FENCE);
+    scratch[id] = x;
+    for (int n = ROW_GROUP / 2; n > 0; n /= 2) {
+        barrier(CLK_LOCAL_MEM_FENCE);
+        if (id < n) {
+            scratch[id] = take_larger ? larger(scratch[id], scratch[id + n]) : scratch[id] + scratch[id + n];
+        }
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    return scratch[0];
+}
+#define GROUP_MAX(x) group_reduce((x), 1, scratch)
+#define GROUP_SUM(x) group_reduce((x), 0, scratch)
+#else
+#define ROW_BARRIER()
+#define GROUP_MAX(x) (x)
+#define GROUP_SUM(x) (x)
+#endif
+
+// Where row (b, h, i) of the chosen weights begins, or -1 when it is not chosen.
+static inline long weights_row_at(const attn_arguments *a, const score_row *row) {
+    long h = row->h - a->weights_first_head, i = row->i - a->weights_first_row;
+    int chosen = a->weights_stage != ATTN_STAGE_NONE && h >= 0 && h < a->weights_heads && i >= 0 && i < a->weights_rows;
+    return chosen ? attn_row_at(&a->weights, row->b, h, i) : -1;
+}
+
+// A stage before softmax: every key inside the lengths, allowed or not (-inf where not, after bias); 0 beyond.
+static inline void write_scores(const attn_arguments *a, const attn_extras *x, const score_row *row, __global float *weights) {
+    const long at = weights_row_at(a, row);
+    if (at < 0 || a->weights_stage == ATTN_STAGE_SOFTMAX) {
+        return;
+    }
+    const attn_row keywise = attn_get_row(a, x, &row->entry, row->b, row->h, row->i);
+    const long used = row->i < row->entry.query_length ? row->entry.key_length : 0;
+    for (long j = get_local_id(0); j < a->key_length; j += ROW_GROUP) {
+        float s = 0.0f;
+        if (j < used) {
+            s = row->data[j];
+            s = a->weights_stage == ATTN_STAGE_RAW ? s : attn_softcap(a, s);
+            if (a->weights_stage == ATTN_STAGE_BIAS) {
+                s = j >= row->range.begin && j < row->range.end ? attn_keywise(a, x, &keywise, j, s) : -INFINITY;
+            }
+        }
+        weights[at + j * a->weights.stride[3]] = s;
+    }
+}
+
+// Makes the scores what softmax sees, where features ask for it, and gives this work-item's maximum.
+static inline float transform_row(const attn_arguments *a, const attn_extras *x, const score_row *row) {
+    float m = -INFINITY;
+    if (ATTN_FEATURES(a) & (ATTN_HAS_KEYWISE | ATTN_HAS_SOFTCAP)) {
+        const attn_row keywise = attn_get_row(a, x, &row->entry, row->b, row->h, row->i);
+        for (long j = row->range.begin + get_local_id(0); j < row->range.end; j += ROW_GROUP) {
+            float s = attn_score_step(a, x, &keywise, j, row->data[j]);
+            row->data[j] = s;
+            m = larger(m, s);
+        }
+        return m;
+    }
+    row_vector lanes = -INFINITY;
+    long j = row->range.begin + get_local_id(0) * ROW_WIDTH;
+    for (; j + ROW_WIDTH <= row->range.end; j += ROW_GROUP * ROW_WIDTH) {
+        lanes = lanes_larger(lanes, ROW_LOAD(row->data + j));
+    }
+    for (; j < row->range.end; ++j) { // at most one work-item is here, for the last keys
+        m = larger(m, row->data[j]);
+    }
+    return lanes_max(lanes, m);
+}
+
+// Scores -> exp(score - m) in place; gives this work-item's sum.
+static inline float exponentials(const score_row *row, float m) {
+    float sum = 0.0f;
+    long j = row->range.begin + get_local_id(0) * ROW_WIDTH;
+    while (j + ROW_WIDTH <= row->range.end) {
+        row_vector lanes = 0.0f;
+        for (int k = 0; k < BLOCK_VECTORS && j + ROW_WIDTH <= row->range.end; ++k, j += ROW_GROUP * ROW_WIDTH) {
+            const row_vector e = exp(ROW_LOAD(row->data + j) - m);
+            ROW_STORE(e, row->data + j);
+            lanes += e;
+        }
+        sum += lanes_sum(lanes);
+    }
+    for (; j < row->range.end; ++j) {
+        float e = exp(row->data[j] - m);
+        row->data[j] = e;
+        sum += e;
+    }
+    return sum;
+}
+
+// Exponentials -> weights in place, 0 outside the range and in rows where nothing is allowed (factor 0).
+static inline void normalise(const attn_arguments *a, const score_row *row, float factor, int empty) {
+    for (long j = get_local_id(0) * ROW_WIDTH; j < a->key_length; j += ROW_GROUP * ROW_WIDTH) {
+        if (!empty && j >= row->range.begin && j + ROW_WIDTH <= row->range.end) {
+            ROW_STORE(ROW_LOAD(row->data + j) * factor, row->data + j);
+            continue;
+        }
+        for (long k = j; k < j + ROW_WIDTH && k < a->key_length; ++k) {
+            int inside = !empty && k >= row->range.begin && k < row->range.end;
+            row->data[k] = inside ? row->data[k] * factor : 0.0f;
+        }
+    }
+}
+
+static inline void write_weights(const attn_arguments *a, const score_row *row, __global attn_storage *weights) {
+    const long at = weights_row_at(a, row);
+    if (at >= 0 && a->weights_stage == ATTN_STAGE_SOFTMAX) {
+        for (long j = get_local_id(0); j < a->key_length; j += ROW_GROUP) {
+            ATTN_STORE(weights, at + j * a->weights.stride[3], row->data[j]);
+        }
+    }
+}
+
+// Grid: (ROW_GROUP, rows, pairs) in groups of (ROW_GROUP, 1, 1). Row `first_row + y` of a pair counts through its heads.
+__kernel __attribute__((reqd_work_group_size(ROW_GROUP, 1, 1))) void softmax_masked(
+    const attn_arguments a, ATTN_EXTRAS_PARAMETERS, __global float *restrict scores, long scores_at, long first_pair,
+    long first_row, __global float *restrict logsumexp, __global void *restrict weights) {
+#if ROW_GROUP > 1
+    __local float scratch[ROW_GROUP];
+#endif
+    const attn_extras extras = ATTN_EXTRAS;
+    const long pair = first_pair + get_global_id(2), line = first_row + get_global_id(1);
+    score_row row;
+    row.b = pair / a.kv_heads;
+    row.h = (pair % a.kv_heads) * a.group + line / a.query_length;
+    row.i = line % a.query_length;
+    row.entry = attn_get_entry(&a, &extras, row.b);
+    row.range = attn_row_range(&a, &row.entry, row.i);
+    row.data = scores + scores_at + (get_global_id(2) * get_global_size(1) + get_global_id(1)) * a.key_length;
+
+    write_scores(&a, &extras, &row, (__global float *)weights);
+    ROW_BARRIER();
+    const float sink = (ATTN_FEATURES(&a) & ATTN_HAS_SINKS) ? extras.sinks[a.sinks_at + row.h] : -INFINITY;
+    const float m = GROUP_MAX(larger(transform_row(&a, &extras, &row), sink));
+    ROW_BARRIER();
+    float sum = GROUP_SUM(m == -INFINITY ? 0.0f : exponentials(&row, m));
+    if (ATTN_FEATURES(&a) & ATTN_HAS_SINKS) {
+        sum += m == -INFINITY ? 0.0f : exp(sink - m);
+    }
+    ROW_BARRIER();
+    normalise(&a, &row, 1.0f / sum, m == -INFINITY);
+    ROW_BARRIER();
+    write_weights(&a, &row, (__global attn_storage *)weights);
+    if ((ATTN_FEATURES(&a) & ATTN_HAS_LOGSUMEXP) && get_local_id(0) == 0) {
+        logsumexp[attn_row_at(&a.logsumexp, row.b, row.h, row.i)] = m == -INFINITY ? m : m + log(sum);
+    }
+}

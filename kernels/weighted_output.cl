@@ -1,0 +1,43 @@
+// The weighted sum in dense float -> the output in its storage type and layout. A sum that came out NaN or infinite is
+// added up again over the allowed keys alone: a product 0 * NaN with a value that the row may not attend must not reach it.
+#include "include/mask.cl.h"
+
+// Whether lengths, causal rule, window, mask and bias let the row attend to key j (which is inside the range).
+static inline int allowed_key(const attn_arguments *a, const attn_extras *x, const attn_row *row, long j) {
+    int biased = (ATTN_FEATURES(a) & (ATTN_HAS_BIAS_FP32 | ATTN_HAS_BIAS_STORAGE)) != 0;
+    return attn_mask_allows(a, x, row->mask_at, j) && !(biased && attn_bias(a, x, row->bias_at, j) == -INFINITY);
+}
+
+static inline float allowed_sum(const attn_arguments *a, const attn_extras *x, long b, long h, long i, long d,
+                         __global const float *weights, __global const attn_storage *value) {
+    const attn_entry entry = attn_get_entry(a, x, b);
+    const attn_range range = attn_row_range(a, &entry, i);
+    const attn_row row = attn_get_row(a, x, &entry, b, h, i);
+    float sum = 0.0f;
+    for (long j = range.begin; j < range.end; ++j) {
+        if (allowed_key(a, x, &row, j)) {
+            sum += weights[j] * ATTN_LOAD(value, attn_row_at(&a->value, b, h / a->group, j) + d);
+        }
+    }
+    return sum;
+}
+
+// Grid: (lanes, rows, pairs); the lanes share the dims of a row.
+__kernel void weighted_output(const attn_arguments a, ATTN_EXTRAS_PARAMETERS, __global const float *workspace, long sums_at,
+                              long weights_at, long first_pair, long first_row, __global const attn_storage *value,
+                              __global attn_storage *restrict output) {
+    const attn_extras extras = ATTN_EXTRAS;
+    const long pair = first_pair + get_global_id(2), line = first_row + get_global_id(1);
+    const long b = pair / a.kv_heads, h = (pair % a.kv_heads) * a.group + line / a.query_length;
+    const long i = line % a.query_length, to = attn_row_at(&a.output, b, h, i);
+    const long dense_row = get_global_id(2) * get_global_size(1) + get_global_id(1);
+    sums_at += dense_row * a.value_dim;
+    weights_at += dense_row * a.key_length;
+    for (long d = get_global_id(0); d < a.value_dim; d += get_global_size(0)) {
+        float x = a.key_length > 0 ? workspace[sums_at + d] : 0.0f;
+        if (!isfinite(x)) {
+            x = allowed_sum(&a, &extras, b, h, i, d, workspace + weights_at, value);
+        }
+        ATTN_STORE(output, to + d, x);
+    }
+}
