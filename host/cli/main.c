@@ -29,7 +29,7 @@ static const struct {
     int (*run)(int argc, char **argv, attn_error *error); /* NULL: of a later release */
 } attn_commands[] = {
     { "devices", attn_command_devices }, { "plan", attn_command_plan }, { "run", attn_command_run },
-    { "tune", NULL },                    { "words", NULL },
+    { "verify", attn_command_verify },   { "tune", NULL },              { "words", NULL },
 };
 
 static int attn_dispatch(int argc, char **argv, attn_error *error) {

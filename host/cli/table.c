@@ -13,13 +13,16 @@ void attn_table_init(attn_table *table, const attn_column *columns, int count) {
 }
 
 void attn_table_free(attn_table *table) {
+    for (int64_t n = 0; n < table->row_count * table->column_count; n++) {
+        free(table->cells[n]);
+    }
     free(table->cells);
     table->cells = NULL;
     table->row_count = table->capacity = 0;
 }
 
 void attn_table_row(attn_table *table) {
-    size_t row_size = (size_t)table->column_count * ATTN_CELL;
+    size_t row_size = (size_t)table->column_count * sizeof *table->cells;
     if (table->row_count == table->capacity) {
         int64_t capacity = table->capacity == 0 ? 16 : 2 * table->capacity;
         void *cells = realloc(table->cells, (size_t)capacity * row_size);
@@ -30,22 +33,32 @@ void attn_table_row(attn_table *table) {
         table->cells = cells;
         table->capacity = capacity;
     }
-    memset(table->cells[table->row_count * table->column_count], 0, row_size);
+    memset(&table->cells[table->row_count * table->column_count], 0, row_size);
     table->row_count++;
 }
 
 void attn_table_set(attn_table *table, int column, const char *format, ...) {
+    char text[8192];
     va_list arguments;
     if (table->row_count == 0) {
         return;
     }
     va_start(arguments, format);
-    vsnprintf(table->cells[(table->row_count - 1) * table->column_count + column], ATTN_CELL, format, arguments);
+    vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    char **cell = &table->cells[(table->row_count - 1) * table->column_count + column];
+    free(*cell);
+    *cell = malloc(strlen(text) + 1);
+    if (*cell == NULL) {
+        table->failed = true;
+        return;
+    }
+    strcpy(*cell, text);
 }
 
 const char *attn_table_get(const attn_table *table, int64_t row, int column) {
-    return table->cells[row * table->column_count + column];
+    const char *text = table->cells[row * table->column_count + column];
+    return text != NULL ? text : "";
 }
 
 static int attn_column_width(const attn_table *table, int column) {

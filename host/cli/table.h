@@ -4,8 +4,6 @@
 
 #include "text.h"
 
-enum { ATTN_CELL = 160 };
-
 typedef struct attn_column {
     const char *key;   /* CSV header and JSON member */
     const char *title; /* printed header; NULL: not printed */
@@ -16,8 +14,8 @@ typedef struct attn_table {
     const attn_column *columns;
     int column_count;
     int64_t row_count, capacity;
-    char (*cells)[ATTN_CELL];
-    bool failed; /* out of memory: rows are missing */
+    char **cells; /* NULL: empty */
+    bool failed;  /* out of memory: rows or cells are missing */
 } attn_table;
 
 void attn_table_init(attn_table *table, const attn_column *columns, int count);

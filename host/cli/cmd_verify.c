@@ -1,0 +1,179 @@
+/*
+ * `clattn verify`: engines against the reference. Loops over cases and engines, stops at the first wrong result and prints one
+ * problem line that reproduces it. What is right the gate says; what must be served the table in must_serve.c.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands.h"
+#include "gate.h"
+#include "must_serve.h"
+#include "progress.h"
+#include "random_cases.h"
+#include "session.h"
+#include "verify_report.h"
+
+static const char attn_verify_help[] =
+    "clattn verify [PROBLEM...] [--cases N] [--seed S] [--dims LIST] [--suite FILE] [--full] [--csv F] [--json F]\n"
+    "              [--engine NAME[,NAME]] [--device SELECTOR] [--threads N]\n"
+    "Checks engines (default: every one that is here) against the reference: a bound for every element, pooled comparisons with\n"
+    "plain evaluation, empty rows, logsumexp, weights, writes outside the outputs, the same bits twice.\n"
+    "Without a PROBLEM it draws --cases N (100) random ones from --seed S (1). --dims 64,128 restricts head_dim and value_dim of\n"
+    "these. --suite FILE reads problems from a file. Rows of very long problems are sampled; --full looks at every row.\n"
+    "A refusal of something that the engine must serve counts as wrong. The first wrong result ends the run: its problem line,\n"
+    "given to `clattn verify`, shows it again.\n\n";
+
+typedef struct attn_verify {
+    attn_options options;
+    attn_session session;
+    attn_cases cases;       /* from words and suite */
+    int64_t random_count, seed;
+    const char *dims;
+    attn_gate_options gate;
+    attn_verify_report report;
+    attn_gate_result results[ATTN_TARGETS_MAX];
+    attn_guarded copies[ATTN_TARGETS_MAX][3];
+} attn_verify;
+
+static int attn_case_failed(const attn_verify *verify, const attn_case *c, int target, attn_error *error) {
+    const attn_gate_result *result = &verify->results[target];
+    return attn_fail(error, ATTN_WRONG, "%s is wrong: %s%s (%lld failing)\n%s", verify->session.targets[target].engine,
+                     result->refused ? "refuses what it must serve: " : "", result->failure, (long long)result->failures,
+                     c->text);
+}
+
+/* Runs every engine on the data, then judges all of them in one walk of the reference. */
+static int attn_judge(attn_verify *verify, attn_case_data *data, attn_error *error) {
+    attn_gate_subject subjects[ATTN_TARGETS_MAX];
+    int count = 0;
+    for (int t = 0; t < verify->session.target_count; t++) {
+        const attn_target *target = &verify->session.targets[t];
+        attn_gate_result *result = &verify->results[t];
+        if (attn_gate_execute(verify->session.runtime, target->engine, target->device, data, verify->copies[t], result,
+                              error) != ATTN_DONE) {
+            return error->status;
+        }
+        if (!result->refused && verify->copies[t][0].block != NULL) {
+            subjects[count++] = (attn_gate_subject){ verify->copies[t][0].data, verify->copies[t][1].data,
+                                                     verify->copies[t][2].data, result };
+        }
+    }
+    return attn_gate_check(data, &verify->gate, subjects, count, error);
+}
+
+static int attn_verify_case(attn_verify *verify, const attn_case *c, attn_error *error) {
+    attn_case_data *data = malloc(sizeof *data);
+    if (data == NULL) {
+        return attn_fail(error, ATTN_CANNOT, "out of memory");
+    }
+    memset(verify->copies, 0, sizeof verify->copies);
+    int status = attn_case_data_create(data, c, true, error);
+    if (status == ATTN_DONE) {
+        status = attn_judge(verify, data, error);
+        for (int t = 0; t < verify->session.target_count && status == ATTN_DONE; t++) {
+            attn_verify_report_add(&verify->report, c, &data->problem, t, &verify->results[t]);
+            bool wrong = verify->results[t].refused
+                             ? attn_must_serve(verify->session.targets[t].engine, &data->problem)
+                             : !verify->results[t].passed;
+            status = wrong ? attn_case_failed(verify, c, t, error) : ATTN_DONE;
+        }
+        attn_verify_report_count(&verify->report, c, &data->problem);
+        attn_case_data_free(data);
+    }
+    for (int t = 0; t < verify->session.target_count; t++) {
+        for (int n = 0; n < 3; n++) {
+            free(verify->copies[t][n].block);
+        }
+    }
+    free(data);
+    return status;
+}
+
+static int attn_verify_cases(attn_verify *verify, attn_error *error) {
+    int64_t all = verify->cases.count + verify->random_count;
+    attn_case *random = malloc(sizeof *random);
+    int status = random == NULL ? attn_fail(error, ATTN_CANNOT, "out of memory") : ATTN_DONE;
+    for (int64_t n = 0; n < all && status == ATTN_DONE; n++) {
+        const attn_case *c = n < verify->cases.count ? &verify->cases.items[n] : random;
+        if (c == random) {
+            status = attn_random_case(random, (uint64_t)verify->seed, (uint64_t)(n - verify->cases.count), verify->dims, error);
+        }
+        if (status == ATTN_DONE) {
+            attn_progress((double)n, (double)all, c->text);
+            status = attn_verify_case(verify, c, error);
+        }
+    }
+    attn_progress_end();
+    free(random);
+    return status;
+}
+
+/* Words as one line, so that a whole line may also be one argument. */
+static int attn_verify_words(attn_cases *cases, const attn_options *options, attn_error *error) {
+    char line[ATTN_CASE_TEXT] = "";
+    for (int w = 0; w < options->word_count; w++) {
+        attn_text_add(line, sizeof line, "%s%s", w > 0 ? " " : "", options->words[w]);
+    }
+    if (strlen(line) + 1 >= sizeof line) {
+        return attn_fail(error, ATTN_BAD, "%.60s...: the line is too long", line);
+    }
+    if (strchr(line, '#') != NULL) {
+        return attn_fail(error, ATTN_BAD, "#: comments are for files");
+    }
+    return attn_cases_line(cases, line, error);
+}
+
+static int attn_verify_all(attn_verify *verify, const char *csv, const char *json, attn_error *error) {
+    if (attn_session_open(&verify->session, &verify->options, error) != ATTN_DONE) {
+        return error->status;
+    }
+    attn_verify_report_init(&verify->report, &verify->session);
+    int status = attn_verify_cases(verify, error);
+    attn_verify_report_print(&verify->report, verify->random_count, verify->seed);
+    if (status == ATTN_DONE || status == ATTN_WRONG) {
+        attn_error written;
+        int write_status = attn_verify_report_write(&verify->report, csv, json, &written);
+        status = status != ATTN_DONE || write_status == ATTN_DONE ? status : attn_fail(error, write_status, "%s", written.text);
+    }
+    if (status == ATTN_DONE && verify->report.served == 0 && verify->report.refused > 0) {
+        status = attn_fail(error, ATTN_CANNOT, "nothing here serves it (the reasons stand above)");
+    }
+    attn_verify_report_free(&verify->report);
+    attn_session_close(&verify->session);
+    return status;
+}
+
+int attn_command_verify(int argc, char **argv, attn_error *error) {
+    const char *cases = NULL, *seed = NULL, *suite = NULL, *csv = NULL, *json = NULL, *dims = NULL;
+    bool full = false;
+    const attn_flag flags[] = {
+        { "--cases", &cases, NULL }, { "--seed", &seed, NULL }, { "--suite", &suite, NULL }, { "--csv", &csv, NULL },
+        { "--json", &json, NULL },   { "--dims", &dims, NULL }, { "--full", NULL, &full },
+    };
+    attn_verify *verify = calloc(1, sizeof *verify);
+    if (verify == NULL) {
+        return attn_fail(error, ATTN_CANNOT, "out of memory");
+    }
+    verify->seed = 1;
+    int status = attn_options_read(&verify->options, flags, (int)(sizeof flags / sizeof flags[0]), argc, argv, error);
+    if (status == ATTN_DONE && verify->options.help) {
+        printf("%s%s", attn_verify_help, attn_case_help);
+        free(verify);
+        return ATTN_DONE;
+    }
+    verify->random_count = verify->options.word_count > 0 || suite != NULL ? 0 : 100;
+    verify->gate.max_work = full ? 0 : 4e9;
+    verify->dims = dims;
+    status = status != ATTN_DONE ? status : attn_options_number("--cases", cases, 1, &verify->random_count, error);
+    status = status != ATTN_DONE ? status : attn_options_number("--seed", seed, 0, &verify->seed, error);
+    status = status != ATTN_DONE ? status : attn_verify_words(&verify->cases, &verify->options, error);
+    if (status == ATTN_DONE && suite != NULL) {
+        status = attn_cases_file(&verify->cases, suite, error);
+    }
+    if (status == ATTN_DONE) {
+        status = attn_verify_all(verify, csv, json, error);
+    }
+    attn_cases_free(&verify->cases);
+    free(verify);
+    return status;
+}

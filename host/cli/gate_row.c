@@ -1,0 +1,215 @@
+/*
+ * Gold and bounds of one row. F_j = 16 + L/128 + 4|s_j| + 4|m| + 4|scale| sum_d|q_d k_jd| (+ 10|s_j| with softcap) is how many
+ * units of round-off the weight of key j may be off; docs/numerics.md says why. The gold comes from the reference alone.
+ */
+#include "gate_row.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+double attn_unit_roundoff(clattn_type type) {
+    switch (type) {
+        case CLATTN_FP16: return 0x1p-11;
+        case CLATTN_BF16: return 0x1p-8;
+        case CLATTN_FP64: return 0x1p-53;
+        default: return 0x1p-24;
+    }
+}
+
+/* Round-off of scores and sums. */
+static double attn_sum_roundoff(const attn_gate_row *row) {
+    return row->data->problem.type == CLATTN_FP64 ? 0x1p-53 : 0x1p-24;
+}
+
+/* Smallest normal number of scores and sums. */
+static double attn_sum_tiny(const attn_gate_row *row) {
+    return row->data->problem.type == CLATTN_FP64 ? 0x1p-1022 : 0x1p-126;
+}
+
+int attn_gate_row_create(attn_gate_row *row, const attn_case_data *data, attn_error *error) {
+    const clattn_problem *p = &data->problem;
+    size_t keys = (size_t)p->key_length + 1, values = (size_t)p->value_dim, dims = (size_t)p->head_dim;
+    size_t wide = 5 * keys + values, doubles = keys + 3 * values + keys * values;
+    size_t floats = keys * (dims + values) + dims + 2 * keys + 2 * values;
+    *row = (attn_gate_row){ .data = data };
+    row->block = malloc(wide * sizeof(long double) + doubles * sizeof(double) + floats * sizeof(float) + keys);
+    if (row->block == NULL) {
+        return attn_fail(error, ATTN_CANNOT, "out of memory for the check against the reference");
+    }
+    long double *w = row->block;
+    row->gold.raw = w;
+    row->gold.softcap = w + keys;
+    row->gold.scores = w + 2 * keys;
+    row->gold.weights = w + 3 * keys;
+    row->gold.magnitude = w + 4 * keys;
+    row->gold.output = w + 5 * keys;
+    double *d = (double *)(void *)(w + wide);
+    row->key_error = d;
+    row->value_sum = d + keys;
+    row->weight_sum = row->value_sum + values;
+    row->error_sum = row->weight_sum + values;
+    row->values = row->error_sum + values;
+    float *f = (float *)(void *)(d + doubles);
+    row->keys_float = f;
+    row->values_float = f + keys * dims;
+    row->query_float = row->values_float + keys * values;
+    row->added = row->query_float + dims;
+    row->plain_scores = row->added + keys;
+    row->plain[0] = row->plain_scores + keys;
+    row->plain[1] = row->plain[0] + values;
+    row->allowed = (unsigned char *)(f + floats);
+    return ATTN_DONE;
+}
+
+void attn_gate_row_free(attn_gate_row *row) {
+    free(row->block);
+    *row = (attn_gate_row){ 0 };
+}
+
+void attn_gate_row_load_head(attn_gate_row *row, int64_t b, int64_t g) {
+    const attn_case_data *data = row->data;
+    const clattn_problem *p = &data->problem;
+    row->b = b;
+    row->used_keys = attn_case_data_key_length(data, b);
+    for (int64_t j = 0; j < row->used_keys; j++) {
+        int64_t key = attn_rows_at(&data->key_rows, b, g, j), value = attn_rows_at(&data->value_rows, b, g, j);
+        for (int64_t d = 0; d < p->head_dim; d++) {
+            row->keys_float[j * p->head_dim + d] = (float)clattn_get_element(p->type, data->key.data, key + d);
+        }
+        for (int64_t d = 0; d < p->value_dim; d++) {
+            double x = clattn_get_element(p->type, data->value.data, value + d);
+            row->values[j * p->value_dim + d] = x;
+            row->values_float[j * p->value_dim + d] = (float)x;
+        }
+    }
+}
+
+/* F_j without the part that depends on how an engine sums; the key's allowance. */
+static void attn_measure_key(attn_gate_row *row, int64_t j) {
+    const clattn_reference_row *gold = &row->gold;
+    double score = fabs((double)gold->scores[j]);
+    row->allowed[j] = gold->scores[j] != -(long double)INFINITY;
+    row->added[j] = (float)(gold->scores[j] - gold->softcap[j]);
+    row->key_error[j] = 0;
+    if (!row->allowed[j]) {
+        return;
+    }
+    row->any_allowed = true;
+    row->pooled = row->pooled && score <= 30;
+    row->key_error[j] = 16 + 4 * score + 4 * fabs((double)gold->maximum) + 4 * (double)gold->magnitude[j] +
+                        (row->data->problem.softcap > 0 ? 10 * score : 0);
+}
+
+static void attn_sum_keys(attn_gate_row *row) {
+    int64_t dim = row->data->problem.value_dim;
+    memset(row->value_sum, 0, 3 * (size_t)dim * sizeof(double)); /* value_sum, weight_sum, error_sum */
+    row->score_error = 0;
+    for (int64_t j = 0; j < row->used_keys; j++) {
+        double weight = (double)row->gold.weights[j], part = weight * row->key_error[j];
+        const double *value = row->values + j * dim;
+        if (!row->allowed[j]) {
+            continue;
+        }
+        row->score_error += weight > 0 ? part : 0;
+        for (int64_t d = 0; d < dim; d++) {
+            double size = fabs(value[d]);
+            row->value_sum[d] += size;
+            row->weight_sum[d] += weight * size;
+            row->error_sum[d] += part * size;
+        }
+    }
+}
+
+int attn_gate_row_compute(attn_gate_row *row, int64_t h, int64_t i, attn_error *error) {
+    const attn_case_data *data = row->data;
+    clattn_report report = { 0 };
+    clattn_problem problem = data->problem;
+    clattn_status status = clattn_reference_get_row(&problem, &data->tensors, row->b, h, i, &row->gold, NULL);
+    if (status != CLATTN_OK) {
+        return attn_fail_status(error, status, &report);
+    }
+    row->h = h;
+    row->i = i;
+    row->any_allowed = false;
+    row->pooled = true;
+    row->plain_done[0] = row->plain_done[1] = false;
+    for (int64_t j = 0; j < row->used_keys; j++) {
+        attn_measure_key(row, j);
+    }
+    row->pooled = row->pooled && row->any_allowed && data->problem.type != CLATTN_FP64;
+    attn_sum_keys(row);
+    return ATTN_DONE;
+}
+
+/* L/128, or L/2 where an engine keeps one accumulator. */
+static double attn_length_part(const attn_gate_row *row, const clattn_plan_info *info) {
+    return (double)row->data->problem.key_length / (info->sum_running ? 2 : 128);
+}
+
+double attn_gate_output_bound(const attn_gate_row *row, const clattn_plan_info *info, int64_t d) {
+    clattn_type type = row->data->problem.type;
+    double gold = fabs((double)row->gold.output[d]), u = attn_unit_roundoff(type), length = attn_length_part(row, info);
+    double tiny = type == CLATTN_FP16 ? 0x1p-25 : attn_sum_tiny(row) * (1 + row->value_sum[d]);
+    double sums = row->error_sum[d] + length * row->weight_sum[d] + gold * (row->score_error + length);
+    double bound = u * gold + tiny + attn_sum_roundoff(row) * sums;
+    if (info->weights_rounded) {
+        bound += u * row->weight_sum[d];
+        if (type == CLATTN_FP16) {
+            bound += 0x1p-25 * exp((double)(row->gold.maximum - row->gold.logsumexp)) * row->value_sum[d];
+        }
+    }
+    return bound;
+}
+
+/* A key's score moves logsumexp by its weight; the sum itself, and the sink's term, are off by a few units more. */
+double attn_gate_logsumexp_bound(const attn_gate_row *row, const clattn_plan_info *info) {
+    double gold = fabs((double)row->gold.logsumexp), u = attn_sum_roundoff(row);
+    return u * (gold + row->score_error + attn_length_part(row, info) + 16 + 4 * fabs((double)row->gold.maximum)) +
+           attn_sum_tiny(row);
+}
+
+double attn_gate_weight_bound(const attn_gate_row *row, const clattn_plan_info *info, int64_t j) {
+    const clattn_problem *p = &row->data->problem;
+    double u = attn_sum_roundoff(row), weight = (double)row->gold.weights[j], length = attn_length_part(row, info);
+    double magnitude = (double)row->gold.magnitude[j];
+    switch (p->weights) {
+        case CLATTN_WEIGHTS_RAW: return u * (4 * fabs((double)row->gold.raw[j]) + 4 * magnitude) + attn_sum_tiny(row);
+        case CLATTN_WEIGHTS_SOFTCAP:
+            return u * (14 * fabs((double)row->gold.softcap[j]) + 4 * magnitude) + attn_sum_tiny(row);
+        case CLATTN_WEIGHTS_BIAS:
+            return u * (4 * fabs((double)row->gold.scores[j]) + 14 * fabs((double)row->gold.softcap[j]) + 4 * magnitude) +
+                   attn_sum_tiny(row);
+        default: break;
+    }
+    double tiny = p->type == CLATTN_FP16 ? 0x1p-25 : 2 * attn_sum_tiny(row);
+    return attn_unit_roundoff(p->type) * weight + tiny +
+           u * weight * (row->key_error[j] + row->score_error + 2 * length + 4 * fabs((double)row->gold.maximum) + 16);
+}
+
+const float *attn_gate_plain(attn_gate_row *row, bool round_weights) {
+    const attn_case_data *data = row->data;
+    const clattn_problem *p = &data->problem;
+    int which = round_weights ? 1 : 0;
+    if (row->plain_done[which]) {
+        return row->plain[which];
+    }
+    attn_plain plain = { row->query_float, row->keys_float, row->values_float, row->used_keys, p->head_dim, p->value_dim,
+                         (float)p->scale,  (float)p->softcap, row->added,      row->allowed,   p->sinks,    0,
+                         round_weights,    p->type };
+    int64_t query = attn_rows_at(&data->query_rows, row->b, row->h, row->i);
+    for (int64_t d = 0; d < p->head_dim; d++) {
+        row->query_float[d] = (float)clattn_get_element(p->type, data->query.data, query + d);
+    }
+    if (p->sinks) {
+        plain.sink = ((const float *)data->sinks.data)[row->h];
+    }
+    attn_plain_row(&plain, row->plain_scores, row->plain[which]);
+    for (int64_t d = 0; d < p->value_dim; d++) {
+        double stored;
+        clattn_set_element(p->type, &stored, 0, (double)row->plain[which][d]);
+        row->plain[which][d] = (float)clattn_get_element(p->type, &stored, 0);
+    }
+    row->plain_done[which] = true;
+    return row->plain[which];
+}
