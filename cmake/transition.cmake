@@ -1,16 +1,18 @@
 # Only while the tree is being written: lists every file that is there, so that the tree configures at any moment.
 file(GLOB found RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS host/base/*.c host/problem/*.c host/cpu/*.c host/engines/cpu*.c
   host/engines/additive*.c
-  host/engines/engine_list.c host/engines/reference*.c host/operations/*.c host/runtime/*.c)
-list(REMOVE_ITEM found host/runtime/enqueue.c)
+  host/engines/engine_list.c host/engines/additive_[cr]*.c host/engines/reference*.c host/operations/*.c host/runtime/*.c)
+list(REMOVE_ITEM found host/runtime/enqueue.c host/operations/linear.c)
 set(CLATTN_SOURCES ${found})
 file(GLOB CLATTN_OPENCL_SOURCES RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS host/opencl/*.c host/tuning/*.c
-  host/engines/opencl_[ach]*.c host/engines/opencl_fused*.c host/engines/opencl_decode*.c)
+  host/engines/opencl_[achs]*.c host/engines/opencl_fused*.c host/engines/opencl_decode*.c host/engines/additive_opencl.c)
 file(GLOB CLATTN_CLBLAST_SOURCES RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS host/engines/opencl_unfused*.c)
 file(GLOB CLATTN_CLI_SOURCES RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS host/cli/*.c)
 list(REMOVE_ITEM CLATTN_CLI_SOURCES host/cli/main.c)
 list(APPEND CLATTN_OPENCL_SOURCES host/runtime/enqueue.c)
 list(REMOVE_ITEM CLATTN_OPENCL_SOURCES host/opencl/devices_none.c)
+file(GLOB CLATTN_LAYERS_SOURCES RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS host/layers/*.c host/operations/linear.c
+  host/engines/linear_cpu.c)
 if(NOT EXISTS ${PROJECT_SOURCE_DIR}/kernels/programs.cmake OR NOT CLATTN_OPENCL_SOURCES)
   message(WARNING "no OpenCL sources yet: building without OpenCL")
   set(CLATTN_OPENCL OFF)

@@ -1,19 +1,15 @@
-/*
- * The running maximum and sum of a row, in base 2: scores arrive times log2(e), so that one subtraction and one power
- * of two make a weight. Works on float (tile.cl.h says what vfloat is). Knows nothing of memory or features.
- *
- * A row that has seen nothing has maximum -inf and sum 0. NaN is never lost: the maximum ignores it, the sum and the
- * output keep it, so that a row is either right or visibly not finite.
- */
+// The running maximum and sum of a row, in base 2: scores arrive times log2(e), so that one subtraction and one power of
+// two make a weight. Knows nothing of memory or features.
+// A row that has seen nothing has maximum -inf and sum 0. NaN is never lost: the maximum ignores it, the sum and the output
+// keep it, so that a row is either right or visibly not finite.
 #ifndef SOFTMAX_ONLINE_CL_H
 #define SOFTMAX_ONLINE_CL_H
 
 #define LOG2_E 1.44269504088896340736f
 #define LN_2 0.69314718055994530942f
 
-/* 2^t for t <= 0 or a little above: polynomial of degree 6 on [-1/2, 1/2], error below 1.4 units in the last place.
- * Under -126 the answer is 0 (also for -inf), NaN stays NaN. The large constant rounds t to an integer that
- * lands in the low bits of z. */
+// 2^t for t <= 0 or a little above: polynomial of degree 6 on [-1/2, 1/2], relative error below 1.4 * 2^-24. Under -126 the
+// answer is 0 (also for -inf), NaN stays NaN. The large constant rounds t to an integer that lands in the low bits of z.
 #define EXP2_BODY(FLOAT, INT, AS_FLOAT, AS_INT)                                          \
     FLOAT z = t + (FLOAT)12582912.0f;                                                    \
     FLOAT f = t - (z - (FLOAT)12582912.0f);                                              \
@@ -31,14 +27,38 @@ inline float exp2_scalar(float t) {
     EXP2_BODY(float, int, as_float, as_int)
 }
 
-/* The maximum to subtract: 0 as long as nothing was allowed, so that -inf - m stays -inf. */
+// The maximum to subtract: 0 as long as nothing was allowed, so that -inf - m stays -inf.
 inline float softmax_reference(float maximum) {
     return maximum == -INFINITY ? 0.0f : maximum;
 }
 
-/* What sums made under `before` are worth under `after` (>= before). */
+// What sums made under `before` are worth under `after` (>= before).
 inline float softmax_rescale(float before, float after) {
     return before == after ? 1.0f : exp2_scalar(before - softmax_reference(after));
+}
+
+// The end of a row: factor for its output, and its logsumexp (natural). The sink, if there is one, enters here.
+typedef struct softmax_end {
+    float factor, logsumexp;
+} softmax_end;
+
+inline softmax_end softmax_finish(float maximum, float sum, int has_sink, float sink) {
+    softmax_end end;
+    if (maximum == -INFINITY && sum == 0.0f) { // nothing allowed
+        end.factor = 0.0f;
+        end.logsumexp = has_sink ? sink : -INFINITY;
+        return end;
+    }
+    float top = maximum, scale = 1.0f;
+    if (has_sink && sink != -INFINITY) {
+        float other = sink * LOG2_E;
+        top = other > maximum ? other : maximum;
+        scale = softmax_rescale(maximum, top);
+        sum = fma(sum, scale, exp2(other - top));
+    }
+    end.factor = scale / sum;
+    end.logsumexp = fma(top == -INFINITY ? 0.0f : top, LN_2, log(sum));
+    return end;
 }
 
 #endif

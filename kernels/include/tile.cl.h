@@ -1,8 +1,6 @@
-/*
- * Register tiles on explicit vectors, for CPU-shaped kernels: one work-item, no barriers. Defines: VECTOR (lanes of a
- * vector), TILE_ROWS (rows of a tile), TILE_VECTORS (vectors of a tile's row). Accumulators are private arrays that
- * only constants index, so that they live in registers. Knows nothing of features and storage types.
- */
+// Register tiles on explicit vectors, for CPU-shaped kernels: one work-item, no barriers. Defines: VECTOR (lanes of a
+// vector: 4, 8 or 16), TILE_ROWS (rows of a tile), TILE_VECTORS (vectors in a tile's row). Accumulators are private arrays
+// that only constants index, so that they live in registers. Knows nothing of features and storage types.
 #ifndef TILE_CL_H
 #define TILE_CL_H
 
@@ -14,8 +12,10 @@
 #define vint TILE_JOIN(int, VECTOR)
 #define as_vfloat TILE_JOIN(as_float, VECTOR)
 #define as_vint TILE_JOIN(as_int, VECTOR)
-#define vload TILE_JOIN(vload, VECTOR)
-#define vstore TILE_JOIN(vstore, VECTOR)
+#define convert_vfloat TILE_JOIN(convert_float, VECTOR)
+#define convert_vint TILE_JOIN(convert_int, VECTOR)
+#define vector_load TILE_JOIN(vload, VECTOR)
+#define vector_store TILE_JOIN(vstore, VECTOR)
 
 #define TILE_KEYS (TILE_VECTORS * VECTOR)
 
@@ -62,7 +62,7 @@ inline float sum_lanes(vfloat x) {
 #define sum_lanes(x) sum_lanes4(x)
 #endif
 
-/* scores[i][n] = factor * sum_d query[i][d] * panel[d][n] for TILE_ROWS rows and TILE_KEYS keys. */
+// scores[i][n] = factor * sum_d query[i][d] * panel[d][n] for TILE_ROWS rows and TILE_KEYS keys.
 inline void tile_scores(const float *query, int query_stride, __global const float *panel, int dims, float factor,
                         float *scores, int scores_stride) {
     vfloat sum[TILE_ROWS][TILE_VECTORS];
@@ -77,7 +77,7 @@ inline void tile_scores(const float *query, int query_stride, __global const flo
         vfloat key[TILE_VECTORS];
 #pragma unroll
         for (int n = 0; n < TILE_VECTORS; n++) {
-            key[n] = vload(n, panel + d * TILE_KEYS);
+            key[n] = vector_load(n, panel + d * TILE_KEYS);
         }
 #pragma unroll
         for (int i = 0; i < TILE_ROWS; i++) {
@@ -92,40 +92,67 @@ inline void tile_scores(const float *query, int query_stride, __global const flo
     for (int i = 0; i < TILE_ROWS; i++) {
 #pragma unroll
         for (int n = 0; n < TILE_VECTORS; n++) {
-            vstore(sum[i][n] * factor, n, scores + i * scores_stride);
+            vector_store(sum[i][n] * factor, n, scores + i * scores_stride);
         }
     }
 }
 
-/* output[i][c] = output[i][c] * keep[i] + sum_j weights[i][j] * value[j][c] for VALUE_ROWS rows and VALUE_VECTORS
- * vectors of columns. The sum starts from zero: blocks, not one long chain. */
-#define TILE_VALUES(NAME, ROWS, VECTORS)                                                                      \
-    inline void NAME(const float *weights, int weights_stride, __global const float *value, int value_stride, \
-                     int keys, const float *keep, float *output, int output_stride) {                        \
-        vfloat sum[ROWS][VECTORS];                                                                            \
-        _Pragma("unroll") for (int i = 0; i < ROWS; i++) {                                                    \
-            _Pragma("unroll") for (int c = 0; c < VECTORS; c++) {                                             \
-                sum[i][c] = (vfloat)0.0f;                                                                     \
-            }                                                                                                 \
-        }                                                                                                     \
-        for (int j = 0; j < keys; j++) {                                                                      \
-            vfloat column[VECTORS];                                                                           \
-            _Pragma("unroll") for (int c = 0; c < VECTORS; c++) {                                             \
-                column[c] = vload(c, value + j * value_stride);                                               \
-            }                                                                                                 \
-            _Pragma("unroll") for (int i = 0; i < ROWS; i++) {                                                \
-                vfloat x = (vfloat)weights[i * weights_stride + j];                                           \
-                _Pragma("unroll") for (int c = 0; c < VECTORS; c++) {                                         \
-                    sum[i][c] = fma(x, column[c], sum[i][c]);                                                 \
-                }                                                                                             \
-            }                                                                                                 \
-        }                                                                                                     \
-        _Pragma("unroll") for (int i = 0; i < ROWS; i++) {                                                    \
-            _Pragma("unroll") for (int c = 0; c < VECTORS; c++) {                                             \
-                float *place = output + i * output_stride;                                                    \
-                vstore(fma(vload(c, place), (vfloat)keep[i], sum[i][c]), c, place);                           \
-            }                                                                                                 \
-        }                                                                                                     \
+// NAME: output[i][c] = output[i][c] * keep[i] + sum_j weights[i][j] * value[j][c] for ROWS rows and VECTORS vectors of
+// columns; LOAD(value, at) reads a vector. The sum over j starts from zero, so that long rows add blocks, not one chain.
+#define TILE_VALUES(NAME, ROWS, VECTORS, STORAGE, LOAD)                                                         \
+    inline void NAME(const float *weights, int weights_stride, __global const STORAGE *value, long value_stride, \
+                     int keys, const float *keep, float *output, int output_stride) {                           \
+        vfloat sum[ROWS][VECTORS];                                                                               \
+        _Pragma("unroll") for (int i = 0; i < ROWS; i++) {                                                       \
+            _Pragma("unroll") for (int c = 0; c < VECTORS; c++) {                                                \
+                sum[i][c] = (vfloat)0.0f;                                                                        \
+            }                                                                                                    \
+        }                                                                                                        \
+        for (int j = 0; j < keys; j++) {                                                                         \
+            vfloat column[VECTORS];                                                                              \
+            _Pragma("unroll") for (int c = 0; c < VECTORS; c++) {                                                \
+                column[c] = LOAD(value, j * value_stride + c * VECTOR);                                          \
+            }                                                                                                    \
+            _Pragma("unroll") for (int i = 0; i < ROWS; i++) {                                                   \
+                vfloat x = (vfloat)weights[i * weights_stride + j];                                              \
+                _Pragma("unroll") for (int c = 0; c < VECTORS; c++) {                                            \
+                    sum[i][c] = fma(x, column[c], sum[i][c]);                                                    \
+                }                                                                                                \
+            }                                                                                                    \
+        }                                                                                                        \
+        _Pragma("unroll") for (int i = 0; i < ROWS; i++) {                                                       \
+            _Pragma("unroll") for (int c = 0; c < VECTORS; c++) {                                                \
+                float *place = output + i * output_stride;                                                       \
+                vector_store(fma(vector_load(c, place), (vfloat)keep[i], sum[i][c]), c, place);                  \
+            }                                                                                                    \
+        }                                                                                                        \
     }
+
+#define TILE_LOAD_FLOAT(p, at) vector_load(0, (p) + (at))
+
+// `count` scores (a multiple of 2 * VECTOR) to weights in place; maximum and sum go on, keep is what earlier output is
+// worth now.
+inline void row_softmax(float *scores, int count, float *maximum, vfloat *sum, float *keep) {
+    vfloat top0 = (vfloat)-INFINITY, top1 = top0;
+    for (int n = 0; n < count; n += 2 * VECTOR) {
+        top0 = max_vector(vector_load(0, scores + n), top0);
+        top1 = max_vector(vector_load(1, scores + n), top1);
+    }
+    float top = max_lanes(max_vector(top0, top1));
+    float before = *maximum, after = top > before ? top : before;
+    float base = softmax_reference(after);
+    vfloat sum0 = (vfloat)0.0f, sum1 = sum0;
+    for (int n = 0; n < count; n += 2 * VECTOR) {
+        vfloat w0 = exp2_vector(vector_load(0, scores + n) - base);
+        vfloat w1 = exp2_vector(vector_load(1, scores + n) - base);
+        vector_store(w0, 0, scores + n);
+        vector_store(w1, 1, scores + n);
+        sum0 += w0;
+        sum1 += w1;
+    }
+    *keep = softmax_rescale(before, after);
+    *maximum = after;
+    *sum = fma(*sum, (vfloat)*keep, sum0 + sum1);
+}
 
 #endif

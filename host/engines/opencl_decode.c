@@ -1,0 +1,276 @@
+/*
+ * The engine opencl-decode: few query rows, many keys. The keys are split over work-groups, the query heads that share a
+ * key-value head share each load, and attention_merge.cl puts the parts together by their logsumexps. Two bodies, chosen by
+ * device: attention_decode_cpu.cl and attention_decode_gpu.cl. Workspace: the parts, linear in the query rows.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "engines/opencl_shape.h"
+
+enum {
+    FEW_ROWS = 16,      /* rows a key-value head up to which this engine is the better one; also the most of a work-group */
+    MOST_SPLITS = 128,
+    KEYS_PER_SPLIT = 256, /* at least, unless the caller says how many splits */
+    GROUPS_PER_UNIT = 4
+};
+
+typedef struct decode_state {
+    clattn_problem problem;
+    attn_device device;
+    attn_shape shape;
+    cl_program main, merge, repair;
+    int64_t rows, threads, splits; /* rows of a work-group */
+    int64_t workspace_size;
+} decode_state;
+
+typedef struct decode_slot {
+    attn_opencl_slot base; /* first */
+    cl_kernel main, merge, repair;
+} decode_slot;
+
+static int64_t rows_of_head(const clattn_problem *p) {
+    return p->kv_heads > 0 ? p->query_heads / p->kv_heads * p->query_length : 0;
+}
+
+static bool supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
+    if (!attn_shape_supports(problem, device, why_not)) {
+        return false;
+    }
+    if (device->blocks.splits < 0 || device->blocks.splits > MOST_SPLITS) {
+        attn_report_line(why_not, "splits: %" PRId64 " is not in 0..%d", device->blocks.splits, MOST_SPLITS);
+        return false;
+    }
+    return true;
+}
+
+static int preference(const clattn_problem *problem, const attn_device *device) {
+    return attn_opencl_preference(device) + (rows_of_head(problem) <= FEW_ROWS ? 30 : 10);
+}
+
+/* Parts of the keys: enough work-groups for the device, each long enough to be worth its merge. */
+static int64_t choose_splits(const decode_state *state) {
+    const clattn_problem *p = &state->problem;
+    if (state->device.blocks.splits != 0) {
+        return state->device.blocks.splits;
+    }
+    const int64_t heads = p->kv_heads * (p->batch_invariant ? 1 : p->batch);
+    const int64_t groups = attn_max(1, heads * ((rows_of_head(p) + state->rows - 1) / state->rows));
+    const int64_t wanted = GROUPS_PER_UNIT * state->device.opencl->info.compute_units;
+    const int64_t splits = attn_min((wanted + groups - 1) / groups, p->key_length / KEYS_PER_SPLIT);
+    return attn_max(1, attn_min(splits, MOST_SPLITS));
+}
+
+static clattn_status set_workspace(decode_state *state, clattn_report *report) {
+    const clattn_problem *p = &state->problem;
+    int64_t parts = 0;
+    if (!attn_multiply(p->batch, p->query_heads, &parts) || !attn_multiply(parts, p->query_length, &parts) ||
+        !attn_multiply(parts, state->splits, &parts) || !attn_multiply(parts, p->value_dim + 2, &parts) ||
+        !attn_multiply(parts, (int64_t)sizeof(float), &state->workspace_size)) {
+        return attn_refuse(report, CLATTN_OVERFLOW, "workspace: the parts of the output do not fit 63 bits");
+    }
+    return CLATTN_OK;
+}
+
+static clattn_status refuse_blocks(const attn_device *device, clattn_report *report) {
+    if (device->blocks.block_query != 0 || device->blocks.block_key != 0) {
+        return attn_refuse(report, CLATTN_UNSUPPORTED, "block_query, block_key: opencl-decode takes splits only");
+    }
+    return CLATTN_OK;
+}
+
+static clattn_status build_cpu(decode_state *state, const attn_tuning_row *row, clattn_plan_info *info,
+                               clattn_report *report) {
+    char options[256];
+    const int64_t vector = attn_shape_vector(state->device.opencl), block_key = attn_tuning_get(row, "block_key");
+    state->rows = rows_of_head(&state->problem) <= 4 ? 4 : FEW_ROWS;
+    state->threads = 1;
+    info->block_key = block_key;
+    snprintf(options, sizeof options,
+             "-DATTN_TYPE=%d -DVECTOR=%" PRId64 " -DTILE_ROWS=4 -DTILE_VECTORS=%" PRId64 " -DTILE_STEP=%" PRId64
+             " -DBLOCK_KEY=%" PRId64 " -DITEM_ROWS=%" PRId64 " -DDIM_MAX=%" PRId64,
+             (int)state->problem.type, vector, attn_tuning_get(row, "tile_vectors"), attn_tuning_get(row, "tile_step"),
+             block_key, state->rows, row->head_dim_max);
+    snprintf(info->kernel, sizeof info->kernel, "attention_decode_cpu: float%" PRId64 ", attention_merge", vector);
+    return attn_shape_build(&state->device, "attention_decode_cpu", options, 1, false, &state->main, info, report);
+}
+
+static clattn_status build_gpu(decode_state *state, const attn_tuning_row *row, bool last, clattn_plan_info *info,
+                               clattn_report *report) {
+    char options[256];
+    const int64_t rows = rows_of_head(&state->problem), threads = attn_tuning_get(row, "threads");
+    state->rows = 1;
+    while (state->rows < rows && state->rows < FEW_ROWS) {
+        state->rows *= 2;
+    }
+    state->threads = threads;
+    info->block_key = threads;
+    snprintf(options, sizeof options,
+             "-DATTN_TYPE=%d -DTHREADS=%" PRId64 " -DROWS=%" PRId64 " -DSLICE=%" PRId64 " -DCOLUMNS=%" PRId64,
+             (int)state->problem.type, threads, state->rows, attn_tuning_get(row, "slice"),
+             (row->head_dim_max + threads - 1) / threads);
+    snprintf(info->kernel, sizeof info->kernel, "attention_decode_gpu: %" PRId64 " work-items, attention_merge", threads);
+    return attn_shape_build(&state->device, "attention_decode_gpu", options, threads, !last, &state->main, info, report);
+}
+
+static clattn_status build(decode_state *state, clattn_plan_info *info, clattn_report *report) {
+    attn_tuning_row rows[ATTN_SHAPE_ROWS];
+    const bool cpu = state->shape == ATTN_SHAPE_CPU;
+    const char *table = cpu ? "attention_decode_cpu" : "attention_decode_gpu";
+    int64_t count = attn_shape_find(table, &state->problem, &state->device, rows);
+    clattn_status status = CLATTN_UNSUPPORTED;
+    ATTN_TRY(refuse_blocks(&state->device, report));
+    for (int64_t k = 0; k < count && status != CLATTN_OK; k++) {
+        status = cpu ? build_cpu(state, &rows[k], info, report) : build_gpu(state, &rows[k], k == count - 1, info, report);
+    }
+    ATTN_TRY(status);
+    char options[32];
+    snprintf(options, sizeof options, "-DATTN_TYPE=%d", (int)state->problem.type);
+    ATTN_TRY(attn_program_get(state->device.opencl, "attention_merge", options, &state->merge, report));
+    if (attn_repair_needed(&state->problem)) {
+        ATTN_TRY(attn_program_get(state->device.opencl, "attention_repair", options, &state->repair, report));
+    }
+    state->splits = choose_splits(state);
+    info->block_query = state->rows;
+    return set_workspace(state, report);
+}
+
+static void release(void *memory) {
+    decode_state *state = memory;
+    if (state != NULL) {
+        attn_release(state->device.memory, state);
+    }
+}
+
+static clattn_status prepare(const clattn_problem *problem, const attn_device *device, void **result, clattn_plan_info *info,
+                             clattn_report *report) {
+    decode_state *state = attn_allocate_zeroed(device->memory, (int64_t)sizeof *state);
+    *result = NULL;
+    if (state == NULL) {
+        return CLATTN_OUT_OF_MEMORY;
+    }
+    state->problem = *problem;
+    state->device = *device;
+    state->shape = attn_shape_choose(device);
+    attn_shape_describe(info);
+    clattn_status status = build(state, info, report);
+    if (status != CLATTN_OK) {
+        release(state);
+        return status;
+    }
+    info->workspace_size = state->workspace_size;
+    *result = state;
+    return CLATTN_OK;
+}
+
+static void slot_close(void *memory, void *slot_memory) {
+    decode_state *state = memory;
+    decode_slot *slot = slot_memory;
+    if (slot == NULL) {
+        return;
+    }
+    attn_opencl_slot_close(&slot->base);
+    cl_kernel kernels[] = {slot->main, slot->merge, slot->repair};
+    for (int k = 0; k < 3; k++) {
+        if (kernels[k] != NULL) {
+            (void)clReleaseKernel(kernels[k]);
+        }
+    }
+    attn_release(state->device.memory, slot);
+}
+
+static clattn_status create_kernels(const decode_state *state, decode_slot *slot, clattn_report *report) {
+    const char *main = state->shape == ATTN_SHAPE_CPU ? "attention_decode_cpu" : "attention_decode_gpu";
+    ATTN_TRY(attn_kernel_create(state->main, main, &slot->main, report));
+    ATTN_TRY(attn_kernel_create(state->merge, "attention_merge", &slot->merge, report));
+    return state->repair != NULL ? attn_kernel_create(state->repair, "attention_repair", &slot->repair, report) : CLATTN_OK;
+}
+
+static clattn_status slot_open(void *memory, void **result, clattn_report *report) {
+    decode_state *state = memory;
+    decode_slot *slot = attn_allocate_zeroed(state->device.memory, (int64_t)sizeof *slot);
+    *result = NULL;
+    if (slot == NULL) {
+        return CLATTN_OUT_OF_MEMORY;
+    }
+    clattn_status status = attn_opencl_slot_open(&slot->base, state->device.opencl, &state->problem, state->workspace_size, report);
+    if (status == CLATTN_OK) {
+        status = create_kernels(state, slot, report);
+    }
+    if (status != CLATTN_OK) {
+        slot_close(state, slot);
+        return status;
+    }
+    *result = slot;
+    return CLATTN_OK;
+}
+
+static clattn_status submit_parts(const decode_state *state, decode_slot *slot, attn_opencl_call *call, int64_t stats_at) {
+    const attn_arguments *a = &call->arguments;
+    const char *what = state->shape == ATTN_SHAPE_CPU ? "attention_decode_cpu" : "attention_decode_gpu";
+    const int64_t blocks = (a->group * a->query_length + state->rows - 1) / state->rows;
+    attn_grid grid = {attn_kernel_call_begin(slot->main), what, a->batch * a->kv_heads * blocks * state->splits,
+                      state->threads,
+                      2.0 * (double)(a->head_dim + a->value_dim) * (double)state->rows * (double)a->key_length /
+                          (double)state->splits};
+    attn_pass_arguments(&grid.kernel, call);
+    attn_pass_int64(&grid.kernel, 0);
+    attn_pass_int32(&grid.kernel, (int32_t)state->splits);
+    attn_pass_extras(&grid.kernel, call);
+    attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_QUERY);
+    attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_KEY);
+    attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_VALUE);
+    attn_pass_buffer(&grid.kernel, call->workspace);
+    attn_pass_int64(&grid.kernel, stats_at);
+    ATTN_TRY(attn_chain_step(&call->chain, "parts"));
+    return attn_grid_launch(call, grid, 0.0, 0.98);
+}
+
+static clattn_status submit_merge(const decode_state *state, decode_slot *slot, attn_opencl_call *call, int64_t stats_at) {
+    const attn_arguments *a = &call->arguments;
+    const bool cpu = call->slot->device->is_cpu;
+    const int64_t columns = cpu ? a->value_dim : 4, blocks = (a->value_dim + columns - 1) / columns;
+    attn_grid grid = {attn_kernel_call_begin(slot->merge), "attention_merge",
+                      a->batch * a->query_heads * a->query_length * blocks, cpu ? 1 : 0, 0.0};
+    attn_pass_arguments(&grid.kernel, call);
+    attn_pass_int64(&grid.kernel, 0);
+    attn_pass_int32(&grid.kernel, (int32_t)state->splits);
+    attn_pass_int32(&grid.kernel, (int32_t)columns);
+    attn_pass_extras(&grid.kernel, call);
+    attn_pass_buffer(&grid.kernel, call->workspace);
+    attn_pass_int64(&grid.kernel, stats_at);
+    attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_OUTPUT);
+    attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_LOGSUMEXP);
+    ATTN_TRY(attn_chain_step(&call->chain, "merge"));
+    return attn_grid_launch(call, grid, 0.98, 0.99);
+}
+
+static clattn_status submit(const decode_state *state, decode_slot *slot, attn_opencl_call *call) {
+    const attn_arguments *a = &call->arguments;
+    const int64_t stats_at = a->batch * a->query_heads * a->query_length * state->splits * a->value_dim;
+    ATTN_TRY(submit_parts(state, slot, call, stats_at));
+    ATTN_TRY(submit_merge(state, slot, call, stats_at));
+    return slot->repair != NULL ? attn_repair_launch(call, slot->repair) : CLATTN_OK;
+}
+
+static clattn_status execute(void *state, const attn_execution *execution) {
+    decode_slot *slot = execution->slot;
+    attn_opencl_call call;
+    ATTN_TRY(attn_opencl_call_begin(&call, &slot->base, execution));
+    clattn_status status = CLATTN_OK;
+    if (call.arguments.batch > 0 && call.arguments.query_heads > 0 && call.arguments.query_length > 0) {
+        status = submit(state, slot, &call);
+    }
+    return attn_opencl_call_end(&call, status);
+}
+
+const attn_engine attn_engine_opencl_decode = {
+    .name = "opencl-decode",
+    .supports = supports,
+    .preference = preference,
+    .prepare = prepare,
+    .slot_open = slot_open,
+    .slot_close = slot_close,
+    .execute = execute,
+    .release = release,
+};

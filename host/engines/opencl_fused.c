@@ -1,0 +1,129 @@
+/*
+ * The engine opencl-fused: one pass over the keys with a running maximum and sum; scores are never stored, memory is linear
+ * in the lengths. Two bodies, opencl_fused_cpu.c and opencl_fused_gpu.c, chosen by device. To add one (matrix units, say):
+ * another shape, another file with prepare and submit, and its lines here.
+ */
+#include "engines/opencl_fused.h"
+
+#include <stdio.h>
+
+static bool supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
+    return attn_shape_supports(problem, device, why_not);
+}
+
+static int preference(const clattn_problem *problem, const attn_device *device) {
+    (void)problem;
+    return attn_opencl_preference(device) + 20;
+}
+
+static void release(void *state) {
+    attn_fused *fused = state;
+    if (fused != NULL) {
+        attn_release(fused->device.memory, fused);
+    }
+}
+
+static clattn_status prepare(const clattn_problem *problem, const attn_device *device, void **state, clattn_plan_info *info,
+                             clattn_report *report) {
+    attn_fused *fused = attn_allocate_zeroed(device->memory, (int64_t)sizeof *fused);
+    *state = NULL;
+    if (fused == NULL) {
+        return CLATTN_OUT_OF_MEMORY;
+    }
+    fused->problem = *problem;
+    fused->device = *device;
+    fused->shape = attn_shape_choose(device);
+    attn_shape_describe(info);
+    clattn_status status = fused->shape == ATTN_SHAPE_CPU ? attn_fused_cpu_prepare(fused, info, report)
+                                                          : attn_fused_gpu_prepare(fused, info, report);
+    if (status == CLATTN_OK && attn_repair_needed(problem)) {
+        char options[32];
+        snprintf(options, sizeof options, "-DATTN_TYPE=%d", (int)problem->type);
+        status = attn_program_get(device->opencl, "attention_repair", options, &fused->repair, report);
+    }
+    if (status != CLATTN_OK) {
+        release(fused);
+        return status;
+    }
+    info->workspace_size = fused->workspace_size;
+    *state = fused;
+    return CLATTN_OK;
+}
+
+static void slot_close(void *state, void *memory) {
+    attn_fused *fused = state;
+    attn_fused_slot *slot = memory;
+    if (slot == NULL) {
+        return;
+    }
+    attn_opencl_slot_close(&slot->base);
+    cl_kernel kernels[] = {slot->main, slot->pack, slot->repair};
+    for (int k = 0; k < 3; k++) {
+        if (kernels[k] != NULL) {
+            (void)clReleaseKernel(kernels[k]);
+        }
+    }
+    attn_release(fused->device.memory, slot);
+}
+
+static clattn_status create_kernels(const attn_fused *fused, attn_fused_slot *slot, clattn_report *report) {
+    const char *main = fused->shape == ATTN_SHAPE_CPU ? "attention_fused_cpu" : "attention_fused_gpu";
+    ATTN_TRY(attn_kernel_create(fused->main, main, &slot->main, report));
+    if (fused->pack != NULL) {
+        ATTN_TRY(attn_kernel_create(fused->pack, "attention_pack", &slot->pack, report));
+    }
+    if (fused->repair != NULL) {
+        ATTN_TRY(attn_kernel_create(fused->repair, "attention_repair", &slot->repair, report));
+    }
+    return CLATTN_OK;
+}
+
+static clattn_status slot_open(void *state, void **result, clattn_report *report) {
+    attn_fused *fused = state;
+    attn_fused_slot *slot = attn_allocate_zeroed(fused->device.memory, (int64_t)sizeof *slot);
+    *result = NULL;
+    if (slot == NULL) {
+        return CLATTN_OUT_OF_MEMORY;
+    }
+    clattn_status status = attn_opencl_slot_open(&slot->base, fused->device.opencl, &fused->problem, fused->workspace_size, report);
+    if (status == CLATTN_OK) {
+        status = create_kernels(fused, slot, report);
+    }
+    if (status != CLATTN_OK) {
+        slot_close(fused, slot);
+        return status;
+    }
+    *result = slot;
+    return CLATTN_OK;
+}
+
+static clattn_status submit(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call) {
+    if (fused->shape == ATTN_SHAPE_CPU) {
+        ATTN_TRY(attn_fused_cpu_submit(fused, slot, call));
+    } else {
+        ATTN_TRY(attn_fused_gpu_submit(fused, slot, call));
+    }
+    return slot->repair != NULL ? attn_repair_launch(call, slot->repair) : CLATTN_OK;
+}
+
+static clattn_status execute(void *state, const attn_execution *execution) {
+    attn_fused_slot *slot = execution->slot;
+    attn_opencl_call call;
+    ATTN_TRY(attn_opencl_call_begin(&call, &slot->base, execution));
+    clattn_status status = CLATTN_OK;
+    if (call.arguments.batch > 0 && call.arguments.query_heads > 0 && call.arguments.query_length > 0) {
+        status = submit(state, slot, &call);
+    }
+    return attn_opencl_call_end(&call, status);
+}
+
+const attn_engine attn_engine_opencl_fused = {
+    .name = "opencl-fused",
+    .supports = supports,
+    .preference = preference,
+    .prepare = prepare,
+    .slot_open = slot_open,
+    .slot_close = slot_close,
+    .execute = execute,
+    .release = release,
+};

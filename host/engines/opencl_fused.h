@@ -1,0 +1,31 @@
+/* The inside of opencl-fused: what a plan and a slot hold, and the two bodies. */
+#ifndef ATTN_ENGINES_OPENCL_FUSED_H
+#define ATTN_ENGINES_OPENCL_FUSED_H
+
+#include "engines/opencl_shape.h"
+
+typedef struct attn_fused {
+    clattn_problem problem;
+    attn_device device;
+    attn_shape shape;
+    cl_program main, pack, repair; /* pack: CPU-shaped only; repair: only when rows may need it */
+    int64_t block_query;           /* rows of a work-group */
+    int64_t threads;               /* work-items of a work-group */
+    int64_t tile_rows, tile_keys, vector; /* CPU-shaped: the register tile */
+    int64_t workspace_size;
+} attn_fused;
+
+typedef struct attn_fused_slot {
+    attn_opencl_slot base; /* first */
+    cl_kernel main, pack, repair;
+} attn_fused_slot;
+
+/** Chooses blocks and builds; fills fused and info. */
+clattn_status attn_fused_cpu_prepare(attn_fused *fused, clattn_plan_info *info, clattn_report *report);
+clattn_status attn_fused_gpu_prepare(attn_fused *fused, clattn_plan_info *info, clattn_report *report);
+
+/** Submits the dispatches of one call, repair excepted. */
+clattn_status attn_fused_cpu_submit(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call);
+clattn_status attn_fused_gpu_submit(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call);
+
+#endif

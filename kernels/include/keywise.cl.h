@@ -1,0 +1,86 @@
+// Softcap, bias, ALiBi and masks on vectors of scores, for CPU-shaped kernels: the same rules as mask.cl.h, which serves
+// whatever does not lie contiguous. Scores leave in base 2.
+#ifndef ATTN_KEYWISE_CL_H
+#define ATTN_KEYWISE_CL_H
+
+#include "include/mask.cl.h"
+#include "include/softmax_online.cl.h"
+
+#define KEYWISE_CHANGES (ATTN_HAS_BIAS_FP32 | ATTN_HAS_BIAS_STORAGE | ATTN_HAS_ALIBI | ATTN_HAS_SOFTCAP)
+
+// What the product of query and key is multiplied by: straight to base 2 when nothing is added to the scores.
+inline float keywise_factor(const attn_arguments *a) {
+    return (ATTN_FEATURES(a) & KEYWISE_CHANGES) ? a->scale : a->scale * LOG2_E;
+}
+
+// Whether the mask forbids keys first .. first + TILE_KEYS - 1 to all the rows. 0 also when that is not looked at.
+inline int keywise_closed(const attn_arguments *a, const attn_extras *x, long b, long h, long row, int rows, long first) {
+    if (!(ATTN_FEATURES(a) & ATTN_HAS_MASK_BYTES) || a->mask.stride[3] != 1 || first + TILE_KEYS > a->key_length) {
+        return 0;
+    }
+    for (int i = 0; i < rows; i++) {
+        __global const uchar *mask = x->mask + attn_row_at(&a->mask, b, h, row + i) + first;
+        for (int n = 0; n < TILE_KEYS; n += 4) {
+            if (any((char4)(as_char4(vload4(0, mask + n)) != (char4)0))) {
+                return 0;
+            }
+        }
+    }
+    return 1;
+}
+
+// Whether a whole vector of keys from j on can be handled by keywise_vector.
+inline int keywise_is_plain(const attn_arguments *a, const attn_row *row, long j) {
+    const int features = ATTN_FEATURES(a);
+    long distance = j - row->position;
+    return j + VECTOR <= a->key_length && !(features & ATTN_HAS_MASK_BITS) &&
+           (!(features & ATTN_HAS_MASK_BYTES) || a->mask.stride[3] == 1) &&
+           (!(features & (ATTN_HAS_BIAS_FP32 | ATTN_HAS_BIAS_STORAGE)) || a->bias.stride[3] == 1) &&
+           distance > -(1L << 24) && distance < (1L << 24);
+}
+
+inline vfloat keywise_vector(const attn_arguments *a, const attn_extras *x, const attn_row *row, long j, vfloat score) {
+    const int features = ATTN_FEATURES(a);
+    if (features & ATTN_HAS_SOFTCAP) {
+        score = a->softcap * tanh(score / a->softcap);
+    }
+    if (features & (ATTN_HAS_BIAS_FP32 | ATTN_HAS_BIAS_STORAGE)) {
+        vfloat bias = (features & ATTN_HAS_BIAS_FP32)
+                          ? vector_load(0, (__global const float *)x->bias + row->bias_at + j)
+                          : ATTN_LOADN(VECTOR, (__global const attn_storage *)x->bias, row->bias_at + j);
+        score = bias == (vfloat)-INFINITY ? (vfloat)-INFINITY : score + bias;
+    }
+    if (features & ATTN_HAS_ALIBI) {
+        vint distance = (vint)(int)(j - row->position) + LANES;
+        score = fma((vfloat)-row->slope, fabs(convert_vfloat(distance)), score);
+    }
+    if (features & ATTN_HAS_MASK_BYTES) {
+        vint allowed = convert_vint(ATTN_CAT(vload, VECTOR)(0, x->mask + row->mask_at + j));
+        score = allowed != (vint)0 ? score : (vfloat)-INFINITY;
+    }
+    return (features & KEYWISE_CHANGES) ? score * LOG2_E : score;
+}
+
+// One row's scores of TILE_KEYS keys from `first` on; only keys low <= n < high (counted from first) are in its range.
+inline void keywise_row(const attn_arguments *a, const attn_extras *x, const attn_entry *e, long b, long h, long i,
+                        long first, int low, int high, float *scores) {
+    const int features = ATTN_FEATURES(a) & (ATTN_HAS_KEYWISE | ATTN_HAS_SOFTCAP);
+    const attn_row row = attn_get_row(a, x, e, b, h, i);
+    const float base = (features & KEYWISE_CHANGES) ? LOG2_E : 1.0f;
+    for (int n = 0; n < TILE_KEYS; n += VECTOR) {
+        if (features && low < n + VECTOR && high > n) {
+            if (keywise_is_plain(a, &row, first + n)) {
+                vector_store(keywise_vector(a, x, &row, first + n, vector_load(0, scores + n)), 0, scores + n);
+            } else {
+                for (int k = max(low, n); k < min(high, n + VECTOR); k++) {
+                    scores[k] = base * attn_score_step(a, x, &row, first + k, scores[k]);
+                }
+            }
+        }
+        vint lane = LANES + n;
+        vint inside = (lane >= (vint)low) & (lane < (vint)high);
+        vector_store(inside ? vector_load(0, scores + n) : (vfloat)-INFINITY, 0, scores + n);
+    }
+}
+
+#endif
