@@ -58,7 +58,7 @@ static REAL NAME(scores)(const clattn_problem *p, const attn_call *c, const attn
             maximum = (REAL)NAN; /* nothing compares greater than NaN: it stays */
         }
     }
-    if (p->sinks && at->used) {
+    if (p->sinks) { /* rows beyond the used length too: nothing is allowed there, but the sink stands */
         REAL sink = NAME(element)(CLATTN_FP32, &c->sinks, c->sinks.offset + at->h);
         maximum = sink > maximum ? sink : maximum;
     }
@@ -74,7 +74,7 @@ static void NAME(row)(const clattn_problem *p, const attn_call *c, const attn_po
         out->weights[j] = weight;
         sum += weight;
     }
-    if (p->sinks && at->used && !nothing) {
+    if (p->sinks && !nothing) {
         sum += EXP(NAME(element)(CLATTN_FP32, &c->sinks, c->sinks.offset + at->h) - maximum);
     }
     for (int64_t j = 0; j < c->key_length; j++) {
