@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+"""Makes a table (Markdown) and a plot (SVG) of a CSV of bench.py. Needs nothing but Python.
+
+    python3 report.py FILE.csv
+"""
+import csv
+import math
+import os
+import sys
+from html import escape
+
+COLOURS = {"clattn": "#1b5e20", "torch": "#d9772b", "ort": "#3b76af", "openvino": "#7d5ba6"}
+BANDWIDTH = ("decode32k", "decode32kx16")  # bound by memory: compared with the read probe, outside the mean
+
+
+def library(peer):
+    return peer.split()[0]
+
+
+def groups(lines):
+    """Lines of one case together, in the order of the file."""
+    found = {}
+    for line in lines:
+        found.setdefault((line["commit"], line["threads"], line["type"], line["variant"], line["shape"]), []).append(line)
+    return found
+
+
+def fastest(lines):
+    """The fastest form of each library, by the ratio; clattn's is its first engine."""
+    best = {}
+    for line in lines:
+        if line["status"] == "ok" and line["ratio"]:
+            name = library(line["peer"])
+            if name not in best or name != "clattn" and float(line["ratio"]) < float(best[name]["ratio"]):
+                best[name] = line
+    return best
+
+
+def best_peer(best):
+    return min((line for name, line in best.items() if name != "clattn"), key=lambda line: float(line["ratio"]), default=None)
+
+
+def mean(values):
+    return math.exp(sum(map(math.log, values)) / len(values))
+
+
+def describe(line):
+    heads = line["query_heads"] + ("/" + line["kv_heads"] if line["kv_heads"] != line["query_heads"] else "")
+    lengths = line["query_length"] + (" x " + line["key_length"] if line["key_length"] != line["query_length"] else "")
+    return f"{line['batch']} x {heads} heads of {line['head_dim']}, {lengths}" + (", causal" if line["causal"] == "1" else "")
+
+
+def table(lines):
+    """One table a commit, number of threads, type and variant."""
+    text, last, ratios = [], None, []
+
+    def close():
+        if ratios:
+            text.append(f"\nGeometric mean without the rows bound by memory: {mean(ratios):.2f}.\n")
+            ratios.clear()
+    for (commit, threads, type_, variant, shape), case in groups(lines).items():
+        best = fastest(case)
+        if (commit, threads, type_, variant) != last:
+            close()
+            last = (commit, threads, type_, variant)
+            text.append(f"## {type_}, {variant}, {threads} threads, commit {commit or '-'}\n\n"
+                        "| shape | clattn ms | GFLOP/s | of the probe | best peer | its ms | ratio | max error: clattn, peer |\n"
+                        "| --- | ---: | ---: | ---: | --- | ---: | ---: | --- |")
+        ours, peer = best.get("clattn"), best_peer(best)
+        name = f"{shape} ({describe(case[0])})"
+        if not ours:
+            text.append(f"| {name} | {next(l['status'] for l in case if library(l['peer']) == 'clattn')} | | | | | | |")
+            continue
+        share = f"{100 * float(ours['of_probe']):.0f} %" + (" (read)" if ours["query_length"] == "1" else "") if ours["of_probe"] else ""
+        row = f"| {name} | {ours['median_ms']} | {ours['gflops']} | {share} |"
+        if peer:
+            text.append(row + f" {peer['peer']} | {peer['median_ms']} | **{float(peer['ratio']):.2f}** | {ours['max_error']}, {peer['max_error']} |")
+            ratios += [float(peer["ratio"])] if shape not in BANDWIDTH else []
+        else:
+            text.append(row + f" none | | | {ours['max_error']} |")
+    close()
+    return "\n".join(text)
+
+
+def head(lines):
+    versions = {}
+    for line in lines:
+        if line["status"] == "ok":
+            versions.setdefault(library(line["peer"]), line["version"].split(":")[0])
+    rates = sorted(float(line["fma_gflops"]) for line in lines if line["fma_gflops"])
+    return (f"Measured {min(line['date'] for line in lines)} to {max(line['date'] for line in lines)} on {lines[0]['cpu']}: "
+            f"{', '.join(f'{n} {v}' for n, v in versions.items())}. "
+            "A ratio is the median over the rounds of (best peer's time) / (clattn's time); above 1 clattn is faster. "
+            "The probe is multiply-adds in registers; for decode, one read of as much memory as keys and values."
+            + (f" It gave {rates[0]:.0f} to {rates[-1]:.0f} GFLOP/s." if rates else "") + "\n")
+
+
+def refusals(lines):
+    """What the peers could not do, each reason once."""
+    reasons = {}
+    for line in lines:
+        if line["status"] != "ok":
+            reasons.setdefault((line["peer"], line["status"]), []).append(f"{line['shape']} {line['variant']} {line['type']}")
+    rows = [f"| {peer} | {why.replace('|', ' ')} | {len(where)} cases: {', '.join(where[:3])}{', ...' if len(where) > 3 else ''} |"
+            for (peer, why), where in reasons.items()]
+    return "\n".join(["## Not run\n", "| form | why | where |", "| --- | --- | --- |"] + rows + [""]) if rows else ""
+
+
+def plot(lines):
+    """Bars: each library's time in units of clattn's, a block of bars a case."""
+    left, scale, bar, limit, y, parts = 330, 130, 11, 6.0, 46, []
+    for (_, threads, type_, variant, shape), case in groups(lines).items():
+        best = fastest(case)
+        if "clattn" not in best:
+            continue
+        top = y
+        for name in [n for n in COLOURS if n in best]:
+            ratio = float(best[name]["ratio"])
+            width = min(ratio, limit) * scale
+            label = f"{best[name]['peer']} {best[name]['median_ms']} ms" + (f" (x{ratio:.2f})" if name != "clattn" else "")
+            parts.append(f'<rect x="{left}" y="{y}" width="{width:.1f}" height="{bar - 1}" fill="{COLOURS[name]}"/>'
+                         f'<text x="{left + width + 4:.1f}" y="{y + bar - 2}">{escape(label)}</text>')
+            y += bar
+        title = f"{shape} {variant if variant != 'plain' else ''} {type_} ({threads} threads)"
+        parts.append(f'<text x="{left - 8}" y="{(top + y) / 2 + 3:.1f}" text-anchor="end">{escape(title)}</text>')
+        y += 8
+    grid = "".join(f'<line x1="{left + i * scale}" x2="{left + i * scale}" y1="40" y2="{y}" stroke="#ccc"/>'
+                   f'<text x="{left + i * scale}" y="36" text-anchor="middle">{i}</text>' for i in range(int(limit) + 1))
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + int(limit) * scale + 240}" height="{y + 10}" '
+            'font-family="sans-serif" font-size="10"><rect width="100%" height="100%" fill="white"/>'
+            f'<text x="{left}" y="16" font-size="13">Time, clattn = 1 (shorter is faster)</text>{grid}{"".join(parts)}</svg>\n')
+
+
+def write(path):
+    with open(path, newline="") as f:
+        lines = list(csv.DictReader(f))
+    base = os.path.splitext(path)[0]
+    for end, text in ((".md", f"# clattn and its peers\n\n{head(lines)}\n{table(lines)}\n{refusals(lines)}"), (".svg", plot(lines))):
+        with open(base + end, "w", encoding="utf-8") as f:
+            f.write(text)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    write(sys.argv[1])

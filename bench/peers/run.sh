@@ -1,0 +1,47 @@
+#!/bin/sh
+# Compares clattn with other libraries on this machine (see bench.py; --help lists its options).
+#   sh bench/peers/run.sh [--venv PATH] [options of bench.py]
+# The other libraries live in a virtual environment, by default clattn/peers in the user's cache folder, made on the
+# first run (about 1.5 GB); a PATH that is there already is used as it is. clattn itself must have been built.
+set -e
+here=$(cd "$(dirname "$0")" && pwd)
+venv=${XDG_CACHE_HOME:-$HOME/.cache}/clattn/peers
+count=$#
+while [ "$count" -gt 0 ]; do # takes --venv out of the arguments, keeps the others in their order
+    case $1 in
+    --venv)
+        [ "$count" -gt 1 ] || { echo "run.sh: --venv needs a path" >&2; exit 2; }
+        venv=$2
+        shift 2
+        count=$((count - 2)) ;;
+    --venv=*)
+        venv=${1#--venv=}
+        shift
+        count=$((count - 1)) ;;
+    *)
+        set -- "$@" "$1"
+        shift
+        count=$((count - 1)) ;;
+    esac
+done
+
+make_venv() {
+    python3 -m venv "$1"
+    "$1/bin/pip" install --quiet numpy onnx onnxruntime openvino
+    # PyTorch without the gigabytes of CUDA: its build for CPUs; where that index cannot be reached, the one build of the
+    # main index, which alone loads only where the CUDA libraries it is linked to are installed.
+    "$1/bin/pip" install --quiet filelock typing_extensions sympy networkx jinja2 fsspec
+    "$1/bin/pip" install --quiet --no-deps --index-url https://download.pytorch.org/whl/cpu torch ||
+        "$1/bin/pip" install --quiet --no-deps torch
+    "$1/bin/python" -c 'import torch' || echo "run.sh: PyTorch does not load; the others are measured without it" >&2
+}
+
+if [ ! -x "$venv/bin/python" ]; then
+    echo "run.sh: making $venv"
+    mkdir -p "$(dirname "$venv")"
+    rm -rf "$venv.new"
+    make_venv "$venv.new"
+    rm -rf "$venv"
+    mv "$venv.new" "$venv"
+fi
+PYTHONDONTWRITEBYTECODE=1 exec "$venv/bin/python" "$here/bench.py" "$@"
