@@ -183,7 +183,8 @@ static void decode_tile(const decode_work *w, int64_t row, int64_t key, int n) {
 /** Keys of one part of a group: equal parts of what its rows attend, in whole blocks. */
 static attn_key_range decode_part(const decode_work *w, int64_t part) {
     const attn_cpu_job *job = w->job;
-    attn_key_range all = attn_rows_keys(job->problem, job->call, w->b, 0, job->call->query_length);
+    attn_key_range all = rows_keys(job, w->b, 0, job->call->query_length);
+    if (all.begin >= all.end) return (attn_key_range){0, 0};
     int64_t begin = all.begin / DECODE_KEYS * DECODE_KEYS;
     int64_t keys = attn_round_up(attn_max((all.end - begin + job->splits - 1) / job->splits, 0), DECODE_KEYS);
     return (attn_key_range){begin + part * keys, attn_min(all.end, begin + (part + 1) * keys)};

@@ -192,8 +192,8 @@ static void rows_block(const prefill_work *w, const key_block *block) {
 static void prefill_item(const attn_cpu_job *job, int64_t item, void *scratch) {
     prefill_work w = start_prefill(job, item, scratch);
     start_rows(&w);
-    attn_key_range all = attn_rows_keys(job->problem, job->call, w.b, w.first, w.count);
-    for (int64_t number = all.begin / job->block_key; number * job->block_key < all.end; number++) {
+    attn_key_range all = rows_keys(job, w.b, w.first, w.count);
+    for (int64_t number = all.begin / job->block_key; all.begin < all.end && number * job->block_key < all.end; number++) {
         key_block block = get_block(&w, number);
         rows_block(&w, &block);
     }

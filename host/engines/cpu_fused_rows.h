@@ -34,6 +34,13 @@ INLINE void softmax_row(float *scores, int begin, int end, float block_maximum, 
     *sums += sum + sum2;
 }
 
+/** Keys that some of the rows attend; empty when begin >= end. A window may lie beyond the used keys: cut off there. */
+static attn_key_range rows_keys(const attn_cpu_job *job, int64_t b, int64_t first, int64_t count) {
+    attn_key_range range = attn_rows_keys(job->problem, job->call, b, first, count);
+    range.end = attn_min(range.end, attn_used_key_length(job->call, b));
+    return range;
+}
+
 /** A row's maximum and sum before any key: nothing, or the sink. */
 static void start_row(const attn_cpu_job *job, int64_t h, float *maximum, vf *sums) {
     *maximum = -INFINITY;
