@@ -18,7 +18,7 @@ TILE_VALUES(values_wide, TILE_ROWS, 4, attn_storage, LOAD_VECTOR)
 TILE_VALUES(values_narrow, TILE_ROWS, 1, attn_storage, LOAD_VECTOR)
 
 // The first `count` < VECTOR elements, the rest zero.
-inline vfloat load_some(__global const attn_storage *p, long at, int count) {
+static inline vfloat load_some(__global const attn_storage *p, long at, int count) {
     float lanes[VECTOR];
     for (int n = 0; n < VECTOR; n++) {
         lanes[n] = n < count ? ATTN_LOAD(p, at + n) : 0.0f;
@@ -26,7 +26,7 @@ inline vfloat load_some(__global const attn_storage *p, long at, int count) {
     return vector_load(0, lanes);
 }
 
-inline void load_rows(const attn_arguments *a, __global const attn_storage *query, long b, long g, long first, int rows,
+static inline void load_rows(const attn_arguments *a, __global const attn_storage *query, long b, long g, long first, int rows,
                       float *tile) {
     const int dims = (int)a->head_dim;
     for (int i = 0; i < ITEM_ROWS; i++) {
@@ -43,7 +43,7 @@ inline void load_rows(const attn_arguments *a, __global const attn_storage *quer
 }
 
 // scores[i][n] = factor * (query row i . key n) for TILE_ROWS rows and `keys` keys, `stride` elements apart.
-inline void dot_tile(const float *query, __global const attn_storage *key, long stride, int keys, int dims, float factor,
+static inline void dot_tile(const float *query, __global const attn_storage *key, long stride, int keys, int dims, float factor,
                      float *scores) {
     for (int n = 0; n < keys; n += TILE_STEP) {
         vfloat sum[TILE_ROWS][TILE_STEP];
@@ -87,7 +87,7 @@ inline void dot_tile(const float *query, __global const attn_storage *key, long 
     }
 }
 
-inline void add_values(const float *weights, __global const attn_storage *value, long stride, int columns, int count,
+static inline void add_values(const float *weights, __global const attn_storage *value, long stride, int columns, int count,
                        const float *keep, float *output) {
     int c = 0;
     for (; c + 4 * VECTOR <= columns; c += 4 * VECTOR) {
@@ -110,7 +110,7 @@ inline void add_values(const float *weights, __global const attn_storage *value,
 }
 
 // The range and the features of TILE_ROWS rows from `row` on, over keys first .. first + count - 1.
-inline void tile_keywise(const attn_arguments *a, const attn_extras *x, const attn_entry *e, long b, long g, long row,
+static inline void tile_keywise(const attn_arguments *a, const attn_extras *x, const attn_entry *e, long b, long g, long row,
                          int rows, long first, attn_range part, int padded, float *scores) {
     for (int i = 0; i < TILE_ROWS; i++) {
         long at = row + min(i, rows - 1), h = g * a->group + at % a->group, position = at / a->group;

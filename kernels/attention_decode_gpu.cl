@@ -18,16 +18,16 @@ typedef struct group_rows {
     int rows, lane;
 } group_rows;
 
-inline long row_head(const attn_arguments *a, const group_rows *g, int i) {
+static inline long row_head(const attn_arguments *a, const group_rows *g, int i) {
     return g->g * a->group + (g->first + min(i, g->rows - 1)) % a->group;
 }
 
-inline long row_position(const attn_arguments *a, const group_rows *g, int i) {
+static inline long row_position(const attn_arguments *a, const group_rows *g, int i) {
     return (g->first + min(i, g->rows - 1)) / a->group;
 }
 
 // s[i] = query row i . key first + lane.
-inline void key_scores(const attn_arguments *a, const group_rows *g, __global const attn_storage *query,
+static inline void key_scores(const attn_arguments *a, const group_rows *g, __global const attn_storage *query,
                        __global const attn_storage *key, long first, int keys, __local float *key_tile,
                        __local float *query_tile, float *s) {
     const long at = attn_row_at(&a->key, g->b, g->g, first);
@@ -60,7 +60,7 @@ inline void key_scores(const attn_arguments *a, const group_rows *g, __global co
     }
 }
 
-inline void key_keywise(const attn_arguments *a, const attn_extras *x, const attn_entry *e, const group_rows *g, long k,
+static inline void key_keywise(const attn_arguments *a, const attn_extras *x, const attn_entry *e, const group_rows *g, long k,
                         attn_range part, float *s) {
 #pragma unroll
     for (int i = 0; i < ROWS; i++) {
@@ -76,7 +76,7 @@ inline void key_keywise(const attn_arguments *a, const attn_extras *x, const att
 }
 
 // Maximum or sum of every row of weights[ROWS][THREADS] into result[ROWS], in a fixed order. Begins and ends with a barrier.
-inline void reduce_all(__local const float *weights, __local float *scratch, __local float *result, int lane, int is_max) {
+static inline void reduce_all(__local const float *weights, __local float *scratch, __local float *result, int lane, int is_max) {
     barrier(CLK_LOCAL_MEM_FENCE);
     const int row = lane / SHARE, part = lane % SHARE;
     float all = weights[row * WEIGHTS_STRIDE + part];
@@ -98,7 +98,7 @@ inline void reduce_all(__local const float *weights, __local float *scratch, __l
 }
 
 // output[j][i] = output[j][i] * keep[i] + sum over this block's keys of weights * values, for columns lane + j * THREADS.
-inline void key_values(const attn_arguments *a, const group_rows *g, __global const attn_storage *value, long first,
+static inline void key_values(const attn_arguments *a, const group_rows *g, __global const attn_storage *value, long first,
                        int keys, __local const float *weights, const float *keep, float output[COLUMNS][ROWS]) {
     const long at = attn_row_at(&a->value, g->b, g->g, first);
 #pragma unroll
@@ -125,7 +125,7 @@ inline void key_values(const attn_arguments *a, const group_rows *g, __global co
     }
 }
 
-inline void store_parts(const attn_arguments *a, const group_rows *g, int splits, long split, const float *maximum,
+static inline void store_parts(const attn_arguments *a, const group_rows *g, int splits, long split, const float *maximum,
                         __local const float *sums, float output[COLUMNS][ROWS], __global float *partial_stats,
                         __global float *partial_output) {
 #pragma unroll

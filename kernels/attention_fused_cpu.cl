@@ -25,7 +25,7 @@ typedef struct tile_rows {
     attn_range visit, open;
 } tile_rows;
 
-inline void load_query(const attn_arguments *a, __global const attn_storage *query, long b, long h, long first, int rows,
+static inline void load_query(const attn_arguments *a, __global const attn_storage *query, long b, long h, long first, int rows,
                        int padded, float *tile) {
     const int dims = (int)a->head_dim;
     for (int i = 0; i < padded; i++) {
@@ -47,7 +47,7 @@ inline void load_query(const attn_arguments *a, __global const attn_storage *que
 }
 
 // Scores of keys first .. first + TILE_KEYS - 1, in base 2, -INFINITY where not allowed. Returns 0 when none is allowed.
-inline int panel_scores(const attn_arguments *a, const attn_extras *x, const attn_entry *e, const tile_rows *t,
+static inline int panel_scores(const attn_arguments *a, const attn_extras *x, const attn_entry *e, const tile_rows *t,
                         const float *query, __global const float *panel, long first, float *scores) {
     const int per_key = ATTN_FEATURES(a) & (ATTN_HAS_KEYWISE | ATTN_HAS_SOFTCAP);
     if (per_key && keywise_closed(a, x, t->b, t->h, t->first, t->rows, first)) {
@@ -72,7 +72,7 @@ inline int panel_scores(const attn_arguments *a, const attn_extras *x, const att
 }
 
 // output = output * keep + weights * values over `count` keys.
-inline void add_values(const float *weights, __global const float *value, int columns, int count, const float *keep,
+static inline void add_values(const float *weights, __global const float *value, int columns, int count, const float *keep,
                        float *output) {
     int c = 0;
     for (; c + VALUE_VECTORS * VECTOR <= columns; c += VALUE_VECTORS * VECTOR) {
@@ -87,7 +87,7 @@ inline void add_values(const float *weights, __global const float *value, int co
 }
 
 // One tile of rows against keys first .. end - 1 (first a multiple of TILE_KEYS, at most BLOCK_KEY of them).
-inline void tile_block(const attn_arguments *a, const attn_extras *x, const attn_entry *e, const tile_rows *t,
+static inline void tile_block(const attn_arguments *a, const attn_extras *x, const attn_entry *e, const tile_rows *t,
                        const float *query, __global const float *keys, __global const float *values, long first, long end,
                        float *scores, float *maximum, vfloat *sum, float *output) {
     const int columns = PACK_COLUMNS((int)a->value_dim), dims = PACK_DIMS((int)a->head_dim);
@@ -114,7 +114,7 @@ inline void tile_block(const attn_arguments *a, const attn_extras *x, const attn
     }
 }
 
-inline void store_row(const attn_arguments *a, const attn_extras *x, long b, long h, long i, float maximum, vfloat sum,
+static inline void store_row(const attn_arguments *a, const attn_extras *x, long b, long h, long i, float maximum, vfloat sum,
                       const float *row, __global attn_storage *output, __global float *logsumexp) {
     const int features = ATTN_FEATURES(a), columns = (int)a->value_dim;
     const int has_sink = (features & ATTN_HAS_SINKS) != 0;

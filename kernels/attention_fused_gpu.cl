@@ -32,7 +32,7 @@ typedef struct group_block {
 } group_block;
 
 // Rows of a tensor, `dims` long from column d0 on, to local memory as [column][row]; zeros beyond.
-inline void stage_transposed(__local float *tile, int tile_stride, int tile_rows, __global const attn_storage *source,
+static inline void stage_transposed(__local float *tile, int tile_stride, int tile_rows, __global const attn_storage *source,
                              long at, long stride, int rows, int d0, int dims, int lane) {
     for (int e = lane; e < tile_rows * SLICE; e += THREADS) {
         int row = e / SLICE, d = e % SLICE;
@@ -41,7 +41,7 @@ inline void stage_transposed(__local float *tile, int tile_stride, int tile_rows
 }
 
 // s[i][j] = query row ty * ROWS + i . key tx + j * THREADS_X of this block.
-inline void block_scores(const attn_arguments *a, const group_block *g, __global const attn_storage *query,
+static inline void block_scores(const attn_arguments *a, const group_block *g, __global const attn_storage *query,
                          __global const attn_storage *key, long first, int keys, __local float *stage,
                          float s[ROWS][KEYS]) {
     __local float *query_tile = stage, *key_tile = stage + SLICE * QUERY_STRIDE;
@@ -84,7 +84,7 @@ inline void block_scores(const attn_arguments *a, const group_block *g, __global
 }
 
 // Scaled, masked, in base 2. Blocks inside the open range pass without compares.
-inline void block_keywise(const attn_arguments *a, const attn_extras *x, const attn_entry *e, const group_block *g,
+static inline void block_keywise(const attn_arguments *a, const attn_extras *x, const attn_entry *e, const group_block *g,
                           long first, float s[ROWS][KEYS]) {
     const int per_key = ATTN_FEATURES(a) & (ATTN_HAS_KEYWISE | ATTN_HAS_SOFTCAP);
     if (!per_key && first >= g->open.begin && first + BLOCK_KEY <= g->open.end) {
@@ -117,7 +117,7 @@ inline void block_keywise(const attn_arguments *a, const attn_extras *x, const a
 }
 
 // output = output * keep + weights * values; the sum over the block starts from zero.
-inline void block_values(const attn_arguments *a, const group_block *g, __global const attn_storage *value, long first,
+static inline void block_values(const attn_arguments *a, const group_block *g, __global const attn_storage *value, long first,
                          int keys, const float *keep, __local const float *weights, __local float *stage,
                          float4 output[VALUE_SLICES][ROWS]) {
     const long value_at = attn_row_at(&a->value, g->b, g->h / a->group, first);
@@ -153,7 +153,7 @@ inline void block_values(const attn_arguments *a, const group_block *g, __global
 }
 
 // Scores to weights, in local memory as [key][row]; maximum and sum (of this work-item's keys) go on.
-inline void block_softmax(const group_block *g, float s[ROWS][KEYS], __local float *scratch, __local float *weights,
+static inline void block_softmax(const group_block *g, float s[ROWS][KEYS], __local float *scratch, __local float *weights,
                           float *maximum, float *sum, float *keep) {
     float top[ROWS];
 #pragma unroll
@@ -181,7 +181,7 @@ inline void block_softmax(const group_block *g, float s[ROWS][KEYS], __local flo
     }
 }
 
-inline void store_block(const attn_arguments *a, const attn_extras *x, const group_block *g, const float *maximum,
+static inline void store_block(const attn_arguments *a, const attn_extras *x, const group_block *g, const float *maximum,
                         const float *sum, float4 output[VALUE_SLICES][ROWS], __global attn_storage *output_memory,
                         __global float *logsumexp) {
     const int has_sink = (ATTN_FEATURES(a) & ATTN_HAS_SINKS) != 0, columns = (int)a->value_dim;

@@ -8,7 +8,7 @@
 #include "include/pack.cl.h"
 
 // VECTOR keys from `at` on, `there` of which exist, into column `lane` of the panel.
-inline void pack_keys(__global const attn_storage *key, long at, long stride, int there, int dims,
+static inline void pack_keys(__global const attn_storage *key, long at, long stride, int there, int dims,
                       __global float *panel) {
     for (int d = 0; d < PACK_DIMS(dims); d++) {
         float column[VECTOR];
@@ -19,7 +19,7 @@ inline void pack_keys(__global const attn_storage *key, long at, long stride, in
     }
 }
 
-inline void pack_value(__global const attn_storage *value, long at, int there, int columns, __global float *row) {
+static inline void pack_value(__global const attn_storage *value, long at, int there, int columns, __global float *row) {
     int c = 0;
     for (; there && c + VECTOR <= columns; c += VECTOR) {
         vector_store(ATTN_LOADN(VECTOR, value, at + c), 0, row + c);

@@ -16,7 +16,7 @@ typedef struct repair_row {
 } repair_row;
 
 // 0 * x is 0 for what is finite, NaN for the rest.
-inline int is_finite_row(const attn_arguments *a, __global const attn_storage *output, long at) {
+static inline int is_finite_row(const attn_arguments *a, __global const attn_storage *output, long at) {
     const int columns = (int)a->value_dim;
     float4 zeros = (float4)0.0f;
     float zero = 0.0f;
@@ -31,7 +31,7 @@ inline int is_finite_row(const attn_arguments *a, __global const attn_storage *o
 }
 
 // Natural score of key j; *allowed tells a score of -INFINITY that the inputs made from a forbidden key.
-inline float get_score(const attn_arguments *a, const attn_extras *x, const repair_row *r, const attn_row *row,
+static inline float get_score(const attn_arguments *a, const attn_extras *x, const repair_row *r, const attn_row *row,
                        __global const attn_storage *query, __global const attn_storage *key, long j, int *allowed) {
     *allowed = attn_mask_allows(a, x, row->mask_at, j) && attn_bias(a, x, row->bias_at, j) != -INFINITY;
     if (!*allowed) {
@@ -50,7 +50,7 @@ inline float get_score(const attn_arguments *a, const attn_extras *x, const repa
     return attn_score_step(a, x, row, j, a->scale * (dot0 + dot1));
 }
 
-inline void repair_columns(const attn_arguments *a, const attn_extras *x, const repair_row *r, const attn_row *row,
+static inline void repair_columns(const attn_arguments *a, const attn_extras *x, const repair_row *r, const attn_row *row,
                            __global const attn_storage *query, __global const attn_storage *key,
                            __global const attn_storage *value, float maximum, int first, int count, float *total,
                            float *weight_sum) {
@@ -81,7 +81,7 @@ inline void repair_columns(const attn_arguments *a, const attn_extras *x, const 
     }
 }
 
-inline void repair(const attn_arguments *a, const attn_extras *x, repair_row r, __global const attn_storage *query,
+static inline void repair(const attn_arguments *a, const attn_extras *x, repair_row r, __global const attn_storage *query,
                    __global const attn_storage *key, __global const attn_storage *value, __global attn_storage *output) {
     const long at = attn_row_at(&a->output, r.b, r.h, r.i);
     const attn_entry e = attn_get_entry(a, x, r.b);

@@ -9,12 +9,12 @@
 #define KEYWISE_CHANGES (ATTN_HAS_BIAS_FP32 | ATTN_HAS_BIAS_STORAGE | ATTN_HAS_ALIBI | ATTN_HAS_SOFTCAP)
 
 // What the product of query and key is multiplied by: straight to base 2 when nothing is added to the scores.
-inline float keywise_factor(const attn_arguments *a) {
+static inline float keywise_factor(const attn_arguments *a) {
     return (ATTN_FEATURES(a) & KEYWISE_CHANGES) ? a->scale : a->scale * LOG2_E;
 }
 
 // Whether the mask forbids keys first .. first + TILE_KEYS - 1 to all the rows. 0 also when that is not looked at.
-inline int keywise_closed(const attn_arguments *a, const attn_extras *x, long b, long h, long row, int rows, long first) {
+static inline int keywise_closed(const attn_arguments *a, const attn_extras *x, long b, long h, long row, int rows, long first) {
     if (!(ATTN_FEATURES(a) & ATTN_HAS_MASK_BYTES) || a->mask.stride[3] != 1 || first + TILE_KEYS > a->key_length) {
         return 0;
     }
@@ -30,7 +30,7 @@ inline int keywise_closed(const attn_arguments *a, const attn_extras *x, long b,
 }
 
 // Whether a whole vector of keys from j on can be handled by keywise_vector.
-inline int keywise_is_plain(const attn_arguments *a, const attn_row *row, long j) {
+static inline int keywise_is_plain(const attn_arguments *a, const attn_row *row, long j) {
     const int features = ATTN_FEATURES(a);
     long distance = j - row->position;
     return j + VECTOR <= a->key_length && !(features & ATTN_HAS_MASK_BITS) &&
@@ -39,7 +39,7 @@ inline int keywise_is_plain(const attn_arguments *a, const attn_row *row, long j
            distance > -(1L << 24) && distance < (1L << 24);
 }
 
-inline vfloat keywise_vector(const attn_arguments *a, const attn_extras *x, const attn_row *row, long j, vfloat score) {
+static inline vfloat keywise_vector(const attn_arguments *a, const attn_extras *x, const attn_row *row, long j, vfloat score) {
     const int features = ATTN_FEATURES(a);
     if (features & ATTN_HAS_SOFTCAP) {
         score = a->softcap * tanh(score / a->softcap);
@@ -62,7 +62,7 @@ inline vfloat keywise_vector(const attn_arguments *a, const attn_extras *x, cons
 }
 
 // One row's scores of TILE_KEYS keys from `first` on; only keys low <= n < high (counted from first) are in its range.
-inline void keywise_row(const attn_arguments *a, const attn_extras *x, const attn_entry *e, long b, long h, long i,
+static inline void keywise_row(const attn_arguments *a, const attn_extras *x, const attn_entry *e, long b, long h, long i,
                         long first, int low, int high, float *scores) {
     const int features = ATTN_FEATURES(a) & (ATTN_HAS_KEYWISE | ATTN_HAS_SOFTCAP);
     const attn_row row = attn_get_row(a, x, e, b, h, i);

@@ -14,7 +14,7 @@
 #define PARTIAL_ROWS(a) ((a)->group * (a)->query_length)
 
 // Keys of one split, out of those that a block of rows has to visit. A matter of the entry alone, not of the batch.
-inline attn_range partial_range(attn_range all, long splits, long split, int step) {
+static inline attn_range partial_range(attn_range all, long splits, long split, int step) {
     attn_range r = {0, 0};
     long begin = all.begin / step * step;
     long share = ((all.end - begin + splits - 1) / splits + step - 1) / step * step;

@@ -16,13 +16,13 @@
 #define tile_lane() ((int)get_local_id(0))
 #endif
 
-inline float reduce_two(float a, float b, int is_max) {
+static inline float reduce_two(float a, float b, int is_max) {
     return is_max ? (b > a ? b : a) : a + b;
 }
 
 // Maximum or sum of each of ROWS values over the THREADS_X work-items that share them, in a fixed order; all of them get
 // it. Every work-item of the group comes here; a barrier must lie between two calls with the same scratch.
-inline void reduce_rows(__local float *scratch, float *x, int is_max) {
+static inline void reduce_rows(__local float *scratch, float *x, int is_max) {
     const int lane = tile_lane(), tx = lane % THREADS_X, ty = lane / THREADS_X;
 #if SUBGROUP_SHUFFLE
     if (get_max_sub_group_size() % THREADS_X == 0 && get_local_size(0) % get_max_sub_group_size() == 0) {

@@ -23,17 +23,17 @@
     p = AS_FLOAT(AS_INT(p) + (AS_INT(z) << 23));                                         \
     return t < (FLOAT)-126.0f ? (FLOAT)0.0f : p;
 
-inline float exp2_scalar(float t) {
+static inline float exp2_scalar(float t) {
     EXP2_BODY(float, int, as_float, as_int)
 }
 
 // The maximum to subtract: 0 as long as nothing was allowed, so that -inf - m stays -inf.
-inline float softmax_reference(float maximum) {
+static inline float softmax_reference(float maximum) {
     return maximum == -INFINITY ? 0.0f : maximum;
 }
 
 // What sums made under `before` are worth under `after` (>= before).
-inline float softmax_rescale(float before, float after) {
+static inline float softmax_rescale(float before, float after) {
     return before == after ? 1.0f : exp2_scalar(before - softmax_reference(after));
 }
 
@@ -42,7 +42,7 @@ typedef struct softmax_end {
     float factor, logsumexp;
 } softmax_end;
 
-inline softmax_end softmax_finish(float maximum, float sum, int has_sink, float sink) {
+static inline softmax_end softmax_finish(float maximum, float sum, int has_sink, float sink) {
     softmax_end end;
     if (maximum == -INFINITY && sum == 0.0f) { // nothing allowed
         end.factor = 0.0f;

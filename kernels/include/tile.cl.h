@@ -27,30 +27,30 @@
 #define LANES ((vint)(0, 1, 2, 3))
 #endif
 
-inline vfloat exp2_vector(vfloat t) {
+static inline vfloat exp2_vector(vfloat t) {
     EXP2_BODY(vfloat, vint, as_vfloat, as_vint)
 }
 
-inline vfloat max_vector(vfloat a, vfloat b) {
+static inline vfloat max_vector(vfloat a, vfloat b) {
     return a > b ? a : b;
 }
 
-inline float max_lanes4(float4 x) {
+static inline float max_lanes4(float4 x) {
     float2 y = x.lo > x.hi ? x.lo : x.hi;
     return y.x > y.y ? y.x : y.y;
 }
 
-inline float sum_lanes4(float4 x) {
+static inline float sum_lanes4(float4 x) {
     float2 y = x.lo + x.hi;
     return y.x + y.y;
 }
 
 #if VECTOR == 16
-inline float max_lanes(vfloat x) {
+static inline float max_lanes(vfloat x) {
     float8 y = x.lo > x.hi ? x.lo : x.hi;
     return max_lanes4(y.lo > y.hi ? y.lo : y.hi);
 }
-inline float sum_lanes(vfloat x) {
+static inline float sum_lanes(vfloat x) {
     float8 y = x.lo + x.hi;
     return sum_lanes4(y.lo + y.hi);
 }
@@ -63,7 +63,7 @@ inline float sum_lanes(vfloat x) {
 #endif
 
 // scores[i][n] = factor * sum_d query[i][d] * panel[d][n] for TILE_ROWS rows and TILE_KEYS keys.
-inline void tile_scores(const float *query, int query_stride, __global const float *panel, int dims, float factor,
+static inline void tile_scores(const float *query, int query_stride, __global const float *panel, int dims, float factor,
                         float *scores, int scores_stride) {
     vfloat sum[TILE_ROWS][TILE_VECTORS];
 #pragma unroll
@@ -100,7 +100,7 @@ inline void tile_scores(const float *query, int query_stride, __global const flo
 // NAME: output[i][c] = output[i][c] * keep[i] + sum_j weights[i][j] * value[j][c] for ROWS rows and VECTORS vectors of
 // columns; LOAD(value, at) reads a vector. The sum over j starts from zero, so that long rows add blocks, not one chain.
 #define TILE_VALUES(NAME, ROWS, VECTORS, STORAGE, LOAD)                                                         \
-    inline void NAME(const float *weights, int weights_stride, __global const STORAGE *value, long value_stride, \
+    static inline void NAME(const float *weights, int weights_stride, __global const STORAGE *value, long value_stride, \
                      int keys, const float *keep, float *output, int output_stride) {                           \
         vfloat sum[ROWS][VECTORS];                                                                               \
         _Pragma("unroll") for (int i = 0; i < ROWS; i++) {                                                       \
@@ -132,7 +132,7 @@ inline void tile_scores(const float *query, int query_stride, __global const flo
 
 // `count` scores (a multiple of 2 * VECTOR) to weights in place; maximum and sum go on, keep is what earlier output is
 // worth now.
-inline void row_softmax(float *scores, int count, float *maximum, vfloat *sum, float *keep) {
+static inline void row_softmax(float *scores, int count, float *maximum, vfloat *sum, float *keep) {
     vfloat top0 = (vfloat)-INFINITY, top1 = top0;
     for (int n = 0; n < count; n += 2 * VECTOR) {
         top0 = max_vector(vector_load(0, scores + n), top0);

@@ -43,8 +43,23 @@ static inline ushort attn_bf16_from_float(float x) {
 #define ATTN_LOADN(n, p, at) ATTN_CAT(vload, n)(0, (p) + (at))
 #define ATTN_STOREN(n, p, at, x) ATTN_CAT(vstore, n)((x), 0, (p) + (at))
 #elif ATTN_TYPE == 1
+// vstore_half16 of PoCL 3.1 takes its address for aligned, so vectors are rounded here: to nearest, ties to even.
 #define ATTN_LOADN(n, p, at) ATTN_CAT(vload_half, n)(0, (__global const half *)(p) + (at))
-#define ATTN_STOREN(n, p, at, x) ATTN_CAT(ATTN_CAT(vstore_half, n), _rte)((x), 0, (__global half *)(p) + (at))
+#define ATTN_STOREN(n, p, at, x) ATTN_CAT(vstore, n)(ATTN_CAT(attn_half_from_float, n)(x), 0, (p) + (at))
+#define ATTN_HALF_FROM_FLOATN(n)                                                                                       \
+    static inline ATTN_CAT(ushort, n) ATTN_CAT(attn_half_from_float, n)(ATTN_CAT(float, n) x) {                        \
+        ATTN_CAT(uint, n) sign = (ATTN_CAT(as_uint, n)(x) >> 16) & 0x8000u;                                            \
+        ATTN_CAT(uint, n) bits = ATTN_CAT(as_uint, n)(x) & 0x7fffffffu;                                                \
+        ATTN_CAT(uint, n) normal = (bits + 0xc8000fffu + ((bits >> 13) & 1u)) >> 13;                                   \
+        ATTN_CAT(uint, n) small = ATTN_CAT(as_uint, n)(ATTN_CAT(as_float, n)(bits) + 0.5f) - 0x3f000000u;              \
+        ATTN_CAT(uint, n) large = select((ATTN_CAT(uint, n))0x7c00u, (ATTN_CAT(uint, n))0x7e00u, bits > 0x7f800000u);  \
+        normal = select(select(normal, small, bits < 0x38800000u), large, bits >= 0x47800000u);                        \
+        return ATTN_CAT(convert_ushort, n)(sign | normal);                                                             \
+    }
+ATTN_HALF_FROM_FLOATN(2)
+ATTN_HALF_FROM_FLOATN(4)
+ATTN_HALF_FROM_FLOATN(8)
+ATTN_HALF_FROM_FLOATN(16)
 #else
 #define ATTN_LOADN(n, p, at) \
     ATTN_CAT(as_float, n)(ATTN_CAT(convert_uint, n)(ATTN_CAT(vload, n)(0, (p) + (at))) << 16)
