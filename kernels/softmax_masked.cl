@@ -169,22 +169,23 @@ static inline void write_weights(const attn_arguments *a, const score_row *row, 
     }
 }
 
-// Grid: (ROW_GROUP, rows, pairs) in groups of (ROW_GROUP, 1, 1). Row `first_row + y` of a pair counts through its heads.
+// One work-group a line: line x of a part is row first_row + x % rows of pair first_pair + x / rows, and the rows of a pair
+// are those of its query heads, one head after another.
 __kernel __attribute__((reqd_work_group_size(ROW_GROUP, 1, 1))) void softmax_masked(
     const attn_arguments a, ATTN_EXTRAS_PARAMETERS, __global float *restrict scores, long scores_at, long first_pair,
-    long first_row, __global float *restrict logsumexp, __global void *restrict weights) {
+    long first_row, long rows, __global float *restrict logsumexp, __global void *restrict weights) {
 #if ROW_GROUP > 1
     __local float scratch[ROW_GROUP];
 #endif
     const attn_extras extras = ATTN_EXTRAS;
-    const long pair = first_pair + get_global_id(2), line = first_row + get_global_id(1);
+    const long line = get_group_id(0), pair = first_pair + line / rows, stacked = first_row + line % rows;
     score_row row;
     row.b = pair / a.kv_heads;
-    row.h = (pair % a.kv_heads) * a.group + line / a.query_length;
-    row.i = line % a.query_length;
+    row.h = (pair % a.kv_heads) * a.group + stacked / a.query_length;
+    row.i = stacked % a.query_length;
     row.entry = attn_get_entry(&a, &extras, row.b);
     row.range = attn_row_range(&a, &row.entry, row.i);
-    row.data = scores + scores_at + (get_global_id(2) * get_global_size(1) + get_global_id(1)) * a.key_length;
+    row.data = scores + scores_at + line * a.key_length;
 
     write_scores(&a, &extras, &row, (__global float *)weights);
     ROW_BARRIER();

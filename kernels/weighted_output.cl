@@ -22,18 +22,17 @@ static inline float allowed_sum(const attn_arguments *a, const attn_extras *x, l
     return sum;
 }
 
-// Grid: (lanes, rows, pairs); the lanes share the dims of a row.
+// One work-group a line: line x of a part is row first_row + x % rows of pair first_pair + x / rows.
 __kernel void weighted_output(const attn_arguments a, ATTN_EXTRAS_PARAMETERS, __global const float *workspace, long sums_at,
-                              long weights_at, long first_pair, long first_row, __global const attn_storage *value,
-                              __global attn_storage *restrict output) {
+                              long weights_at, long first_pair, long first_row, long rows,
+                              __global const attn_storage *value, __global attn_storage *restrict output) {
     const attn_extras extras = ATTN_EXTRAS;
-    const long pair = first_pair + get_global_id(2), line = first_row + get_global_id(1);
-    const long b = pair / a.kv_heads, h = (pair % a.kv_heads) * a.group + line / a.query_length;
-    const long i = line % a.query_length, to = attn_row_at(&a.output, b, h, i);
-    const long dense_row = get_global_id(2) * get_global_size(1) + get_global_id(1);
-    sums_at += dense_row * a.value_dim;
-    weights_at += dense_row * a.key_length;
-    for (long d = get_global_id(0); d < a.value_dim; d += get_global_size(0)) {
+    const long line = get_group_id(0), pair = first_pair + line / rows, row = first_row + line % rows;
+    const long b = pair / a.kv_heads, h = (pair % a.kv_heads) * a.group + row / a.query_length;
+    const long i = row % a.query_length, to = attn_row_at(&a.output, b, h, i);
+    sums_at += line * a.value_dim;
+    weights_at += line * a.key_length;
+    for (long d = get_local_id(0); d < a.value_dim; d += get_local_size(0)) {
         float x = a.key_length > 0 ? workspace[sums_at + d] : 0.0f;
         if (!isfinite(x)) {
             x = allowed_sum(&a, &extras, b, h, i, d, workspace + weights_at, value);

@@ -9,6 +9,10 @@
 #include "engines/opencl_unfused.h"
 
 static bool supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
+    if (device->blocks.block_key != 0 || device->blocks.splits != 0) {
+        attn_report_line(why_not, "block override: only block_query (rows of a part) and variant mean something here");
+        return false;
+    }
     return attn_opencl_supports(problem, device, why_not);
 }
 
@@ -32,6 +36,7 @@ clattn_status attn_unfused_sizes_of(const attn_unfused_state *state, int64_t que
     *sizes = (attn_unfused_sizes){.key_length = key_length,
                                   .head_dim = p->head_dim,
                                   .value_dim = p->value_dim,
+                                  .most_rows = state->blocks.block_query,
                                   .temporary = temporary,
                                   .user = state->device};
     return attn_multiply(p->batch, p->kv_heads, &sizes->pairs) && attn_multiply(group, query_length, &sizes->rows)
@@ -47,18 +52,19 @@ static int64_t workspace_limit(const struct attn_opencl_device *device) {
 
 static void choose_shapes(attn_unfused_state *state) {
     const struct attn_opencl_device *device = state->device;
-    if (device->is_cpu) {
+    bool cpu_shaped = state->blocks.variant == 0 ? device->is_cpu : state->blocks.variant == 1;
+    if (cpu_shaped) {
         state->row_group = 1;
         state->row_width = device->float_vector >= 16 ? 16 : device->float_vector >= 8 ? 8 : 4;
         state->lanes = 1;
         return;
     }
-    state->row_group = device->info.max_work_group >= 256 ? 256 : 64;
-    state->row_width = 4;
-    state->lanes = 64;
+    state->row_group = 256;
     while (state->row_group > device->info.max_work_group && state->row_group > 1) {
         state->row_group /= 2;
     }
+    state->row_width = 4;
+    state->lanes = (int)attn_min(64, device->info.max_work_group);
 }
 
 static clattn_status build(attn_unfused_state *state, clattn_report *report) {
@@ -72,13 +78,15 @@ static clattn_status build(attn_unfused_state *state, clattn_report *report) {
     return attn_product_prepare(state->device, report);
 }
 
-static void describe(const attn_unfused_state *state, clattn_plan_info *info) {
+static void describe(const attn_unfused_state *state, const attn_unfused_part *part, clattn_plan_info *info) {
     snprintf(info->kernel, sizeof info->kernel, "CLBlast Sgemm, softmax_masked (%d x float%d a row), CLBlast Sgemm",
              state->row_group, state->row_width);
     info->accumulate = "fp32";
     info->weights_rounded = false;
     info->sum_running = true; /* CLBlast keeps one accumulator a sum */
     info->clean_values = true;
+    info->block_query = part->rows; /* of a pair's stacked rows in one part; every key at once */
+    info->block_key = state->problem.key_length;
     info->workspace_size = state->workspace_size;
     info->private_memory = -1;
     info->local_memory = state->row_group > 1 ? (int64_t)sizeof(float) * state->row_group : 0;
@@ -100,6 +108,7 @@ static clattn_status prepare(const clattn_problem *problem, const attn_device *d
     state->memory = device->memory;
     state->device = device->opencl;
     state->problem = *problem;
+    state->blocks = device->blocks;
     choose_shapes(state);
     attn_unfused_sizes sizes;
     attn_unfused_part part;
@@ -108,7 +117,7 @@ static clattn_status prepare(const clattn_problem *problem, const attn_device *d
     ATTN_TRY_TO(attn_unfused_sizes_of(state, problem->query_length, problem->key_length, &sizes), fail);
     ATTN_TRY_TO(attn_unfused_cut(&sizes, workspace_limit(device->opencl), &part, report), fail);
     state->workspace_size = attn_max(4 * part.floats, 1024);
-    describe(state, info);
+    describe(state, &part, info);
     *result = state;
     return CLATTN_OK;
 fail:

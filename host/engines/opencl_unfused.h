@@ -10,6 +10,7 @@ typedef struct attn_unfused_state {
     attn_memory *memory;
     struct attn_opencl_device *device;
     clattn_problem problem;
+    clattn_block_override blocks;
     cl_program gather, softmax, output; /* the device's */
     int row_group, row_width;           /* softmax: work-items a row, floats a vector */
     int lanes;                          /* work-items that share a row's dims in the copies */

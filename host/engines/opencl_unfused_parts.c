@@ -41,6 +41,10 @@ static bool lay_out(const attn_unfused_sizes *s, int64_t pairs, int64_t rows, in
 clattn_status attn_unfused_cut(const attn_unfused_sizes *sizes, int64_t limit, attn_unfused_part *part,
                                clattn_report *report) {
     int64_t pairs = sizes->pairs, rows = sizes->rows, temporary = 0;
+    if (sizes->most_rows > 0 && rows > sizes->most_rows) {
+        pairs = attn_min(pairs, 1);
+        rows = sizes->most_rows;
+    }
     if (pairs > 0 && rows > 0 && sizes->key_length > 0) {
         ATTN_TRY(sizes->temporary(sizes, rows, &temporary, report));
     }

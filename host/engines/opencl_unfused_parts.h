@@ -7,6 +7,7 @@
 /** Sizes that decide about memory. A pair is a batch entry and a key-value head; its rows are those of its query heads. */
 typedef struct attn_unfused_sizes {
     int64_t pairs, rows, key_length, head_dim, value_dim;
+    int64_t most_rows; /* of a part, when the caller wants fewer than fit; 0 = no wish */
     /** Bytes of temporary memory that the products of one pair need with so many rows. */
     clattn_status (*temporary)(const struct attn_unfused_sizes *sizes, int64_t rows, int64_t *bytes, clattn_report *report);
     void *user;

@@ -41,7 +41,7 @@ static bool in_place(const unfused_run *run, attn_tensor_id id, const attn_layou
 static clattn_status gather(unfused_run *run, int which, attn_tensor_id id, int64_t at, int64_t first_row, int64_t rows,
                             int64_t dim, struct attn_matrix *matrix) {
     attn_kernel_call call = attn_kernel_call_begin(run->slot->gather);
-    const size_t global[3] = {(size_t)run->state->lanes, (size_t)rows, (size_t)run->pairs};
+    const size_t lanes = (size_t)run->state->lanes, global = lanes * (size_t)(rows * run->pairs);
     ATTN_TRY(attn_chain_step(&run->call.chain, "gather"));
     attn_pass_arguments(&call, &run->call);
     attn_pass_extras(&call, &run->call);
@@ -51,7 +51,8 @@ static clattn_status gather(unfused_run *run, int which, attn_tensor_id id, int6
     attn_pass_int32(&call, which);
     attn_pass_int64(&call, run->first_pair);
     attn_pass_int64(&call, first_row);
-    ATTN_TRY(attn_chain_launch(&run->call.chain, &call, 3, global, NULL, "gather"));
+    attn_pass_int64(&call, rows);
+    ATTN_TRY(attn_chain_launch(&run->call.chain, &call, 1, &global, &lanes, "gather"));
     *matrix = (struct attn_matrix){run->call.workspace, at, dim, rows * dim};
     return CLATTN_OK;
 }
@@ -101,8 +102,7 @@ static clattn_status scores(unfused_run *run) {
 
 static clattn_status softmax(unfused_run *run) {
     attn_kernel_call call = attn_kernel_call_begin(run->slot->softmax);
-    const size_t group = (size_t)run->state->row_group;
-    const size_t global[3] = {group, (size_t)run->rows, (size_t)run->pairs}, local[3] = {group, 1, 1};
+    const size_t group = (size_t)run->state->row_group, global = group * (size_t)(run->rows * run->pairs);
     ATTN_TRY(attn_chain_step(&run->call.chain, "softmax"));
     attn_pass_arguments(&call, &run->call);
     attn_pass_extras(&call, &run->call);
@@ -110,9 +110,10 @@ static clattn_status softmax(unfused_run *run) {
     attn_pass_int64(&call, run->part.scores);
     attn_pass_int64(&call, run->first_pair);
     attn_pass_int64(&call, run->first_row);
+    attn_pass_int64(&call, run->rows);
     attn_pass_tensor(&call, &run->call, ATTN_TENSOR_LOGSUMEXP);
     attn_pass_tensor(&call, &run->call, ATTN_TENSOR_WEIGHTS);
-    return attn_chain_launch(&run->call.chain, &call, 3, global, local, "softmax_masked");
+    return attn_chain_launch(&run->call.chain, &call, 1, &global, &group, "softmax_masked");
 }
 
 /* Sums, row by row [rows][value_dim]: column-major value_dim x rows = value * weights. */
@@ -133,7 +134,7 @@ static clattn_status weighted_sum(unfused_run *run) {
 
 static clattn_status output(unfused_run *run) {
     attn_kernel_call call = attn_kernel_call_begin(run->slot->output);
-    const size_t global[3] = {(size_t)run->state->lanes, (size_t)run->rows, (size_t)run->pairs};
+    const size_t lanes = (size_t)run->state->lanes, global = lanes * (size_t)(run->rows * run->pairs);
     ATTN_TRY(attn_chain_step(&run->call.chain, "output"));
     attn_pass_arguments(&call, &run->call);
     attn_pass_extras(&call, &run->call);
@@ -142,9 +143,10 @@ static clattn_status output(unfused_run *run) {
     attn_pass_int64(&call, run->part.scores);
     attn_pass_int64(&call, run->first_pair);
     attn_pass_int64(&call, run->first_row);
+    attn_pass_int64(&call, run->rows);
     attn_pass_tensor(&call, &run->call, ATTN_TENSOR_VALUE);
     attn_pass_tensor(&call, &run->call, ATTN_TENSOR_OUTPUT);
-    return attn_chain_launch(&run->call.chain, &call, 3, global, NULL, "weighted_output");
+    return attn_chain_launch(&run->call.chain, &call, 1, &global, &lanes, "weighted_output");
 }
 
 static clattn_status run_part(unfused_run *run) {
