@@ -444,6 +444,16 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_attention(clattn_runtime *runtime, 
 
 /* ------------------------------------------------------------------------------------------------ small helpers */
 
+/**
+ * Host memory from the runtime's allocator, counted with its own: at least @p size bytes, not cleared, at a multiple of 64 (4096
+ * from 64 KiB on, which OpenCL on CPU devices uses in place). NULL when there is none. Give it back before the runtime ends.
+ * Any thread. @since 0.1
+ */
+CLATTN_API void *clattn_allocate(clattn_runtime *runtime, int64_t size);
+
+/** Gives back what clattn_allocate() returned; NULL does nothing. Any thread. @since 0.1 */
+CLATTN_API void clattn_release(clattn_runtime *runtime, void *memory);
+
 /** Bytes of one element of @p type. @since 0.1 */
 CLATTN_API int64_t clattn_type_size(clattn_type type);
 

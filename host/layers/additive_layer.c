@@ -1,0 +1,97 @@
+/*
+ * Additive (Bahdanau) attention with its two matrices: projections by linear plans, scores and context by the fused
+ * operation. The bias goes with the keys, which are projected once. Knows no engine.
+ */
+#include "layers/layer.h"
+
+struct clattn_additive_layer {
+    clattn_runtime *runtime;
+    clattn_additive_problem problem;
+    clattn_additive_plan *plan;
+    clattn_linear_plan *query_plan, *key_plan;
+    float *query, *key; /* projected */
+};
+
+void clattn_additive_layer_destroy(clattn_additive_layer *layer) {
+    if (layer) {
+        clattn_additive_plan_destroy(layer->plan);
+        clattn_linear_plan_destroy(layer->query_plan);
+        clattn_linear_plan_destroy(layer->key_plan);
+        clattn_release(layer->runtime, layer->query);
+        clattn_release(layer->runtime, layer->key);
+        clattn_release(layer->runtime, layer);
+    }
+}
+
+static clattn_status make_ready(clattn_additive_layer *l, const clattn_additive_layer_options *options, clattn_report *report) {
+    const clattn_additive_problem *p = &l->problem;
+    clattn_operation_info info;
+    LAYER_TRY(clattn_additive_plan_create(l->runtime, p, &l->plan, report));
+    LAYER_TRY(clattn_additive_plan_get_info(l->plan, &info));
+    LAYER_TRY(attn_layer_linear(l->runtime, p->batch * p->query_length, options->query_dim, p->hidden, info.engine, info.device,
+                                &l->query_plan, report));
+    LAYER_TRY(attn_layer_linear(l->runtime, p->batch * p->key_length, options->key_dim, p->hidden, info.engine, info.device,
+                                &l->key_plan, report));
+    l->query = attn_layer_floats(l->runtime, p->batch * p->query_length * p->hidden); /* the plans checked the products */
+    l->key = attn_layer_floats(l->runtime, p->batch * p->key_length * p->hidden);
+    return l->query && l->key ? CLATTN_OK : CLATTN_OUT_OF_MEMORY;
+}
+
+clattn_status clattn_additive_layer_create(clattn_runtime *runtime, const clattn_additive_layer_options *options,
+                                           clattn_additive_layer **layer, clattn_report *report) {
+    attn_layer_clear(report);
+    if (layer) {
+        *layer = NULL;
+    }
+    if (!runtime || !options || !layer || options->struct_size != sizeof *options) {
+        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "runtime, options, layer: NULL, or options not initialised");
+    }
+    clattn_additive_layer *made = clattn_allocate(runtime, sizeof *made);
+    if (!made) {
+        return CLATTN_OUT_OF_MEMORY;
+    }
+    *made = (clattn_additive_layer){.runtime = runtime, .problem = options->additive};
+    if (made->problem.value_dim == 0) {
+        made->problem.value_dim = options->key_dim;
+    }
+    clattn_status status = make_ready(made, options, report);
+    if (status != CLATTN_OK) {
+        clattn_additive_layer_destroy(made);
+        return status;
+    }
+    made->problem.engine = NULL; /* the caller's string is not kept */
+    *layer = made;
+    return CLATTN_OK;
+}
+
+clattn_status clattn_additive_layer_project_keys(clattn_additive_layer *layer, const clattn_additive_weights *weights,
+                                                 const float *key, float *projected, clattn_report *report) {
+    attn_layer_clear(report);
+    if (!layer || !weights) {
+        return CLATTN_INVALID_ARGUMENT;
+    }
+    int64_t rows = layer->problem.batch * layer->problem.key_length;
+    return attn_layer_apply(layer->key_plan, rows, key, weights->w_key, weights->b, false, projected, report);
+}
+
+clattn_status clattn_additive_layer_forward(clattn_additive_layer *layer, const clattn_additive_weights *weights,
+                                            const clattn_additive_layer_io *io) {
+    if (!layer || !weights || !io || io->struct_size != sizeof *io) {
+        return CLATTN_INVALID_ARGUMENT;
+    }
+    const clattn_additive_problem *p = &layer->problem;
+    clattn_report *report = io->additive.report;
+    clattn_additive_tensors tensors = io->additive;
+    attn_layer_clear(report);
+    LAYER_TRY(attn_layer_apply(layer->query_plan, p->batch * p->query_length, io->query, weights->w_query, NULL, false,
+                               layer->query, report));
+    if (!io->projected_key) {
+        LAYER_TRY(clattn_additive_layer_project_keys(layer, weights, io->key, layer->key, report));
+    }
+    tensors.query = layer->query;
+    tensors.key = io->projected_key ? io->projected_key : layer->key;
+    tensors.v = weights->v;
+    tensors.value = io->value ? io->value : io->key;
+    tensors.output = io->context;
+    return clattn_additive_execute(layer->plan, &tensors);
+}

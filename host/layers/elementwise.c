@@ -1,0 +1,65 @@
+/*
+ * What works on each row or element by itself: layer normalisation, GELU, softmax. Plain loops; sums in double.
+ */
+#include <math.h>
+
+#include "layers/layer.h"
+
+static bool is_matrix(int64_t rows, int64_t dim, const float *input, const float *output) {
+    return rows >= 0 && dim >= 1 && (rows == 0 || (input && output));
+}
+
+clattn_status clattn_layer_norm(int64_t rows, int64_t dim, double epsilon, const float *gain, const float *bias,
+                                const float *input, float *output) {
+    if (!is_matrix(rows, dim, input, output) || !(epsilon >= 0)) {
+        return CLATTN_INVALID_ARGUMENT;
+    }
+    for (int64_t r = 0; r < rows; r++) {
+        const float *x = input + r * dim;
+        double mean = 0, square = 0;
+        for (int64_t d = 0; d < dim; d++) {
+            mean += (double)x[d];
+        }
+        mean /= (double)dim;
+        for (int64_t d = 0; d < dim; d++) {
+            square += ((double)x[d] - mean) * ((double)x[d] - mean);
+        }
+        double factor = 1 / sqrt(square / (double)dim + epsilon);
+        for (int64_t d = 0; d < dim; d++) {
+            double y = ((double)x[d] - mean) * factor;
+            output[r * dim + d] = (float)(y * (gain ? (double)gain[d] : 1) + (bias ? (double)bias[d] : 0));
+        }
+    }
+    return CLATTN_OK;
+}
+
+clattn_status clattn_gelu(int64_t count, const float *input, float *output) {
+    if (!is_matrix(count, 1, input, output)) {
+        return CLATTN_INVALID_ARGUMENT;
+    }
+    for (int64_t k = 0; k < count; k++) {
+        double x = (double)input[k];
+        output[k] = (float)(x * 0.5 * (1 + erf(x * 0.70710678118654752440)));
+    }
+    return CLATTN_OK;
+}
+
+clattn_status clattn_softmax(int64_t rows, int64_t dim, const float *input, float *output) {
+    if (!is_matrix(rows, dim, input, output)) {
+        return CLATTN_INVALID_ARGUMENT;
+    }
+    for (int64_t r = 0; r < rows; r++) {
+        const float *x = input + r * dim;
+        double top = -INFINITY, sum = 0;
+        for (int64_t d = 0; d < dim; d++) {
+            top = (double)x[d] > top ? (double)x[d] : top;
+        }
+        for (int64_t d = 0; d < dim; d++) {
+            sum += exp((double)x[d] - top);
+        }
+        for (int64_t d = 0; d < dim; d++) {
+            output[r * dim + d] = (float)(exp((double)x[d] - top) / sum);
+        }
+    }
+    return CLATTN_OK;
+}

@@ -1,0 +1,349 @@
+/*
+ * .safetensors files: 8 bytes of header length (little-endian), a JSON object of name -> {dtype, shape, data_offsets}, the
+ * data. Everything in the header is checked before anything is believed. To read another type as float: names and sizes in
+ * the table below, and convert().
+ */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "layers/header_json.h"
+#include "layers/layer.h"
+
+enum { DIMENSIONS = 8, HEADER_MOST = 100000000 };
+
+typedef struct entry {
+    clattn_safetensors_entry told;
+    int64_t size, begin, end; /* bytes of an element; where the data lie */
+    bool has_type, has_shape, has_offsets;
+} entry;
+
+struct clattn_safetensors {
+    clattn_runtime *runtime;
+    FILE *stream;
+    char *header;
+    int64_t data_at, data_size; /* bytes */
+    entry *entries;
+    int64_t count, room;
+    clattn_report *report; /* while opening or reading */
+};
+
+static const struct {
+    const char *name;
+    int64_t size;
+} types[] = {{"F64", 8}, {"F32", 4}, {"F16", 2}, {"BF16", 2}, {"I64", 8}, {"I32", 4}, {"I16", 2}, {"I8", 1},
+             {"U64", 8}, {"U32", 4}, {"U16", 2}, {"U8", 1}, {"BOOL", 1}, {"F8_E4M3", 1}, {"F8_E5M2", 1}};
+
+void clattn_safetensors_close(clattn_safetensors *file) {
+    if (file) {
+        if (file->stream) {
+            (void)fclose(file->stream);
+        }
+        clattn_release(file->runtime, file->header);
+        clattn_release(file->runtime, file->entries);
+        clattn_release(file->runtime, file);
+    }
+}
+
+static clattn_status refuse(const clattn_safetensors *file, const char *what, const char *name) {
+    return attn_layer_refuse(file->report, CLATTN_INVALID_ARGUMENT, "%s%s%s", name ? name : "", name ? ": " : "", what);
+}
+
+/* ------------------------------------------------------------------------------------------------ the header */
+
+static bool read_field(attn_json *json, entry *e) {
+    const char *key = attn_json_string(json);
+    if (!key || !attn_json_expect(json, ':', "a ':' was expected")) {
+        return false;
+    }
+    if (strcmp(key, "dtype") == 0 && !e->has_type) {
+        e->told.dtype = attn_json_string(json);
+        e->has_type = e->told.dtype != NULL;
+        return e->has_type;
+    }
+    if (strcmp(key, "shape") == 0 && !e->has_shape) {
+        e->told.dimensions = attn_json_integers(json, e->told.shape, DIMENSIONS);
+        e->has_shape = e->told.dimensions >= 0;
+        return e->has_shape;
+    }
+    if (strcmp(key, "data_offsets") == 0 && !e->has_offsets) {
+        int64_t offsets[2] = {0, 0};
+        e->has_offsets = attn_json_integers(json, offsets, 2) == 2;
+        e->begin = offsets[0];
+        e->end = offsets[1];
+        return e->has_offsets;
+    }
+    return false;
+}
+
+static bool read_entry(attn_json *json, entry *e) {
+    if (!attn_json_expect(json, '{', "an object was expected")) {
+        return false;
+    }
+    do {
+        if (!read_field(json, e)) {
+            return false;
+        }
+    } while (attn_json_take(json, ','));
+    return attn_json_expect(json, '}', "an object that does not end") && e->has_type && e->has_shape && e->has_offsets;
+}
+
+/* __metadata__: strings by name, of which nothing is kept. */
+static bool read_metadata(attn_json *json) {
+    if (!attn_json_expect(json, '{', "an object was expected")) {
+        return false;
+    }
+    if (attn_json_take(json, '}')) {
+        return true;
+    }
+    do {
+        if (!attn_json_string(json) || !attn_json_expect(json, ':', "a ':' was expected") || !attn_json_string(json)) {
+            return false;
+        }
+    } while (attn_json_take(json, ','));
+    return attn_json_expect(json, '}', "an object that does not end");
+}
+
+static clattn_status add_entry(clattn_safetensors *file, const entry *e) {
+    if (file->count == file->room) {
+        int64_t room = file->room ? 2 * file->room : 64;
+        entry *entries = clattn_allocate(file->runtime, room * (int64_t)sizeof *entries);
+        if (!entries) {
+            return CLATTN_OUT_OF_MEMORY;
+        }
+        if (file->count > 0) {
+            memcpy(entries, file->entries, (size_t)file->count * sizeof *entries);
+        }
+        clattn_release(file->runtime, file->entries);
+        file->entries = entries;
+        file->room = room;
+    }
+    file->entries[file->count++] = *e;
+    return CLATTN_OK;
+}
+
+static clattn_status check_entry(const clattn_safetensors *file, entry *e) {
+    const char *name = e->told.name;
+    for (size_t k = 0; k < sizeof types / sizeof *types; k++) {
+        e->size = strcmp(types[k].name, e->told.dtype) == 0 ? types[k].size : e->size;
+    }
+    if (e->size == 0) {
+        return refuse(file, "an unknown dtype", name);
+    }
+    e->told.count = 1;
+    for (int64_t d = 0; d < e->told.dimensions; d++) {
+        int64_t dim = e->told.shape[d];
+        if (dim > 0 && e->told.count > INT64_MAX / 8 / dim) {
+            return refuse(file, "a shape that does not fit 63 bits", name);
+        }
+        e->told.count *= dim;
+    }
+    if (e->begin > e->end || e->end > file->data_size) {
+        return refuse(file, "data_offsets outside the file (is it cut short?)", name);
+    }
+    return e->end - e->begin == e->told.count * e->size ? CLATTN_OK : refuse(file, "data_offsets and shape disagree", name);
+}
+
+static int by_place(const void *a, const void *b) {
+    const entry *x = a, *y = b;
+    return x->begin != y->begin ? (x->begin > y->begin) - (x->begin < y->begin) : (x->end > y->end) - (x->end < y->end);
+}
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(((const entry *)a)->told.name, ((const entry *)b)->told.name);
+}
+
+/* No name twice; the arrays lie one after another and fill the data. Leaves them in that order. */
+static clattn_status check_whole(clattn_safetensors *file) {
+    int64_t at = 0;
+    if (file->count > 0) {
+        qsort(file->entries, (size_t)file->count, sizeof *file->entries, by_name);
+    }
+    for (int64_t k = 1; k < file->count; k++) {
+        if (by_name(&file->entries[k - 1], &file->entries[k]) == 0) {
+            return refuse(file, "named twice", file->entries[k].told.name);
+        }
+    }
+    if (file->count > 0) {
+        qsort(file->entries, (size_t)file->count, sizeof *file->entries, by_place);
+    }
+    for (int64_t k = 0; k < file->count; k++) {
+        if (file->entries[k].begin != at) {
+            return refuse(file, "overlaps another array, or leaves a gap", file->entries[k].told.name);
+        }
+        at = file->entries[k].end;
+    }
+    return at == file->data_size ? CLATTN_OK : refuse(file, "there are data that no array names", NULL);
+}
+
+static clattn_status read_entries(clattn_safetensors *file, attn_json *json) {
+    do {
+        entry e = {.told = {.name = attn_json_string(json)}};
+        if (!e.told.name || !attn_json_expect(json, ':', "a ':' was expected")) {
+            return refuse(file, json->error, NULL);
+        }
+        if (strcmp(e.told.name, "__metadata__") == 0) {
+            if (!read_metadata(json)) {
+                return refuse(file, json->error, "__metadata__");
+            }
+            continue;
+        }
+        if (!read_entry(json, &e)) {
+            return refuse(file, json->error ? json->error : "must have dtype, shape and data_offsets, once each, and no more",
+                          e.told.name);
+        }
+        LAYER_TRY(check_entry(file, &e));
+        LAYER_TRY(add_entry(file, &e));
+    } while (attn_json_take(json, ','));
+    return CLATTN_OK;
+}
+
+static clattn_status parse_header(clattn_safetensors *file, int64_t length) {
+    attn_json json = {file->header, length, 0, NULL};
+    if (!attn_json_expect(&json, '{', "the header is no JSON object")) {
+        return refuse(file, json.error, NULL);
+    }
+    if (!attn_json_take(&json, '}')) {
+        LAYER_TRY(read_entries(file, &json));
+        if (!attn_json_expect(&json, '}', "the header does not end")) {
+            return refuse(file, json.error, NULL);
+        }
+    }
+    return attn_json_at_end(&json) ? check_whole(file) : refuse(file, "there is more than one object in the header", NULL);
+}
+
+static clattn_status read_header(clattn_safetensors *file) {
+    unsigned char start[8];
+    if (fseek(file->stream, 0, SEEK_END) != 0) {
+        return refuse(file, "cannot be sought in", NULL);
+    }
+    int64_t size = ftell(file->stream), length = 0;
+    rewind(file->stream);
+    if (size < 8 || fread(start, 1, 8, file->stream) != 8) {
+        return refuse(file, "too short for a .safetensors file", NULL);
+    }
+    for (int k = 7; k >= 0; k--) {
+        length = length > HEADER_MOST ? length : length << 8 | start[k];
+    }
+    if (length > HEADER_MOST || length > size - 8) {
+        return refuse(file, "no .safetensors file: its header would be longer than the file, or than 100 MB", NULL);
+    }
+    file->header = clattn_allocate(file->runtime, length + 1);
+    if (!file->header) {
+        return CLATTN_OUT_OF_MEMORY;
+    }
+    if (fread(file->header, 1, (size_t)length, file->stream) != (size_t)length) {
+        return refuse(file, "cannot be read", NULL);
+    }
+    file->header[length] = '\0';
+    file->data_at = 8 + length;
+    file->data_size = size - file->data_at;
+    return parse_header(file, length);
+}
+
+clattn_status clattn_safetensors_open(clattn_runtime *runtime, const char *path, clattn_safetensors **file, clattn_report *report) {
+    attn_layer_clear(report);
+    if (file) {
+        *file = NULL;
+    }
+    if (!runtime || !path || !file) {
+        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "runtime, path, file: NULL");
+    }
+    clattn_safetensors *made = clattn_allocate(runtime, sizeof *made);
+    if (!made) {
+        return CLATTN_OUT_OF_MEMORY;
+    }
+    *made = (clattn_safetensors){.runtime = runtime, .stream = fopen(path, "rb"), .report = report};
+    clattn_status status = made->stream ? read_header(made) : refuse(made, "cannot be opened", NULL);
+    made->report = NULL;
+    if (status != CLATTN_OK) {
+        (void)attn_layer_refuse(report, status, "file: %s", path);
+        clattn_safetensors_close(made);
+        return status;
+    }
+    *file = made;
+    return CLATTN_OK;
+}
+
+/* ------------------------------------------------------------------------------------------------ the arrays */
+
+int64_t clattn_safetensors_count(const clattn_safetensors *file) {
+    return file ? file->count : 0;
+}
+
+clattn_status clattn_safetensors_get_entry(const clattn_safetensors *file, int64_t index, clattn_safetensors_entry *told) {
+    if (!file || !told || index < 0 || index >= file->count) {
+        return CLATTN_INVALID_ARGUMENT;
+    }
+    *told = file->entries[index].told;
+    return CLATTN_OK;
+}
+
+int64_t clattn_safetensors_find(const clattn_safetensors *file, const char *name) {
+    for (int64_t k = 0; file && name && k < file->count; k++) {
+        if (strcmp(file->entries[k].told.name, name) == 0) {
+            return k;
+        }
+    }
+    return -1;
+}
+
+static bool type_of(const char *dtype, clattn_type *type) {
+    static const char *const names[] = {"F32", "F16", "BF16", "F64"};
+    static const clattn_type same[] = {CLATTN_FP32, CLATTN_FP16, CLATTN_BF16, CLATTN_FP64};
+    for (int k = 0; k < 4; k++) {
+        if (strcmp(names[k], dtype) == 0) {
+            *type = same[k];
+            return true;
+        }
+    }
+    return false;
+}
+
+/* In portions, so that a conversion needs no memory of its own. The data are little-endian, as the machines we run on. */
+static clattn_status read_data(clattn_safetensors *file, const entry *e, clattn_type type, float *data) {
+    double portion[512]; /* aligned for every type */
+    int64_t most = (int64_t)sizeof portion / e->size;
+    if (file->data_at + e->begin > LONG_MAX || fseek(file->stream, (long)(file->data_at + e->begin), SEEK_SET) != 0) {
+        return refuse(file, "cannot be sought in", e->told.name);
+    }
+    if (type == CLATTN_FP32) {
+        size_t count = (size_t)e->told.count;
+        return fread(data, sizeof *data, count, file->stream) == count ? CLATTN_OK : refuse(file, "cannot be read", e->told.name);
+    }
+    for (int64_t first = 0; first < e->told.count; first += most) {
+        size_t count = (size_t)(e->told.count - first < most ? e->told.count - first : most);
+        if (fread(portion, (size_t)e->size, count, file->stream) != count) {
+            return refuse(file, "cannot be read", e->told.name);
+        }
+        for (size_t k = 0; k < count; k++) {
+            data[first + (int64_t)k] = (float)clattn_get_element(type, portion, (int64_t)k);
+        }
+    }
+    return CLATTN_OK;
+}
+
+clattn_status clattn_safetensors_read(clattn_safetensors *file, const char *name, int64_t count, float *data, clattn_report *report) {
+    attn_layer_clear(report);
+    if (!file || !name || (!data && count != 0)) {
+        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "file, name, data: NULL");
+    }
+    int64_t index = clattn_safetensors_find(file, name);
+    clattn_type type;
+    if (index < 0) {
+        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "%s: not in the file", name);
+    }
+    const entry *e = &file->entries[index];
+    if (!type_of(e->told.dtype, &type)) {
+        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "%s: is %s, which is not read as float", name, e->told.dtype);
+    }
+    if (e->told.count != count) {
+        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "%s: has %lld elements, not %lld", name, (long long)e->told.count,
+                                 (long long)count);
+    }
+    file->report = report;
+    clattn_status status = read_data(file, e, type, data);
+    file->report = NULL;
+    return status;
+}

@@ -1,0 +1,279 @@
+/*
+ * Text files of word vectors: GloVe's lines, and word2vec's, which begin with "count dim". The file is read whole; its lines
+ * are cut up in place, so words are pointers into it. Words are found by a hash table. Knows nothing of models.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "layers/layer.h"
+
+struct clattn_word_vectors {
+    clattn_runtime *runtime;
+    char *text;
+    int64_t count, dim;
+    float *table; /* [count, dim] */
+    char **words;
+    int64_t *slots; /* open addressing: index + 1, 0 = free */
+    int64_t slot_count;
+};
+
+typedef struct reading {
+    clattn_word_vectors *vectors;
+    int64_t line, told; /* line number; words that the first line promises, -1 = none */
+    clattn_report *report;
+} reading;
+
+void clattn_word_vectors_destroy(clattn_word_vectors *vectors) {
+    if (vectors) {
+        clattn_release(vectors->runtime, vectors->text);
+        clattn_release(vectors->runtime, vectors->table);
+        clattn_release(vectors->runtime, vectors->words);
+        clattn_release(vectors->runtime, vectors->slots);
+        clattn_release(vectors->runtime, vectors);
+    }
+}
+
+static clattn_status refuse(const reading *r, const char *what) {
+    return attn_layer_refuse(r->report, CLATTN_INVALID_ARGUMENT, "line %lld: %s", (long long)r->line, what);
+}
+
+/* Bytes of the UTF-8 character at text, 0 when there is none. */
+static int utf8_length(const unsigned char *text) {
+    int more = text[0] < 0x80 ? 0 : text[0] < 0xc2 ? -1 : text[0] < 0xe0 ? 1 : text[0] < 0xf0 ? 2 : text[0] < 0xf5 ? 3 : -1;
+    for (int k = 1; k <= more; k++) {
+        if ((text[k] & 0xc0) != 0x80) {
+            return 0; /* an ending NUL too */
+        }
+    }
+    bool overlong = (text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xf0 && text[1] < 0x90);
+    bool beyond = (text[0] == 0xed && text[1] > 0x9f) || (text[0] == 0xf4 && text[1] > 0x8f);
+    return overlong || beyond ? 0 : more + 1;
+}
+
+static bool is_utf8(const char *text) {
+    for (const unsigned char *at = (const unsigned char *)text; *at != '\0';) {
+        int length = utf8_length(at);
+        if (length == 0) {
+            return false;
+        }
+        at += length;
+    }
+    return true;
+}
+
+/* A finite number that is the whole of the text. */
+static bool read_number(const char *text, float *number) {
+    char *end = NULL;
+    *number = strtof(text, &end);
+    return end != text && *end == '\0' && isfinite(*number);
+}
+
+static uint64_t hash(const char *word) {
+    uint64_t h = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+    for (; *word != '\0'; word++) {
+        h = (h ^ (unsigned char)*word) * UINT64_C(0x100000001b3);
+    }
+    return h;
+}
+
+/* The slot of the word: its own, or the free one where it would be. */
+static int64_t find_slot(const clattn_word_vectors *v, const char *word) {
+    int64_t slot = (int64_t)(hash(word) % (uint64_t)v->slot_count);
+    while (v->slots[slot] != 0 && strcmp(v->words[v->slots[slot] - 1], word) != 0) {
+        slot = (slot + 1) % v->slot_count;
+    }
+    return slot;
+}
+
+/* Cuts the last word off the line; NULL when there is but one left. */
+static char *cut_last(char *line) {
+    char *space = strrchr(line, ' ');
+    if (!space || space == line) {
+        return NULL;
+    }
+    *space = '\0';
+    return space + 1;
+}
+
+static clattn_status add_line(reading *r, char *line) {
+    clattn_word_vectors *v = r->vectors;
+    float *row = v->table + v->count * v->dim;
+    for (int64_t d = v->dim - 1; d >= 0; d--) {
+        char *number = cut_last(line);
+        if (!number) {
+            return refuse(r, "fewer numbers than the dim");
+        }
+        if (!read_number(number, &row[d])) {
+            return attn_layer_refuse(r->report, CLATTN_INVALID_ARGUMENT, "line %lld: \"%.40s\" is no finite number",
+                                     (long long)r->line, number);
+        }
+    }
+    if (!is_utf8(line)) {
+        return refuse(r, "the word is not UTF-8");
+    }
+    int64_t slot = find_slot(v, line);
+    if (v->slots[slot] != 0) {
+        return attn_layer_refuse(r->report, CLATTN_INVALID_ARGUMENT, "line %lld: \"%.80s\" is there twice (a line with more numbers "
+                                 "than the dim can look so)", (long long)r->line, line);
+    }
+    v->words[v->count++] = line;
+    v->slots[slot] = v->count;
+    return CLATTN_OK;
+}
+
+/* Takes white space off the end, as some files have it there. */
+static void trim(char *line) {
+    for (size_t length = strlen(line); length > 0 && strchr(" \t\r", line[length - 1]); length--) {
+        line[length - 1] = '\0';
+    }
+}
+
+static int64_t count_fields(const char *line) {
+    int64_t count = 1;
+    for (; *line != '\0'; line++) {
+        count += *line == ' ';
+    }
+    return count;
+}
+
+static bool read_count(const char *text, char **end, int64_t *count) {
+    errno = 0;
+    *count = strtoll(text, end, 10);
+    return isdigit((unsigned char)*text) && errno == 0 && *count >= 0;
+}
+
+/* The first line: word2vec's "count dim" or already a word; fills told and dim. */
+static bool is_heading(reading *r, const char *line) {
+    char *end = NULL;
+    int64_t count, dim;
+    if (count_fields(line) == 2 && read_count(line, &end, &count) && *end == ' ' && read_count(end + 1, &end, &dim) && *end == '\0') {
+        r->told = count;
+        r->vectors->dim = dim;
+        return true;
+    }
+    r->vectors->dim = count_fields(line) - 1;
+    return false;
+}
+
+static clattn_status make_room(reading *r, int64_t lines) {
+    clattn_word_vectors *v = r->vectors;
+    if (v->dim < 1 || v->dim > INT64_MAX / 16 / (lines + 1)) {
+        return refuse(r, "no \"word number number ...\", no \"count dim\"");
+    }
+    v->slot_count = 2 * lines + 1;
+    v->table = attn_layer_floats(v->runtime, lines * v->dim);
+    v->words = clattn_allocate(v->runtime, lines * (int64_t)sizeof *v->words);
+    v->slots = clattn_allocate(v->runtime, v->slot_count * (int64_t)sizeof *v->slots);
+    if (!v->table || !v->words || !v->slots) {
+        return CLATTN_OUT_OF_MEMORY;
+    }
+    memset(v->slots, 0, (size_t)v->slot_count * sizeof *v->slots);
+    return CLATTN_OK;
+}
+
+static clattn_status read_lines(reading *r, int64_t length) {
+    char *at = r->vectors->text, *end = at + length;
+    int64_t lines = 1;
+    for (const char *c = at; c < end; c++) {
+        lines += *c == '\n';
+    }
+    while (at < end) {
+        char *newline = memchr(at, '\n', (size_t)(end - at));
+        char *next = newline ? newline + 1 : end;
+        *(newline ? newline : end) = '\0';
+        r->line++;
+        trim(at);
+        if (r->line == 1) {
+            bool heading = is_heading(r, at);
+            LAYER_TRY(make_room(r, lines));
+            at = heading ? next : at;
+            if (heading) {
+                continue;
+            }
+        }
+        if (*at == '\0' && next < end) {
+            return refuse(r, "empty");
+        }
+        if (*at != '\0') {
+            LAYER_TRY(add_line(r, at));
+        }
+        at = next;
+    }
+    if (r->told >= 0 && r->told != r->vectors->count) {
+        return attn_layer_refuse(r->report, CLATTN_INVALID_ARGUMENT, "line 1: promises %lld words, there are %lld",
+                                 (long long)r->told, (long long)r->vectors->count);
+    }
+    return r->vectors->count > 0 ? CLATTN_OK : attn_layer_refuse(r->report, CLATTN_INVALID_ARGUMENT, "the file is empty");
+}
+
+static clattn_status read_file(reading *r, FILE *stream) {
+    clattn_word_vectors *v = r->vectors;
+    long size = fseek(stream, 0, SEEK_END) == 0 ? ftell(stream) : -1;
+    rewind(stream);
+    if (size < 0) {
+        return attn_layer_refuse(r->report, CLATTN_INVALID_ARGUMENT, "the file cannot be sought in");
+    }
+    v->text = clattn_allocate(v->runtime, size + 1);
+    if (!v->text) {
+        return CLATTN_OUT_OF_MEMORY;
+    }
+    if (fread(v->text, 1, (size_t)size, stream) != (size_t)size || memchr(v->text, '\0', (size_t)size)) {
+        return attn_layer_refuse(r->report, CLATTN_INVALID_ARGUMENT, "the file cannot be read, or is no text");
+    }
+    v->text[size] = '\0';
+    return read_lines(r, size);
+}
+
+clattn_status clattn_word_vectors_read(clattn_runtime *runtime, const char *path, clattn_word_vectors **vectors,
+                                       clattn_report *report) {
+    attn_layer_clear(report);
+    if (vectors) {
+        *vectors = NULL;
+    }
+    if (!runtime || !path || !vectors) {
+        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "runtime, path, vectors: NULL");
+    }
+    FILE *stream = fopen(path, "rb");
+    if (!stream) {
+        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "%s: cannot be opened", path);
+    }
+    clattn_word_vectors *made = clattn_allocate(runtime, sizeof *made);
+    clattn_status status = CLATTN_OUT_OF_MEMORY;
+    if (made) {
+        *made = (clattn_word_vectors){.runtime = runtime};
+        reading r = {made, 0, -1, report};
+        status = read_file(&r, stream);
+    }
+    (void)fclose(stream);
+    if (status != CLATTN_OK) {
+        (void)attn_layer_refuse(report, status, "file: %s", path);
+        clattn_word_vectors_destroy(made);
+        return status;
+    }
+    *vectors = made;
+    return CLATTN_OK;
+}
+
+int64_t clattn_word_vectors_count(const clattn_word_vectors *vectors) {
+    return vectors ? vectors->count : 0;
+}
+
+int64_t clattn_word_vectors_dim(const clattn_word_vectors *vectors) {
+    return vectors ? vectors->dim : 0;
+}
+
+const float *clattn_word_vectors_table(const clattn_word_vectors *vectors) {
+    return vectors ? vectors->table : NULL;
+}
+
+const char *clattn_word_vectors_word(const clattn_word_vectors *vectors, int64_t index) {
+    return vectors && index >= 0 && index < vectors->count ? vectors->words[index] : NULL;
+}
+
+int64_t clattn_word_vectors_find(const clattn_word_vectors *vectors, const char *word) {
+    return vectors && word ? vectors->slots[find_slot(vectors, word)] - 1 : -1;
+}

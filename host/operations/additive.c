@@ -1,0 +1,198 @@
+/*
+ * Additive attention: checks problem and tensors, fills in defaults, hands over to an engine. Knows no device. To add an
+ * engine: one more table in engines/additive.h and a line in the list below.
+ */
+#include "clattn/clattn_additive.h"
+
+#include <string.h>
+
+#include "engines/additive.h"
+#include "operations/operation.h"
+#include "runtime/runtime.h"
+
+struct clattn_additive_plan {
+    clattn_additive_problem problem; /* resolved */
+    attn_operation operation;
+};
+
+static const attn_operation_engine *const engines[] = {
+    &attn_additive_reference,
+    &attn_additive_cpu,
+#if CLATTN_HAVE_OPENCL
+    &attn_additive_opencl,
+#endif
+};
+
+static clattn_status check_sizes(const clattn_additive_problem *p, clattn_report *report) {
+    const struct {
+        const char *name;
+        int64_t size, least;
+    } sizes[] = {{"batch", p->batch, 0},
+                 {"query_length", p->query_length, 0},
+                 {"key_length", p->key_length, 0},
+                 {"hidden", p->hidden, 1},
+                 {"value_dim", p->value_dim, 1}};
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+        if (sizes[k].size < sizes[k].least) {
+            return attn_refuse(report, CLATTN_INVALID_PROBLEM, "%s: %lld, must be at least %lld", sizes[k].name,
+                               (long long)sizes[k].size, (long long)sizes[k].least);
+        }
+    }
+    int64_t rows, keys, length = attn_max(attn_max(p->query_length, p->key_length), 1), bytes;
+    int64_t dim = attn_max(attn_max(p->hidden, p->value_dim), p->weights ? p->key_length : 1);
+    if (!attn_multiply(p->batch, length, &rows) || !attn_multiply(rows, dim, &keys) || !attn_multiply(keys, 8, &bytes)) {
+        return attn_refuse(report, CLATTN_OVERFLOW, "batch, lengths, dims: a tensor of more than 2^63 - 1 bytes");
+    }
+    return CLATTN_OK;
+}
+
+static clattn_status check_mask(clattn_additive_problem *p, clattn_report *report) {
+    const int64_t full[3] = {p->batch, p->query_length, p->key_length};
+    if (p->mask != CLATTN_MASK_NONE && p->mask != CLATTN_MASK_BYTES) {
+        return attn_refuse(report, CLATTN_INVALID_PROBLEM, "mask: none or bytes here");
+    }
+    for (int d = 0; d < 3 && p->mask == CLATTN_MASK_BYTES; d++) {
+        if (p->mask_shape[d] == CLATTN_SAME) {
+            p->mask_shape[d] = full[d];
+        }
+        if (p->mask_shape[d] != 1 && p->mask_shape[d] != full[d]) {
+            return attn_refuse(report, CLATTN_INVALID_PROBLEM, "mask_shape[%d]: %lld, must be 1 or %lld", d,
+                               (long long)p->mask_shape[d], (long long)full[d]);
+        }
+    }
+    return CLATTN_OK;
+}
+
+static clattn_status resolve(const clattn_additive_problem *problem, clattn_additive_problem *resolved, clattn_report *report) {
+    if (!problem) {
+        return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "problem: is NULL");
+    }
+    if (problem->struct_size != sizeof *problem) {
+        return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "struct_size: start from CLATTN_ADDITIVE_PROBLEM_INIT");
+    }
+    *resolved = *problem;
+    ATTN_TRY(check_sizes(resolved, report));
+    return check_mask(resolved, report);
+}
+
+clattn_status clattn_additive_plan_create(clattn_runtime *runtime, const clattn_additive_problem *problem,
+                                          clattn_additive_plan **plan, clattn_report *report) {
+    attn_report_clear(report);
+    if (plan) {
+        *plan = NULL;
+    }
+    if (!runtime || !plan) {
+        return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "%s: is NULL", runtime ? "plan" : "runtime");
+    }
+    clattn_additive_problem resolved;
+    ATTN_TRY(resolve(problem, &resolved, report));
+    clattn_additive_plan *made = attn_allocate_zeroed(&runtime->memory, sizeof *made);
+    if (!made) {
+        return CLATTN_OUT_OF_MEMORY;
+    }
+    attn_operation_wish wish = {resolved.engine, resolved.device};
+    made->problem = resolved;
+    made->problem.engine = NULL; /* the caller's string is not kept */
+    clattn_status status = attn_operation_prepare(runtime, engines, sizeof engines / sizeof *engines, &made->problem, wish,
+                                                  &made->operation, report);
+    if (status != CLATTN_OK) {
+        attn_release(&runtime->memory, made);
+        return status;
+    }
+    *plan = made;
+    return CLATTN_OK;
+}
+
+void clattn_additive_plan_destroy(clattn_additive_plan *plan) {
+    if (plan) {
+        attn_memory *memory = &plan->operation.runtime->memory;
+        attn_operation_release(&plan->operation);
+        attn_release(memory, plan);
+    }
+}
+
+clattn_status clattn_additive_plan_get_info(const clattn_additive_plan *plan, clattn_operation_info *info) {
+    if (!plan || !info) {
+        return CLATTN_INVALID_ARGUMENT;
+    }
+    *info = plan->operation.info;
+    return CLATTN_OK;
+}
+
+static clattn_status check_lengths(const clattn_additive_problem *p, bool wanted, const clattn_integers *lengths,
+                                   int64_t most, const char *name, clattn_integers *used, clattn_report *report) {
+    *used = (clattn_integers){NULL, 0, CLATTN_INT32};
+    if (!wanted) {
+        return CLATTN_OK;
+    }
+    if (!lengths->data && p->batch > 0) {
+        return attn_refuse(report, CLATTN_INVALID_TENSORS, "%s: missing", name);
+    }
+    for (int64_t b = 0; b < p->batch; b++) {
+        int64_t length = attn_integer(lengths, b);
+        if (length < 0 || length > most) {
+            return attn_refuse(report, CLATTN_INVALID_TENSORS, "%s[%lld]: %lld is not within 0 and %lld", name, (long long)b,
+                               (long long)length, (long long)most);
+        }
+    }
+    *used = *lengths;
+    return CLATTN_OK;
+}
+
+static clattn_status check_pointers(const clattn_additive_problem *p, const clattn_additive_tensors *t,
+                                    const attn_additive_call *call) {
+    bool rows = p->batch > 0 && call->query_length > 0, keys = p->batch > 0 && call->key_length > 0;
+    const struct {
+        const char *name;
+        bool needed;
+        const void *data;
+    } all[] = {{"query", rows, t->query},
+               {"key", keys, t->key},
+               {"v", rows, t->v},
+               {"value", keys, t->value},
+               {"mask", p->mask == CLATTN_MASK_BYTES && rows && keys, t->mask},
+               {"output", rows, t->output},
+               {"weights", p->weights && rows && keys, t->weights},
+               {"logsumexp", p->logsumexp && rows, t->logsumexp}};
+    for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
+        if (all[k].needed && !all[k].data) {
+            return attn_refuse(t->report, CLATTN_INVALID_TENSORS, "%s: missing", all[k].name);
+        }
+    }
+    return CLATTN_OK;
+}
+
+static clattn_status call_length(int64_t asked, int64_t largest, const char *name, int64_t *length, clattn_report *report) {
+    *length = asked == CLATTN_SAME ? largest : asked;
+    if (*length < 0 || *length > largest) {
+        return attn_refuse(report, CLATTN_INVALID_TENSORS, "%s: %lld is not within 0 and %lld", name, (long long)asked,
+                           (long long)largest);
+    }
+    return CLATTN_OK;
+}
+
+clattn_status clattn_additive_execute(clattn_additive_plan *plan, const clattn_additive_tensors *tensors) {
+    if (!plan || !tensors || tensors->struct_size != sizeof *tensors) {
+        return CLATTN_INVALID_ARGUMENT;
+    }
+    const clattn_additive_problem *p = &plan->problem;
+    const clattn_additive_tensors *t = tensors;
+    attn_report_clear(t->report);
+    attn_additive_call call = {.query = t->query, .key = t->key, .v = t->v, .value = t->value, .output = t->output,
+                               .weights = p->weights ? t->weights : NULL,
+                               .logsumexp = p->logsumexp ? t->logsumexp : NULL,
+                               .report = t->report};
+    ATTN_TRY(call_length(t->query_length, p->query_length, "query_length", &call.query_length, t->report));
+    ATTN_TRY(call_length(t->key_length, p->key_length, "key_length", &call.key_length, t->report));
+    ATTN_TRY(check_pointers(p, t, &call));
+    ATTN_TRY(check_lengths(p, p->query_lengths, &t->query_lengths, call.query_length, "query_lengths", &call.query_lengths,
+                           t->report));
+    ATTN_TRY(check_lengths(p, p->key_lengths, &t->key_lengths, call.key_length, "key_lengths", &call.key_lengths, t->report));
+    if (p->mask == CLATTN_MASK_BYTES) {
+        call.mask = t->mask;
+        call.mask_stride[0] = p->mask_shape[0] == 1 ? 0 : p->mask_shape[1] * p->mask_shape[2];
+        call.mask_stride[1] = p->mask_shape[1] == 1 ? 0 : p->mask_shape[2];
+        call.mask_stride[2] = p->mask_shape[2] == 1 ? 0 : 1;
+    }
+    return attn_operation_run(&plan->operation, &call);
+}

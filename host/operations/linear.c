@@ -1,0 +1,109 @@
+/*
+ * Linear maps: checks problem and tensors, hands over to an engine. Knows neither the BLAS nor CLBlast. To add an engine: one
+ * more table in engines/linear.h and a line in the list below.
+ */
+#include "clattn/clattn_linear.h"
+
+#include "engines/linear.h"
+#include "operations/operation.h"
+#include "runtime/runtime.h"
+
+struct clattn_linear_plan {
+    clattn_linear_problem problem;
+    attn_operation operation;
+};
+
+static const attn_operation_engine *const engines[] = {
+    &attn_linear_reference,
+    &attn_linear_cpu,
+#if CLATTN_HAVE_CLBLAST
+    &attn_linear_opencl,
+#endif
+};
+
+static clattn_status check(const clattn_linear_problem *p, clattn_report *report) {
+    int64_t size;
+    if (!p) {
+        return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "problem: is NULL");
+    }
+    if (p->struct_size != sizeof *p) {
+        return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "struct_size: start from CLATTN_LINEAR_PROBLEM_INIT");
+    }
+    if (p->rows < 0) {
+        return attn_refuse(report, CLATTN_INVALID_PROBLEM, "rows: %lld is negative", (long long)p->rows);
+    }
+    if (p->in_dim < 1 || p->out_dim < 1 || p->in_dim > INT32_MAX || p->out_dim > INT32_MAX) {
+        return attn_refuse(report, CLATTN_INVALID_PROBLEM, "in_dim, out_dim: %lld, %lld; each is 1 to 2^31 - 1",
+                           (long long)p->in_dim, (long long)p->out_dim);
+    }
+    if (!attn_multiply(attn_max(p->rows, p->out_dim), attn_max(p->in_dim, p->out_dim), &size) ||
+        !attn_multiply(size, (int64_t)sizeof(float), &size)) {
+        return attn_refuse(report, CLATTN_OVERFLOW, "rows, in_dim, out_dim: a tensor of more than 2^63 - 1 bytes");
+    }
+    return CLATTN_OK;
+}
+
+clattn_status clattn_linear_plan_create(clattn_runtime *runtime, const clattn_linear_problem *problem,
+                                        clattn_linear_plan **plan, clattn_report *report) {
+    attn_report_clear(report);
+    if (plan) {
+        *plan = NULL;
+    }
+    if (!runtime || !plan) {
+        return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "%s: is NULL", runtime ? "plan" : "runtime");
+    }
+    ATTN_TRY(check(problem, report));
+    clattn_linear_plan *made = attn_allocate_zeroed(&runtime->memory, sizeof *made);
+    if (!made) {
+        return CLATTN_OUT_OF_MEMORY;
+    }
+    attn_operation_wish wish = {problem->engine, problem->device};
+    made->problem = *problem;
+    made->problem.engine = NULL; /* the caller's string is not kept */
+    clattn_status status = attn_operation_prepare(runtime, engines, sizeof engines / sizeof *engines, &made->problem, wish,
+                                                  &made->operation, report);
+    if (status != CLATTN_OK) {
+        attn_release(&runtime->memory, made);
+        return status;
+    }
+    *plan = made;
+    return CLATTN_OK;
+}
+
+void clattn_linear_plan_destroy(clattn_linear_plan *plan) {
+    if (plan) {
+        attn_memory *memory = &plan->operation.runtime->memory;
+        attn_operation_release(&plan->operation);
+        attn_release(memory, plan);
+    }
+}
+
+clattn_status clattn_linear_plan_get_info(const clattn_linear_plan *plan, clattn_operation_info *info) {
+    if (!plan || !info) {
+        return CLATTN_INVALID_ARGUMENT;
+    }
+    *info = plan->operation.info;
+    return CLATTN_OK;
+}
+
+clattn_status clattn_linear_execute(clattn_linear_plan *plan, const clattn_linear_tensors *tensors) {
+    if (!plan || !tensors || tensors->struct_size != sizeof *tensors) {
+        return CLATTN_INVALID_ARGUMENT;
+    }
+    const clattn_linear_tensors *t = tensors;
+    attn_linear_call call = {.rows = t->rows == CLATTN_SAME ? plan->problem.rows : t->rows,
+                             .input = t->input, .w = t->w, .b = t->b, .add = t->add, .output = t->output,
+                             .report = t->report};
+    attn_report_clear(t->report);
+    if (call.rows < 0 || call.rows > plan->problem.rows) {
+        return attn_refuse(t->report, CLATTN_INVALID_TENSORS, "rows: %lld is not within 0 and %lld", (long long)t->rows,
+                           (long long)plan->problem.rows);
+    }
+    if (call.rows == 0) {
+        return CLATTN_OK;
+    }
+    if (!t->input || !t->w || !t->output) {
+        return attn_refuse(t->report, CLATTN_INVALID_TENSORS, "%s: missing", !t->input ? "input" : !t->w ? "w" : "output");
+    }
+    return attn_operation_run(&plan->operation, &call);
+}
