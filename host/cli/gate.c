@@ -95,6 +95,10 @@ static void attn_check_output(attn_gate_row *row, const attn_gate_subject *subje
             }
         }
     }
+    if (row->pooled) {
+        result->plain_rows++;
+        result->plain_seconds += row->plain_seconds[result->info.weights_rounded ? 1 : 0];
+    }
 }
 
 static void attn_check_logsumexp(const attn_gate_row *row, const attn_gate_subject *subject) {

@@ -17,6 +17,8 @@ typedef struct attn_gate_result {
     double worst;      /* largest error as a part of its bound */
     int64_t pooled;    /* outputs pooled for the comparisons below; they are made from 4096 on */
     double max_error, mean_error, plain_max, plain_mean;
+    int64_t plain_rows; /* rows evaluated plainly, and how long that took */
+    double plain_seconds;
     double nmse, drift; /* normalised mean squared error; |mean signed error| as a part of the mean bound */
     clattn_plan_info info; /* of the plan that served; its strings are static */
 } attn_gate_result;

@@ -204,7 +204,9 @@ const float *attn_gate_plain(attn_gate_row *row, bool round_weights) {
     if (p->sinks) {
         plain.sink = ((const float *)data->sinks.data)[row->h];
     }
+    double start = attn_seconds();
     attn_plain_row(&plain, row->plain_scores, row->plain[which]);
+    row->plain_seconds[which] = attn_seconds() - start;
     for (int64_t d = 0; d < p->value_dim; d++) {
         double stored;
         clattn_set_element(p->type, &stored, 0, (double)row->plain[which][d]);

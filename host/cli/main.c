@@ -28,8 +28,9 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv, attn_error *error); /* NULL: of a later release */
 } attn_commands[] = {
-    { "devices", attn_command_devices }, { "plan", attn_command_plan }, { "run", attn_command_run },
-    { "verify", attn_command_verify },   { "tune", NULL },              { "words", NULL },
+    { "devices", attn_command_devices }, { "plan", attn_command_plan },   { "run", attn_command_run },
+    { "verify", attn_command_verify },   { "bench", attn_command_bench }, { "tune", NULL },
+    { "words", NULL },
 };
 
 static int attn_dispatch(int argc, char **argv, attn_error *error) {

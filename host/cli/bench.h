@@ -1,0 +1,106 @@
+/* The parts of `clattn bench`: measuring one case on all engines, the rows it gives, and what is made of them. */
+#ifndef ATTN_CLI_BENCH_H
+#define ATTN_CLI_BENCH_H
+
+#include "gate.h"
+#include "machine_limits.h"
+#include "session.h"
+#include "table.h"
+
+enum { ATTN_BENCH_RUNS = 512 };
+
+/** One engine's (or the plain loops') numbers for one case. */
+typedef struct attn_bench_row {
+    const char *engine; /* "plain" for the plain loops */
+    int64_t device;
+    bool ran, verified, scaled; /* scaled: measured on a sample of rows */
+    int runs;
+    double seconds[ATTN_BENCH_RUNS];
+    double median, minimum;
+    double flops, bytes;      /* of the case */
+    double gflops, per_cent;  /* per_cent of the limit; < 0 = no limit is known */
+    const char *limit;        /* which limit: "fma" or "copy" */
+    int64_t memory;           /* peak bytes really allocated; -1 = not known */
+    double speed_up;          /* over the plain loops; 0 = not known */
+    clattn_timing steps;
+    char note[256];
+    attn_gate_result gate;
+} attn_bench_row;
+
+/** How long and how much. */
+typedef struct attn_bench_limits {
+    double seconds;     /* for the whole command */
+    double run_seconds; /* a single execution may take at most */
+    int64_t rounds;     /* executions timed at least, where one is short enough; 0 = by time */
+    double began;
+} attn_bench_limits;
+
+/** Everything a bench carries along. */
+typedef struct attn_bench {
+    attn_session session;
+    attn_bench_limits limits;
+    attn_limits machine;
+    attn_gate_options gate;
+    double rate[2][ATTN_TARGETS_MAX];     /* FLOP/s last seen, with many rows a key and with few; 0 = none yet */
+    double score_bytes[ATTN_TARGETS_MAX]; /* peak bytes a score last seen */
+    bool wrong;
+} attn_bench;
+
+/** Measures a case: one row a target, then the plain loops'. rows has room for ATTN_TARGETS_MAX + 1; answers how many in *count. */
+int attn_bench_case(attn_bench *bench, const attn_case *c, attn_bench_row *rows, int *count, attn_error *error);
+
+/** Whether so few rows share a key that memory is the limit, as in decoding. */
+bool attn_bench_is_decode(const clattn_problem *problem);
+
+/** Sorts the times of a row and fills in what follows from them. */
+void attn_bench_finish_row(attn_bench *bench, const clattn_problem *problem, attn_bench_row *row);
+
+/* ---- rows to tables (bench_table.c) */
+enum {
+    ATTN_BENCH_NAME,
+    ATTN_BENCH_QUERY_LENGTH,
+    ATTN_BENCH_KEY_LENGTH,
+    ATTN_BENCH_HEADS,
+    ATTN_BENCH_DIM,
+    ATTN_BENCH_TYPE,
+    ATTN_BENCH_ENGINE,
+    ATTN_BENCH_MEDIAN,
+    ATTN_BENCH_MINIMUM,
+    ATTN_BENCH_RATE,
+    ATTN_BENCH_PER_CENT,
+    ATTN_BENCH_MEMORY,
+    ATTN_BENCH_SPEED_UP,
+    ATTN_BENCH_VERIFIED,
+    ATTN_BENCH_NOTE,
+    ATTN_BENCH_LIMIT,
+    ATTN_BENCH_DEVICE,
+    ATTN_BENCH_RUNS_TIMED,
+    ATTN_BENCH_SCALED,
+    ATTN_BENCH_STEP_NAMES,
+    ATTN_BENCH_STEP_MS,
+    ATTN_BENCH_FLOPS,
+    ATTN_BENCH_PROBLEM,
+    ATTN_BENCH_COLUMNS
+};
+extern const attn_column attn_bench_columns[ATTN_BENCH_COLUMNS];
+
+void attn_bench_add_row(attn_table *table, const attn_case *c, const clattn_problem *problem, const attn_bench_row *row);
+
+/** Prints the header (row < 0) or a row of the table with fixed widths, so that rows can be shown as they come. */
+void attn_bench_print_row(const attn_table *table, int64_t row, FILE *file);
+
+/** Machine, date, devices, drivers and peak. */
+void attn_bench_print_machine(const attn_bench *bench, FILE *file);
+
+int attn_bench_write(const attn_bench *bench, const attn_table *table, const char *csv, const char *json, attn_error *error);
+
+/* ---- scaling (bench_scaling.c) */
+int attn_bench_scaling(attn_bench *bench, const attn_options *options, const attn_case *c, const char *csv, attn_error *error);
+
+/* ---- plot (plot.c) */
+int attn_bench_plot(const attn_table *table, const char *path, attn_error *error);
+
+/** Whether a file of that name can be drawn here; ATTN_CANNOT names what is missing. */
+int attn_plot_check(const char *path, attn_error *error);
+
+#endif

@@ -1,0 +1,215 @@
+/*
+ * What bench prints and writes: the machine first, then a row as soon as it is measured. Units stand in the column's key, so
+ * CSV and JSON need no other explanation.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+
+#include "bench.h"
+
+const attn_column attn_bench_columns[ATTN_BENCH_COLUMNS] = {
+    { "name", "name", false },
+    { "query_length", "queries", true },
+    { "key_length", "keys", true },
+    { "heads", "heads", false },
+    { "dim", "dim", false },
+    { "type", "type", false },
+    { "engine", "engine", false },
+    { "median_ms", "median ms", true },
+    { "minimum_ms", "min ms", true },
+    { "gflops", "GFLOP/s", true },
+    { "per_cent_of_limit", "% limit", true },
+    { "peak_memory_bytes", "memory MiB", true },
+    { "speed_up_over_plain", "x plain", true },
+    { "verified", "verified", false },
+    { "note", "note", false },
+    { "limit", NULL, false },
+    { "device", NULL, true },
+    { "runs", NULL, true },
+    { "scaled", NULL, false },
+    { "step_names", NULL, false },
+    { "step_ms", NULL, false },
+    { "flops", NULL, true },
+    { "problem", NULL, false },
+};
+static const int attn_bench_widths[ATTN_BENCH_NOTE] = { 0, 7, 6, 5, 5, 4, 14, 10, 10, 8, 7, 10, 8, 8 };
+
+static void attn_set_steps(attn_table *table, const attn_bench_row *row) {
+    char names[512] = "", times[512] = "", note[1024] = "", text[32];
+    for (int64_t s = 0; s < row->steps.count; s++) {
+        const char *gap = s > 0 ? ";" : "";
+        attn_text_add(names, sizeof names, "%s%s", gap, row->steps.steps[s].name);
+        attn_text_add(times, sizeof times, "%s%.6g", gap, 1e3 * row->steps.steps[s].seconds);
+        attn_text_add(note, sizeof note, "%s%s %s", s > 0 ? ", " : "", row->steps.steps[s].name,
+                      attn_text_seconds(row->steps.steps[s].seconds, text));
+    }
+    attn_table_set(table, ATTN_BENCH_STEP_NAMES, "%s", names);
+    attn_table_set(table, ATTN_BENCH_STEP_MS, "%s", times);
+    attn_table_set(table, ATTN_BENCH_NOTE, "%s%s%s", note, note[0] != '\0' && row->note[0] != '\0' ? "; " : "", row->note);
+}
+
+static void attn_set_times(attn_table *table, const attn_bench_row *row) {
+    if (row->runs == 0) {
+        return;
+    }
+    attn_table_set(table, ATTN_BENCH_MEDIAN, "%.6g", 1e3 * row->median);
+    attn_table_set(table, ATTN_BENCH_MINIMUM, "%.6g", 1e3 * row->minimum);
+    attn_table_set(table, ATTN_BENCH_RATE, "%.4g", row->gflops);
+    if (row->per_cent >= 0) {
+        attn_table_set(table, ATTN_BENCH_PER_CENT, "%.1f", row->per_cent);
+    }
+    if (row->memory >= 0) {
+        attn_table_set(table, ATTN_BENCH_MEMORY, "%lld", (long long)row->memory);
+    }
+    if (row->speed_up > 0) {
+        attn_table_set(table, ATTN_BENCH_SPEED_UP, "%.4g", row->speed_up);
+    }
+    attn_table_set(table, ATTN_BENCH_VERIFIED, "%s", strcmp(row->engine, "plain") == 0 ? "" : row->verified ? "yes" : "WRONG");
+    attn_table_set(table, ATTN_BENCH_LIMIT, "%s", row->limit);
+    attn_table_set(table, ATTN_BENCH_RUNS_TIMED, "%d", row->runs);
+    attn_table_set(table, ATTN_BENCH_SCALED, "%s", row->scaled ? "yes" : "no");
+}
+
+void attn_bench_add_row(attn_table *table, const attn_case *c, const clattn_problem *problem, const attn_bench_row *row) {
+    attn_table_row(table);
+    attn_table_set(table, ATTN_BENCH_NAME, "%s", c->name);
+    attn_table_set(table, ATTN_BENCH_QUERY_LENGTH, "%lld", (long long)problem->query_length);
+    attn_table_set(table, ATTN_BENCH_KEY_LENGTH, "%lld", (long long)problem->key_length);
+    char batch[32] = "", value_dim[32] = "";
+    if (problem->batch != 1) {
+        snprintf(batch, sizeof batch, "%lldx", (long long)problem->batch);
+    }
+    if (problem->value_dim != problem->head_dim) {
+        snprintf(value_dim, sizeof value_dim, "/%lld", (long long)problem->value_dim);
+    }
+    attn_table_set(table, ATTN_BENCH_HEADS, "%s%lld", batch, (long long)problem->query_heads);
+    attn_table_set(table, ATTN_BENCH_DIM, "%lld%s", (long long)problem->head_dim, value_dim);
+    attn_table_set(table, ATTN_BENCH_TYPE, "%s", clattn_type_name(problem->type));
+    attn_table_set(table, ATTN_BENCH_ENGINE, "%s", row->engine);
+    attn_table_set(table, ATTN_BENCH_DEVICE, "%lld", (long long)row->device);
+    attn_table_set(table, ATTN_BENCH_FLOPS, "%.17g", row->flops);
+    attn_table_set(table, ATTN_BENCH_PROBLEM, "%s", c->text);
+    attn_set_times(table, row);
+    attn_set_steps(table, row);
+}
+
+/* A cell as people read it: memory in MiB, times with few digits. */
+static void attn_show_cell(const attn_table *table, int64_t row, int column, char text[64]) {
+    double value = 0;
+    const char *cell = attn_table_get(table, row, column);
+    snprintf(text, 64, "%.63s", cell);
+    if (cell[0] == '\0' || attn_text_number(cell, &value) != 0) {
+        return;
+    }
+    if (column == ATTN_BENCH_MEMORY) {
+        snprintf(text, 64, "%.2f", value / 1048576);
+    } else if (column == ATTN_BENCH_MEDIAN || column == ATTN_BENCH_MINIMUM) {
+        snprintf(text, 64, value < 10 ? "%.3f" : value < 1000 ? "%.1f" : "%.0f", value);
+    } else if (column == ATTN_BENCH_SPEED_UP) {
+        snprintf(text, 64, value < 10 ? "%.2f" : "%.0f", value);
+    } else if (column == ATTN_BENCH_RATE) {
+        snprintf(text, 64, value < 10 ? "%.2f" : "%.1f", value);
+    }
+}
+
+void attn_bench_print_row(const attn_table *table, int64_t row, FILE *file) {
+    char line[2048] = "", text[64];
+    for (int c = ATTN_BENCH_QUERY_LENGTH; c < ATTN_BENCH_NOTE; c++) {
+        if (row < 0) {
+            snprintf(text, sizeof text, "%s", attn_bench_columns[c].title);
+        } else {
+            attn_show_cell(table, row, c, text);
+        }
+        const char *format = attn_bench_columns[c].number ? "%*s  " : "%-*s  ";
+        attn_text_add(line, sizeof line, format, attn_bench_widths[c], text);
+    }
+    attn_text_add(line, sizeof line, "%s", row < 0 ? "note" : attn_table_get(table, row, ATTN_BENCH_NOTE));
+    size_t length = strlen(line);
+    while (length > 0 && line[length - 1] == ' ') {
+        line[--length] = '\0';
+    }
+    fprintf(file, "%s\n", line);
+    fflush(file);
+}
+
+static void attn_date(char text[32]) {
+    time_t now = time(NULL);
+    struct tm broken;
+    strftime(text, 32, "%Y-%m-%d %H:%M:%S UTC", gmtime_r(&now, &broken));
+}
+
+void attn_bench_print_machine(const attn_bench *bench, FILE *file) {
+    struct utsname name;
+    char date[32];
+    const attn_limits *limits = &bench->machine;
+    attn_date(date);
+    fprintf(file, "clattn %d.%d.%d", clattn_version() / 10000, clattn_version() / 100 % 100, clattn_version() % 100);
+    if (uname(&name) == 0) {
+        fprintf(file, " on %s %s %s", name.sysname, name.release, name.machine);
+    }
+    fprintf(file, ", %s\n", date);
+    for (int64_t d = 0; d < clattn_runtime_device_count(bench->session.runtime); d++) {
+        clattn_device_info info;
+        if (clattn_runtime_get_device(bench->session.runtime, d, &info) == CLATTN_OK) {
+            fprintf(file, "device %lld: %s, %s, driver %s, %lld %s\n", (long long)d, info.name,
+                    attn_device_kind_name(info.kind), info.driver, (long long)info.compute_units,
+                    info.kind == CLATTN_DEVICE_CPU ? "threads" : "compute units");
+        }
+    }
+    fprintf(file, "measured limits of the processors: %.1f GFLOP/s fp32 (%s probe%s), %.1f fp64, copy %.1f GB/s, read %.1f GB/s",
+            attn_limit_gflops(limits, CLATTN_FP32), limits->instructions,
+            limits->blas_gflops > limits->fma_gflops ? "; the BLAS's matrix product is above it and counts" : "",
+            limits->fma_gflops_fp64, limits->copy_gbytes, limits->read_gbytes);
+    if (limits->blas_gflops > 0) {
+        fprintf(file, "; the BLAS's matrix product reaches %.1f GFLOP/s", limits->blas_gflops);
+    }
+    fprintf(file, "\n%% limit: of the multiply-adds, or of the memory traffic where at most 16 query rows share a key\n");
+}
+
+static void attn_write_json(const attn_bench *bench, const attn_table *table, FILE *file) {
+    struct utsname name;
+    char date[32];
+    const attn_limits *limits = &bench->machine;
+    attn_date(date);
+    fprintf(file, "{\n  \"clattn\": %d,\n  \"date\": \"%s\",\n  \"system\": ", clattn_version(), date);
+    attn_json_string(file, uname(&name) == 0 ? name.sysname : "");
+    fprintf(file, ",\n  \"machine\": ");
+    attn_json_string(file, uname(&name) == 0 ? name.machine : "");
+    fprintf(file, ",\n  \"devices\": [");
+    for (int64_t d = 0; d < clattn_runtime_device_count(bench->session.runtime); d++) {
+        char text[300];
+        attn_session_device_name(&bench->session, d, text, sizeof text);
+        fputs(d > 0 ? ", " : " ", file);
+        attn_json_string(file, text);
+    }
+    fprintf(file,
+            " ],\n  \"limits\": { \"fma_gflops\": %.6g, \"fma_gflops_fp64\": %.6g, \"blas_gflops\": %.6g, \"copy_gbytes\": %.6g, "
+            "\"read_gbytes\": %.6g },\n  \"rows\": ",
+            limits->fma_gflops, limits->fma_gflops_fp64, limits->blas_gflops, limits->copy_gbytes, limits->read_gbytes);
+    attn_table_json(table, file, "  ");
+    fprintf(file, "\n}\n");
+}
+
+int attn_bench_write(const attn_bench *bench, const attn_table *table, const char *csv, const char *json, attn_error *error) {
+    const char *const paths[] = { csv, json };
+    for (int n = 0; n < 2; n++) {
+        attn_output_file output;
+        if (paths[n] == NULL) {
+            continue;
+        }
+        if (attn_output_open(&output, paths[n], error) != ATTN_DONE) {
+            return error->status;
+        }
+        if (n == 0) {
+            attn_table_csv(table, output.file);
+        } else {
+            attn_write_json(bench, table, output.file);
+        }
+        if (attn_output_close(&output, error) != ATTN_DONE || attn_output_commit(&output, error) != ATTN_DONE) {
+            return error->status;
+        }
+    }
+    return ATTN_DONE;
+}

@@ -1,0 +1,179 @@
+/*
+ * Runs the probes on all threads at once and takes the best of several short rounds: multiply-adds, copying, reading, and a
+ * BLAS's matrix product where one is linked. A limit is only a limit if nothing measured is above it, so the larger counts.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include "machine_limits.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if CLATTN_HAVE_CBLAS
+#include <cblas.h>
+#endif
+
+enum { ATTN_PROBE_THREADS = 256, ATTN_PROBE_ROUNDS = 8 };
+
+typedef enum attn_probe_kind { ATTN_PROBE_FP32, ATTN_PROBE_FP64, ATTN_PROBE_COPY, ATTN_PROBE_READ } attn_probe_kind;
+
+/* Threads wait here until all have started. */
+typedef struct attn_start {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    bool open;
+} attn_start;
+
+/* One thread of a probe. */
+typedef struct attn_probe {
+    attn_probe_kind kind;
+    attn_start *go;
+    uint64_t *memory; /* two halves */
+    size_t words;     /* of a half */
+    double work, seconds, sink;
+} attn_probe;
+
+static double attn_read_words(const uint64_t *memory, size_t words, double *sink) {
+    uint64_t sums[8] = { 0 };
+    for (size_t n = 0; n + 8 <= words; n += 8) {
+        for (size_t k = 0; k < 8; k++) {
+            sums[k] ^= memory[n + k];
+        }
+    }
+    for (size_t k = 0; k < 8; k++) {
+        *sink += (double)(sums[k] & 1);
+    }
+    return 8.0 * (double)words;
+}
+
+static double attn_probe_work(attn_probe *probe) {
+    float sum = 0;
+    double work = 0;
+    switch (probe->kind) {
+        case ATTN_PROBE_FP32:
+            work = attn_fma_fp32(1 << 20, &sum);
+            probe->sink += (double)sum;
+            return work;
+        case ATTN_PROBE_FP64: return attn_fma_fp64(1 << 20, &probe->sink);
+        case ATTN_PROBE_COPY:
+            memcpy(probe->memory, probe->memory + probe->words, 8 * probe->words);
+            return 16.0 * (double)probe->words;
+        default: return attn_read_words(probe->memory, 2 * probe->words, &probe->sink);
+    }
+}
+
+static void attn_open_start(attn_start *go) {
+    pthread_mutex_lock(&go->mutex);
+    go->open = true;
+    pthread_cond_broadcast(&go->changed);
+    pthread_mutex_unlock(&go->mutex);
+}
+
+static void *attn_probe_thread(void *argument) {
+    attn_probe *probe = argument;
+    pthread_mutex_lock(&probe->go->mutex);
+    while (!probe->go->open) {
+        pthread_cond_wait(&probe->go->changed, &probe->go->mutex);
+    }
+    pthread_mutex_unlock(&probe->go->mutex);
+    double start = attn_seconds();
+    probe->work = attn_probe_work(probe);
+    probe->seconds = attn_seconds() - start;
+    return NULL;
+}
+
+/* One round on all threads: work a second, by the slowest of them. Threads that do not start are not counted. */
+static double attn_probe_round(attn_probe *probes, int64_t threads) {
+    pthread_t handles[ATTN_PROBE_THREADS];
+    attn_start go = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false };
+    int64_t begun = 0;
+    double work = 0, slowest = 0;
+    for (; begun < threads - 1; begun++) {
+        probes[begun].go = &go;
+        if (pthread_create(&handles[begun], NULL, attn_probe_thread, &probes[begun]) != 0) {
+            break;
+        }
+    }
+    attn_open_start(&go);
+    probes[begun].go = &go;
+    attn_probe_thread(&probes[begun]);
+    for (int64_t t = 0; t < begun; t++) {
+        pthread_join(handles[t], NULL);
+    }
+    for (int64_t t = 0; t <= begun; t++) {
+        work += probes[t].work;
+        slowest = probes[t].seconds > slowest ? probes[t].seconds : slowest;
+    }
+    return slowest > 0 ? work / slowest : 0;
+}
+
+static double attn_best_of(attn_probe *probes, int64_t threads, attn_probe_kind kind) {
+    double best = 0;
+    for (int round = 0; round < ATTN_PROBE_ROUNDS; round++) {
+        for (int64_t t = 0; t < threads; t++) {
+            probes[t].kind = kind;
+        }
+        double rate = attn_probe_round(probes, threads);
+        best = rate > best ? rate : best;
+    }
+    return best / 1e9;
+}
+
+/* Answers 0 where no BLAS is linked. Its own threads are as many as it likes, at most ours when it can be told. */
+static double attn_measure_blas(int64_t threads) {
+    double best = 0;
+#if CLATTN_HAVE_CBLAS
+    enum { N = 1024 };
+    float *matrices = calloc(3 * (size_t)N * N, sizeof(float));
+    if (matrices == NULL) {
+        return 0;
+    }
+#ifdef OPENBLAS_VERSION
+    openblas_set_num_threads((int)threads);
+#endif
+    for (int n = 0; n < 2 * N * N; n++) {
+        matrices[n] = (float)(n % 7) - 3;
+    }
+    for (int round = 0; round < ATTN_PROBE_ROUNDS; round++) {
+        double start = attn_seconds();
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, N, N, N, 1, matrices, N, matrices + N * N, N, 0,
+                    matrices + 2 * N * N, N);
+        double rate = 2.0 * N * N * N / (attn_seconds() - start) / 1e9;
+        best = rate > best ? rate : best;
+    }
+    free(matrices);
+#endif
+    (void)threads;
+    return best;
+}
+
+void attn_measure_limits(int64_t threads, attn_limits *limits) {
+    static attn_probe probes[ATTN_PROBE_THREADS];
+    threads = threads > ATTN_PROBE_THREADS ? ATTN_PROBE_THREADS : threads < 1 ? 1 : threads;
+    size_t words = ((size_t)192 << 20) / 16 / (size_t)threads; /* 192 MiB in all: beyond the caches */
+    uint64_t *memory = malloc((size_t)threads * 2 * words * 8);
+    *limits = (attn_limits){ .instructions = attn_fma_instructions() };
+    for (int64_t t = 0; t < threads; t++) {
+        probes[t] = (attn_probe){ .memory = memory + (size_t)t * 2 * words, .words = words };
+    }
+    limits->fma_gflops = attn_best_of(probes, threads, ATTN_PROBE_FP32);
+    limits->fma_gflops_fp64 = attn_best_of(probes, threads, ATTN_PROBE_FP64);
+    if (memory != NULL) {
+        memset(memory, 1, (size_t)threads * 2 * words * 8);
+        limits->copy_gbytes = attn_best_of(probes, threads, ATTN_PROBE_COPY);
+        limits->read_gbytes = attn_best_of(probes, threads, ATTN_PROBE_READ);
+    }
+    free(memory);
+    limits->blas_gflops = attn_measure_blas(threads);
+}
+
+double attn_limit_gflops(const attn_limits *limits, clattn_type type) {
+    if (type == CLATTN_FP64) {
+        return limits->fma_gflops_fp64;
+    }
+    return limits->blas_gflops > limits->fma_gflops ? limits->blas_gflops : limits->fma_gflops;
+}
+
+double attn_limit_gbytes(const attn_limits *limits) {
+    return limits->copy_gbytes > limits->read_gbytes ? limits->copy_gbytes : limits->read_gbytes;
+}

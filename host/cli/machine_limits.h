@@ -1,0 +1,29 @@
+/* What this machine can do at most, measured: fused multiply-adds and memory traffic on all threads. */
+#ifndef ATTN_CLI_MACHINE_LIMITS_H
+#define ATTN_CLI_MACHINE_LIMITS_H
+
+#include "text.h"
+
+typedef struct attn_limits {
+    double fma_gflops;      /* fp32, the probe */
+    double fma_gflops_fp64; /* fp64, the probe */
+    double blas_gflops;     /* a BLAS's own fp32 matrix product; 0 = none is linked */
+    double copy_gbytes, read_gbytes; /* bytes moved a second: copying counts reads and writes */
+    const char *instructions;
+} attn_limits;
+
+/** Takes about a second. */
+void attn_measure_limits(int64_t threads, attn_limits *limits);
+
+/** The larger of probe and BLAS. */
+double attn_limit_gflops(const attn_limits *limits, clattn_type type);
+
+/** The larger of copying and reading. */
+double attn_limit_gbytes(const attn_limits *limits);
+
+/** Multiply-adds of the widest vectors of this processor, kept in registers; answers the operations done. */
+double attn_fma_fp32(int64_t rounds, float *sink);
+double attn_fma_fp64(int64_t rounds, double *sink);
+const char *attn_fma_instructions(void);
+
+#endif
