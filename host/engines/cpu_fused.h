@@ -39,7 +39,7 @@ typedef struct attn_cpu_job {
     attn_cpu_layout layout;
     bool stepped;           /* softcap, mask, bias or ALiBi: scores need a step between the two products */
     bool copy_values;       /* values are converted, padded or aligned in scratch */
-    float query_factor;     /* scale, and log2(e) when not stepped */
+    float query_factor;     /* scale, and log2(e) when there is no softcap */
     int64_t value_pitch;    /* value_dim rounded up to whole vectors */
     int64_t block_key, slots;
     int64_t rows, chunks;   /* prefill: rows of an item, items of a head */

@@ -166,14 +166,8 @@ static void decode_tile(const decode_work *w, int64_t row, int64_t key, int n) {
             step_row step = start_step(job, w->b, decode_head(w, row + r), decode_row(w, row + r));
             top = step_scores(&step, scores, key, 0, n, low, high);
         } else {
-            vf maximum = splat(-INFINITY);
-            for (int c = 0; c < n; c += LANES) {
-                vi at = lane_numbers() + c;
-                vf x = choose((at >= low) & (at < high), load(scores + c), splat(-INFINITY));
-                store(scores + c, x);
-                maximum = larger(x, maximum);
-            }
-            top = lanes_max(maximum);
+            if (low > 0 || high < n || n % LANES != 0) bounds_pass(scores, 0, n, low, high);
+            top = maximum_pass(scores, 0, n);
         }
         softmax_row(scores, 0, n, top, &w->maxima[row + r], &w->sums[row + r], output + r * job->value_pitch, job->value_pitch, false);
     }

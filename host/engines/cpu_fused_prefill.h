@@ -51,6 +51,7 @@ static void start_rows(prefill_work *w) {
     const clattn_problem *problem = w->job->problem;
     const attn_view *query = &w->job->call->query;
     vf factor = splat(w->job->query_factor);
+    attn_row_rule rule = attn_row_rule_of(problem, w->job->call, w->b);
     for (int64_t i = 0; i < w->count;) {
         int height = tile_height(w->count - i);
         int64_t real = attn_min(height, w->count - i);
@@ -58,7 +59,7 @@ static void start_rows(prefill_work *w) {
                      query->stride[2], real, problem->head_dim, factor);
         for (int64_t row = i; row < i + height; row++) {
             start_row(w->job, w->h, &w->maxima[row], &w->sums[row]);
-            w->ranges[row] = row < w->count ? attn_row_keys(problem, w->job->call, w->b, w->first + row) : (attn_key_range){0, 0};
+            w->ranges[row] = row < w->count ? attn_rule_keys(&rule, w->first + row) : (attn_key_range){0, 0};
         }
         i += height;
     }
@@ -106,6 +107,17 @@ static inline int inside_block(const key_block *block, int64_t key) {
 
 static tile_range get_tile_range(const prefill_work *w, const key_block *block, int64_t row, int height) {
     tile_range t = {.begin = block->n, .all_end = block->n, .first = true};
+    attn_key_range top = w->ranges[row], last = w->ranges[attn_min(row + height, w->count) - 1];
+    if (last.begin <= block->first && last.begin < last.end && top.end >= block->first + block->n) { /* ranges never fall: all is inside */
+        for (int i = 0; i < height; i++) {
+            t.low[i] = 0;
+            t.high[i] = block->n;
+        }
+        t.begin = 0;
+        t.end = block->n;
+        t.first = top.begin >= block->first;
+        return t;
+    }
     for (int i = 0; i < height; i++) {
         bool real = row + i < w->count;
         attn_key_range range = w->ranges[row + i];
@@ -133,20 +145,19 @@ INLINE void tile_block(const int height, const prefill_work *w, const key_block 
     const float *queries = w->queries + row * dim;
     float *output = w->output + row * job->value_pitch, tops[TILE_ROWS];
     vf maxima[TILE_ROWS];
+    step_row steps[TILE_ROWS];
+    int real = (int)attn_min(height, w->count - row);
+    for (int i = 0; job->stepped && i < real; i++) steps[i] = start_step(job, w->b, w->h, w->first + row + i);
     UNROLL for (int i = 0; i < height; i++) maxima[i] = splat(-INFINITY);
     for (int key = t.begin; key < t.end; key += TILE_KEYS) {
+        for (int i = 0; job->stepped && i < real; i++) prefetch_step(&steps[i], block->first + key);
         tile_bounds bounds = {t.low, t.high, key};
         bool inner = job->stepped || (key >= t.all_begin && key + TILE_KEYS <= t.all_end);
         score_tile(height, dim, queries, block->keys + (int64_t)key * dim, w->scores + key, maxima, inner ? NULL : &bounds);
     }
     if (job->stepped) {
         for (int i = 0; i < height; i++) {
-            if (row + i >= w->count) {
-                tops[i] = 0;
-                continue;
-            }
-            step_row step = start_step(job, w->b, w->h, w->first + row + i);
-            tops[i] = step_scores(&step, w->scores + i * SCORE_PITCH, block->first, t.begin, t.end, t.low[i], t.high[i]);
+            tops[i] = i >= real ? 0 : step_scores(&steps[i], w->scores + i * SCORE_PITCH, block->first, t.begin, t.end, t.low[i], t.high[i]);
         }
     } else {
         UNROLL for (int i = 0; i < height; i++) tops[i] = lanes_max(maxima[i]);
@@ -198,8 +209,10 @@ static void prefill_item(const attn_cpu_job *job, int64_t item, void *scratch) {
         rows_block(&w, &block);
     }
     for (int64_t i = 0; i < w.count; i++) {
-        bool empty = w.ranges[i].begin >= w.ranges[i].end;
-        finish_row(job, w.b, w.h, w.first + i, w.output + i * job->value_pitch, empty ? -INFINITY : w.maxima[i], lanes_sum(w.sums[i]),
-                   w.scratch + job->layout.row);
+        if (w.ranges[i].begin >= w.ranges[i].end) w.maxima[i] = -INFINITY;
+        w.sums[i][0] = lanes_sum(w.sums[i]);
+    }
+    for (int64_t i = 0; i < w.count; i++) {
+        finish_row(job, w.b, w.h, w.first + i, w.output + i * job->value_pitch, w.maxima[i], w.sums[i][0], w.scratch + job->layout.row);
     }
 }

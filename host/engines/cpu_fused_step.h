@@ -1,6 +1,6 @@
 /*
  * The step between the two products, for problems that have one: softcap, bias, ALiBi, mask. One row of a block at a time,
- * on scores that lie in L1. Included by cpu_fused_body.h. A new feature of the score is one line in step_scores().
+ * on scores that lie in L1: a pass a feature. Included by cpu_fused_body.h. A new feature of the score is one more pass.
  */
 
 /** What the step needs of one row. */
@@ -39,7 +39,17 @@ static step_row start_step(const attn_cpu_job *job, int64_t b, int64_t h, int64_
     return row;
 }
 
-/** tanh: odd polynomial (1.9e-8) below 0.63, through the exponential above. */
+/** Calls in what the step will want for a tile's keys: rows are too short for the processor to see streams. */
+INLINE void prefetch_step(const step_row *row, int64_t key) {
+    if (row->bias) {
+        const char *bias = (const char *)row->bias + (row->bias_first + key * row->bias_stride) * (row->bias_type == CLATTN_FP32 ? 4 : 2);
+        __builtin_prefetch(bias, 0, 3);
+        __builtin_prefetch(bias + TILE_KEYS * 2, 0, 3);
+    }
+    if (row->has_mask) __builtin_prefetch(row->mask + (row->bits ? key / 8 : key) * row->mask_stride, 0, 3);
+}
+
+/** tanh: odd polynomial (1.9e-8) below 0.63, through the exponential above, where some lane is. */
 INLINE vf hyperbolic_tangent(vf x) {
     vi sign = (vi)x & splat_int(INT32_MIN);
     vf y = (vf)((vi)x ^ sign), z = y * y;
@@ -49,9 +59,12 @@ INLINE vf hyperbolic_tangent(vf x) {
     p = p * z + splat(1.333271885e-01f);
     p = p * z + splat(-3.333332843e-01f);
     p = p * z * y + y;
-    vf e = power_of_two(choose(y > splat(10.0f), splat(10.0f), y) * splat((float)(2 * LOG2E)));
-    vf q = splat(1.0f) - splat(2.0f) / (e + splat(1.0f));
-    return (vf)((vi)choose(y < splat(0.63f), p, q) | sign);
+    vi small = y < splat(0.63f);
+    if (any_lane(~small)) {
+        vf e = power_of_two(choose(y > splat(10.0f), splat(10.0f), y) * splat((float)(2 * LOG2E)));
+        p = choose(small, p, splat(1.0f) - splat(2.0f) * one_over(e + splat(1.0f)));
+    }
+    return (vf)((vi)p | sign);
 }
 
 /** Elements of keys key .. key + n of the row's bias, n <= LANES. */
@@ -71,6 +84,17 @@ INLINE vf bias_vector(const step_row *row, int64_t key, int64_t n) {
     return x;
 }
 
+/** LANES bytes as integers. */
+INLINE vi load_bytes(const uint8_t *bytes) {
+#if ATTN_VECTOR_BYTES == 64
+    return (vi)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)bytes));
+#elif ATTN_VECTOR_BYTES == 32
+    return (vi)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)bytes));
+#else
+    return (vi){bytes[0], bytes[1], bytes[2], bytes[3]};
+#endif
+}
+
 /** -1 where the mask allows keys key .. key + n, n <= LANES; key is a multiple of LANES. */
 INLINE vi mask_vector(const step_row *row, int64_t key, int64_t n) {
     n = attn_min(n, LANES);
@@ -80,43 +104,94 @@ INLINE vi mask_vector(const step_row *row, int64_t key, int64_t n) {
         word >>= key % 8;
         return (((vi)(word - (vu){0}) >> lane_numbers()) & 1) != 0;
     }
-    vb bytes = {0};
-    if (row->bits) {
-        bytes += (uint8_t)(row->mask[0] & 1);
-    } else if (row->mask_stride == 1 && n == LANES) {
-        memcpy(&bytes, row->mask + key, sizeof bytes);
-    } else {
-        for (int64_t i = 0; i < n; i++) bytes[i] = row->mask[(key + i) * row->mask_stride];
+    if (!row->bits && row->mask_stride == 1 && n == LANES) return load_bytes(row->mask + key) != 0;
+    vi allowed = {0};
+    for (int64_t i = 0; i < n; i++) allowed[i] = row->bits ? row->mask[0] & 1 : row->mask[(key + i) * row->mask_stride];
+    return allowed != 0;
+}
+
+/* The passes: each takes scores begin .. end (lanes beyond `end` are scratch) of keys first + begin on. */
+
+/** Raw scores to capped ones times log2(e); without a cap that factor is in the queries. */
+static void cap_pass(const step_row *row, float *scores, int begin, int end) {
+    vf cap = splat((float)(row->cap * LOG2E)), inverse = splat((float)(1 / (double)row->cap));
+    for (int c = begin; c < end; c += LANES) store(scores + c, cap * hyperbolic_tangent(load(scores + c) * inverse));
+}
+
+static void alibi_pass(const step_row *row, float *scores, int64_t first, int begin, int end) {
+    vf slope = splat(row->slope * (float)LOG2E), each = __builtin_convertvector(lane_numbers(), vf);
+    for (int c = begin; c < end; c += LANES) {
+        vf distance = splat((float)(first + c - row->position)) + each;
+        store(scores + c, load(scores + c) - slope * (vf)((vi)distance & splat_int(INT32_MAX)));
     }
-    return __builtin_convertvector(bytes, vi) != 0;
+}
+
+INLINE void add_bias(float *scores, vf bias) {
+    vf sum = load(scores) + bias * splat((float)LOG2E);
+    store(scores, choose(bias == splat(-INFINITY), bias, sum)); /* -inf forbids even a score of NaN */
+}
+
+INLINE void bias_pass_typed(const clattn_type type, const step_row *row, float *scores, int64_t first, int begin, int end) {
+    int64_t index = row->bias_first + first;
+    int c = begin;
+    for (; c + LANES <= end; c += LANES) add_bias(scores + c, load_typed(type, row->bias, index + c));
+    if (c < end) add_bias(scores + c, load_part(type, row->bias, index + c, end - c));
+}
+
+static void bias_pass(const step_row *row, float *scores, int64_t first, int begin, int end) {
+    if (row->bias_stride != 1) {
+        for (int c = begin; c < end; c += LANES) add_bias(scores + c, bias_vector(row, first + c, end - c));
+        return;
+    }
+    switch (row->bias_type) {
+    case CLATTN_FP16: bias_pass_typed(CLATTN_FP16, row, scores, first, begin, end); break;
+    case CLATTN_BF16: bias_pass_typed(CLATTN_BF16, row, scores, first, begin, end); break;
+    default: bias_pass_typed(CLATTN_FP32, row, scores, first, begin, end); break;
+    }
+}
+
+static void mask_pass(const step_row *row, float *scores, int64_t first, int begin, int end) {
+    vf forbidden = splat(-INFINITY);
+    if (row->bits || row->mask_stride != 1) {
+        for (int c = begin; c < end; c += LANES) store(scores + c, choose(mask_vector(row, first + c, end - c), load(scores + c), forbidden));
+        return;
+    }
+    int c = begin;
+    for (; c + LANES <= end; c += LANES) {
+        store(scores + c, choose(load_bytes(row->mask + first + c) != 0, load(scores + c), forbidden));
+    }
+    if (c < end) store(scores + c, choose(mask_vector(row, first + c, end - c), load(scores + c), forbidden));
+}
+
+/** -inf outside low .. high, and in the lanes from end to the next whole vector. */
+static void bounds_pass(float *scores, int begin, int end, int low, int high) {
+    for (int c = begin; c < end; c += LANES) {
+        vi at = lane_numbers() + c;
+        store(scores + c, choose((at >= low) & (at < high), load(scores + c), splat(-INFINITY)));
+    }
+}
+
+static float maximum_pass(const float *scores, int begin, int end) {
+    vf maximum = splat(-INFINITY), maximum2 = maximum;
+    int c = begin;
+    for (; c + 2 * LANES <= end; c += 2 * LANES) {
+        maximum = larger(load(scores + c), maximum);
+        maximum2 = larger(load(scores + c + LANES), maximum2);
+    }
+    if (c < end) maximum = larger(load(scores + c), maximum);
+    return lanes_max(larger(maximum, maximum2));
 }
 
 /**
- * Turns the raw scores of keys first + begin .. first + end of one row into scores times log2(e), -inf where not allowed:
- * outside low .. high, by the mask, or by a bias of -inf. Lanes from end to the next whole vector become -inf.
- * Answers the maximum.
+ * Turns the products of keys first + begin .. first + end of one row into scores times log2(e), -inf where not allowed:
+ * outside low .. high, by the mask, or by a bias of -inf. begin is a multiple of LANES. Answers the maximum. What forbids
+ * comes last, and selects.
  */
 static float step_scores(const step_row *row, float *scores, int64_t first, int begin, int end, int low, int high) {
-    vf maximum = splat(-INFINITY), forbidden = splat(-INFINITY), cap = splat(row->cap);
-    vf slope = splat(row->slope), each = __builtin_convertvector(lane_numbers(), vf);
-    float inverse = row->cap > 0 ? 1.0f / row->cap : 0;
-    for (int c = begin; c < end; c += LANES) {
-        vf x = load(scores + c);
-        vi at = lane_numbers() + c, allowed = (at >= low) & (at < high);
-        if (row->cap > 0) x = cap * hyperbolic_tangent(x * inverse);
-        if (row->bias) {
-            vf bias = bias_vector(row, first + c, end - c);
-            x += bias;
-            allowed &= bias != forbidden;
-        }
-        if (row->slope != 0) {
-            vf distance = splat((float)(first + c - row->position)) + each;
-            x -= slope * (vf)((vi)distance & splat_int(INT32_MAX));
-        }
-        if (row->has_mask) allowed &= mask_vector(row, first + c, end - c);
-        x = choose(allowed, x * splat((float)LOG2E), forbidden);
-        maximum = larger(x, maximum);
-        store(scores + c, x);
-    }
-    return lanes_max(maximum);
+    if (row->cap > 0) cap_pass(row, scores, begin, end);
+    if (row->slope != 0) alibi_pass(row, scores, first, begin, end);
+    if (row->bias) bias_pass(row, scores, first, begin, end);
+    if (row->has_mask) mask_pass(row, scores, first, begin, end);
+    if (low > begin || high < end || (end - begin) % LANES != 0) bounds_pass(scores, begin, end, low, high);
+    return maximum_pass(scores, begin, end);
 }

@@ -30,7 +30,6 @@ typedef float vf __attribute__((vector_size(ATTN_VECTOR_BYTES)));
 typedef int32_t vi __attribute__((vector_size(ATTN_VECTOR_BYTES)));
 typedef uint32_t vu __attribute__((vector_size(ATTN_VECTOR_BYTES)));
 typedef uint16_t vh __attribute__((vector_size(ATTN_VECTOR_BYTES / 2)));
-typedef uint8_t vb __attribute__((vector_size(ATTN_VECTOR_BYTES / 4)));
 typedef float vf_any __attribute__((vector_size(ATTN_VECTOR_BYTES), aligned(4), may_alias)); /* the caller's memory */
 
 #if ATTN_VECTOR_BYTES == 64
@@ -81,6 +80,26 @@ INLINE vf larger(vf a, vf b) {
     return (vf)_mm_max_ps((__m128)a, (__m128)b);
 #else
     return choose(a > b, a, b);
+#endif
+}
+
+INLINE bool any_lane(vi mask) {
+#if ATTN_VECTOR_BYTES == 64
+    return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0;
+#elif ATTN_VECTOR_BYTES == 32
+    return !_mm256_testz_si256((__m256i)mask, (__m256i)mask);
+#else
+    return (mask[0] | mask[1] | mask[2] | mask[3]) != 0;
+#endif
+}
+
+/** 1 / x for x in the middle of the range. */
+INLINE vf one_over(vf x) {
+#if ATTN_VECTOR_BYTES == 64
+    vf r = (vf)_mm512_rcp14_ps((__m512)x);
+    return r * (splat(2.0f) - x * r); /* 14 bits, doubled by one step; the divider would take as long as all the rest */
+#else
+    return splat(1.0f) / x;
 #endif
 }
 
@@ -146,7 +165,10 @@ INLINE vf transposed_sums(vf *r) {
     return r[0];
 }
 
-/** 2^t, relative error 2.6e-7 at most, for t <= 100; exactly 0 at -inf, NaN at NaN. Coefficients: minimax, degree 5. */
+/**
+ * 2^t, relative error 2.6e-7 at most, for t <= 100; NaN at NaN; exactly 0 below -126: denormal weights would be lost in the
+ * sum anyway, and cost a hundred cycles each. Coefficients: minimax, degree 5.
+ */
 INLINE vf power_of_two(vf t) {
 #if ATTN_VECTOR_BYTES == 64
     vf f = (vf)_mm512_reduce_ps((__m512)t, 9); /* t - floor(t); 0 at -inf */
@@ -156,7 +178,8 @@ INLINE vf power_of_two(vf t) {
     p = p * f + splat(2.40153617e-1f);
     p = p * f + splat(6.93153073e-1f);
     p = p * f + splat(9.99999925e-1f);
-    return (vf)_mm512_scalef_ps((__m512)p, (__m512)t);
+    __mmask16 keep = _mm512_cmp_ps_mask((__m512)t, _mm512_set1_ps(-126.0f), _CMP_NLT_UQ);
+    return (vf)_mm512_maskz_scalef_ps(keep, (__m512)p, (__m512)t);
 #else
     vi tiny = t < splat(-126.0f);
     t = choose(tiny, splat(-126.0f), t);

@@ -25,23 +25,25 @@ int64_t attn_call_offset(const clattn_problem *problem, const attn_call *call, i
     }
 }
 
-attn_key_range attn_row_keys(const clattn_problem *problem, const attn_call *call, int64_t b, int64_t i) {
-    attn_key_range range = {0, attn_used_key_length(call, b)};
-    if (i >= attn_used_query_length(call, b)) {
-        return (attn_key_range){0, 0};
-    }
-    int64_t position = i + attn_call_offset(problem, call, b);
+attn_row_rule attn_row_rule_of(const clattn_problem *problem, const attn_call *call, int64_t b) {
+    const int64_t open = INT64_MAX / 2;
+    attn_row_rule rule = {attn_used_query_length(call, b), attn_used_key_length(call, b), -open, open};
+    int64_t offset = attn_call_offset(problem, call, b);
     if (problem->causal) {
-        range.end = attn_min(range.end, position + 1);
+        rule.to = offset + 1;
     }
     if (problem->window_right != CLATTN_OPEN) {
-        range.end = attn_min(range.end, position + problem->window_right + 1);
+        rule.to = attn_min(rule.to, offset + problem->window_right + 1);
     }
     if (problem->window_left != CLATTN_OPEN) {
-        range.begin = attn_max(range.begin, position - problem->window_left);
+        rule.from = offset - problem->window_left;
     }
-    range.end = attn_max(range.end, range.begin);
-    return range;
+    return rule;
+}
+
+attn_key_range attn_row_keys(const clattn_problem *problem, const attn_call *call, int64_t b, int64_t i) {
+    attn_row_rule rule = attn_row_rule_of(problem, call, b);
+    return attn_rule_keys(&rule, i);
 }
 
 attn_key_range attn_rows_keys(const clattn_problem *problem, const attn_call *call, int64_t b, int64_t first, int64_t count) {
