@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
 """clattn and other libraries on the same problems, taking turns.
 
-Every library is a process of its own with its own threads, idle unless it has its turn. A case is a shape, a variant and a
-type. For each case every library prepares its forms, its output is compared with fp64 at sampled rows, and then rounds
-begin: in each round every form gets one slot (one call that is not timed, then some that are), in an order that is
-shuffled anew; slots of the probes stand among them and tell what the machine gave at that time. A slot starts when
+Every library is a process of its own with its own threads, idle unless it has its turn. A case is a shape, a variant
+and a type. For each case every library prepares its forms, its output is compared with fp64 at sampled rows, and then
+rounds begin: in each round every form gets one slot (one call that is not timed, then some that are), in an order that
+is shuffled anew; slots of the probes stand among them and tell what the machine gave at that time. A slot starts when
 nobody else uses the processors and is done again when somebody did meanwhile. A ratio is the median over the rounds of
 (slot of the peer) / (slot of clattn); above 1 clattn is faster.
 
 The CSV is written after every case. The same command goes on where it was stopped: cases that are in the file for the
-same commit and threads are not measured again (--fresh: all are).
+same commit and threads are not measured again.
 """
+
 import argparse
 import csv
 import datetime
@@ -31,37 +32,55 @@ from worker import Worker
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "clattn")
-COLUMNS = ("date commit cpu threads shape batch query_heads kv_heads query_length key_length head_dim causal variant type peer "
-           "version status median_ms min_ms ratio rounds samples gflops gbytes of_probe fma_gflops read_gbytes max_error "
-           "disturbed").split()
-SLOT = 0.06   # seconds of timed calls in a slot, at least one call
-RARE = 2.0    # a form this many times slower than the fastest takes part in every third round only
+COLUMNS = (
+    "date commit cpu threads shape batch query_heads kv_heads query_length key_length head_dim causal variant type "
+    "peer version status median_ms min_ms ratio rounds samples gflops gbytes of_probe fma_gflops read_gbytes max_error "
+    "disturbed"
+).split()
+SLOT = 0.06  # seconds of timed calls in a slot, at least one call
+RARE = 2.0  # a form this many times slower than the fastest takes part in every third round only
 
 
 def arguments():
-    p = argparse.ArgumentParser(prog="run.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-                                epilog="run.sh itself takes --venv PATH: where the libraries are, or shall be installed.")
+    p = argparse.ArgumentParser(
+        prog="run.sh",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="run.sh itself takes --venv PATH: where the libraries are, or shall be installed.",
+    )
     words = lambda text: text.split(",")
     p.add_argument("--shapes", type=words, help="of " + ",".join(cases.SHAPES))
     p.add_argument("--variants", type=words, default=list(cases.VARIANTS), help="of plain,mask,bias,window")
     p.add_argument("--types", type=words, default=list(cases.TYPES), help="of fp32,bf16,fp16")
     p.add_argument("--peers", type=words, default=["torch", "onnxruntime", "openvino"], help="libraries beside clattn")
     p.add_argument("--engine", type=words, default=["cpu"], help="clattn's engine; ratios are to the first of several")
-    p.add_argument("--threads", default=str(len(os.sched_getaffinity(0))), type=lambda t: [int(n) for n in t.split(",")],
-                   help="threads of every library; several (1,2,4) are measured one after another")
+    p.add_argument(
+        "--threads",
+        default=str(len(os.sched_getaffinity(0))),
+        type=lambda t: [int(n) for n in t.split(",")],
+        help="threads of every library; several (1,2,4) are measured one after another",
+    )
     p.add_argument("--rounds", type=int, default=15, help="rounds of a case, at most")
     p.add_argument("--seconds", type=float, default=12, help="seconds of rounds of a case; at least 3 rounds are made")
-    p.add_argument("--minutes", type=float, default=60, help="no case is begun later; cases come in the order of importance")
-    p.add_argument("--quick", action="store_true", help="small shapes, two rounds, no waiting: only to see that all works")
+    p.add_argument(
+        "--minutes", type=float, default=60, help="no case is begun later; cases come in the order of importance"
+    )
+    p.add_argument(
+        "--quick", action="store_true", help="small shapes, two rounds, no waiting: only to see that all works"
+    )
     p.add_argument("--library", default=os.path.join(ROOT, "build/release/libclattn.so"))
     p.add_argument("--header", default=os.path.join(ROOT, "host/include/clattn/clattn.h"))
     p.add_argument("--out", help="CSV; .md and .svg beside it (default: bench/results/peers-DATE.csv)")
-    p.add_argument("--fresh", action="store_true", help="measure again what the file has")
+    p.add_argument("--fresh", action="store_true", help="begin the file anew")
     a = p.parse_args()
     if a.quick:
         a.rounds, a.out, a.fresh = 2, a.out or os.path.join(CACHE, "quick.csv"), True
     a.shapes = a.shapes or list(cases.QUICK if a.quick else cases.SHAPES)
-    for given, known in ((a.shapes, cases.QUICK if a.quick else cases.SHAPES), (a.variants, cases.VARIANTS), (a.types, cases.TYPES)):
+    for given, known in (
+        (a.shapes, cases.QUICK if a.quick else cases.SHAPES),
+        (a.variants, cases.VARIANTS),
+        (a.types, cases.TYPES),
+    ):
         for word in given:
             if word not in known:
                 p.error(f"{word}: not one of {', '.join(known)}")
@@ -75,8 +94,21 @@ def build_probe():
     """The probe, compiled for this processor."""
     target = os.path.join(CACHE, "probe.so")
     os.makedirs(CACHE, exist_ok=True)
-    subprocess.run([os.environ.get("CC", "cc"), "-O2", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC", "-pthread",
-                    os.path.join(HERE, "probe.c"), "-o", target], check=True)
+    subprocess.run(
+        [
+            os.environ.get("CC", "cc"),
+            "-O2",
+            "-march=native",
+            "-ffp-contract=fast",
+            "-shared",
+            "-fPIC",
+            "-pthread",
+            os.path.join(HERE, "probe.c"),
+            "-o",
+            target,
+        ],
+        check=True,
+    )
     return target
 
 
@@ -86,7 +118,9 @@ def commit(library):
     sources = [os.path.join(ROOT, f) for f in git("ls-files", "host", "kernels").split()]
     if any(os.path.getmtime(f) > os.path.getmtime(library) for f in sources if os.path.exists(f)):
         print(f"warning: {library} is older than the sources", file=sys.stderr)
-    return git("log", "-1", "--format=%h", "--", "host", "kernels") + ("+" if git("status", "--porcelain", "host", "kernels") else "")
+    return git("log", "-1", "--format=%h", "--", "host", "kernels") + (
+        "+" if git("status", "--porcelain", "host", "kernels") else ""
+    )
 
 
 def processor():
@@ -183,7 +217,9 @@ def measure(case, workers, options):
             if e.error or e.rare and round_ % 3:
                 e.slots.append(None)
             else:
-                patience = patience if e.slot(patience) else min(patience, 0.2)  # a busy machine is waited for but once a case
+                patience = (
+                    patience if e.slot(patience) else min(patience, 0.2)
+                )  # a busy machine is waited for but once a case
     for worker in workers:
         worker.ask(do="drop")
     return entrants
@@ -197,17 +233,40 @@ def rows(case, entrants, common):
     for e in entrants:
         if e.is_probe:
             continue
-        line = dict(common, shape=case.name, batch=case.batch, query_heads=case.heads, kv_heads=case.kv_heads, query_length=case.rows,
-                    key_length=case.keys, head_dim=case.dim, causal=int(case.causal), variant=case.variant, type=case.type,
-                    peer=e.form, version=e.detail, status=e.error or "ok", fma_gflops=figure(rate.get("fma")),
-                    read_gbytes=figure(rate.get("read")), max_error=figure(e.max_error), disturbed=e.disturbed)
+        line = dict(
+            common,
+            shape=case.name,
+            batch=case.batch,
+            query_heads=case.heads,
+            kv_heads=case.kv_heads,
+            query_length=case.rows,
+            key_length=case.keys,
+            head_dim=case.dim,
+            causal=int(case.causal),
+            variant=case.variant,
+            type=case.type,
+            peer=e.form,
+            version=e.detail,
+            status=e.error or "ok",
+            fma_gflops=figure(rate.get("fma")),
+            read_gbytes=figure(rate.get("read")),
+            max_error=figure(e.max_error),
+            disturbed=e.disturbed,
+        )
         if e.seconds and not e.error:
             median = statistics.median(e.seconds)
             work, probe = (case.bytes(), probes.get("read")) if case.decode else (case.flops(), probes.get("fma"))
             share = probe and probe.against(e)
-            line.update(median_ms=figure(median * 1e3), min_ms=figure(min(e.seconds) * 1e3), ratio=figure(e.against(ours)),
-                        rounds=sum(s is not None for s in e.slots), samples=len(e.seconds), gflops=figure(case.flops() / median * 1e-9),
-                        gbytes=figure(case.bytes() / median * 1e-9), of_probe=figure(share and share * work / float(probe.detail)))
+            line.update(
+                median_ms=figure(median * 1e3),
+                min_ms=figure(min(e.seconds) * 1e3),
+                ratio=figure(e.against(ours)),
+                rounds=sum(s is not None for s in e.slots),
+                samples=len(e.seconds),
+                gflops=figure(case.flops() / median * 1e-9),
+                gbytes=figure(case.bytes() / median * 1e-9),
+                of_probe=figure(share and share * work / float(probe.detail)),
+            )
         yield line
 
 
@@ -236,8 +295,9 @@ def show(lines):
         if line["status"] != "ok":
             print(f"    {line['peer']:24s} {line['status']}")
         else:
-            print(f"    {line['peer']:24s} median {line['median_ms']:>8s} ms  min {line['min_ms']:>8s} ms  {line['gflops']:>6s} GFLOP/s"
-                  f"  x{line.get('ratio') or '?'}  {100 * float(line['of_probe'] or 0):3.0f} % of the probe  error {line['max_error']}")
+            times = f"median {line['median_ms']:>8s} ms  min {line['min_ms']:>8s} ms  {line['gflops']:>6s} GFLOP/s"
+            share = f"{100 * float(line['of_probe'] or 0):3.0f} % of the probe"
+            print(f"    {line['peer']:24s} {times}  x{line['ratio'] or '?'}  {share}  error {line['max_error']}")
     sys.stdout.flush()
 
 
@@ -247,9 +307,11 @@ def key(line):
 
 def run(threads, options, lines, common, deadline):
     """All cases with this number of threads; whether some were left out for lack of time."""
-    settings = dict(threads=threads, library=options.library, header=options.header, engines=options.engine, probe=options.probe)
+    settings = dict(
+        threads=threads, library=options.library, header=options.header, engines=options.engine, probe=options.probe
+    )
     common = dict(common, threads=threads)
-    done = set() if options.fresh else {key(line) for line in lines}
+    done = {key(line) for line in lines}
     names, workers = ["clattn", *options.peers, "probe"], []
     with open(os.path.join(CACHE, "libraries.log"), "a") as errors:
         try:
@@ -264,8 +326,7 @@ def run(threads, options, lines, common, deadline):
                 print(f"{case}, {threads} threads", flush=True)
                 common["date"] = datetime.datetime.now().strftime("%Y-%m-%d %H:%M")
                 new = list(rows(case, measure(case, workers, options), common))
-                replaced = {key(line) for line in new}
-                lines[:] = [line for line in lines if key(line) not in replaced] + new
+                lines += new
                 show(new)
                 save(options.out, lines)
                 report.write(options.out)
@@ -279,12 +340,15 @@ def main():
     options = arguments()
     options.probe = build_probe()
     deadline = time.monotonic() + options.minutes * 60
-    lines = load(options.out)
+    lines = [] if options.fresh else load(options.out)
     common = dict(commit=commit(options.library), cpu=processor())
     late = [n for n in options.threads if run(n, options, lines, common, deadline)]
     if not lines:
         sys.exit("nothing was measured: too few --minutes")
-    print(f"{options.out} and beside it .md and .svg" + ("; time ran out, the same command goes on from here" if late else ""))
+    print(
+        f"{options.out} and beside it .md and .svg"
+        + ("; time ran out, the same command goes on from here" if late else "")
+    )
     wrong = [line for line in lines if line["peer"].startswith("clattn") and line["status"].startswith("wrong")]
     sys.exit(1 if wrong else 0)
 

@@ -8,14 +8,21 @@ nothing here repeats it; the library confirms the layout when it is loaded. Need
 
     python3 clattn.py LIBRARY [HEADER]      checks that header and library agree, and computes one small problem
 """
+
 import ctypes
 import os
 import re
 import sys
 
 HEADER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../host/include/clattn/clattn.h")
-BASIC = {"int64_t": ctypes.c_int64, "size_t": ctypes.c_size_t, "bool": ctypes.c_bool, "double": ctypes.c_double,
-         "char": ctypes.c_char, "int": ctypes.c_int}
+BASIC = {
+    "int64_t": ctypes.c_int64,
+    "size_t": ctypes.c_size_t,
+    "bool": ctypes.c_bool,
+    "double": ctypes.c_double,
+    "char": ctypes.c_char,
+    "int": ctypes.c_int,
+}
 
 
 class Error(Exception):
@@ -23,7 +30,8 @@ class Error(Exception):
 
 
 class Header:
-    """types: name -> ctypes class (enums are c_int); constants: enumerators and macros; defaults: struct -> {field: value}."""
+    """types: name -> ctypes class (enums are c_int); constants: enumerators and macros; defaults: what the _INIT macros
+    say, struct -> {field: value}."""
 
     def __init__(self, path):
         text = re.sub(r"/\*.*?\*/", "", open(path, encoding="utf-8").read(), flags=re.S).replace("\\\n", "")
@@ -96,12 +104,33 @@ class Library:
 
     def _check_layout(self):
         """Values put into the problem come back where they belong, and open ones as the header says."""
-        given = dict(batch=2, query_heads=6, kv_heads=3, query_length=5, key_length=7, head_dim=9, scale=0.5, has_scale=True,
-                     softcap=1.5, causal=True, window_left=4, alignment="CLATTN_ALIGN_OFFSET", offset=11, logsumexp=True,
-                     mask="CLATTN_MASK_BYTES", concurrency=3, batch_invariant=True)
+        given = dict(
+            batch=2,
+            query_heads=6,
+            kv_heads=3,
+            query_length=5,
+            key_length=7,
+            head_dim=9,
+            scale=0.5,
+            has_scale=True,
+            softcap=1.5,
+            causal=True,
+            window_left=4,
+            alignment="CLATTN_ALIGN_OFFSET",
+            offset=11,
+            logsumexp=True,
+            mask="CLATTN_MASK_BYTES",
+            concurrency=3,
+            batch_invariant=True,
+        )
         problem, resolved = self.header.make("clattn_problem", **given), self.header.types["clattn_problem"]()
         self.check(self.lib.clattn_problem_resolve(ctypes.byref(problem), ctypes.byref(resolved), None))
-        for field, value in {**given, "value_dim": 9, "window_right": -1, "struct_size": ctypes.sizeof(problem)}.items():
+        for field, value in {
+            **given,
+            "value_dim": 9,
+            "window_right": -1,
+            "struct_size": ctypes.sizeof(problem),
+        }.items():
             if getattr(resolved, field) != self.header.constants.get(value, value):
                 raise Error(f"header and library disagree about clattn_problem.{field}")
         if list(resolved.mask_shape) != [2, 6, 5, 7]:
@@ -110,7 +139,8 @@ class Library:
     def check(self, status, report=None):
         if status:
             why = report.text.decode().strip() if report is not None else ""
-            raise Error(f"{self.lib.clattn_status_name(status).decode()}: {why or self.lib.clattn_status_message(status).decode()}")
+            name = self.lib.clattn_status_name(status).decode()
+            raise Error(f"{name}: {why or self.lib.clattn_status_message(status).decode()}")
 
     def runtime(self, **options):
         return Runtime(self, options)
@@ -135,8 +165,12 @@ class Plan:
         self.library, self.runtime, self.handle = runtime.library, runtime, ctypes.c_void_p()
         header = self.library.header
         self.problem, self.report = header.make("clattn_problem", **problem), header.types["clattn_report"]()
-        self.library.check(self.library.lib.clattn_plan_create(runtime.handle, ctypes.byref(self.problem), ctypes.byref(self.handle),
-                                                               ctypes.byref(self.report)), self.report)
+        self.library.check(
+            self.library.lib.clattn_plan_create(
+                runtime.handle, ctypes.byref(self.problem), ctypes.byref(self.handle), ctypes.byref(self.report)
+            ),
+            self.report,
+        )
         self.info = header.types["clattn_plan_info"]()
         self.library.check(self.library.lib.clattn_plan_get_info(self.handle, ctypes.byref(self.info)))
 
@@ -153,6 +187,7 @@ class Plan:
             status = function(handle, argument)
             if status:
                 self.library.check(status, self.report)
+
         return call
 
     def execute(self, **addresses):
@@ -166,16 +201,27 @@ class Plan:
 def self_test(path, header=HEADER):
     """Two keys whose scores differ by log 3: weights 3/4 and 1/4; then the second key is masked."""
     import math
+
     library = Library(path, header)
     runtime = library.runtime(threads=1, without_opencl=True)
     for masked, expected in ((False, 0.75 * 1 + 0.25 * 5), (True, 1.0)):
-        plan = runtime.plan(query_length=1, key_length=2, head_dim=1, engine="reference",
-                            mask="CLATTN_MASK_BYTES" if masked else "CLATTN_MASK_NONE")
+        plan = runtime.plan(
+            query_length=1,
+            key_length=2,
+            head_dim=1,
+            engine="reference",
+            mask="CLATTN_MASK_BYTES" if masked else "CLATTN_MASK_NONE",
+        )
         number = ctypes.c_float
         query, key, value, output = number(1), (number * 2)(math.log(3), 0), (number * 2)(1, 5), number()
         mask = (ctypes.c_uint8 * 2)(1, 0)
-        plan.execute(query=ctypes.addressof(query), key=ctypes.addressof(key), value=ctypes.addressof(value),
-                     output=ctypes.addressof(output), mask=ctypes.addressof(mask))
+        plan.execute(
+            query=ctypes.addressof(query),
+            key=ctypes.addressof(key),
+            value=ctypes.addressof(value),
+            output=ctypes.addressof(output),
+            mask=ctypes.addressof(mask),
+        )
         if abs(output.value - expected) > 1e-6 or plan.info.engine != b"reference" or plan.info.flops <= 0:
             raise Error(f"got {output.value}, expected {expected}")
         plan.close()

@@ -1,6 +1,6 @@
 /*
- * Two probes of what the machine gives at this moment: multiply-adds in registers, and reading memory once. The script
- * compiles this file for the processor it runs on and calls it between the measured slots; it is no part of the library.
+ * Two probes of what the machine gives at this moment: multiply-adds in registers, and reading memory. The script
+ * compiles this file for the processor it runs on and calls it between the measured slots; it is no part of clattn.
  * More accumulators than these 12 do not help any processor with two multiply-add units of latency 4 or 5.
  */
 #include <pthread.h>

@@ -1,4 +1,5 @@
 """Does anything else use the processors? From /proc/stat, in ticks of 10 ms."""
+
 import os
 import time
 

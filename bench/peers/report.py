@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Makes a table (Markdown) and a plot (SVG) of a CSV of bench.py. Needs nothing but Python.
 
-    python3 report.py FILE.csv
+python3 report.py FILE.csv
 """
+
 import csv
 import math
 import os
@@ -18,11 +19,14 @@ def library(peer):
 
 
 def groups(lines):
-    """Lines of one case together, in the order of the file."""
+    """Lines of one case together; cases of one commit, number of threads, type and variant one after another."""
     found = {}
     for line in lines:
-        found.setdefault((line["commit"], line["threads"], line["type"], line["variant"], line["shape"]), []).append(line)
-    return found
+        found.setdefault((line["commit"], line["threads"], line["type"], line["variant"], line["shape"]), []).append(
+            line
+        )
+    tables = list(dict.fromkeys(case[:4] for case in found))
+    return {case: found[case] for case in sorted(found, key=lambda case: tables.index(case[:4]))}
 
 
 def fastest(lines):
@@ -37,7 +41,9 @@ def fastest(lines):
 
 
 def best_peer(best):
-    return min((line for name, line in best.items() if name != "clattn"), key=lambda line: float(line["ratio"]), default=None)
+    return min(
+        (line for name, line in best.items() if name != "clattn"), key=lambda line: float(line["ratio"]), default=None
+    )
 
 
 def mean(values):
@@ -47,7 +53,9 @@ def mean(values):
 def describe(line):
     heads = line["query_heads"] + ("/" + line["kv_heads"] if line["kv_heads"] != line["query_heads"] else "")
     lengths = line["query_length"] + (" x " + line["key_length"] if line["key_length"] != line["query_length"] else "")
-    return f"{line['batch']} x {heads} heads of {line['head_dim']}, {lengths}" + (", causal" if line["causal"] == "1" else "")
+    return f"{line['batch']} x {heads} heads of {line['head_dim']}, {lengths}" + (
+        ", causal" if line["causal"] == "1" else ""
+    )
 
 
 def table(lines):
@@ -58,28 +66,56 @@ def table(lines):
         if ratios:
             text.append(f"\nGeometric mean without the rows bound by memory: {mean(ratios):.2f}.\n")
             ratios.clear()
+
     for (commit, threads, type_, variant, shape), case in groups(lines).items():
         best = fastest(case)
         if (commit, threads, type_, variant) != last:
             close()
             last = (commit, threads, type_, variant)
-            text.append(f"## {type_}, {variant}, {threads} threads, commit {commit or '-'}\n\n"
-                        "| shape | clattn ms | GFLOP/s | of the probe | best peer | its ms | ratio | max error: clattn, peer |\n"
-                        "| --- | ---: | ---: | ---: | --- | ---: | ---: | --- |")
-        ours, peer = best.get("clattn"), best_peer(best)
-        name = f"{shape} ({describe(case[0])})"
-        if not ours:
-            text.append(f"| {name} | {next(l['status'] for l in case if library(l['peer']) == 'clattn')} | | | | | | |")
-            continue
-        share = f"{100 * float(ours['of_probe']):.0f} %" + (" (read)" if ours["query_length"] == "1" else "") if ours["of_probe"] else ""
-        row = f"| {name} | {ours['median_ms']} | {ours['gflops']} | {share} |"
-        if peer:
-            text.append(row + f" {peer['peer']} | {peer['median_ms']} | **{float(peer['ratio']):.2f}** | {ours['max_error']}, {peer['max_error']} |")
-            ratios += [float(peer["ratio"])] if shape not in BANDWIDTH else []
-        else:
-            text.append(row + f" none | | | {ours['max_error']} |")
+            text.append(
+                f"## {type_}, {variant}, {threads} threads, commit {commit or '-'}\n\n"
+                "| shape | clattn ms | GFLOP/s | of the probe | best peer | its ms | ratio | max error: clattn, its |\n"
+                "| --- | ---: | ---: | ---: | --- | ---: | ---: | --- |"
+            )
+        text.append(row(case, best))
+        if comparable(shape, best):
+            ratios.append(float(best_peer(best)["ratio"]))
     close()
     return "\n".join(text)
+
+
+def row(case, best):
+    """One case as a line of a table."""
+    ours, peer = best.get("clattn"), best_peer(best)
+    name = f"{case[0]['shape']} ({describe(case[0])})"
+    if not ours:
+        why = next(line["status"] for line in case if library(line["peer"]) == "clattn")
+        return f"| {name} | {why} | | | | | | |"
+    share = f"{100 * float(ours['of_probe']):.0f} %" if ours["of_probe"] else ""
+    share += " (read)" if ours["query_length"] == "1" else ""
+    start = f"| {name} | {ours['median_ms']} | {ours['gflops']} | {share} |"
+    if not peer:
+        return f"{start} none | | | {ours['max_error']} |"
+    ratio, errors = f"**{float(peer['ratio']):.2f}**", f"{ours['max_error']}, {peer['max_error']}"
+    return f"{start} {peer['peer']} | {peer['median_ms']} | {ratio} | {errors} |"
+
+
+def comparable(shape, best):
+    return "clattn" in best and len(best) > 1 and shape not in BANDWIDTH
+
+
+def summary(lines):
+    """The geometric mean over everything that is not bound by memory, a line a commit, number of threads and type."""
+    ratios = {}
+    for (commit, threads, type_, _, shape), case in groups(lines).items():
+        best = fastest(case)
+        if comparable(shape, best):
+            ratios.setdefault((commit, threads, type_), []).append(float(best_peer(best)["ratio"]))
+    return "".join(
+        f"- {type_}, {threads} threads, commit {commit or '-'}: {mean(r):.2f}, the geometric mean of {len(r)} cases "
+        f"({min(r):.2f} to {max(r):.2f})\n"
+        for (commit, threads, type_), r in ratios.items()
+    )
 
 
 def head(lines):
@@ -88,11 +124,15 @@ def head(lines):
         if line["status"] == "ok":
             versions.setdefault(library(line["peer"]), line["version"].split(":")[0])
     rates = sorted(float(line["fma_gflops"]) for line in lines if line["fma_gflops"])
-    return (f"Measured {min(line['date'] for line in lines)} to {max(line['date'] for line in lines)} on {lines[0]['cpu']}: "
-            f"{', '.join(f'{n} {v}' for n, v in versions.items())}. "
-            "A ratio is the median over the rounds of (best peer's time) / (clattn's time); above 1 clattn is faster. "
-            "The probe is multiply-adds in registers; for decode, one read of as much memory as keys and values."
-            + (f" It gave {rates[0]:.0f} to {rates[-1]:.0f} GFLOP/s." if rates else "") + "\n")
+    dates = sorted(line["date"] for line in lines)
+    return (
+        f"Measured {dates[0]} to {dates[-1]} on {lines[0]['cpu']}: "
+        f"{', '.join(f'{n} {v}' for n, v in versions.items())}. "
+        "A ratio is the median over the rounds of (best peer's time) / (clattn's time); above 1 clattn is faster. "
+        "The probe is multiply-adds in registers; for decode, one read of as much memory as keys and values."
+        + (f" It gave {rates[0]:.0f} to {rates[-1]:.0f} GFLOP/s." if rates else "")
+        + "\n"
+    )
 
 
 def refusals(lines):
@@ -100,10 +140,15 @@ def refusals(lines):
     reasons = {}
     for line in lines:
         if line["status"] != "ok":
-            reasons.setdefault((line["peer"], line["status"]), []).append(f"{line['shape']} {line['variant']} {line['type']}")
-    rows = [f"| {peer} | {why.replace('|', ' ')} | {len(where)} cases: {', '.join(where[:3])}{', ...' if len(where) > 3 else ''} |"
-            for (peer, why), where in reasons.items()]
-    return "\n".join(["## Not run\n", "| form | why | where |", "| --- | --- | --- |"] + rows + [""]) if rows else ""
+            reasons.setdefault((line["peer"], line["status"]), []).append(
+                f"{line['shape']} {line['variant']} {line['type']}"
+            )
+    if not reasons:
+        return ""
+    text = ["## Not run\n", "| form | why | cases | for example |", "| --- | --- | ---: | --- |"]
+    for (peer, why), where in reasons.items():
+        text.append(f"| {peer} | {why.replace('|', ' ')} | {len(where)} | {', '.join(where[:3])} |")
+    return "\n".join(text + [""])
 
 
 def plot(lines):
@@ -117,25 +162,36 @@ def plot(lines):
         for name in [n for n in COLOURS if n in best]:
             ratio = float(best[name]["ratio"])
             width = min(ratio, limit) * scale
-            label = f"{best[name]['peer']} {best[name]['median_ms']} ms" + (f" (x{ratio:.2f})" if name != "clattn" else "")
-            parts.append(f'<rect x="{left}" y="{y}" width="{width:.1f}" height="{bar - 1}" fill="{COLOURS[name]}"/>'
-                         f'<text x="{left + width + 4:.1f}" y="{y + bar - 2}">{escape(label)}</text>')
+            label = f"{best[name]['peer']} {best[name]['median_ms']} ms (x{ratio:.2f})"
+            parts.append(
+                f'<rect x="{left}" y="{y}" width="{width:.1f}" height="{bar - 1}" fill="{COLOURS[name]}"/>'
+                f'<text x="{left + width + 4:.1f}" y="{y + bar - 2}">{escape(label)}</text>'
+            )
             y += bar
         title = f"{shape} {variant if variant != 'plain' else ''} {type_} ({threads} threads)"
         parts.append(f'<text x="{left - 8}" y="{(top + y) / 2 + 3:.1f}" text-anchor="end">{escape(title)}</text>')
         y += 8
-    grid = "".join(f'<line x1="{left + i * scale}" x2="{left + i * scale}" y1="40" y2="{y}" stroke="#ccc"/>'
-                   f'<text x="{left + i * scale}" y="36" text-anchor="middle">{i}</text>' for i in range(int(limit) + 1))
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + int(limit) * scale + 240}" height="{y + 10}" '
-            'font-family="sans-serif" font-size="10"><rect width="100%" height="100%" fill="white"/>'
-            f'<text x="{left}" y="16" font-size="13">Time, clattn = 1 (shorter is faster)</text>{grid}{"".join(parts)}</svg>\n')
+    grid = "".join(
+        f'<line x1="{left + i * scale}" x2="{left + i * scale}" y1="40" y2="{y}" stroke="#ccc"/>'
+        f'<text x="{left + i * scale}" y="36" text-anchor="middle">{i}</text>'
+        for i in range(int(limit) + 1)
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + int(limit) * scale + 240}" height="{y + 10}" '
+        'font-family="sans-serif" font-size="10"><rect width="100%" height="100%" fill="white"/>'
+        f'<text x="{left}" y="16" font-size="13">Time, clattn = 1 (shorter is faster)</text>'
+        f'{grid}{"".join(parts)}</svg>\n'
+    )
 
 
 def write(path):
     with open(path, newline="") as f:
         lines = list(csv.DictReader(f))
     base = os.path.splitext(path)[0]
-    for end, text in ((".md", f"# clattn and its peers\n\n{head(lines)}\n{table(lines)}\n{refusals(lines)}"), (".svg", plot(lines))):
+    for end, text in (
+        (".md", f"# clattn and its peers\n\n{head(lines)}\n{summary(lines)}\n{table(lines)}\n{refusals(lines)}"),
+        (".svg", plot(lines)),
+    ):
         with open(base + end, "w", encoding="utf-8") as f:
             f.write(text)
 

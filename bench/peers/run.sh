@@ -28,8 +28,8 @@ done
 make_venv() {
     python3 -m venv "$1"
     "$1/bin/pip" install --quiet numpy onnx onnxruntime openvino
-    # PyTorch without the gigabytes of CUDA: its build for CPUs; where that index cannot be reached, the one build of the
-    # main index, which alone loads only where the CUDA libraries it is linked to are installed.
+    # PyTorch without the gigabytes of CUDA: its build for CPUs; where that index cannot be reached, the build of the
+    # main index, which loads only where the CUDA libraries that it is linked to are installed.
     "$1/bin/pip" install --quiet filelock typing_extensions sympy networkx jinja2 fsspec
     "$1/bin/pip" install --quiet --no-deps --index-url https://download.pytorch.org/whl/cpu torch ||
         "$1/bin/pip" install --quiet --no-deps torch

@@ -1,8 +1,9 @@
 """One library in one process: it obeys lines of JSON on its input and does nothing in between.
 
-    make {case, form} -> detail        run {form, repeats} -> seconds of each call       rows {form, at} -> outputs there
-    drop -> forgets the case           The driver's side is Worker.
+make {case, form} -> detail        run {form, repeats} -> seconds of each call       rows {form, at} -> outputs there
+drop -> forgets the case           The driver's side is Worker.
 """
+
 import gc
 import json
 import os
@@ -19,8 +20,14 @@ class Worker:
         threads = str(options["threads"])
         environment = dict(os.environ, OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads, OPENBLAS_NUM_THREADS=threads)
         self.name, self.errors = name, errors
-        self.process = subprocess.Popen([sys.executable, os.path.abspath(__file__), name, json.dumps(options)],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment)
+        self.process = subprocess.Popen(
+            [sys.executable, os.path.abspath(__file__), name, json.dumps(options)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=environment,
+        )
 
     def ask(self, **command):
         """The answer, or {"error": why}."""
@@ -54,6 +61,7 @@ class Worker:
 
 def answer(library, state, command):
     import cases
+
     do = command["do"]
     if do == "drop":
         state.clear()
@@ -69,10 +77,11 @@ def answer(library, state, command):
         state[command["form"]] = form
         return {"detail": form.detail}
     form = state[command["form"]]
+    form.before()
+    form.call()  # brings its data and code back into the caches: another library has just run
     if do == "rows":
         y = form.output()
         return {"rows": [cases.to_double(y[b, h, i]).tolist() for b, h, i in command["at"]]}
-    form.call()  # brings its data and code back into the caches: another library has just run
     seconds = []
     for _ in range(command["repeats"]):
         start = time.perf_counter()
@@ -87,6 +96,7 @@ def serve(name, options):
     with open("/proc/self/oom_score_adj", "w") as f:
         f.write("1000")  # where memory does not suffice, this process ends and no other
     from libraries import LIBRARIES
+
     library, failure, state = None, None, {}
     try:
         library = LIBRARIES[name](options)
@@ -96,7 +106,8 @@ def serve(name, options):
         try:
             reply = failure or answer(library, state, json.loads(line))
         except Exception as e:
-            reply = {"error": " ".join(f"{type(e).__name__}: {e}".split())[:300]}
+            kind = "" if isinstance(e, NotImplementedError) else f"{type(e).__name__}: "
+            reply = {"error": " ".join(f"{kind}{e}".split())[:300]}
         replies.write(json.dumps(reply) + "\n")
         replies.flush()
 

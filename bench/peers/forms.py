@@ -1,0 +1,49 @@
+"""What libraries have in common: a form, a way in which a library computes a case, and the arrays of a case."""
+
+import numpy as np
+
+import cases
+
+
+class Form:
+    """call() computes once; output() is [batch, heads, rows, dim]; detail says which version and kernel served;
+    before() makes ready for some calls and is not timed."""
+
+    def __init__(self, call, output, detail, keep=(), before=lambda: None):
+        self.call, self.output, self.detail, self.keep, self.before = call, output, detail, keep, before
+
+
+class Arrays:
+    """A case as libraries without clattn's masks take it: a causal flag, or one array that is added to the scores. A
+    window over one query row is a cache that keeps no more keys than the window: the arrays are cut before."""
+
+    def __init__(self, case):
+        self.query, self.key, self.value = cases.query_key_value(case)
+        self.add, self.causal = None, case.causal
+        if case.decode and case.window:
+            first, end = (int(x[0]) for x in case.attended())
+            self.key, self.value = (cases.copy(x[:, :, first:end]) for x in (self.key, self.value))
+        elif case.variant != "plain":
+            self.add, self.causal = cases.additive(case), False
+        self.keys = self.key.shape[2]
+
+    def folded(self, case):
+        """The heads of a group as query rows of one head: keys and values are then read once a group."""
+        query = self.query.reshape(case.batch, case.kv_heads, case.group, case.dim)
+        add = None if self.add is None else cases.copy(np.broadcast_to(self.add, (1, 1, case.group, self.keys)))
+        return query, add
+
+
+class Peer:
+    """What the other libraries have in common: the arrays of a case are made once for all its forms."""
+
+    def __init__(self, options):
+        self.threads, self.case, self.arrays = options["threads"], None, None
+
+    def data(self, case):
+        if self.case is not case:
+            self.case, self.arrays = case, Arrays(case)
+        return self.arrays
+
+    def drop(self):
+        self.case = self.arrays = None
