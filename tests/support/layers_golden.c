@@ -1,5 +1,5 @@
 /*
- * Goldens of the layers. They are read with the library's own .safetensors reader, which tests/test_safetensors.c judges by files made
+ * Goldens of the layers. They are read with the library's own .safetensors reader, which tests/test_layer_files.c judges by files made
  * by hand. To add a golden: a line in make_layers_golden.py, and a comparison in a test.
  */
 #include "support/layers_golden.h"
