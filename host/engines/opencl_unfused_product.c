@@ -90,11 +90,9 @@ clattn_status attn_product_prepare(struct attn_opencl_device *device, clattn_rep
     ATTN_TRY(attn_opencl_open(device, report));
     attn_opencl_at_end(device, clear_caches);
     ATTN_TRY(attn_buffer_reserve(device, 64, "a product's trial", &buffer, report));
-    struct attn_matrix matrix = {buffer.memory, 0, 1, 4};
-    attn_product product = {.m = 1, .n = 1, .k = 1, .count = 1, .a = matrix, .b = matrix, .c = matrix};
+    struct attn_matrix zeros = {device->nothing, 0, 1, 1}, result = {buffer.memory, 0, 1, 1};
+    attn_product product = {.m = 1, .n = 1, .k = 1, .count = 1, .a = zeros, .b = zeros, .c = result};
     product.temporary = buffer.memory;
-    product.b.at = 1;
-    product.c.at = 2;
     attn_chain chain;
     attn_chain_begin(&chain, device, NULL, 0, NULL, report, NULL);
     clattn_status status = attn_product_enqueue(&chain, &product);

@@ -159,8 +159,7 @@ static inline float attn_keywise(const attn_arguments *a, const attn_extras *x, 
         score += bias;
     }
     if (features & ATTN_HAS_ALIBI) {
-        long distance = j - row->position;
-        score -= row->slope * (float)(distance < 0 ? -distance : distance);
+        score -= row->slope * fabs((float)(j - row->position));
     }
     return allowed ? score : -INFINITY;
 }
