@@ -75,26 +75,26 @@ static inline void key_keywise(const attn_arguments *a, const attn_extras *x, co
     }
 }
 
-// Maximum or sum of every row of weights[ROWS][THREADS] into result[ROWS], in a fixed order. Begins and ends with a barrier.
-static inline void reduce_all(__local const float *weights, __local float *scratch, __local float *result, int lane, int is_max) {
+// Maximum or sum of every row of weights[ROWS][THREADS] into all[ROWS] of every work-item, in a fixed order. Begins with a
+// barrier; another one must come before scratch is written again.
+static inline void reduce_all(__local const float *weights, __local float *scratch, int lane, int is_max, float *all) {
     barrier(CLK_LOCAL_MEM_FENCE);
     const int row = lane / SHARE, part = lane % SHARE;
-    float all = weights[row * WEIGHTS_STRIDE + part];
+    float mine = weights[row * WEIGHTS_STRIDE + part];
     for (int n = part + SHARE; n < THREADS; n += SHARE) {
         float other = weights[row * WEIGHTS_STRIDE + n];
-        all = is_max ? (other > all ? other : all) : all + other;
+        mine = is_max ? (other > mine ? other : mine) : mine + other;
     }
-    scratch[lane] = all;
+    scratch[lane] = mine;
     barrier(CLK_LOCAL_MEM_FENCE);
-    if (lane < ROWS) {
-        all = scratch[lane * SHARE];
+    for (int i = 0; i < ROWS; i++) {
+        mine = scratch[i * SHARE];
         for (int n = 1; n < SHARE; n++) {
-            float other = scratch[lane * SHARE + n];
-            all = is_max ? (other > all ? other : all) : all + other;
+            float other = scratch[i * SHARE + n];
+            mine = is_max ? (other > mine ? other : mine) : mine + other;
         }
-        result[lane] = all;
+        all[i] = mine;
     }
-    barrier(CLK_LOCAL_MEM_FENCE);
 }
 
 // output[j][i] = output[j][i] * keep[i] + sum over this block's keys of weights * values, for columns lane + j * THREADS.
@@ -126,7 +126,7 @@ static inline void key_values(const attn_arguments *a, const group_rows *g, __gl
 }
 
 static inline void store_parts(const attn_arguments *a, const group_rows *g, int splits, long split, const float *maximum,
-                        __local const float *sums, float output[COLUMNS][ROWS], __global float *partial_stats,
+                        const float *sums, float output[COLUMNS][ROWS], __global float *partial_stats,
                         __global float *partial_output) {
 #pragma unroll
     for (int i = 0; i < ROWS; i++) {
@@ -153,7 +153,7 @@ void attention_decode_gpu(attn_arguments a, long first_group, int splits, ATTN_E
                           __global const attn_storage *restrict value, __global float *workspace, long stats_at) {
     __global float *partial_output = workspace, *partial_stats = workspace + stats_at;
     __local float key_tile[THREADS * KEY_STRIDE], query_tile[SLICE * ROWS], weights[ROWS * WEIGHTS_STRIDE];
-    __local float scratch[THREADS], row_result[ROWS];
+    __local float scratch[THREADS];
     const attn_extras x = ATTN_EXTRAS;
     const long row_blocks = (PARTIAL_ROWS(&a) + ROWS - 1) / ROWS;
     const long item = first_group + get_group_id(0), split = item % splits, block = item / splits % row_blocks;
@@ -164,7 +164,7 @@ void attention_decode_gpu(attn_arguments a, long first_group, int splits, ATTN_E
     const attn_range all = attn_rows_range(&a, &e, g.first / a.group, (g.first + g.rows - 1) / a.group);
     const attn_range part = partial_range(all, splits, split, THREADS);
 
-    float maximum[ROWS], sum[ROWS], keep[ROWS], s[ROWS], output[COLUMNS][ROWS];
+    float maximum[ROWS], sum[ROWS], keep[ROWS], s[ROWS], all_rows[ROWS], output[COLUMNS][ROWS];
 #pragma unroll
     for (int i = 0; i < ROWS; i++) {
         maximum[i] = -INFINITY;
@@ -182,10 +182,10 @@ void attention_decode_gpu(attn_arguments a, long first_group, int splits, ATTN_E
         for (int i = 0; i < ROWS; i++) {
             weights[i * WEIGHTS_STRIDE + g.lane] = s[i];
         }
-        reduce_all(weights, scratch, row_result, g.lane, 1);
+        reduce_all(weights, scratch, g.lane, 1, all_rows);
 #pragma unroll
         for (int i = 0; i < ROWS; i++) {
-            const float top = row_result[i] > maximum[i] ? row_result[i] : maximum[i];
+            const float top = all_rows[i] > maximum[i] ? all_rows[i] : maximum[i];
             const float w = exp2(s[i] - softmax_reference(top));
             keep[i] = softmax_rescale(maximum[i], top);
             maximum[i] = top;
@@ -200,6 +200,6 @@ void attention_decode_gpu(attn_arguments a, long first_group, int splits, ATTN_E
     for (int i = 0; i < ROWS; i++) {
         weights[i * WEIGHTS_STRIDE + g.lane] = sum[i];
     }
-    reduce_all(weights, scratch, row_result, g.lane, 0);
-    store_parts(&a, &g, splits, split, maximum, row_result, output, partial_stats, partial_output);
+    reduce_all(weights, scratch, g.lane, 0, all_rows);
+    store_parts(&a, &g, splits, split, maximum, all_rows, output, partial_stats, partial_output);
 }
