@@ -77,32 +77,33 @@ static void pack_keys(clattn_type type, float *packed, const void *data, int64_t
     }
 }
 
-enum { QUERY_GROUPS = (TILE_ROWS + LANES - 1) / LANES };
+enum { QUERY_GROUPS = (TILE_ROWS + LANES - 1) / LANES, QUERY_PITCH = QUERY_GROUPS * LANES };
 
-/**
- * count rows times factor into one tile [head_dim][height]; missing rows are 0. Whole vectors are stored, each running over
- * into lanes that the next one writes: LANES floats beyond the tile are scratch.
- */
-INLINE void pack_queries_typed(const clattn_type type, float *packed, int64_t height, const void *data, int64_t first, int64_t stride,
-                               int64_t count, int64_t dim, vf factor) {
-    int64_t groups = (height + LANES - 1) / LANES;
+/** Up to TILE_ROWS rows times factor into one tile [head_dim][QUERY_PITCH]; missing rows are 0. */
+INLINE void pack_queries_typed(const clattn_type type, float *packed, const void *data, int64_t first, int64_t stride, int64_t count,
+                               int64_t dim, vf factor) {
     for (int64_t d = 0; d < dim; d += LANES) {
-        vf r[QUERY_GROUPS][LANES];
-        for (int64_t g = 0; g < groups; g++) {
-            load_transposed(type, data, first + g * LANES * stride, stride, count - g * LANES, d, dim, r[g]);
-        }
-        for (int64_t i = 0; i < attn_min(dim - d, LANES); i++) {
-            for (int64_t g = 0; g < groups; g++) store(packed + (d + i) * height + g * LANES, r[g][i] * factor);
+        int64_t n = attn_min(dim - d, LANES);
+        UNROLL for (int g = 0; g < QUERY_GROUPS; g++) {
+            vf r[LANES];
+            load_transposed(type, data, first + g * LANES * stride, stride, count - g * LANES, d, dim, r);
+            UNROLL for (int i = 0; i < LANES; i++) r[i] *= factor;
+            float *to = packed + d * QUERY_PITCH + g * LANES;
+            if (n == LANES) {
+                UNROLL for (int i = 0; i < LANES; i++) store(to + i * QUERY_PITCH, r[i]);
+            } else {
+                for (int i = 0; i < n; i++) store(to + i * QUERY_PITCH, r[i]);
+            }
         }
     }
 }
 
-static void pack_queries(clattn_type type, float *packed, int64_t height, const void *data, int64_t first, int64_t stride,
-                         int64_t count, int64_t dim, vf factor) {
+static void pack_queries(clattn_type type, float *packed, const void *data, int64_t first, int64_t stride, int64_t count, int64_t dim,
+                         vf factor) {
     switch (type) {
-    case CLATTN_FP16: pack_queries_typed(CLATTN_FP16, packed, height, data, first, stride, count, dim, factor); break;
-    case CLATTN_BF16: pack_queries_typed(CLATTN_BF16, packed, height, data, first, stride, count, dim, factor); break;
-    default: pack_queries_typed(CLATTN_FP32, packed, height, data, first, stride, count, dim, factor); break;
+    case CLATTN_FP16: pack_queries_typed(CLATTN_FP16, packed, data, first, stride, count, dim, factor); break;
+    case CLATTN_BF16: pack_queries_typed(CLATTN_BF16, packed, data, first, stride, count, dim, factor); break;
+    default: pack_queries_typed(CLATTN_FP32, packed, data, first, stride, count, dim, factor); break;
     }
 }
 

@@ -55,8 +55,8 @@ static void start_rows(prefill_work *w) {
     for (int64_t i = 0; i < w->count;) {
         int height = tile_height(w->count - i);
         int64_t real = attn_min(height, w->count - i);
-        pack_queries(problem->type, w->queries + i * problem->head_dim, height, query->data, attn_view_row(query, w->b, w->h, w->first + i),
-                     query->stride[2], real, problem->head_dim, factor);
+        pack_queries(problem->type, w->queries + i / TILE_ROWS * QUERY_PITCH * problem->head_dim, query->data,
+                     attn_view_row(query, w->b, w->h, w->first + i), query->stride[2], real, problem->head_dim, factor);
         for (int64_t row = i; row < i + height; row++) {
             start_row(w->job, w->h, &w->maxima[row], &w->sums[row]);
             w->ranges[row] = row < w->count ? attn_rule_keys(&rule, w->first + row) : (attn_key_range){0, 0};
@@ -142,7 +142,7 @@ INLINE void tile_block(const int height, const prefill_work *w, const key_block 
     int dim = (int)job->problem->head_dim;
     tile_range t = get_tile_range(w, block, row, height);
     if (t.begin >= t.end) return;
-    const float *queries = w->queries + row * dim;
+    const float *queries = w->queries + row / TILE_ROWS * QUERY_PITCH * dim;
     float *output = w->output + row * job->value_pitch, tops[TILE_ROWS];
     vf maxima[TILE_ROWS];
     step_row steps[TILE_ROWS];

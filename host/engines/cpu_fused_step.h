@@ -178,7 +178,7 @@ static float maximum_pass(const float *scores, int begin, int end) {
         maximum = larger(load(scores + c), maximum);
         maximum2 = larger(load(scores + c + LANES), maximum2);
     }
-    if (c < end) maximum = larger(load(scores + c), maximum);
+    for (; c < end; c += LANES) maximum = larger(load(scores + c), maximum);
     return lanes_max(larger(maximum, maximum2));
 }
 

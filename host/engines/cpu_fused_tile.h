@@ -11,7 +11,7 @@ typedef struct tile_bounds {
 
 /**
  * height rows against TILE_KEYS keys: scores to memory, maxima per lane in `maxima`. bounds is NULL where every row attends
- * every key. queries is [dim][height], keys [dim][TILE_KEYS].
+ * every key. queries is [dim][QUERY_PITCH], keys [dim][TILE_KEYS].
  */
 INLINE void score_tile(const int height, int dim, const float *queries, const float *keys, float *scores, vf *maxima,
                        const tile_bounds *bounds) {
@@ -19,7 +19,7 @@ INLINE void score_tile(const int height, int dim, const float *queries, const fl
     UNROLL for (int i = 0; i < height; i++) {
         UNROLL for (int n = 0; n < TILE_VECTORS; n++) a[i][n] = (vf){0};
     }
-    for (int d = 0; d < dim; d++, queries += height, keys += TILE_KEYS) {
+    for (int d = 0; d < dim; d++, queries += QUERY_PITCH, keys += TILE_KEYS) {
         vf k[TILE_VECTORS];
         UNROLL for (int n = 0; n < TILE_VECTORS; n++) k[n] = *(const vf *)(const void *)(keys + n * LANES);
         UNROLL for (int i = 0; i < height; i++) {
