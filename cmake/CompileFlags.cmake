@@ -100,5 +100,6 @@ function(attn_file_flags)
   endforeach()
   # What the benchmark compares with: plain loops, compiled plainly.
   set_property(SOURCE host/cli/plain.c APPEND PROPERTY COMPILE_OPTIONS -O2)
+  set_property(SOURCE host/cli/fma_probe.c APPEND PROPERTY COMPILE_OPTIONS -ffp-contract=fast)
 endfunction()
 attn_file_flags()

@@ -26,7 +26,7 @@ static attn_error error;
 
 static void judge(clattn_runtime *runtime, const attn_case *c, attn_case_data *data, tally *t) {
     attn_gate_result result;
-    const attn_gate_options options = { MOST_WORK };
+    const attn_gate_options options = { .max_work = MOST_WORK };
     if (attn_gate_engine(runtime, t->engine, t->device, data, &options, &result, &error) != ATTN_DONE) {
         printf("FAILED %s: %s: %s\n", t->engine, c->text, error.text);
         t->failed++;

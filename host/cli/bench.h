@@ -17,11 +17,11 @@ typedef struct attn_bench_row {
     int runs;
     double seconds[ATTN_BENCH_RUNS];
     double median, minimum;
-    double flops, bytes;      /* of the case */
-    double gflops, per_cent;  /* per_cent of the limit; < 0 = no limit is known */
-    const char *limit;        /* which limit: "fma" or "copy" */
-    int64_t memory;           /* peak bytes really allocated; -1 = not known */
-    double speed_up;          /* over the plain loops; 0 = not known */
+    double flops, bytes;     /* of the case */
+    double gflops, per_cent; /* per_cent of the limit; < 0 = no limit is known */
+    const char *limit;       /* which limit: "fma" or "copy" */
+    int64_t memory;          /* peak bytes really allocated; -1 = not known */
+    double speed_up;         /* over the plain loops; 0 = not known */
     clattn_timing steps;
     char note[256];
     attn_gate_result gate;
@@ -40,20 +40,21 @@ typedef struct attn_bench {
     attn_session session;
     attn_bench_limits limits;
     attn_limits machine;
+    double gpu_gflops[ATTN_TARGETS_MAX], gpu_gbytes[ATTN_TARGETS_MAX]; /* of the target's device; 0 = no GPU */
     attn_gate_options gate;
     double rate[2][ATTN_TARGETS_MAX];     /* FLOP/s last seen, with many rows a key and with few; 0 = none yet */
     double score_bytes[ATTN_TARGETS_MAX]; /* peak bytes a score last seen */
     bool wrong;
 } attn_bench;
 
-/** Measures a case: one row a target, then the plain loops'. rows has room for ATTN_TARGETS_MAX + 1; answers how many in *count. */
+/** Measures a case: one row a target, then the plain loops'; rows has room for ATTN_TARGETS_MAX + 1, count are used. */
 int attn_bench_case(attn_bench *bench, const attn_case *c, attn_bench_row *rows, int *count, attn_error *error);
 
 /** Whether so few rows share a key that memory is the limit, as in decoding. */
 bool attn_bench_is_decode(const clattn_problem *problem);
 
-/** Sorts the times of a row and fills in what follows from them. */
-void attn_bench_finish_row(attn_bench *bench, const clattn_problem *problem, attn_bench_row *row);
+/** Sorts the times of a row and fills in what follows from them. t: its target, or -1 for the plain loops. */
+void attn_bench_finish_row(const attn_bench *bench, const clattn_problem *problem, int t, attn_bench_row *row);
 
 /* ---- rows to tables (bench_table.c) */
 enum {
@@ -84,7 +85,8 @@ enum {
 };
 extern const attn_column attn_bench_columns[ATTN_BENCH_COLUMNS];
 
-void attn_bench_add_row(attn_table *table, const attn_case *c, const clattn_problem *problem, const attn_bench_row *row);
+void attn_bench_add_row(attn_table *table, const attn_case *c, const clattn_problem *problem,
+                        const attn_bench_row *row);
 
 /** Prints the header (row < 0) or a row of the table with fixed widths, so that rows can be shown as they come. */
 void attn_bench_print_row(const attn_table *table, int64_t row, FILE *file);
@@ -92,10 +94,12 @@ void attn_bench_print_row(const attn_table *table, int64_t row, FILE *file);
 /** Machine, date, devices, drivers and peak. */
 void attn_bench_print_machine(const attn_bench *bench, FILE *file);
 
-int attn_bench_write(const attn_bench *bench, const attn_table *table, const char *csv, const char *json, attn_error *error);
+int attn_bench_write(const attn_bench *bench, const attn_table *table, const char *csv, const char *json,
+                     attn_error *error);
 
 /* ---- scaling (bench_scaling.c) */
-int attn_bench_scaling(attn_bench *bench, const attn_options *options, const attn_case *c, const char *csv, attn_error *error);
+int attn_bench_scaling(attn_bench *bench, const attn_options *options, const attn_case *c, const char *csv,
+                       attn_error *error);
 
 /* ---- plot (plot.c) */
 int attn_bench_plot(const attn_table *table, const char *path, attn_error *error);

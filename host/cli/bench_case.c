@@ -1,6 +1,7 @@
 /*
- * Measures one case: every engine is planned, run once and checked against the reference on sampled rows; then all of them are
- * timed in interleaved rounds, so that what else the machine does hits all alike. What would take too long is said, not run.
+ * Measures one case: every engine is planned, run once and checked against the reference on sampled rows; then all of
+ * them are timed in interleaved rounds, so that what else the machine does hits all alike. What would take too long is
+ * said, not run.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -55,8 +56,8 @@ static int64_t attn_bytes_held(clattn_runtime *runtime, bool peak) {
     return peak ? use.peak : use.host + use.device;
 }
 
-static clattn_status attn_execute_timed(clattn_plan *plan, const attn_case_data *data, clattn_timing *timing, double *seconds,
-                                        clattn_report *report) {
+static clattn_status attn_execute_timed(clattn_plan *plan, const attn_case_data *data, clattn_timing *timing,
+                                        double *seconds, clattn_report *report) {
     clattn_tensors tensors = data->tensors;
     tensors.timing = timing;
     tensors.report = report;
@@ -101,14 +102,15 @@ static int attn_start_runner(attn_bench *bench, int t, attn_case_data *data, att
     }
     row->ran = true;
     row->memory = attn_bytes_held(runtime, true) - before;
-    double scores = (double)problem.batch * (double)problem.query_heads * (double)problem.query_length * (double)problem.key_length;
+    double scores =
+        (double)problem.batch * (double)problem.query_heads * (double)problem.query_length * (double)problem.key_length;
     bench->score_bytes[t] = scores > 0 ? (double)row->memory / scores : 0;
     return attn_copy_output(data, runner, error);
 }
 
 /* Checks all outputs in one walk of the reference; the walk also times the plain loops. */
-static int attn_verify_runners(attn_bench *bench, attn_case_data *data, attn_runner *runners, attn_bench_row *rows, int count,
-                               attn_error *error) {
+static int attn_verify_runners(attn_bench *bench, attn_case_data *data, attn_runner *runners, attn_bench_row *rows,
+                               int count, attn_error *error) {
     attn_gate_subject subjects[ATTN_TARGETS_MAX];
     int subject_count = 0;
     for (int t = 0; t < count; t++) {
@@ -176,8 +178,16 @@ static int attn_compare_seconds(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-void attn_bench_finish_row(attn_bench *bench, const clattn_problem *problem, attn_bench_row *row) {
-    clattn_device_info device = { 0 };
+/* The device's measured limit of the work at hand: GFLOP/s, or GB/s for decoding; 0 = not known. A GPU's fp16 units are
+ * not what its fp32 probe measures. */
+static double attn_limit_of(const attn_bench *bench, const clattn_problem *problem, int t, bool reads) {
+    if (t < 0 || (bench->gpu_gflops[t] == 0 && bench->gpu_gbytes[t] == 0)) {
+        return reads ? attn_limit_gbytes(&bench->machine) : attn_limit_gflops(&bench->machine, problem->type);
+    }
+    return reads ? bench->gpu_gbytes[t] : problem->type == CLATTN_FP32 ? bench->gpu_gflops[t] : 0;
+}
+
+void attn_bench_finish_row(const attn_bench *bench, const clattn_problem *problem, int t, attn_bench_row *row) {
     bool reads = attn_bench_is_decode(problem);
     if (row->runs == 0) {
         return;
@@ -188,10 +198,8 @@ void attn_bench_finish_row(attn_bench *bench, const clattn_problem *problem, att
                                      : (row->seconds[row->runs / 2 - 1] + row->seconds[row->runs / 2]) / 2;
     row->gflops = row->flops / row->median / 1e9;
     row->limit = reads ? "copy" : "fma";
-    double limit = reads ? attn_limit_gbytes(&bench->machine) : attn_limit_gflops(&bench->machine, problem->type);
-    bool known = clattn_runtime_get_device(bench->session.runtime, row->device, &device) == CLATTN_OK &&
-                 device.kind != CLATTN_DEVICE_OPENCL_GPU && limit > 0;
-    row->per_cent = known ? 100 * (reads ? row->bytes / row->median / 1e9 : row->gflops) / limit : -1;
+    double limit = attn_limit_of(bench, problem, t, reads);
+    row->per_cent = limit > 0 ? 100 * (reads ? row->bytes / row->median / 1e9 : row->gflops) / limit : -1;
 }
 
 /* The plain loops' row, from the rows that the check has timed. */
@@ -214,7 +222,7 @@ static bool attn_plain_loops(attn_bench *bench, const attn_case_data *data, cons
             }
         }
     }
-    attn_bench_finish_row(bench, p, plain);
+    attn_bench_finish_row(bench, p, -1, plain);
     return plain->ran;
 }
 
@@ -223,7 +231,8 @@ static void attn_count_work(const clattn_problem *problem, clattn_runtime *runti
     clattn_plan *plan = NULL;
     clattn_plan_info info = { 0 };
     reference.engine = "reference"; /* serves everything, and its plan costs nothing */
-    if (clattn_plan_create(runtime, &reference, &plan, NULL) == CLATTN_OK && clattn_plan_get_info(plan, &info) == CLATTN_OK) {
+    if (clattn_plan_create(runtime, &reference, &plan, NULL) == CLATTN_OK &&
+        clattn_plan_get_info(plan, &info) == CLATTN_OK) {
         for (int t = 0; t < count; t++) {
             rows[t].flops = info.flops;
             rows[t].bytes = info.bytes;
@@ -232,7 +241,8 @@ static void attn_count_work(const clattn_problem *problem, clattn_runtime *runti
     clattn_plan_destroy(plan);
 }
 
-static int attn_bench_data(attn_bench *bench, attn_case_data *data, attn_bench_row *rows, int *count, attn_error *error) {
+static int attn_bench_data(attn_bench *bench, attn_case_data *data, attn_bench_row *rows, int *count,
+                           attn_error *error) {
     attn_runner runners[ATTN_TARGETS_MAX];
     int targets = bench->session.target_count, status = ATTN_DONE;
     memset(runners, 0, sizeof runners);
@@ -253,7 +263,7 @@ static int attn_bench_data(attn_bench *bench, attn_case_data *data, attn_bench_r
         attn_time_rounds(bench, data, runners, rows, targets);
     }
     for (int t = 0; t < targets; t++) {
-        attn_bench_finish_row(bench, &data->problem, &rows[t]);
+        attn_bench_finish_row(bench, &data->problem, t, &rows[t]);
         if (rows[t].ran && rows[t].median > 0) {
             bench->rate[attn_bench_is_decode(&data->problem)][t] = rows[t].flops / rows[t].median;
         }
@@ -261,7 +271,7 @@ static int attn_bench_data(attn_bench *bench, attn_case_data *data, attn_bench_r
         free(runners[t].copy.block);
     }
     *count = targets + (attn_plain_loops(bench, data, rows, targets, &rows[targets]) ? 1 : 0);
-    for (int t = 0; t < *count && *count > targets; t++) {
+    for (int t = 0; t<*count && * count> targets; t++) {
         rows[t].speed_up = rows[t].ran ? rows[targets].median / rows[t].median : 0;
     }
     return status;

@@ -1,17 +1,28 @@
 /*
- * `clattn bench --scaling`: one problem with 1 to N threads, with fewer heads, and at shorter lengths. Speed-up and efficiency
- * for threads; for heads and lengths the throughput beside the first row's.
+ * `clattn bench --scaling`: one problem with 1 to N threads, with fewer heads, and at shorter lengths. Speed-up and
+ * efficiency for threads; for heads and lengths the throughput beside the first row's.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench.h"
 
-enum { COL_PART, COL_VALUE, COL_ENGINE, COL_MEDIAN, COL_RATE, COL_SPEED_UP, COL_EFFICIENCY, COL_VERIFIED, COL_NOTE, COLUMNS };
+enum {
+    COL_PART,
+    COL_VALUE,
+    COL_ENGINE,
+    COL_MEDIAN,
+    COL_RATE,
+    COL_SPEED_UP,
+    COL_EFFICIENCY,
+    COL_VERIFIED,
+    COL_NOTE,
+    COLUMNS
+};
 
 static const attn_column attn_scaling_columns[COLUMNS] = {
-    { "varied", "varied", false },     { "value", "value", true },           { "engine", "engine", false },
-    { "median_ms", "median ms", true }, { "gflops", "GFLOP/s", true },        { "speed_up", "speed-up", true },
+    { "varied", "varied", false },        { "value", "value", true },        { "engine", "engine", false },
+    { "median_ms", "median ms", true },   { "gflops", "GFLOP/s", true },     { "speed_up", "speed-up", true },
     { "efficiency", "efficiency", true }, { "verified", "verified", false }, { "note", "note", false },
 };
 
@@ -42,7 +53,10 @@ static void attn_add_scaling_row(attn_scaling *scaling, const char *part, int64_
     attn_table_set(table, COL_MEDIAN, "%.4g", 1e3 * row->median);
     attn_table_set(table, COL_RATE, "%.4g", row->gflops);
     attn_table_set(table, COL_SPEED_UP, "%.3g", speed_up);
-    attn_table_set(table, COL_EFFICIENCY, "%.3g", threads ? speed_up / (double)value : limit > 0 ? row->gflops / limit : 0);
+    attn_table_set(table, COL_EFFICIENCY, "%.3g",
+                   threads     ? speed_up / (double)value
+                   : limit > 0 ? row->gflops / limit
+                               : 0);
     attn_table_set(table, COL_VERIFIED, "%s", row->verified ? "yes" : "WRONG");
 }
 
@@ -75,7 +89,8 @@ static int attn_scaling_row(attn_scaling *scaling, const char *part, int64_t val
 
 static int attn_scale_threads(attn_scaling *scaling, const attn_case *c, attn_error *error) {
     clattn_device_info cpu;
-    int status = clattn_runtime_get_device(scaling->bench->session.runtime, 0, &cpu) == CLATTN_OK ? ATTN_DONE : ATTN_CANNOT;
+    int status =
+        clattn_runtime_get_device(scaling->bench->session.runtime, 0, &cpu) == CLATTN_OK ? ATTN_DONE : ATTN_CANNOT;
     scaling->first = 0;
     for (int64_t threads = 1; status == ATTN_DONE && threads <= cpu.compute_units; threads++) {
         status = attn_scaling_row(scaling, "threads", threads, c, threads, error);
@@ -94,7 +109,8 @@ static int attn_scale_sizes(attn_scaling *scaling, const attn_case *c, bool head
     int64_t last = status != ATTN_DONE ? 0 : heads ? problem.query_heads : problem.query_length;
     int64_t least = heads ? 1 : 128;
     scaling->first = 0;
-    for (int64_t value = least; value <= last && status == ATTN_DONE; value = value < last && 2 * value > last ? last : 2 * value) {
+    for (int64_t value = least; value <= last && status == ATTN_DONE;
+         value = value < last && 2 * value > last ? last : 2 * value) {
         *smaller = *c;
         if (heads) {
             int64_t group = problem.query_heads / problem.kv_heads;
@@ -110,7 +126,8 @@ static int attn_scale_sizes(attn_scaling *scaling, const attn_case *c, bool head
     return status;
 }
 
-int attn_bench_scaling(attn_bench *bench, const attn_options *options, const attn_case *c, const char *csv, attn_error *error) {
+int attn_bench_scaling(attn_bench *bench, const attn_options *options, const attn_case *c, const char *csv,
+                       attn_error *error) {
     attn_scaling scaling = { .bench = bench, .options = options };
     attn_table_init(&scaling.table, attn_scaling_columns, COLUMNS);
     scaling.rows = malloc((ATTN_TARGETS_MAX + 1) * sizeof *scaling.rows);
@@ -118,7 +135,8 @@ int attn_bench_scaling(attn_bench *bench, const attn_options *options, const att
     status = status != ATTN_DONE ? status : attn_scale_threads(&scaling, c, error);
     status = status != ATTN_DONE ? status : attn_scale_sizes(&scaling, c, true, error);
     status = status != ATTN_DONE ? status : attn_scale_sizes(&scaling, c, false, error);
-    printf("\n%s\nefficiency: of threads, speed-up over their number; of heads and lengths, throughput over the measured limit\n",
+    printf("\n%s\nefficiency: of threads, speed-up over their number; of heads and lengths, throughput over the "
+           "measured limit\n",
            c->text);
     attn_table_print(&scaling.table, stdout);
     if (status == ATTN_DONE && csv != NULL) {

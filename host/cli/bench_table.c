@@ -1,6 +1,6 @@
 /*
- * What bench prints and writes: the machine first, then a row as soon as it is measured. Units stand in the column's key, so
- * CSV and JSON need no other explanation.
+ * What bench prints and writes: the machine first, then a row as soon as it is measured. Units stand in the column's
+ * key, so CSV and JSON need no other explanation.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <string.h>
@@ -47,7 +47,8 @@ static void attn_set_steps(attn_table *table, const attn_bench_row *row) {
     }
     attn_table_set(table, ATTN_BENCH_STEP_NAMES, "%s", names);
     attn_table_set(table, ATTN_BENCH_STEP_MS, "%s", times);
-    attn_table_set(table, ATTN_BENCH_NOTE, "%s%s%s", note, note[0] != '\0' && row->note[0] != '\0' ? "; " : "", row->note);
+    attn_table_set(table, ATTN_BENCH_NOTE, "%s%s%s", note, note[0] != '\0' && row->note[0] != '\0' ? "; " : "",
+                   row->note);
 }
 
 static void attn_set_times(attn_table *table, const attn_bench_row *row) {
@@ -66,13 +67,17 @@ static void attn_set_times(attn_table *table, const attn_bench_row *row) {
     if (row->speed_up > 0) {
         attn_table_set(table, ATTN_BENCH_SPEED_UP, "%.4g", row->speed_up);
     }
-    attn_table_set(table, ATTN_BENCH_VERIFIED, "%s", strcmp(row->engine, "plain") == 0 ? "" : row->verified ? "yes" : "WRONG");
+    attn_table_set(table, ATTN_BENCH_VERIFIED, "%s",
+                   strcmp(row->engine, "plain") == 0 ? ""
+                   : row->verified                   ? "yes"
+                                                     : "WRONG");
     attn_table_set(table, ATTN_BENCH_LIMIT, "%s", row->limit);
     attn_table_set(table, ATTN_BENCH_RUNS_TIMED, "%d", row->runs);
     attn_table_set(table, ATTN_BENCH_SCALED, "%s", row->scaled ? "yes" : "no");
 }
 
-void attn_bench_add_row(attn_table *table, const attn_case *c, const clattn_problem *problem, const attn_bench_row *row) {
+void attn_bench_add_row(attn_table *table, const attn_case *c, const clattn_problem *problem,
+                        const attn_bench_row *row) {
     attn_table_row(table);
     attn_table_set(table, ATTN_BENCH_NAME, "%s", c->name);
     attn_table_set(table, ATTN_BENCH_QUERY_LENGTH, "%lld", (long long)problem->query_length);
@@ -158,14 +163,24 @@ void attn_bench_print_machine(const attn_bench *bench, FILE *file) {
                     info.kind == CLATTN_DEVICE_CPU ? "threads" : "compute units");
         }
     }
-    fprintf(file, "measured limits of the processors: %.1f GFLOP/s fp32 (%s probe%s), %.1f fp64, copy %.1f GB/s, read %.1f GB/s",
-            attn_limit_gflops(limits, CLATTN_FP32), limits->instructions,
-            limits->blas_gflops > limits->fma_gflops ? "; the BLAS's matrix product is above it and counts" : "",
-            limits->fma_gflops_fp64, limits->copy_gbytes, limits->read_gbytes);
+    fprintf(
+        file,
+        "measured limits of the processors: %.1f GFLOP/s fp32 (%s probe%s), %.1f fp64, copy %.1f GB/s, read %.1f GB/s",
+        attn_limit_gflops(limits, CLATTN_FP32), limits->instructions,
+        limits->blas_gflops > limits->fma_gflops ? "; the BLAS's matrix product is above it and counts" : "",
+        limits->fma_gflops_fp64, limits->copy_gbytes, limits->read_gbytes);
     if (limits->blas_gflops > 0) {
         fprintf(file, "; the BLAS's matrix product reaches %.1f GFLOP/s", limits->blas_gflops);
     }
-    fprintf(file, "\n%% limit: of the multiply-adds, or of the memory traffic where at most 16 query rows share a key\n");
+    for (int t = 0; t < bench->session.target_count; t++) {
+        int64_t device = bench->session.targets[t].device;
+        if (bench->gpu_gflops[t] > 0 && (t == 0 || bench->session.targets[t - 1].device != device)) {
+            fprintf(file, "\nmeasured limits of device %lld: %.0f GFLOP/s fp32, copy %.0f GB/s", (long long)device,
+                    bench->gpu_gflops[t], bench->gpu_gbytes[t]);
+        }
+    }
+    fprintf(file,
+            "\n%% limit: of the multiply-adds, or of the memory traffic where at most 16 query rows share a key\n");
 }
 
 static void attn_write_json(const attn_bench *bench, const attn_table *table, FILE *file) {
@@ -185,14 +200,16 @@ static void attn_write_json(const attn_bench *bench, const attn_table *table, FI
         attn_json_string(file, text);
     }
     fprintf(file,
-            " ],\n  \"limits\": { \"fma_gflops\": %.6g, \"fma_gflops_fp64\": %.6g, \"blas_gflops\": %.6g, \"copy_gbytes\": %.6g, "
+            " ],\n  \"limits\": { \"fma_gflops\": %.6g, \"fma_gflops_fp64\": %.6g, \"blas_gflops\": %.6g, "
+            "\"copy_gbytes\": %.6g, "
             "\"read_gbytes\": %.6g },\n  \"rows\": ",
             limits->fma_gflops, limits->fma_gflops_fp64, limits->blas_gflops, limits->copy_gbytes, limits->read_gbytes);
     attn_table_json(table, file, "  ");
     fprintf(file, "\n}\n");
 }
 
-int attn_bench_write(const attn_bench *bench, const attn_table *table, const char *csv, const char *json, attn_error *error) {
+int attn_bench_write(const attn_bench *bench, const attn_table *table, const char *csv, const char *json,
+                     attn_error *error) {
     const char *const paths[] = { csv, json };
     for (int n = 0; n < 2; n++) {
         attn_output_file output;

@@ -1,6 +1,6 @@
 /*
- * Draws into pixels and writes them with libpng. Lines and dots are blended by their distance, text uses the small letters
- * below at twice their size. Only built where libpng is found.
+ * Draws into pixels and writes them with libpng. Lines and dots are blended by their distance, text uses the small
+ * letters below at twice their size. Only built where libpng is found.
  */
 #include "canvas.h"
 
@@ -27,13 +27,13 @@ static const uint8_t attn_points[][7] = {
     { 17, 17, 10, 4, 10, 17, 17 },  { 17, 17, 17, 10, 4, 4, 4 },    { 31, 1, 2, 4, 8, 16, 31 },
     { 0, 0, 14, 1, 15, 17, 15 },    { 16, 16, 22, 25, 17, 17, 30 }, { 0, 0, 14, 16, 16, 17, 14 },
     { 1, 1, 13, 19, 17, 17, 15 },   { 0, 0, 14, 17, 31, 16, 14 },   { 6, 9, 8, 28, 8, 8, 8 },
-    { 15, 17, 17, 17, 15, 1, 14 },   { 16, 16, 22, 25, 17, 17, 17 }, { 4, 0, 12, 4, 4, 4, 14 },
+    { 15, 17, 17, 17, 15, 1, 14 },  { 16, 16, 22, 25, 17, 17, 17 }, { 4, 0, 12, 4, 4, 4, 14 },
     { 2, 0, 6, 2, 2, 18, 12 },      { 16, 16, 18, 20, 24, 20, 18 }, { 12, 4, 4, 4, 4, 4, 14 },
     { 0, 0, 26, 21, 21, 17, 17 },   { 0, 0, 22, 25, 17, 17, 17 },   { 0, 0, 14, 17, 17, 17, 14 },
-    { 30, 17, 17, 17, 30, 16, 16 },   { 15, 17, 17, 17, 15, 1, 1 },     { 0, 0, 22, 25, 16, 16, 16 },
+    { 30, 17, 17, 17, 30, 16, 16 }, { 15, 17, 17, 17, 15, 1, 1 },   { 0, 0, 22, 25, 16, 16, 16 },
     { 0, 0, 14, 16, 14, 1, 30 },    { 8, 8, 28, 8, 8, 9, 6 },       { 0, 0, 17, 17, 17, 19, 13 },
     { 0, 0, 17, 17, 17, 10, 4 },    { 0, 0, 17, 17, 21, 21, 10 },   { 0, 0, 17, 10, 4, 10, 17 },
-    { 17, 17, 17, 17, 15, 1, 14 },    { 0, 0, 31, 2, 4, 8, 31 },      { 0, 0, 0, 0, 0, 12, 12 },
+    { 17, 17, 17, 17, 15, 1, 14 },  { 0, 0, 31, 2, 4, 8, 31 },      { 0, 0, 0, 0, 0, 12, 12 },
     { 0, 0, 0, 0, 12, 4, 8 },       { 0, 0, 0, 31, 0, 0, 0 },       { 0, 1, 2, 4, 8, 16, 0 },
     { 2, 4, 8, 8, 8, 4, 2 },        { 8, 4, 2, 2, 2, 4, 8 },        { 24, 25, 2, 4, 8, 19, 3 },
     { 0, 12, 12, 0, 12, 12, 0 },    { 0, 0, 0, 0, 0, 0, 31 },       { 0, 0, 31, 0, 31, 0, 0 },
@@ -59,7 +59,8 @@ static double attn_distance(double x, double y, double x0, double y0, double x1,
     return hypot(x - x0 - along * dx, y - y0 - along * dy);
 }
 
-static void attn_png_line(attn_canvas *canvas, double x0, double y0, double x1, double y1, double thickness, uint32_t colour) {
+static void attn_png_line(attn_canvas *canvas, double x0, double y0, double x1, double y1, double thickness,
+                          uint32_t colour) {
     int left = (int)(fmin(x0, x1) - thickness) - 1, right = (int)(fmax(x0, x1) + thickness) + 1;
     int top = (int)(fmin(y0, y1) - thickness) - 1, bottom = (int)(fmax(y0, y1) + thickness) + 1;
     for (int y = top; y <= bottom; y++) {
@@ -90,7 +91,8 @@ static void attn_png_letter(attn_canvas *canvas, int left, int top, char letter,
     }
 }
 
-static void attn_png_text(attn_canvas *canvas, double x, double y, attn_anchor anchor, uint32_t colour, const char *text) {
+static void attn_png_text(attn_canvas *canvas, double x, double y, attn_anchor anchor, uint32_t colour,
+                          const char *text) {
     int width = 12 * (int)strlen(text) - 2;
     int left = (int)x - (anchor == ATTN_ANCHOR_START ? 0 : anchor == ATTN_ANCHOR_MIDDLE ? width / 2 : width);
     for (; *text != '\0'; text++, left += 12) {

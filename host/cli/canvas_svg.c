@@ -1,7 +1,8 @@
 /* Draws as SVG: every call is one element. Text is kept as text, in whatever sans-serif font the viewer has. */
 #include "canvas.h"
 
-static void attn_svg_line(attn_canvas *canvas, double x0, double y0, double x1, double y1, double thickness, uint32_t colour) {
+static void attn_svg_line(attn_canvas *canvas, double x0, double y0, double x1, double y1, double thickness,
+                          uint32_t colour) {
     fprintf(canvas->svg,
             "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"#%06x\" stroke-width=\"%.1f\" "
             "stroke-linecap=\"round\"/>\n",
@@ -9,10 +10,12 @@ static void attn_svg_line(attn_canvas *canvas, double x0, double y0, double x1, 
 }
 
 static void attn_svg_dot(attn_canvas *canvas, double x, double y, double radius, uint32_t colour) {
-    fprintf(canvas->svg, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\" fill=\"#%06x\"/>\n", x, y, radius, (unsigned)colour);
+    fprintf(canvas->svg, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\" fill=\"#%06x\"/>\n", x, y, radius,
+            (unsigned)colour);
 }
 
-static void attn_svg_text(attn_canvas *canvas, double x, double y, attn_anchor anchor, uint32_t colour, const char *text) {
+static void attn_svg_text(attn_canvas *canvas, double x, double y, attn_anchor anchor, uint32_t colour,
+                          const char *text) {
     static const char *const anchors[] = { "start", "middle", "end" };
     fprintf(canvas->svg, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\" fill=\"#%06x\">", x, y + 5, anchors[anchor],
             (unsigned)colour);

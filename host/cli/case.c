@@ -1,6 +1,7 @@
 /*
- * Words to cases: one table row a word. Says what a value may look like, not what an engine can do. To add a word, write a
- * reader below and add its row to the table; words of later releases have rows too, so that they are refused by name.
+ * Words to cases: one table row a word. Says what a value may look like, not what an engine can do. To add a word,
+ * write a reader below and add its row to the table; words of later releases have rows too, so that they are refused
+ * by name.
  */
 #include "case.h"
 
@@ -43,7 +44,8 @@ static int attn_read_size(attn_case *c, const attn_word *word, const char *value
         return error->status;
     }
     if (read < word->minimum) {
-        return attn_fail(error, ATTN_BAD, "%s=%s: at least %lld is wanted", word->name, value, (long long)word->minimum);
+        return attn_fail(error, ATTN_BAD, "%s=%s: at least %lld is wanted", word->name, value,
+                         (long long)word->minimum);
     }
     memcpy((char *)c + word->field, &read, sizeof read);
     c->has_query_length = c->has_query_length || strcmp(word->name, "query_length") == 0;
@@ -111,8 +113,9 @@ static int attn_read_align(attn_case *c, const attn_word *word, const char *valu
     }
     int status = attn_text_integer(value, &c->problem.offset);
     if (status != 0) {
-        return attn_bad_value(error, word, value, status == 1 ? "top_left, bottom_right, past or a whole number is wanted"
-                                                              : "the number does not fit 63 bits");
+        return attn_bad_value(error, word, value,
+                              status == 1 ? "top_left, bottom_right, past or a whole number is wanted"
+                                          : "the number does not fit 63 bits");
     }
     c->problem.alignment = CLATTN_ALIGN_OFFSET;
     return ATTN_DONE;
@@ -222,7 +225,8 @@ static int attn_read_offsets(attn_case *c, const attn_word *word, const char *va
 
 static int attn_read_layout(attn_case *c, const attn_word *word, const char *value, attn_error *error) {
     c->bshd = strcmp(value, "bshd") == 0;
-    return c->bshd || strcmp(value, "bhsd") == 0 ? ATTN_DONE : attn_bad_value(error, word, value, "bhsd or bshd is wanted");
+    return c->bshd || strcmp(value, "bhsd") == 0 ? ATTN_DONE
+                                                 : attn_bad_value(error, word, value, "bhsd or bshd is wanted");
 }
 
 static int attn_read_strides(attn_case *c, const attn_word *word, const char *value, attn_error *error) {

@@ -1,6 +1,7 @@
 /*
- * A case: a problem and how its data are drawn, as the words of the command line, of case files and of bench suites say.
- * The text of a case is its identity: reading it again gives the same problem and the same data, on every platform.
+ * A case: a problem and how its data are drawn, as the words of the command line, of case files and of bench suites
+ * say. The text of a case is its identity: reading it again gives the same problem and the same data, on every
+ * platform.
  */
 #ifndef ATTN_CLI_CASE_H
 #define ATTN_CLI_CASE_H
@@ -54,7 +55,7 @@ int attn_case_complete(attn_case *c, attn_error *error);
 /** Refuses words of later releases (ATTN_CANNOT). */
 int attn_case_refuse_later(const attn_case *c, attn_error *error);
 
-/** Reads words whose values may be lists 64,128 and doubling ranges 128..8192; appends and completes all combinations. */
+/** Reads words whose values may be lists 64,128 and ranges 128..8192; appends and completes all combinations. */
 int attn_cases_expand(attn_cases *cases, int count, char **words, attn_error *error);
 
 /** One line of a suite: words and perhaps a comment. Empty lines add nothing. */

@@ -1,6 +1,7 @@
 /*
- * Makes the memory of a case: layout, strides, guard zones, contents. Does not know what attention computes. Streams of random
- * numbers are told apart by the enum below; adding one at its end leaves the data of known seeds as they are.
+ * Makes the memory of a case: layout, strides, guard zones, contents. Does not know what attention computes. Streams
+ * of random numbers are told apart by the enum below; adding one at its end leaves the data of known seeds as they
+ * are.
  */
 #include "case_data.h"
 
@@ -36,7 +37,8 @@ static int attn_guarded_create(attn_guarded *guarded, int64_t bytes, attn_error 
 }
 
 int64_t attn_case_data_query_length(const attn_case_data *data, int64_t b) {
-    return data->problem.query_lengths ? attn_fill_get_integer(&data->tensors.query_lengths, b) : data->problem.query_length;
+    return data->problem.query_lengths ? attn_fill_get_integer(&data->tensors.query_lengths, b)
+                                       : data->problem.query_length;
 }
 
 int64_t attn_case_data_key_length(const attn_case_data *data, int64_t b) {
@@ -87,8 +89,8 @@ static int64_t attn_rows_extent(const attn_rows *rows) {
     return last + rows->dim;
 }
 
-static int attn_make_rows(attn_case_data *data, attn_rows *rows, attn_guarded *memory, clattn_tensor *tensor, uint64_t salt,
-                          attn_error *error) {
+static int attn_make_rows(attn_case_data *data, attn_rows *rows, attn_guarded *memory, clattn_tensor *tensor,
+                          uint64_t salt, attn_error *error) {
     const attn_case *c = &data->c;
     tensor->layout = c->bshd ? CLATTN_BSHD : CLATTN_BHSD;
     attn_dense_strides(rows, c->bshd);
@@ -99,7 +101,8 @@ static int attn_make_rows(attn_case_data *data, attn_rows *rows, attn_guarded *m
         tensor->head_stride = rows->stride[1];
         tensor->length_stride = rows->stride[2];
     }
-    if (attn_guarded_create(memory, attn_rows_extent(rows) * clattn_type_size(data->problem.type), error) != ATTN_DONE) {
+    if (attn_guarded_create(memory, attn_rows_extent(rows) * clattn_type_size(data->problem.type), error) !=
+        ATTN_DONE) {
         return error->status;
     }
     tensor->data = memory->data;
@@ -127,8 +130,8 @@ static int attn_make_tensors(attn_case_data *data, attn_error *error) {
 }
 
 /* Strides of a dense or gapped broadcast tensor, in elements (bits: bytes); answers how many of them there are. */
-static int64_t attn_broadcast_strides(attn_case_data *data, const int64_t shape[4], bool bits, clattn_broadcast *broadcast,
-                                      uint64_t salt) {
+static int64_t attn_broadcast_strides(attn_case_data *data, const int64_t shape[4], bool bits,
+                                      clattn_broadcast *broadcast, uint64_t salt) {
     int64_t row = bits ? (shape[3] + 7) / 8 : shape[3];
     int64_t strides[4] = { 0, 0, row, 1 };
     if (data->c.strides_random) {
@@ -167,8 +170,8 @@ static int attn_make_mask_and_bias(attn_case_data *data, attn_error *error) {
     return ATTN_DONE;
 }
 
-static int attn_make_integers(attn_case_data *data, attn_guarded *memory, clattn_integers *integers, const attn_case_list *list,
-                              int64_t most, uint64_t stream, attn_error *error) {
+static int attn_make_integers(attn_case_data *data, attn_guarded *memory, clattn_integers *integers,
+                              const attn_case_list *list, int64_t most, uint64_t stream, attn_error *error) {
     integers->type = data->c.seed % 2 == 0 ? CLATTN_INT32 : CLATTN_INT64;
     for (int64_t b = 0; b < list->count; b++) { /* offsets may need 64 bits */
         integers->type = list->values[b] != (int32_t)list->values[b] ? CLATTN_INT64 : integers->type;
@@ -209,10 +212,11 @@ static int attn_make_results(attn_case_data *data, attn_error *error) {
     const clattn_problem *p = &data->problem;
     int64_t rows = p->batch * p->query_heads * p->query_length;
     int64_t weights = p->batch * p->weights_heads * p->weights_rows * p->key_length;
-    if ((p->logsumexp && attn_guarded_create(&data->logsumexp, rows * clattn_type_size(attn_case_logsumexp_type(p)), error) !=
-                             ATTN_DONE) ||
+    if ((p->logsumexp && attn_guarded_create(&data->logsumexp, rows * clattn_type_size(attn_case_logsumexp_type(p)),
+                                             error) != ATTN_DONE) ||
         (p->weights != CLATTN_WEIGHTS_NONE &&
-         attn_guarded_create(&data->weights, weights * clattn_type_size(attn_case_weights_type(p)), error) != ATTN_DONE)) {
+         attn_guarded_create(&data->weights, weights * clattn_type_size(attn_case_weights_type(p)), error) !=
+             ATTN_DONE)) {
         return error->status;
     }
     data->tensors.logsumexp.data = data->logsumexp.data;
@@ -243,9 +247,10 @@ int attn_case_data_create(attn_case_data *data, const attn_case *c, bool logsume
 }
 
 void attn_case_data_free(attn_case_data *data) {
-    attn_guarded *const all[] = { &data->query,         &data->key,         &data->value,   &data->mask,   &data->bias,
-                                  &data->slopes,        &data->sinks,       &data->offsets, &data->output, &data->weights,
-                                  &data->query_lengths, &data->key_lengths, &data->logsumexp };
+    attn_guarded *const all[] = { &data->query,    &data->key,     &data->value,         &data->mask,
+                                  &data->bias,     &data->slopes,  &data->sinks,         &data->offsets,
+                                  &data->output,   &data->weights, &data->query_lengths, &data->key_lengths,
+                                  &data->logsumexp };
     for (size_t g = 0; g < sizeof all / sizeof all[0]; g++) {
         free(all[g]->block);
         *all[g] = (attn_guarded){ 0 };
@@ -282,11 +287,13 @@ const char *attn_case_data_check_guards(attn_case_data *data, unsigned char patt
     for (int64_t b = 0; b < rows->sizes[0]; b++) {
         for (int64_t h = 0; h < rows->sizes[1]; h++) {
             for (int64_t i = 0; i < rows->sizes[2]; i++) {
-                memset((char *)data->output.data + attn_rows_at(rows, b, h, i) * size, pattern, (size_t)(rows->dim * size));
+                memset((char *)data->output.data + attn_rows_at(rows, b, h, i) * size, pattern,
+                       (size_t)(rows->dim * size));
             }
         }
     }
-    memset(data->logsumexp.block != NULL ? data->logsumexp.data : data->output.data, pattern, (size_t)data->logsumexp.bytes);
+    memset(data->logsumexp.block != NULL ? data->logsumexp.data : data->output.data, pattern,
+           (size_t)data->logsumexp.bytes);
     memset(data->weights.block != NULL ? data->weights.data : data->output.data, pattern, (size_t)data->weights.bytes);
     return !attn_guarded_holds(&data->output, pattern)      ? "output"
            : !attn_guarded_holds(&data->logsumexp, pattern) ? "logsumexp"

@@ -1,6 +1,6 @@
 /*
- * The data of a case: drawn from its seed by a counter, the same on every platform, with guard zones round every tensor.
- * Outputs are filled with a pattern first, so that what is not written, and what is written outside, is seen.
+ * The data of a case: drawn from its seed by a counter, the same on every platform, with guard zones round every
+ * tensor. Outputs are filled with a pattern first, so that what is not written, and what is written outside, is seen.
  */
 #ifndef ATTN_CLI_CASE_DATA_H
 #define ATTN_CLI_CASE_DATA_H
@@ -40,7 +40,7 @@ void attn_case_data_free(attn_case_data *data);
 /** Fills outputs and their guards with a byte; 0xff is NaN in every type. */
 void attn_case_data_fill_outputs(attn_case_data *data, unsigned char pattern);
 
-/** NULL, or the output beside whose elements something else than the pattern stands. Overwrites the outputs' elements. */
+/** NULL, or the output beside whose elements not the pattern stands. Overwrites the outputs' elements. */
 const char *attn_case_data_check_guards(attn_case_data *data, unsigned char pattern);
 
 /** Used lengths of an entry. */

@@ -1,6 +1,7 @@
 /*
- * What stands in the tensors of a case: normal queries, keys and values, masks and biases of several kinds, lengths. Memory
- * that no result may depend on holds NaN when the case says poison=yes. Lengths are filled before everything else.
+ * What stands in the tensors of a case: normal queries, keys and values, masks and biases of several kinds, lengths.
+ * Memory that no result may depend on holds NaN when the case says poison=yes. Lengths are filled before everything
+ * else.
  */
 #include "case_fill.h"
 
@@ -22,8 +23,8 @@ static int64_t attn_draw_length(const attn_case *c, int64_t most, uint64_t strea
     }
 }
 
-void attn_fill_integers(attn_case_data *data, void *memory, clattn_int_type type, const attn_case_list *list, int64_t most,
-                        uint64_t stream) {
+void attn_fill_integers(attn_case_data *data, void *memory, clattn_int_type type, const attn_case_list *list,
+                        int64_t most, uint64_t stream) {
     for (int64_t b = 0; b < data->problem.batch; b++) {
         int64_t value = list->kind == ATTN_LIST_GIVEN ? list->values[b] : attn_draw_length(&data->c, most, stream, b);
         if (type == CLATTN_INT32) {
@@ -52,9 +53,9 @@ static bool attn_draw_mask(const attn_case *c, uint64_t n, uint64_t n_row, int64
     uint64_t draw = attn_draw(c->seed, ATTN_STREAM_MASK, n);
     bool row_empty = attn_draw(c->seed, ATTN_STREAM_MASK, ~n_row) % 16 == 0;
     switch (attn_draw(c->seed, ATTN_STREAM_MASK, UINT64_MAX / 2) % 4) {
-        case 0: return draw % 4 != 0;                            /* dense */
-        case 1: return draw % 16 == 0 && !row_empty;             /* sparse, some rows empty */
-        case 2: return 2 * key >= keys && !row_empty;            /* the first half forbidden */
+        case 0: return draw % 4 != 0;                 /* dense */
+        case 1: return draw % 16 == 0 && !row_empty;  /* sparse, some rows empty */
+        case 2: return 2 * key >= keys && !row_empty; /* the first half forbidden */
         default: return (draw % 4 != 0 || keys == 1) && !row_empty;
     }
 }
@@ -105,7 +106,8 @@ void attn_fill_bias(attn_case_data *data, clattn_type type) {
     memset(data->bias.data, data->c.poison ? 0xff : 0, (size_t)data->bias.bytes);
     for (int64_t row = 0; row < rows; row++) {
         int64_t b = row / (shape[1] * shape[2]), i = row % shape[2];
-        int64_t at = bias->offset + b * bias->strides[0] + row / shape[2] % shape[1] * bias->strides[1] + i * bias->strides[2];
+        int64_t at =
+            bias->offset + b * bias->strides[0] + row / shape[2] % shape[1] * bias->strides[1] + i * bias->strides[2];
         for (int64_t j = 0; j < shape[3]; j++) {
             bool unused = own_entry && ((own_row && i >= attn_case_data_query_length(data, b)) ||
                                         (own_key && j >= attn_case_data_key_length(data, b)));
@@ -117,8 +119,8 @@ void attn_fill_bias(attn_case_data *data, clattn_type type) {
     }
 }
 
-static void attn_fill_row(const attn_case_data *data, const attn_rows *rows, void *memory, uint64_t stream, int64_t number,
-                          int64_t at) {
+static void attn_fill_row(const attn_case_data *data, const attn_rows *rows, void *memory, uint64_t stream,
+                          int64_t number, int64_t at) {
     double factor = stream == ATTN_STREAM_VALUE ? 1 : data->c.spread;
     for (int64_t d = 0; d < rows->dim; d++) {
         double x = attn_draw_normal(data->c.seed, stream, (uint64_t)(number * rows->dim + d));
@@ -135,7 +137,8 @@ void attn_fill_rows(attn_case_data *data, const attn_rows *rows, attn_guarded *m
         }
     }
     for (int64_t b = 0; b < rows->sizes[0]; b++) {
-        int64_t used = stream == ATTN_STREAM_QUERY ? attn_case_data_query_length(data, b) : attn_case_data_key_length(data, b);
+        int64_t used =
+            stream == ATTN_STREAM_QUERY ? attn_case_data_query_length(data, b) : attn_case_data_key_length(data, b);
         int64_t length = data->c.poison ? used : rows->sizes[2];
         for (int64_t h = 0; h < rows->sizes[1]; h++) {
             for (int64_t i = 0; i < length; i++) {

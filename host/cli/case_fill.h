@@ -17,8 +17,8 @@ enum {
 };
 
 int64_t attn_fill_get_integer(const clattn_integers *integers, int64_t b);
-void attn_fill_integers(attn_case_data *data, void *memory, clattn_int_type type, const attn_case_list *list, int64_t most,
-                        uint64_t stream);
+void attn_fill_integers(attn_case_data *data, void *memory, clattn_int_type type, const attn_case_list *list,
+                        int64_t most, uint64_t stream);
 void attn_fill_vectors(attn_case_data *data);
 void attn_fill_mask(attn_case_data *data);
 void attn_fill_bias(attn_case_data *data, clattn_type type);

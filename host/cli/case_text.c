@@ -13,8 +13,10 @@ enum { ATTN_CASES_MAX = 4096, ATTN_WORDS_MAX = 64, ATTN_VALUES_MAX = 256 };
 
 const char attn_case_help[] =
     "PROBLEM: words name=value in any order\n"
-    "  batch=1 query_heads=1 kv_heads=(query_heads) query_length key_length=(query_length) head_dim value_dim=(head_dim) past=0\n"
-    "  type=fp32|fp16|bf16|fp64  causal=no|yes  align=top_left|bottom_right|past|N  window=L,R (`open` for an open side)\n"
+    "  batch=1 query_heads=1 kv_heads=(query_heads) query_length key_length=(query_length) head_dim "
+    "value_dim=(head_dim) past=0\n"
+    "  type=fp32|fp16|bf16|fp64  causal=no|yes  align=top_left|bottom_right|past|N  window=L,R (`open` for an open "
+    "side)\n"
     "  scale=(1/sqrt(head_dim))  softcap=0  seed=0  layout=bhsd|bshd\n"
     "  key_length counts past and new keys. align has an effect with causal, window and alibi only.\n"
     "for problems that draw their own data (plan, verify, bench):\n"
@@ -50,7 +52,8 @@ int attn_case_refuse_later(const attn_case *c, attn_error *error) {
     return ATTN_DONE;
 }
 
-static int attn_check_list(const attn_case *c, const attn_case_list *list, const char *name, int64_t most, attn_error *error) {
+static int attn_check_list(const attn_case *c, const attn_case_list *list, const char *name, int64_t most,
+                           attn_error *error) {
     if (list->kind != ATTN_LIST_GIVEN) {
         return ATTN_DONE;
     }
@@ -198,8 +201,7 @@ static int attn_add_combination(attn_cases *cases, attn_choice *choices, int cou
         if (choices[w].values == NULL) {
             words[w] = (char *)(uintptr_t)choices[w].whole;
         } else {
-            snprintf(single[w], sizeof single[w], "%.63s=%.63s", choices[w].name,
-                     choices[w].values[choices[w].now]);
+            snprintf(single[w], sizeof single[w], "%.63s=%.63s", choices[w].name, choices[w].values[choices[w].now]);
         }
     }
     attn_case_init(c);
@@ -273,7 +275,8 @@ static void attn_comment_name(const char *line, char name[ATTN_CASE_NAME]) {
     if (comment != NULL) {
         comment += 1 + strspn(comment + 1, "# \t");
         size_t length = strcspn(comment, ":\r\n");
-        snprintf(name, ATTN_CASE_NAME, "%.*s", (int)(length < ATTN_CASE_NAME - 1 ? length : ATTN_CASE_NAME - 1), comment);
+        snprintf(name, ATTN_CASE_NAME, "%.*s", (int)(length < ATTN_CASE_NAME - 1 ? length : ATTN_CASE_NAME - 1),
+                 comment);
     }
 }
 

@@ -1,20 +1,26 @@
 /*
- * `clattn bench`: the main job. Collects cases, measures the machine's limits, runs the cases and shows each row as soon as it
- * is there. Measuring is in bench_case.c, printing in bench_table.c, drawing in plot.c.
+ * `clattn bench`: the main job. Collects cases, measures the machine's limits, runs the cases and shows each row as
+ * soon as it is there. Measuring is in bench_case.c, printing in bench_table.c, drawing in plot.c.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench.h"
 #include "commands.h"
+#include "opencl_limits.h"
 
 static const char attn_bench_help[] =
-    "clattn bench [PROBLEM...] [--suite FILE] [--rounds N] [--seconds S] [--csv F] [--json F] [--plot F.svg|F.png] [--scaling]\n"
+    "clattn bench [PROBLEM...] [--suite FILE] [--rounds N] [--seconds S] [--csv F] [--json F] [--plot F.svg|F.png] "
+    "[--scaling]\n"
     "             [--engine NAME[,NAME]] [--device SELECTOR] [--threads N]\n"
-    "Time, throughput and memory of every engine that is here. Without words: query_length=128..8192 at 12 heads of 64.\n"
-    "For each: median and minimum time, GFLOP/s on the scores that causal and window allow, per cent of the measured limit, peak\n"
-    "memory really allocated, speed-up over plain one-thread float loops (scaled from a sample of rows where a whole run would\n"
-    "take long), and for opencl-unfused the time of its steps. Rounds are interleaved between engines; every result is first\n"
+    "Time, throughput and memory of every engine that is here. Without words: query_length=128..8192 at 12 heads of "
+    "64.\n"
+    "For each: median and minimum time, GFLOP/s on the scores that causal and window allow, per cent of the measured "
+    "limit, peak\n"
+    "memory really allocated, speed-up over plain one-thread float loops (scaled from a sample of rows where a whole "
+    "run would\n"
+    "take long), and for opencl-unfused the time of its steps. Rounds are interleaved between engines; every result is "
+    "first\n"
     "checked against the reference on sampled rows.\n"
     "--seconds S (300): the whole command stops starting new runs then; no single run longer than S/15 is started.\n"
     "--rounds N: times each N times instead of as often as a second allows.\n"
@@ -30,8 +36,8 @@ typedef struct attn_bench_options {
 
 static int attn_read_bench_options(attn_bench_options *o, int argc, char **argv, attn_error *error) {
     const attn_flag flags[] = {
-        { "--suite", &o->suite, NULL },   { "--csv", &o->csv, NULL },         { "--json", &o->json, NULL },
-        { "--plot", &o->plot, NULL },     { "--rounds", &o->rounds, NULL },   { "--seconds", &o->seconds, NULL },
+        { "--suite", &o->suite, NULL },     { "--csv", &o->csv, NULL },       { "--json", &o->json, NULL },
+        { "--plot", &o->plot, NULL },       { "--rounds", &o->rounds, NULL }, { "--seconds", &o->seconds, NULL },
         { "--scaling", NULL, &o->scaling },
     };
     return attn_options_read(&o->options, flags, (int)(sizeof flags / sizeof flags[0]), argc, argv, error);
@@ -39,7 +45,8 @@ static int attn_read_bench_options(attn_bench_options *o, int argc, char **argv,
 
 static int attn_bench_cases(const attn_bench_options *o, attn_cases *cases, attn_error *error) {
     if (o->options.word_count == 0 && o->suite == NULL) {
-        return attn_cases_line(cases, o->scaling ? "query_length=2048 query_heads=12 head_dim=64" : attn_default_words, error);
+        return attn_cases_line(cases, o->scaling ? "query_length=2048 query_heads=12 head_dim=64" : attn_default_words,
+                               error);
     }
     char line[ATTN_CASE_TEXT] = "";
     for (int w = 0; w < o->options.word_count; w++) {
@@ -65,6 +72,7 @@ static int attn_prepare_bench(attn_bench *bench, const attn_bench_options *o, at
     bench->limits.seconds = (double)seconds;
     bench->limits.run_seconds = (double)seconds / 15;
     bench->gate.max_work = 1.5e8;
+    bench->gate.plain_runs = 3;
     return ATTN_DONE;
 }
 
@@ -86,7 +94,8 @@ static int attn_warm_up(attn_bench *bench, attn_error *error) {
     return status;
 }
 
-static int attn_bench_rows(attn_bench *bench, const attn_cases *cases, attn_table *table, int64_t *ran, attn_error *error) {
+static int attn_bench_rows(attn_bench *bench, const attn_cases *cases, attn_table *table, int64_t *ran,
+                           attn_error *error) {
     attn_bench_row *rows = malloc((ATTN_TARGETS_MAX + 1) * sizeof *rows);
     int status = rows == NULL ? attn_fail(error, ATTN_CANNOT, "out of memory") : ATTN_DONE;
     for (int64_t n = 0; n < cases->count && status == ATTN_DONE; n++) {
@@ -110,7 +119,8 @@ static int attn_bench_rows(attn_bench *bench, const attn_cases *cases, attn_tabl
     return status;
 }
 
-static int attn_bench_tables(attn_bench *bench, const attn_bench_options *o, const attn_cases *cases, attn_error *error) {
+static int attn_bench_tables(attn_bench *bench, const attn_bench_options *o, const attn_cases *cases,
+                             attn_error *error) {
     attn_table table;
     int64_t ran = 0;
     attn_table_init(&table, attn_bench_columns, ATTN_BENCH_COLUMNS);
@@ -133,6 +143,28 @@ static int attn_bench_tables(attn_bench *bench, const attn_bench_options *o, con
     return status;
 }
 
+/* The limits of every GPU that a target runs on. */
+static void attn_measure_gpus(attn_bench *bench) {
+    for (int t = 0; t < bench->session.target_count; t++) {
+        clattn_device_info info;
+        int64_t device = bench->session.targets[t].device;
+        if (clattn_runtime_get_device(bench->session.runtime, device, &info) != CLATTN_OK ||
+            info.kind != CLATTN_DEVICE_OPENCL_GPU) {
+            continue;
+        }
+        int same = 0;
+        while (bench->session.targets[same].device != device) {
+            same++;
+        }
+        if (same < t) {
+            bench->gpu_gflops[t] = bench->gpu_gflops[same];
+            bench->gpu_gbytes[t] = bench->gpu_gbytes[same];
+        } else {
+            attn_measure_opencl_limits(bench->session.runtime, device, &bench->gpu_gflops[t], &bench->gpu_gbytes[t]);
+        }
+    }
+}
+
 static int attn_bench_all(attn_bench *bench, const attn_bench_options *o, attn_error *error) {
     attn_cases cases = { 0 };
     if (attn_prepare_bench(bench, o, error) != ATTN_DONE || attn_bench_cases(o, &cases, error) != ATTN_DONE ||
@@ -143,6 +175,7 @@ static int attn_bench_all(attn_bench *bench, const attn_bench_options *o, attn_e
     clattn_device_info cpu = { .compute_units = 1 };
     clattn_status known = clattn_runtime_get_device(bench->session.runtime, 0, &cpu);
     attn_measure_limits(known == CLATTN_OK ? cpu.compute_units : 1, &bench->machine);
+    attn_measure_gpus(bench);
     attn_bench_print_machine(bench, stdout);
     fflush(stdout);
     bench->limits.began = attn_seconds();

@@ -1,6 +1,6 @@
 /*
- * `clattn devices`: what is here and which engines it gets. Asks the library only; the numbers printed are the ones that
- * --device takes.
+ * `clattn devices`: what is here and which engines it gets. Asks the library only; the numbers printed are the ones
+ * that --device takes.
  */
 #include <string.h>
 
@@ -8,9 +8,9 @@
 #include "session.h"
 #include "table.h"
 
-static const char attn_devices_help[] =
-    "clattn devices [--json]\n"
-    "Lists the CPU and every OpenCL device: what each can do and which engines it gets. The numbers are those of --device.\n";
+static const char attn_devices_help[] = "clattn devices [--json]\n"
+                                        "Lists the CPU and every OpenCL device: what each can do and which engines it "
+                                        "gets. The numbers are those of --device.\n";
 
 /* Engines that would serve a plain problem there, separated by spaces. */
 static void attn_list_engines(const attn_session *session, int64_t device, char *text, size_t size) {
@@ -41,11 +41,12 @@ static void attn_print_device(const clattn_device_info *info, int64_t device, co
            (long long)info->compute_units);
     printf("   memory          %s", attn_text_bytes((double)info->memory, memory));
     if (info->kind != CLATTN_DEVICE_CPU) {
-        printf(", largest buffer %s, local %s, work-group up to %lld", attn_text_bytes((double)info->max_allocation, most),
-               attn_text_bytes((double)info->local_memory, local), (long long)info->max_work_group);
+        printf(", largest buffer %s, local %s, work-group up to %lld",
+               attn_text_bytes((double)info->max_allocation, most), attn_text_bytes((double)info->local_memory, local),
+               (long long)info->max_work_group);
     }
-    printf("\n   arithmetic      fp32%s%s%s\n", info->fp16_arithmetic ? " fp16" : "", info->fp64_arithmetic ? " fp64" : "",
-           info->subgroups ? ", subgroups" : "");
+    printf("\n   arithmetic      fp32%s%s%s\n", info->fp16_arithmetic ? " fp16" : "",
+           info->fp64_arithmetic ? " fp64" : "", info->subgroups ? ", subgroups" : "");
     if (info->features[0] != '\0') {
         printf("   features        %s\n", info->features);
     }

@@ -1,6 +1,6 @@
 /*
- * `clattn plan`: which engine would serve a problem and with what, without running it. Makes the plan as a program would and
- * prints what the library tells about it.
+ * `clattn plan`: which engine would serve a problem and with what, without running it. Makes the plan as a program
+ * would and prints what the library tells about it.
  */
 #include <string.h>
 
@@ -11,7 +11,8 @@
 
 static const char attn_plan_help[] =
     "clattn plan PROBLEM... [--engine NAME[,NAME]] [--device SELECTOR] [--threads N] [--json]\n"
-    "Tells which engine and kernel would serve the problem, why others were refused, block sizes, accumulate type, workspace,\n"
+    "Tells which engine and kernel would serve the problem, why others were refused, block sizes, accumulate type, "
+    "workspace,\n"
     "private memory, FLOPs and bytes. With several engines (or `all`) one plan for each.\n\n";
 
 static void attn_print_plan(const attn_session *session, const clattn_plan_info *info) {
@@ -56,14 +57,14 @@ static void attn_json_lines(const char *text) {
 static void attn_print_plan_json(const clattn_plan_info *info, const clattn_report *report) {
     printf("  { \"engine\": \"%s\", \"device\": %lld, \"kernel\": ", info->engine, (long long)info->device);
     attn_json_string(stdout, info->kernel);
-    printf(", \"accumulate\": \"%s\", \"weights_rounded\": %s, \"sum_running\": %s, \"clean_values\": %s", info->accumulate,
-           info->weights_rounded ? "true" : "false", info->sum_running ? "true" : "false",
+    printf(", \"accumulate\": \"%s\", \"weights_rounded\": %s, \"sum_running\": %s, \"clean_values\": %s",
+           info->accumulate, info->weights_rounded ? "true" : "false", info->sum_running ? "true" : "false",
            info->clean_values ? "true" : "false");
     printf(", \"block_query\": %lld, \"block_key\": %lld, \"workspace_size\": %lld, \"private_memory\": %lld",
            (long long)info->block_query, (long long)info->block_key, (long long)info->workspace_size,
            (long long)info->private_memory);
-    printf(", \"local_memory\": %lld, \"flops\": %.17g, \"bytes\": %.17g, \"refusals\": ", (long long)info->local_memory,
-           info->flops, info->bytes);
+    printf(", \"local_memory\": %lld, \"flops\": %.17g, \"bytes\": %.17g, \"refusals\": ",
+           (long long)info->local_memory, info->flops, info->bytes);
     attn_json_lines(report->text);
     printf(" }");
 }

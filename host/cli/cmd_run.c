@@ -1,6 +1,6 @@
 /*
- * `clattn run`: attention on the user's own arrays. Reads and checks everything first, computes, writes every output beside
- * its place and then puts them there. The problem is made in run_inputs.c.
+ * `clattn run`: attention on the user's own arrays. Reads and checks everything first, computes, writes every output
+ * beside its place and then puts them there. The problem is made in run_inputs.c.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -10,16 +10,23 @@
 #include "session.h"
 
 static const char attn_run_help[] =
-    "clattn run PROBLEM... --query F --key F --value F --output F [more files] [--engine NAME] [--device SELECTOR] [--threads N] "
+    "clattn run PROBLEM... --query F --key F --value F --output F [more files] [--engine NAME] [--device SELECTOR] "
+    "[--threads N] "
     "[--json]\n"
-    "Attention on .npy arrays (little-endian, C order), [batch, heads, length, dim] (layout=bshd: [batch, length, heads, dim]).\n"
-    "Sizes and types come from the files. float32, float16, float64; bf16 as uint16 with type=bf16. One engine serves.\n"
-    "in:  --mask (bool, true = attend) --bias (float32 or the storage type): 1 to 4 dimensions, broadcast from the right to\n"
-    "     [batch, query_heads, query_length, key_length]; --key-lengths --query-lengths --offsets [batch] (int32 or int64;\n"
+    "Attention on .npy arrays (little-endian, C order), [batch, heads, length, dim] (layout=bshd: [batch, length, "
+    "heads, dim]).\n"
+    "Sizes and types come from the files. float32, float16, float64; bf16 as uint16 with type=bf16. One engine "
+    "serves.\n"
+    "in:  --mask (bool, true = attend) --bias (float32 or the storage type): 1 to 4 dimensions, broadcast from the "
+    "right to\n"
+    "     [batch, query_heads, query_length, key_length]; --key-lengths --query-lengths --offsets [batch] (int32 or "
+    "int64;\n"
     "     offsets are the alignment, one an entry); --alibi-slopes --sinks [query_heads] (float32);\n"
     "     --past-key --past-value: put before the new ones\n"
-    "out: --output; --logsumexp [batch, query_heads, query_length]; --weights [batch, query_heads, query_length, key_length]\n"
-    "     with --weights-stage raw|softcap|bias|softmax (default softmax); --present-key --present-value (past and new)\n"
+    "out: --output; --logsumexp [batch, query_heads, query_length]; --weights [batch, query_heads, query_length, "
+    "key_length]\n"
+    "     with --weights-stage raw|softcap|bias|softmax (default softmax); --present-key --present-value (past and "
+    "new)\n"
     "Later releases: --query-starts --key-starts --rotary-cos --rotary-sin --dropout-mask --grad-*.\n\n";
 
 static const char *const attn_later_flags[] = {
@@ -51,7 +58,8 @@ static int attn_read_flags(attn_run *run, attn_options *options, bool *json, int
         return error->status;
     }
     if (run->c.drawing[0] != '\0' && run->c.later[0] == '\0') {
-        return attn_fail(error, ATTN_BAD, "%s: a word of problems that draw their own data; run reads files", run->c.drawing);
+        return attn_fail(error, ATTN_BAD, "%s: a word of problems that draw their own data; run reads files",
+                         run->c.drawing);
     }
     for (int l = 0; l < ATTN_LATER_FLAGS; l++) {
         if (later[l] != NULL) {
@@ -89,11 +97,13 @@ static int attn_check_outputs(attn_run *run, attn_error *error) {
             return ATTN_DONE;
         }
     }
-    return attn_fail(error, ATTN_BAD, "--weights-stage %.100s: raw, softcap, bias or softmax is wanted", run->weights_stage);
+    return attn_fail(error, ATTN_BAD, "--weights-stage %.100s: raw, softcap, bias or softmax is wanted",
+                     run->weights_stage);
 }
 
 /* Checks the tensors, makes the plan, computes. */
-static int attn_compute(attn_run *run, const attn_session *session, clattn_plan_info *info, double *seconds, attn_error *error) {
+static int attn_compute(attn_run *run, const attn_session *session, clattn_plan_info *info, double *seconds,
+                        attn_error *error) {
     clattn_report report = { 0 };
     clattn_plan *plan = NULL;
     run->problem.engine = session->engine;
@@ -148,8 +158,8 @@ static int attn_write_outputs(const attn_run *run, attn_error *error) {
     return status;
 }
 
-static void attn_print_run(const attn_run *run, const attn_session *session, const clattn_plan_info *info, double seconds,
-                           bool json) {
+static void attn_print_run(const attn_run *run, const attn_session *session, const clattn_plan_info *info,
+                           double seconds, bool json) {
     char device[300], time[32], shape[256];
     const char *separator = "";
     attn_session_device_name(session, info->device, device, sizeof device);

@@ -1,6 +1,7 @@
 /*
- * `clattn verify`: engines against the reference. Loops over cases and engines, stops at the first wrong result and prints one
- * problem line that reproduces it. What is right the gate says; what must be served the table in must_serve.c.
+ * `clattn verify`: engines against the reference. Loops over cases and engines, stops at the first wrong result and
+ * prints one problem line that reproduces it. What is right the gate says; what must be served the table in
+ * must_serve.c.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -16,17 +17,21 @@
 static const char attn_verify_help[] =
     "clattn verify [PROBLEM...] [--cases N] [--seed S] [--dims LIST] [--suite FILE] [--full] [--csv F] [--json F]\n"
     "              [--engine NAME[,NAME]] [--device SELECTOR] [--threads N]\n"
-    "Checks engines (default: every one that is here) against the reference: a bound for every element, pooled comparisons with\n"
+    "Checks engines (default: every one that is here) against the reference: a bound for every element, pooled "
+    "comparisons with\n"
     "plain evaluation, empty rows, logsumexp, weights, writes outside the outputs, the same bits twice.\n"
-    "Without a PROBLEM it draws --cases N (100) random ones from --seed S (1). --dims 64,128 restricts head_dim and value_dim of\n"
-    "these. --suite FILE reads problems from a file. Rows of very long problems are sampled; --full looks at every row.\n"
-    "A refusal of something that the engine must serve counts as wrong. The first wrong result ends the run: its problem line,\n"
+    "Without a PROBLEM it draws --cases N (100) random ones from --seed S (1). --dims 64,128 restricts head_dim and "
+    "value_dim of\n"
+    "these. --suite FILE reads problems from a file. Rows of very long problems are sampled; --full looks at every "
+    "row.\n"
+    "A refusal of something that the engine must serve counts as wrong. The first wrong result ends the run: its "
+    "problem line,\n"
     "given to `clattn verify`, shows it again.\n\n";
 
 typedef struct attn_verify {
     attn_options options;
     attn_session session;
-    attn_cases cases;       /* from words and suite */
+    attn_cases cases; /* from words and suite */
     int64_t random_count, seed;
     const char *dims;
     attn_gate_options gate;
@@ -38,8 +43,8 @@ typedef struct attn_verify {
 static int attn_case_failed(const attn_verify *verify, const attn_case *c, int target, attn_error *error) {
     const attn_gate_result *result = &verify->results[target];
     return attn_fail(error, ATTN_WRONG, "%s is wrong: %s%s (%lld failing)\n%s", verify->session.targets[target].engine,
-                     result->refused ? "refuses what it must serve: " : "", result->failure, (long long)result->failures,
-                     c->text);
+                     result->refused ? "refuses what it must serve: " : "", result->failure,
+                     (long long)result->failures, c->text);
 }
 
 /* Runs every engine on the data, then judges all of them in one walk of the reference. */
@@ -72,9 +77,8 @@ static int attn_verify_case(attn_verify *verify, const attn_case *c, attn_error 
         status = attn_judge(verify, data, error);
         for (int t = 0; t < verify->session.target_count && status == ATTN_DONE; t++) {
             attn_verify_report_add(&verify->report, c, &data->problem, t, &verify->results[t]);
-            bool wrong = verify->results[t].refused
-                             ? attn_must_serve(verify->session.targets[t].engine, &data->problem)
-                             : !verify->results[t].passed;
+            bool wrong = verify->results[t].refused ? attn_must_serve(verify->session.targets[t].engine, &data->problem)
+                                                    : !verify->results[t].passed;
             status = wrong ? attn_case_failed(verify, c, t, error) : ATTN_DONE;
         }
         attn_verify_report_count(&verify->report, c, &data->problem);
@@ -96,7 +100,8 @@ static int attn_verify_cases(attn_verify *verify, attn_error *error) {
     for (int64_t n = 0; n < all && status == ATTN_DONE; n++) {
         const attn_case *c = n < verify->cases.count ? &verify->cases.items[n] : random;
         if (c == random) {
-            status = attn_random_case(random, (uint64_t)verify->seed, (uint64_t)(n - verify->cases.count), verify->dims, error);
+            status = attn_random_case(random, (uint64_t)verify->seed, (uint64_t)(n - verify->cases.count), verify->dims,
+                                      error);
         }
         if (status == ATTN_DONE) {
             attn_progress((double)n, (double)all, c->text);
@@ -133,7 +138,8 @@ static int attn_verify_all(attn_verify *verify, const char *csv, const char *jso
     if (status == ATTN_DONE || status == ATTN_WRONG) {
         attn_error written;
         int write_status = attn_verify_report_write(&verify->report, csv, json, &written);
-        status = status != ATTN_DONE || write_status == ATTN_DONE ? status : attn_fail(error, write_status, "%s", written.text);
+        status = status != ATTN_DONE || write_status == ATTN_DONE ? status
+                                                                  : attn_fail(error, write_status, "%s", written.text);
     }
     if (status == ATTN_DONE && verify->report.served == 0 && verify->report.refused > 0) {
         status = attn_fail(error, ATTN_CANNOT, "nothing here serves it (the reasons stand above)");

@@ -1,6 +1,6 @@
 /*
- * Random numbers as a function of (seed, stream, index): no state, any order, the same on every platform. Normals are sums of
- * eight 16-bit uniform numbers, exact in integers, so no libm is involved. Streams are named in case_data.c.
+ * Random numbers as a function of (seed, stream, index): no state, any order, the same on every platform. Normals are
+ * sums of eight 16-bit uniform numbers, exact in integers, so no libm is involved. Streams are named in case_data.c.
  */
 #include "case_data.h"
 

@@ -1,6 +1,7 @@
 /*
- * The FMA probe: independent chains of fused multiply-adds in registers, on the widest vectors that the processor has. It
- * touches no memory, so nothing that computes with multiply-adds can be faster. To add an instruction set, add one kernel.
+ * The FMA probe: independent chains of fused multiply-adds in registers, on the widest vectors that the processor has.
+ * It touches no memory, so nothing that computes with multiply-adds can be faster. To add an instruction set, add one
+ * kernel.
  */
 #include "machine_limits.h"
 
@@ -11,33 +12,33 @@
 
 /* The body of a kernel: CHAINS accumulators that each depend on themselves alone. */
 #define CHAINS 12
-#define KERNEL(name, attribute, element, vector, set, fma, store, width)                      \
-    attribute static double name(int64_t rounds, element *sink) {                             \
-        vector sums[CHAINS];                                                                  \
-        vector factor = set((element)0.999999), term = set((element)1e-7);                    \
-        element out[width];                                                                   \
-        for (int c = 0; c < CHAINS; c++) {                                                    \
-            sums[c] = set((element)(c + 1));                                                  \
-        }                                                                                     \
-        for (int64_t round = 0; round < rounds; round++) {                                    \
-            sums[0] = fma(sums[0], factor, term);                                             \
-            sums[1] = fma(sums[1], factor, term);                                             \
-            sums[2] = fma(sums[2], factor, term);                                             \
-            sums[3] = fma(sums[3], factor, term);                                             \
-            sums[4] = fma(sums[4], factor, term);                                             \
-            sums[5] = fma(sums[5], factor, term);                                             \
-            sums[6] = fma(sums[6], factor, term);                                             \
-            sums[7] = fma(sums[7], factor, term);                                             \
-            sums[8] = fma(sums[8], factor, term);                                             \
-            sums[9] = fma(sums[9], factor, term);                                             \
-            sums[10] = fma(sums[10], factor, term);                                           \
-            sums[11] = fma(sums[11], factor, term);                                           \
-        }                                                                                     \
-        for (int c = 0; c < CHAINS; c++) {                                                    \
-            store(out, sums[c]);                                                              \
-            *sink += out[0];                                                                  \
-        }                                                                                     \
-        return 2.0 * CHAINS * (width) * (double)rounds;                                       \
+#define KERNEL(name, attribute, element, vector, set, fma, store, width)                                               \
+    attribute static double name(int64_t rounds, element *sink) {                                                      \
+        vector sums[CHAINS];                                                                                           \
+        vector factor = set((element)0.999999), term = set((element)1e-7);                                             \
+        element out[width];                                                                                            \
+        for (int c = 0; c < CHAINS; c++) {                                                                             \
+            sums[c] = set((element)(c + 1));                                                                           \
+        }                                                                                                              \
+        for (int64_t round = 0; round < rounds; round++) {                                                             \
+            sums[0] = fma(sums[0], factor, term);                                                                      \
+            sums[1] = fma(sums[1], factor, term);                                                                      \
+            sums[2] = fma(sums[2], factor, term);                                                                      \
+            sums[3] = fma(sums[3], factor, term);                                                                      \
+            sums[4] = fma(sums[4], factor, term);                                                                      \
+            sums[5] = fma(sums[5], factor, term);                                                                      \
+            sums[6] = fma(sums[6], factor, term);                                                                      \
+            sums[7] = fma(sums[7], factor, term);                                                                      \
+            sums[8] = fma(sums[8], factor, term);                                                                      \
+            sums[9] = fma(sums[9], factor, term);                                                                      \
+            sums[10] = fma(sums[10], factor, term);                                                                    \
+            sums[11] = fma(sums[11], factor, term);                                                                    \
+        }                                                                                                              \
+        for (int c = 0; c < CHAINS; c++) {                                                                             \
+            store(out, sums[c]);                                                                                       \
+            *sink += out[0];                                                                                           \
+        }                                                                                                              \
+        return 2.0 * CHAINS * (width) * (double)rounds;                                                                \
     }
 
 #if ATTN_X86
@@ -49,7 +50,7 @@ KERNEL(fp32_avx2, AVX2, float, __m256, _mm256_set1_ps, _mm256_fmadd_ps, _mm256_s
 KERNEL(fp64_avx2, AVX2, double, __m256d, _mm256_set1_pd, _mm256_fmadd_pd, _mm256_storeu_pd, 4)
 #endif
 
-/* Everywhere else: vectors of 16 bytes, which every common processor has; contraction makes fused multiply-adds of them. */
+/* Everywhere else: vectors of 16 bytes, which every common processor has; contraction fuses them. */
 #if defined(__GNUC__)
 __extension__ typedef float attn_float4 __attribute__((vector_size(16)));
 __extension__ typedef double attn_double2 __attribute__((vector_size(16)));
@@ -70,7 +71,9 @@ KERNEL(fp64_generic, , double, attn_double2, SET_DOUBLE, MULTIPLY_ADD, STORE, DO
 
 static int attn_vector_level(void) {
 #if ATTN_X86
-    return __builtin_cpu_supports("avx512f") ? 2 : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 1 : 0;
+    return __builtin_cpu_supports("avx512f")                                 ? 2
+           : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 1
+                                                                             : 0;
 #else
     return 0;
 #endif

@@ -1,6 +1,7 @@
 /*
- * Judges results: walks over the rows of a case, computes the gold once a row, compares every result with it, and pools what
- * is compared over many outputs. Bounds are in gate_row.c. To add a rule, add its check here and its text to docs/numerics.md.
+ * Judges results: walks over the rows of a case, computes the gold once a row, compares every result with it, and
+ * pools what is compared over many outputs. Bounds are in gate_row.c. To add a rule, add its check here and its text
+ * to docs/numerics.md.
  */
 #include "gate.h"
 
@@ -21,7 +22,8 @@ typedef struct attn_pool {
 #if defined(__GNUC__)
 __attribute__((format(printf, 2, 3)))
 #endif
-static void attn_break(attn_gate_result *result, const char *format, ...) {
+static void
+attn_break(attn_gate_result *result, const char *format, ...) {
     va_list arguments;
     result->passed = false;
     if (result->failures++ == 0) {
@@ -53,7 +55,8 @@ static bool attn_is_within(clattn_type type, double got, long double gold, doubl
     return *error <= bound;
 }
 
-static void attn_pool_output(attn_pool *pool, attn_gate_row *row, attn_gate_result *result, int64_t d, double got, double bound) {
+static void attn_pool_output(attn_pool *pool, attn_gate_row *row, attn_gate_result *result, int64_t d, double got,
+                             double bound) {
     double gold = (double)row->gold.output[d], error = got - gold;
     double plain = fabs((double)attn_gate_plain(row, result->info.weights_rounded)[d] - gold);
     result->pooled++;
@@ -84,9 +87,11 @@ static void attn_check_output(attn_gate_row *row, const attn_gate_subject *subje
         }
         double bound = attn_gate_output_bound(row, &result->info, d);
         if (!attn_is_within(type, got, row->gold.output[d], bound, &error)) {
-            attn_break(result, "rule 1 (bound of an element): output[%lld,%lld,%lld,%lld] is %.9g, gold %.9Lg, error %.3g, bound %.3g",
-                       (long long)row->b, (long long)row->h, (long long)row->i, (long long)d, got, row->gold.output[d], error,
-                       bound);
+            attn_break(
+                result,
+                "rule 1 (bound of an element): output[%lld,%lld,%lld,%lld] is %.9g, gold %.9Lg, error %.3g, bound %.3g",
+                (long long)row->b, (long long)row->h, (long long)row->i, (long long)d, got, row->gold.output[d], error,
+                bound);
         }
         if (isfinite(error)) {
             result->worst = fmax(result->worst, error / bound);
@@ -111,10 +116,11 @@ static void attn_check_logsumexp(const attn_gate_row *row, const attn_gate_subje
     clattn_type type = attn_case_logsumexp_type(p);
     double got = clattn_get_element(type, subject->logsumexp, at);
     bool right = isinf(gold) ? got == gold
-                             : attn_is_within(type, got, row->gold.logsumexp, attn_gate_logsumexp_bound(row, &subject->result->info),
-                                              &error);
+                             : attn_is_within(type, got, row->gold.logsumexp,
+                                              attn_gate_logsumexp_bound(row, &subject->result->info), &error);
     if (!right) {
-        attn_break(subject->result, "rule 5 (logsumexp): logsumexp[%lld,%lld,%lld] is %.9g, gold %.9g, error %.3g, bound %.3g",
+        attn_break(subject->result,
+                   "rule 5 (logsumexp): logsumexp[%lld,%lld,%lld] is %.9g, gold %.9g, error %.3g, bound %.3g",
                    (long long)row->b, (long long)row->h, (long long)row->i, got, gold, error,
                    attn_gate_logsumexp_bound(row, &subject->result->info));
     }
@@ -146,9 +152,11 @@ static void attn_check_weights(const attn_gate_row *row, const attn_gate_subject
         bool used = j < row->used_keys && row->gold.row_used;
         double bound = used ? attn_gate_weight_bound(row, &subject->result->info, j) : 0;
         bool exact = gold == 0 && (!used || (p->weights == CLATTN_WEIGHTS_SOFTMAX && !row->allowed[j]));
-        bool right = exact || isinf((double)gold) ? got == (double)gold : attn_is_within(type, got, gold, bound, &error);
+        bool right =
+            exact || isinf((double)gold) ? got == (double)gold : attn_is_within(type, got, gold, bound, &error);
         if (!right) {
-            attn_break(subject->result, "rule 5 (weights): weights[%lld,%lld,%lld,%lld] is %.9g, gold %.9Lg, error %.3g, bound %.3g",
+            attn_break(subject->result,
+                       "rule 5 (weights): weights[%lld,%lld,%lld,%lld] is %.9g, gold %.9Lg, error %.3g, bound %.3g",
                        (long long)row->b, (long long)row->h, (long long)row->i, (long long)j, got, gold, error, bound);
         }
     }
@@ -176,12 +184,12 @@ static void attn_finish_pool(const attn_pool *pool, clattn_type type, attn_gate_
     result->nmse = pool->gold_square > 0 ? pool->error_square / pool->gold_square : 0;
     result->drift = pool->bound_sum > 0 ? fabs(pool->signed_sum) / pool->bound_sum : 0;
     if (result->max_error > most * result->plain_max) {
-        attn_break(result, "rule 2 (against plain evaluation): largest error %.3g, plain %.3g, allowed %gx", result->max_error,
-                   result->plain_max, most);
+        attn_break(result, "rule 2 (against plain evaluation): largest error %.3g, plain %.3g, allowed %gx",
+                   result->max_error, result->plain_max, most);
     }
     if (result->mean_error > mean * result->plain_mean) {
-        attn_break(result, "rule 2 (against plain evaluation): mean error %.3g, plain %.3g, allowed %gx", result->mean_error,
-                   result->plain_mean, mean);
+        attn_break(result, "rule 2 (against plain evaluation): mean error %.3g, plain %.3g, allowed %gx",
+                   result->mean_error, result->plain_mean, mean);
     }
     double limit = attn_nmse_limit(type, result->info.weights_rounded);
     if (!(result->nmse <= limit)) {
@@ -194,8 +202,8 @@ static void attn_finish_pool(const attn_pool *pool, clattn_type type, attn_gate_
 
 /* ------------------------------------------------------------------------------------ the walk */
 
-static int attn_check_row(attn_gate_row *row, attn_gate_subject *subjects, attn_pool *pools, int count, int64_t h, int64_t i,
-                          attn_error *error) {
+static int attn_check_row(attn_gate_row *row, attn_gate_subject *subjects, attn_pool *pools, int count, int64_t h,
+                          int64_t i, attn_error *error) {
     if (attn_gate_row_compute(row, h, i, error) != ATTN_DONE) {
         return error->status;
     }
@@ -219,8 +227,8 @@ static int64_t attn_rows_to_check(const attn_case_data *data, const attn_gate_op
     return rows < 4 ? (all < 4 ? all : 4) : rows;
 }
 
-static int attn_walk(const attn_case_data *data, const attn_gate_options *options, attn_gate_subject *subjects, attn_pool *pools,
-                     int count, attn_error *error) {
+static int attn_walk(const attn_case_data *data, const attn_gate_options *options, attn_gate_subject *subjects,
+                     attn_pool *pools, int count, attn_error *error) {
     const clattn_problem *p = &data->problem;
     attn_gate_row row;
     int64_t all = p->batch * p->query_heads * p->query_length, head = -1;
@@ -229,6 +237,7 @@ static int attn_walk(const attn_case_data *data, const attn_gate_options *option
         return error->status;
     }
     int status = ATTN_DONE;
+    row.plain_runs = options != NULL ? options->plain_runs : 0;
     for (int64_t n = 0; n < rows && status == ATTN_DONE; n++) {
         int64_t which = rows == 1 ? 0 : (int64_t)((double)n * (double)(all - 1) / (double)(rows - 1) + 0.5);
         which = rows == all ? n : which;
@@ -246,8 +255,8 @@ static int attn_walk(const attn_case_data *data, const attn_gate_options *option
     return status;
 }
 
-int attn_gate_check(const attn_case_data *data, const attn_gate_options *options, attn_gate_subject *subjects, int count,
-                    attn_error *error) {
+int attn_gate_check(const attn_case_data *data, const attn_gate_options *options, attn_gate_subject *subjects,
+                    int count, attn_error *error) {
     attn_pool *pools = calloc((size_t)count + 1, sizeof *pools);
     if (pools == NULL) {
         return attn_fail(error, ATTN_CANNOT, "out of memory");

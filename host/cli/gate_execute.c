@@ -1,6 +1,6 @@
 /*
- * Runs a case on an engine for the gate: twice, into memory filled with different patterns, so that results that differ, that
- * are not written, and writes outside are all seen.
+ * Runs a case on an engine for the gate: twice, into memory filled with different patterns, so that results that
+ * differ, that are not written, and writes outside are all seen.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -49,8 +49,9 @@ static const char *attn_compare_outputs(const attn_case_data *data, const attn_g
     if (copies[1].block != NULL && memcmp(data->logsumexp.data, copies[1].data, (size_t)copies[1].bytes) != 0) {
         return "logsumexp";
     }
-    return copies[2].block != NULL && memcmp(data->weights.data, copies[2].data, (size_t)copies[2].bytes) != 0 ? "weights"
-                                                                                                             : NULL;
+    return copies[2].block != NULL && memcmp(data->weights.data, copies[2].data, (size_t)copies[2].bytes) != 0
+               ? "weights"
+               : NULL;
 }
 
 static void attn_gate_fail(attn_gate_result *result, const char *what, const char *which) {
@@ -85,7 +86,8 @@ static int attn_execute_twice(clattn_plan *plan, attn_case_data *data, attn_guar
     if (status != CLATTN_OK) {
         return attn_execute_failed(result, status, &report);
     }
-    attn_gate_fail(result, "rule 7 (the same call twice gives the same bits): they differ", attn_compare_outputs(data, copies));
+    attn_gate_fail(result, "rule 7 (the same call twice gives the same bits): they differ",
+                   attn_compare_outputs(data, copies));
     attn_gate_fail(result, "guard zones: something is written outside", attn_case_data_check_guards(data, 0x5a));
     return ATTN_DONE;
 }
@@ -100,8 +102,8 @@ static void attn_flatten(const char *text, char *line, size_t size) {
     }
 }
 
-int attn_gate_execute(clattn_runtime *runtime, const char *engine, int64_t device, attn_case_data *data, attn_guarded copies[3],
-                      attn_gate_result *result, attn_error *error) {
+int attn_gate_execute(clattn_runtime *runtime, const char *engine, int64_t device, attn_case_data *data,
+                      attn_guarded copies[3], attn_gate_result *result, attn_error *error) {
     clattn_problem problem = data->problem;
     clattn_plan *plan = NULL;
     clattn_report report = { 0 };

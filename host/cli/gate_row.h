@@ -20,7 +20,8 @@ typedef struct attn_gate_row {
     float *keys_float, *values_float, *query_float, *added, *plain_scores, *plain[2];
     unsigned char *allowed;
     bool plain_done[2];
-    double plain_seconds[2]; /* of the present row */
+    double plain_seconds[2]; /* of the present row: the fastest of plain_runs */
+    int plain_runs;
     void *block;
 } attn_gate_row;
 

@@ -1,6 +1,7 @@
 /*
- * Runs the probes on all threads at once and takes the best of several short rounds: multiply-adds, copying, reading, and a
- * BLAS's matrix product where one is linked. A limit is only a limit if nothing measured is above it, so the larger counts.
+ * Runs the probes on all threads at once and takes the best of several short rounds: multiply-adds, copying, reading,
+ * and a BLAS's matrix product where one is linked. A limit is only a limit if nothing measured is above it, so the
+ * larger counts.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "machine_limits.h"

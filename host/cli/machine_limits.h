@@ -5,9 +5,9 @@
 #include "text.h"
 
 typedef struct attn_limits {
-    double fma_gflops;      /* fp32, the probe */
-    double fma_gflops_fp64; /* fp64, the probe */
-    double blas_gflops;     /* a BLAS's own fp32 matrix product; 0 = none is linked */
+    double fma_gflops;               /* fp32, the probe */
+    double fma_gflops_fp64;          /* fp64, the probe */
+    double blas_gflops;              /* a BLAS's own fp32 matrix product; 0 = none is linked */
     double copy_gbytes, read_gbytes; /* bytes moved a second: copying counts reads and writes */
     const char *instructions;
 } attn_limits;

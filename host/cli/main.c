@@ -1,6 +1,6 @@
 /*
- * The program: finds the command, prints its error. Everything else is in cmd_*.c. To add a command, write cmd_<name>.c and
- * add a row to the table.
+ * The program: finds the command, prints its error. Everything else is in cmd_*.c. To add a command, write
+ * cmd_<name>.c and add a row to the table.
  */
 #include <stdio.h>
 #include <string.h>
@@ -19,7 +19,8 @@ static const char attn_usage[] =
     "  clattn --version\n"
     "\n"
     "`clattn COMMAND --help` tells the options of a command and the words of a PROBLEM.\n"
-    "Options of every command: --engine NAME[,NAME] (reference, cpu, opencl-unfused, opencl-fused, opencl-decode; `opencl`\n"
+    "Options of every command: --engine NAME[,NAME] (reference, cpu, opencl-unfused, opencl-fused, opencl-decode; "
+    "`opencl`\n"
     "= the best of them; `all`), --device NUMBER|PART-OF-NAME, --threads N, --help.\n"
     "Exit status: 0 done; 1 a result is wrong; 2 bad usage or input; 3 nothing here can serve it.\n"
     "Later releases: clattn tune, clattn words.\n";
@@ -28,8 +29,12 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv, attn_error *error); /* NULL: of a later release */
 } attn_commands[] = {
-    { "devices", attn_command_devices }, { "plan", attn_command_plan },   { "run", attn_command_run },
-    { "verify", attn_command_verify },   { "bench", attn_command_bench }, { "tune", NULL },
+    { "devices", attn_command_devices },
+    { "plan", attn_command_plan },
+    { "run", attn_command_run },
+    { "verify", attn_command_verify },
+    { "bench", attn_command_bench },
+    { "tune", NULL },
     { "words", NULL },
 };
 
@@ -46,8 +51,9 @@ static int attn_dispatch(int argc, char **argv, attn_error *error) {
     }
     for (size_t c = 0; c < sizeof attn_commands / sizeof attn_commands[0]; c++) {
         if (strcmp(attn_commands[c].name, name) == 0) {
-            return attn_commands[c].run != NULL ? attn_commands[c].run(argc - 2, argv + 2, error)
-                                                : attn_fail(error, ATTN_CANNOT, "%s is a command of a later release", name);
+            return attn_commands[c].run != NULL
+                       ? attn_commands[c].run(argc - 2, argv + 2, error)
+                       : attn_fail(error, ATTN_CANNOT, "%s is a command of a later release", name);
         }
     }
     return attn_fail(error, ATTN_BAD, "%.200s: no such command (clattn help lists them)", name);

@@ -1,6 +1,6 @@
 /*
- * The table engine x feature: what an engine must serve wherever it is built and has a device. A refusal inside the table
- * counts as a failure of `clattn verify` and of the tests. An engine that can more may serve more.
+ * The table engine x feature: what an engine must serve wherever it is built and has a device. A refusal inside the
+ * table counts as a failure of `clattn verify` and of the tests. An engine that can more may serve more.
  */
 #include "must_serve.h"
 
@@ -16,10 +16,8 @@ static const struct {
     int64_t max_query_length; /* 0 = any */
 } attn_table[] = {
     /* engine          types                      weights  head_dim  query_length */
-    { "reference", FP32 | FP16 | BF16 | FP64, true, 0, 0 },
-    { "cpu", FP32 | FP16 | BF16 | FP64, true, 0, 0 },
-    { "opencl-unfused", FP32 | FP16 | BF16, true, 0, 0 },
-    { "opencl-fused", FP32 | FP16 | BF16, false, 0, 0 },
+    { "reference", FP32 | FP16 | BF16 | FP64, true, 0, 0 }, { "cpu", FP32 | FP16 | BF16 | FP64, true, 0, 0 },
+    { "opencl-unfused", FP32 | FP16 | BF16, true, 0, 0 },   { "opencl-fused", FP32 | FP16 | BF16, false, 0, 0 },
     { "opencl-decode", FP32 | FP16 | BF16, false, 0, 0 },
 };
 

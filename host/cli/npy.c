@@ -1,6 +1,6 @@
 /*
- * Reads and writes .npy files. The header is a Python dictionary literal; what NumPy writes is read strictly and everything
- * else refused. Knows nothing of attention. To add a type, add a row to the table.
+ * Reads and writes .npy files. The header is a Python dictionary literal; what NumPy writes is read strictly and
+ * everything else refused. Knows nothing of attention. To add a type, add a row to the table.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "npy.h"
@@ -149,7 +149,8 @@ static const char *attn_find_type(const char *descr, attn_npy *array) {
             return NULL;
         }
     }
-    return descr[0] == '>' ? "it is big-endian" : "its element type is none of bool, int32, int64, uint16, float16, float32, float64";
+    return descr[0] == '>' ? "it is big-endian"
+                           : "its element type is none of bool, int32, int64, uint16, float16, float32, float64";
 }
 
 /* The value of one member of the dictionary; seen has one bit a member. NULL or what is wrong. */
@@ -227,7 +228,9 @@ static const char *attn_read_header(FILE *file, attn_npy *array) {
     }
     const char *wrong = fread(header, 1, length, file) == length ? NULL : "it is truncated";
     header[length] = '\0';
-    wrong = wrong != NULL ? wrong : strlen(header) != length ? "its header is not readable" : attn_parse_header(header, array);
+    wrong = wrong != NULL              ? wrong
+            : strlen(header) != length ? "its header is not readable"
+                                       : attn_parse_header(header, array);
     free(header);
     return wrong;
 }
@@ -243,7 +246,8 @@ static const char *attn_read_data(FILE *file, attn_npy *array) {
     if (fstat(fileno(file), &there) == 0 && S_ISREG(there.st_mode) && start >= 0) {
         int64_t held = (int64_t)there.st_size - start;
         if (held != bytes) {
-            return held < bytes ? "it is truncated: its shape wants more data" : "it holds more data than its shape wants";
+            return held < bytes ? "it is truncated: its shape wants more data"
+                                : "it holds more data than its shape wants";
         }
     }
     if (!attn_npy_allocate(array)) {

@@ -1,6 +1,6 @@
 /*
- * Flags and words of a command line. A command says its own flags in a table; everything that does not begin with `--` is
- * a word. Knows nothing of what the words mean.
+ * Flags and words of a command line. A command says its own flags in a table; everything that does not begin with `--`
+ * is a word. Knows nothing of what the words mean.
  */
 #include "options.h"
 
@@ -46,10 +46,13 @@ int attn_options_number(const char *flag, const char *text, int64_t minimum, int
     return ATTN_DONE;
 }
 
-int attn_options_read(attn_options *options, const attn_flag *flags, int count, int argc, char **argv, attn_error *error) {
+int attn_options_read(attn_options *options, const attn_flag *flags, int count, int argc, char **argv,
+                      attn_error *error) {
     const attn_flag common[] = {
-        { "--engine", &options->engine, NULL },       { "--device", &options->device, NULL },
-        { "--threads", &options->threads_text, NULL }, { "--help", NULL, &options->help },
+        { "--engine", &options->engine, NULL },
+        { "--device", &options->device, NULL },
+        { "--threads", &options->threads_text, NULL },
+        { "--help", NULL, &options->help },
         { "-h", NULL, &options->help },
     };
     *options = (attn_options){ .words = argv };

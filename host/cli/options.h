@@ -24,7 +24,8 @@ typedef struct attn_options {
  * Reads arguments: the common flags, the command's own (count of them), and words. Sorts words to the front of argv.
  * A flag given twice, unknown, or without its value is bad usage.
  */
-int attn_options_read(attn_options *options, const attn_flag *flags, int count, int argc, char **argv, attn_error *error);
+int attn_options_read(attn_options *options, const attn_flag *flags, int count, int argc, char **argv,
+                      attn_error *error);
 
 /** Fails, unless text is a whole number of at least minimum. */
 int attn_options_number(const char *flag, const char *text, int64_t minimum, int64_t *value, attn_error *error);

@@ -1,6 +1,6 @@
 /*
- * Files written whole or not at all: into a temporary file in the same folder, renamed when complete. Something that is not
- * a regular file (a device, a pipe) is written directly and never replaced.
+ * Files written whole or not at all: into a temporary file in the same folder, renamed when complete. Something that
+ * is not a regular file (a device, a pipe) is written directly and never replaced.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>

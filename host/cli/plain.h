@@ -1,6 +1,6 @@
 /*
- * Plain unfused attention of one row: float, one accumulator a sum, keys in index order, libm's exp. What the gate compares
- * errors with and what bench calls one-thread float loops.
+ * Plain unfused attention of one row: float, one accumulator a sum, keys in index order, libm's exp. What the gate
+ * compares errors with and what bench calls one-thread float loops.
  */
 #ifndef ATTN_CLI_PLAIN_H
 #define ATTN_CLI_PLAIN_H

@@ -1,6 +1,6 @@
 /*
- * The plot of a bench: time, throughput and memory over length, a line an engine, logarithmic axes. Draws on a canvas and does
- * not know whether it becomes SVG or PNG.
+ * The plot of a bench: time, throughput and memory over length, a line an engine, logarithmic axes. Draws on a canvas
+ * and does not know whether it becomes SVG or PNG.
  */
 #include <math.h>
 #include <string.h>
@@ -27,7 +27,9 @@ typedef struct attn_axis {
     double low, high; /* log2 for x, log10 for y */
 } attn_axis;
 
-static const uint32_t attn_colours[] = { 0x1f6fb4, 0xd9541e, 0x2f9e44, 0x8b4bb8, 0x7a7a7a, 0xb8860b, 0x0aa3a3, 0xc2255c };
+static const uint32_t attn_colours[] = {
+    0x1f6fb4, 0xd9541e, 0x2f9e44, 0x8b4bb8, 0x7a7a7a, 0xb8860b, 0x0aa3a3, 0xc2255c
+};
 static const char *const attn_panel_titles[3] = { "time (ms)", "throughput (GFLOP/s)", "peak memory (MiB)" };
 static const int attn_panel_columns[3] = { ATTN_BENCH_MEDIAN, ATTN_BENCH_RATE, ATTN_BENCH_MEMORY };
 
@@ -98,14 +100,15 @@ static void attn_collect(attn_plot *plot, const attn_table *table) {
     plot->vary_dim = attn_varies(table, ATTN_BENCH_DIM);
     for (int64_t r = 0; r < table->row_count; r++) {
         double x = attn_cell_number(table, r, plot->by_keys ? ATTN_BENCH_KEY_LENGTH : ATTN_BENCH_QUERY_LENGTH);
-        attn_series *series = x > 0 && attn_cell_number(table, r, ATTN_BENCH_MEDIAN) > 0 ? attn_find_series(plot, table, r)
-                                                                                        : NULL;
+        attn_series *series =
+            x > 0 && attn_cell_number(table, r, ATTN_BENCH_MEDIAN) > 0 ? attn_find_series(plot, table, r) : NULL;
         if (series == NULL || series->count == ATTN_POINTS) {
             continue;
         }
         series->x[series->count] = x;
         for (int panel = 0; panel < 3; panel++) {
-            series->y[panel][series->count] = attn_cell_number(table, r, attn_panel_columns[panel]) / (panel == 2 ? 1048576 : 1);
+            series->y[panel][series->count] =
+                attn_cell_number(table, r, attn_panel_columns[panel]) / (panel == 2 ? 1048576 : 1);
         }
         series->count++;
     }
@@ -166,11 +169,12 @@ static void attn_draw_grid(attn_canvas *canvas, int panel, const attn_axis *x, c
     canvas->line(canvas, left, bottom, right, bottom, 1.5, ink);
     canvas->line(canvas, left, top, left, bottom, 1.5, ink);
     canvas->text(canvas, (left + right) / 2, top - 25, ATTN_ANCHOR_MIDDLE, ink, attn_panel_titles[panel]);
-    canvas->text(canvas, (left + right) / 2, bottom + 42, ATTN_ANCHOR_MIDDLE, ink, by_keys ? "key length" : "query length");
+    canvas->text(canvas, (left + right) / 2, bottom + 42, ATTN_ANCHOR_MIDDLE, ink,
+                 by_keys ? "key length" : "query length");
 }
 
-static void attn_draw_series(attn_canvas *canvas, const attn_series *series, int panel, const attn_axis *x, const attn_axis *y,
-                             uint32_t colour) {
+static void attn_draw_series(attn_canvas *canvas, const attn_series *series, int panel, const attn_axis *x,
+                             const attn_axis *y, uint32_t colour) {
     double last_x = 0, last_y = 0;
     bool started = false;
     for (int p = 0; p < series->count; p++) {
@@ -211,7 +215,8 @@ int attn_bench_plot(const attn_table *table, const char *path, attn_error *error
     attn_canvas canvas;
     attn_output_file output;
     attn_collect(&plot, table);
-    int width = 3 * (PANEL_WIDTH + MARGIN_LEFT) + 40, height = MARGIN_TOP + PANEL_HEIGHT + 75 + (plot.count + 3) / 4 * 26 + 10;
+    int width = 3 * (PANEL_WIDTH + MARGIN_LEFT) + 40,
+        height = MARGIN_TOP + PANEL_HEIGHT + 75 + (plot.count + 3) / 4 * 26 + 10;
     if (attn_plot_check(path, error) != ATTN_DONE || attn_output_open(&output, path, error) != ATTN_DONE) {
         return error->status;
     }

@@ -1,6 +1,7 @@
 /*
- * Draws problems as lines of words and reads them as any other line, so that what fails can be said in one line. Sizes are
- * weighted towards small, odd ones next to powers of two, and bounded in cost. To draw a new word, add it to attn_draw_words.
+ * Draws problems as lines of words and reads them as any other line, so that what fails can be said in one line. Sizes
+ * are weighted towards small, odd ones next to powers of two, and bounded in cost. To draw a new word, add it to
+ * attn_draw_words.
  */
 #include "random_cases.h"
 
@@ -33,7 +34,8 @@ static int64_t attn_pick(attn_drawing *drawing, const int64_t *from, size_t coun
 #if defined(__GNUC__)
 __attribute__((format(printf, 2, 3)))
 #endif
-static void attn_say(attn_drawing *drawing, const char *format, ...) {
+static void
+attn_say(attn_drawing *drawing, const char *format, ...) {
     char word[512];
     va_list arguments;
     va_start(arguments, format);
@@ -45,7 +47,8 @@ static void attn_say(attn_drawing *drawing, const char *format, ...) {
 /* ------------------------------------------------------------------------------------ sizes */
 
 static int64_t attn_draw_small_length(attn_drawing *drawing) {
-    static const int64_t edges[] = { 1, 2, 15, 17, 31, 32, 33, 63, 64, 65, 100, 127, 128, 129, 200, 255, 257, 300, 511, 512 };
+    static const int64_t edges[] = { 1,   2,   15,  17,  31,  32,  33,  63,  64,  65,
+                                     100, 127, 128, 129, 200, 255, 257, 300, 511, 512 };
     return attn_chance(drawing, 40) ? 1 + (int64_t)attn_below(drawing, 24) : PICK(drawing, edges);
 }
 
@@ -190,7 +193,8 @@ static void attn_say_window(attn_drawing *drawing) {
 }
 
 static const char *attn_draw_shape(attn_drawing *drawing) {
-    static const char *const shapes[] = { "1,1,q,k", "b,1,1,k", "b,h,q,k", "q,k", "k", "h,q,k", "b,1,q,k", "1,h,q,1", "b,h,q,1" };
+    static const char *const shapes[] = { "1,1,q,k", "b,1,1,k", "b,h,q,k", "q,k",    "k",
+                                          "h,q,k",   "b,1,q,k", "1,h,q,1", "b,h,q,1" };
     return shapes[attn_below(drawing, sizeof shapes / sizeof shapes[0])];
 }
 

@@ -1,6 +1,6 @@
 /*
- * From .npy files to a problem and its tensors: element types, shapes, past keys before new ones. Everything is checked here
- * or by clattn_tensors_check before anything is computed or written; errors name the file.
+ * From .npy files to a problem and its tensors: element types, shapes, past keys before new ones. Everything is
+ * checked here or by clattn_tensors_check before anything is computed or written; errors name the file.
  */
 #include "run_inputs.h"
 
@@ -54,7 +54,9 @@ static int attn_find_storage_type(attn_run *run, attn_error *error) {
             }
             run->problem.type = CLATTN_BF16;
             break;
-        default: return attn_refuse_input(run, ATTN_RUN_QUERY, "float32, float16, float64 or uint16 (bf16) is wanted", error);
+        default:
+            return attn_refuse_input(run, ATTN_RUN_QUERY, "float32, float16, float64 or uint16 (bf16) is wanted",
+                                     error);
     }
     if (run->c.has_type && run->c.problem.type != run->problem.type) {
         return attn_fail(error, ATTN_BAD, "type=%s: %s holds %s", clattn_type_name(run->c.problem.type),
@@ -91,7 +93,8 @@ static int attn_check_same(const attn_run *run, int which, const int64_t sizes[4
 }
 
 /* Keys, values or past of either: what must agree. -1 = any. */
-static int attn_check_sizes(const attn_run *run, int which, const int64_t wanted[4], int64_t sizes[4], attn_error *error) {
+static int attn_check_sizes(const attn_run *run, int which, const int64_t wanted[4], int64_t sizes[4],
+                            attn_error *error) {
     if (attn_read_sizes(run, which, sizes, error) != ATTN_DONE) {
         return error->status;
     }
@@ -112,9 +115,10 @@ static int attn_find_sizes(attn_run *run, attn_error *error) {
         return error->status;
     }
     if (run->input[ATTN_RUN_PAST_KEY].data != NULL &&
-        (attn_check_sizes(run, ATTN_RUN_PAST_KEY, (int64_t[]){ query[0], key[1], -1, query[3] }, past, error) != ATTN_DONE ||
-         attn_check_sizes(run, ATTN_RUN_PAST_VALUE, (int64_t[]){ query[0], key[1], past[2], value[3] }, past_value, error) !=
-             ATTN_DONE)) {
+        (attn_check_sizes(run, ATTN_RUN_PAST_KEY, (int64_t[]){ query[0], key[1], -1, query[3] }, past, error) !=
+             ATTN_DONE ||
+         attn_check_sizes(run, ATTN_RUN_PAST_VALUE, (int64_t[]){ query[0], key[1], past[2], value[3] }, past_value,
+                          error) != ATTN_DONE)) {
         return error->status;
     }
     problem->batch = query[0];
@@ -164,13 +168,14 @@ static int attn_check_words(const attn_run *run, attn_error *error) {
 }
 
 /* A mask or bias: broadcast from the right to [batch, query_heads, query_length, key_length]. */
-static int attn_find_broadcast(attn_run *run, int which, int64_t shape[4], clattn_broadcast *broadcast, attn_error *error) {
+static int attn_find_broadcast(attn_run *run, int which, int64_t shape[4], clattn_broadcast *broadcast,
+                               attn_error *error) {
     const clattn_problem *problem = &run->problem;
     const int64_t full[4] = { problem->batch, problem->query_heads, problem->query_length, problem->key_length };
     const attn_npy *array = &run->input[which];
     char wants[160];
-    snprintf(wants, sizeof wants, "1 to 4 dimensions that broadcast to (%lld, %lld, %lld, %lld) are wanted", (long long)full[0],
-             (long long)full[1], (long long)full[2], (long long)full[3]);
+    snprintf(wants, sizeof wants, "1 to 4 dimensions that broadcast to (%lld, %lld, %lld, %lld) are wanted",
+             (long long)full[0], (long long)full[1], (long long)full[2], (long long)full[3]);
     if (array->dims < 1 || array->dims > 4) {
         return attn_refuse_input(run, which, wants, error);
     }
@@ -189,7 +194,8 @@ static int attn_find_mask_and_bias(attn_run *run, attn_error *error) {
     const attn_npy *mask = &run->input[ATTN_RUN_MASK], *bias = &run->input[ATTN_RUN_BIAS];
     if (mask->data != NULL) {
         if (mask->type != ATTN_NPY_BOOL) {
-            return attn_refuse_input(run, ATTN_RUN_MASK, "bool is wanted (true = attend; --bias is what is added)", error);
+            return attn_refuse_input(run, ATTN_RUN_MASK, "bool is wanted (true = attend; --bias is what is added)",
+                                     error);
         }
         run->problem.mask = CLATTN_MASK_BYTES;
         if (attn_find_broadcast(run, ATTN_RUN_MASK, run->problem.mask_shape, &run->tensors.mask, error) != ATTN_DONE) {
@@ -210,9 +216,12 @@ static int attn_find_mask_and_bias(attn_run *run, attn_error *error) {
 static int attn_check_vector(const attn_run *run, int which, int64_t count, bool integers, attn_error *error) {
     const attn_npy *array = &run->input[which];
     char wants[96];
-    snprintf(wants, sizeof wants, "%s of shape (%lld,) is wanted", integers ? "int32 or int64" : "float32", (long long)count);
-    bool type_fits = integers ? array->type == ATTN_NPY_INT32 || array->type == ATTN_NPY_INT64 : array->type == ATTN_NPY_FLOAT32;
-    return type_fits && array->dims == 1 && array->shape[0] == count ? ATTN_DONE : attn_refuse_input(run, which, wants, error);
+    snprintf(wants, sizeof wants, "%s of shape (%lld,) is wanted", integers ? "int32 or int64" : "float32",
+             (long long)count);
+    bool type_fits =
+        integers ? array->type == ATTN_NPY_INT32 || array->type == ATTN_NPY_INT64 : array->type == ATTN_NPY_FLOAT32;
+    return type_fits && array->dims == 1 && array->shape[0] == count ? ATTN_DONE
+                                                                     : attn_refuse_input(run, which, wants, error);
 }
 
 static int attn_find_vectors(attn_run *run, attn_error *error) {
@@ -225,7 +234,8 @@ static int attn_find_vectors(attn_run *run, attn_error *error) {
         if (array->data == NULL) {
             continue;
         }
-        if (attn_check_vector(run, i, is_integer ? problem->batch : problem->query_heads, is_integer, error) != ATTN_DONE) {
+        if (attn_check_vector(run, i, is_integer ? problem->batch : problem->query_heads, is_integer, error) !=
+            ATTN_DONE) {
             return error->status;
         }
         if (is_integer) {
@@ -237,7 +247,8 @@ static int attn_find_vectors(attn_run *run, attn_error *error) {
     problem->query_lengths = tensors->query_lengths.data != NULL;
     if (tensors->offsets.data != NULL) {
         if (run->c.has_align) {
-            return attn_fail(error, ATTN_BAD, "align and --offsets are both given; one of them says where the queries stand");
+            return attn_fail(error, ATTN_BAD,
+                             "align and --offsets are both given; one of them says where the queries stand");
         }
         problem->alignment = CLATTN_ALIGN_OFFSETS;
     }
@@ -313,8 +324,8 @@ int attn_run_make_outputs(attn_run *run, attn_error *error) {
                          error) != ATTN_DONE)) {
         return error->status;
     }
-    run->tensors.output = (clattn_tensor){ .data = run->output[ATTN_RUN_OUTPUT].data,
-                                           .layout = run->c.bshd ? CLATTN_BSHD : CLATTN_BHSD };
+    run->tensors.output =
+        (clattn_tensor){ .data = run->output[ATTN_RUN_OUTPUT].data, .layout = run->c.bshd ? CLATTN_BSHD : CLATTN_BHSD };
     run->tensors.logsumexp.data = run->output[ATTN_RUN_LOGSUMEXP].data;
     run->tensors.weights.data = run->output[ATTN_RUN_WEIGHTS].data;
     return ATTN_DONE;

@@ -1,6 +1,6 @@
 /*
- * Opens the runtime a command works with and turns --engine and --device into targets. Knows engines by the library's list
- * of names alone, so a new engine needs nothing here.
+ * Opens the runtime a command works with and turns --engine and --device into targets. Knows engines by the library's
+ * list of names alone, so a new engine needs nothing here.
  */
 #include "session.h"
 
@@ -57,7 +57,8 @@ static int attn_select_device(attn_session *session, const char *selector, attn_
         session->device = number;
         return status == 0 && number >= 0 && number < count
                    ? ATTN_DONE
-                   : attn_fail(error, ATTN_BAD, "--device %s: there are devices 0 to %lld", selector, (long long)count - 1);
+                   : attn_fail(error, ATTN_BAD, "--device %s: there are devices 0 to %lld", selector,
+                               (long long)count - 1);
     }
     for (int64_t d = 0; d < count; d++) {
         clattn_device_info info;
@@ -164,7 +165,8 @@ int attn_session_open(attn_session *session, const attn_options *options, attn_e
     runtime.threads = options->threads;
     clattn_status status = clattn_runtime_create(&runtime, &session->runtime);
     if (status != CLATTN_OK) {
-        return attn_fail(error, attn_exit_status(status), "the runtime does not start: %s", clattn_status_message(status));
+        return attn_fail(error, attn_exit_status(status), "the runtime does not start: %s",
+                         clattn_status_message(status));
     }
     if (attn_select_device(session, options->device, error) != ATTN_DONE ||
         attn_select_engines(session, options->engine, error) != ATTN_DONE) {

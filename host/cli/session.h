@@ -15,14 +15,14 @@ typedef struct attn_target {
 
 typedef struct attn_session {
     clattn_runtime *runtime;
-    int64_t device;      /* the one --device names, or CLATTN_ANY_DEVICE */
-    const char *engine;  /* the one --engine names, NULL = the best here or a list */
-    int target_count;    /* engines to loop over: those named, else every built engine that has a device, less the reference */
+    int64_t device;     /* the one --device names, or CLATTN_ANY_DEVICE */
+    const char *engine; /* the one --engine names, NULL = the best here or a list */
+    int target_count;   /* engines to loop over: those named, else all that are here but the reference */
     attn_target targets[ATTN_TARGETS_MAX];
-    bool listed;         /* --engine names several, or all */
+    bool listed; /* --engine names several, or all */
 } attn_session;
 
-/** Makes the runtime and reads --engine, --device, --threads: unknown names are bad, known ones not here cannot serve. */
+/** Makes the runtime, reads --engine, --device, --threads: unknown names are bad, known ones not here cannot serve. */
 int attn_session_open(attn_session *session, const attn_options *options, attn_error *error);
 void attn_session_close(attn_session *session);
 

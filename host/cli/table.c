@@ -1,6 +1,6 @@
 /*
- * One set of rows, three ways to write it: aligned for people, CSV and JSON for programs. The cells are text in the unit
- * that the column's key names. Knows nothing of what they mean.
+ * One set of rows, three ways to write it: aligned for people, CSV and JSON for programs. The cells are text in the
+ * unit that the column's key names. Knows nothing of what they mean.
  */
 #include "table.h"
 

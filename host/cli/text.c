@@ -1,6 +1,7 @@
 /*
- * Errors of the program and strict reading of numbers: the whole word must be the number, and it must fit. Knows nothing of
- * attention. Everything the program refuses passes through attn_fail, so that it ends as one line with an exit status.
+ * Errors of the program and strict reading of numbers: the whole word must be the number, and it must fit. Knows
+ * nothing of attention. Everything the program refuses passes through attn_fail, so that it ends as one line with an
+ * exit status.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "text.h"

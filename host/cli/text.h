@@ -34,7 +34,7 @@ int attn_text_unsigned(const char *text, uint64_t *value);
 /** Reads a whole finite decimal number; 0 = read. */
 int attn_text_number(const char *text, double *value);
 
-/** Splits at commas into at most max parts of at most 63 characters each; -1 when there are more or one is empty or longer. */
+/** Splits at commas into at most max parts; -1 when there are more, or one is empty or longer than 63 characters. */
 int attn_text_split(const char *text, char parts[][64], int max);
 
 /** snprintf at the end of text of that size; what does not fit is cut. */

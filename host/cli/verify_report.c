@@ -1,19 +1,36 @@
 /*
- * Counts for `clattn verify`: how the problems were drawn, what each engine passed, refused and why, how near its bound it came.
+ * Counts for `clattn verify`: how the problems were drawn, what each engine passed, refused and why, how near its
+ * bound it came.
  */
 #include "verify_report.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { COL_ENGINE, COL_DEVICE, COL_RESULT, COL_WORST, COL_MAX, COL_PLAIN_MAX, COL_MEAN, COL_PLAIN_MEAN, COL_NMSE, COL_DRIFT,
-       COL_ROWS, COL_NOTE, COL_PROBLEM, COLUMNS };
+enum {
+    COL_ENGINE,
+    COL_DEVICE,
+    COL_RESULT,
+    COL_WORST,
+    COL_MAX,
+    COL_PLAIN_MAX,
+    COL_MEAN,
+    COL_PLAIN_MEAN,
+    COL_NMSE,
+    COL_DRIFT,
+    COL_ROWS,
+    COL_NOTE,
+    COL_PROBLEM,
+    COLUMNS
+};
 
 static const attn_column attn_verify_columns[COLUMNS] = {
-    { "engine", "engine", false },        { "device", "device", true },         { "result", "result", false },
-    { "worst_of_bound", "worst", true },  { "max_error", "max", true },         { "plain_max_error", "plain", true },
-    { "mean_error", "mean", true },       { "plain_mean_error", "plain", true }, { "nmse", "nmse", true },
-    { "drift_of_bound", "drift", true },  { "rows", "rows", true },             { "note", "note", false },
+    { "engine", "engine", false },   { "device", "device", true },
+    { "result", "result", false },   { "worst_of_bound", "worst", true },
+    { "max_error", "max", true },    { "plain_max_error", "plain", true },
+    { "mean_error", "mean", true },  { "plain_mean_error", "plain", true },
+    { "nmse", "nmse", true },        { "drift_of_bound", "drift", true },
+    { "rows", "rows", true },        { "note", "note", false },
     { "problem", "problem", false },
 };
 
@@ -96,7 +113,8 @@ static void attn_count_reason(attn_verify_engine *engine, const char *text) {
     engine->reasons[r].count++;
 }
 
-static void attn_add_to_table(attn_table *table, const attn_target *target, const attn_case *c, const attn_gate_result *result) {
+static void attn_add_to_table(attn_table *table, const attn_target *target, const attn_case *c,
+                              const attn_gate_result *result) {
     attn_table_row(table);
     attn_table_set(table, COL_ENGINE, "%s", target->engine);
     attn_table_set(table, COL_DEVICE, "%lld", (long long)target->device);
@@ -154,8 +172,11 @@ static void attn_print_drawing(const attn_verify_report *report, int64_t random_
     int on_line = 0;
     for (int n = 0; n < count; n++) {
         if (report->tallies[n] > 0) {
-            printf("%s %s %lld", on_line == 0 ? "" : on_line % 10 == 0 ? ",\n " : ",", tallies[n].name,
-                   (long long)report->tallies[n]);
+            printf("%s %s %lld",
+                   on_line == 0        ? ""
+                   : on_line % 10 == 0 ? ",\n "
+                                       : ",",
+                   tallies[n].name, (long long)report->tallies[n]);
             on_line++;
         }
     }
@@ -168,12 +189,14 @@ void attn_verify_report_print(const attn_verify_report *report, int64_t random_c
         const attn_verify_engine *engine = &report->engines[t];
         char device[300];
         attn_session_device_name(report->session, report->session->targets[t].device, device, sizeof device);
-        printf("%-15s %lld passed (%lld with more than 512 keys, %lld with more than 4096), %lld failed, %lld refused; nearest "
+        printf("%-15s %lld passed (%lld with more than 512 keys, %lld with more than 4096), %lld failed, %lld refused; "
+               "nearest "
                "to a bound %.2f",
                report->session->targets[t].engine, (long long)engine->passed, (long long)engine->beyond_512,
                (long long)engine->beyond_4096, (long long)engine->failed, (long long)engine->refused, engine->worst);
         if (engine->worst_max > 0) {
-            printf("; errors at most %.2fx of plain in the maximum, %.2fx in the mean", engine->worst_max, engine->worst_mean);
+            printf("; errors at most %.2fx of plain in the maximum, %.2fx in the mean", engine->worst_max,
+                   engine->worst_mean);
         }
         printf("; on %s\n", device);
         for (int r = 0; r < engine->reason_count; r++) {
