@@ -38,7 +38,7 @@ COLUMNS = (
     "disturbed"
 ).split()
 SLOT = 0.06  # seconds of timed calls in a slot, at least one call
-RARE = 2.0  # a form this many times slower than the fastest takes part in every third round only
+RARE, ONCE = 2.0, 6.0  # a form so many times slower than the fastest is in every third round, or in the first only
 
 
 def arguments():
@@ -139,7 +139,7 @@ class Entrant:
 
     def __init__(self, worker, form):
         self.worker, self.form, self.error, self.detail, self.max_error = worker, form, None, "", None
-        self.seconds, self.slots, self.estimate, self.repeats, self.rare, self.disturbed = [], [], 0.0, 1, False, 0
+        self.seconds, self.slots, self.estimate, self.repeats, self.every, self.disturbed = [], [], 0.0, 1, 1, 0
 
     @property
     def is_probe(self):
@@ -156,13 +156,14 @@ class Entrant:
         if not self.error and not self.is_probe:
             answer = self.worker.ask(do="rows", form=self.form, at=at)
             self.error = answer.get("error")
+            self.estimate = answer.get("seconds", 0)
             if not self.error:
                 self.max_error = float(np.abs(np.array(answer["rows"]) - exact).max())
                 if not self.max_error <= tolerance:
                     self.error = f"wrong: differs from fp64 by {self.max_error:.1e}"
-        times = [] if self.error else self.run(2)
+        if not self.error and self.estimate < 0.1:
+            self.estimate = min(self.run(2), default=0)
         if not self.error:
-            self.estimate = min(times)
             self.repeats = max(1, min(50, int(SLOT / self.estimate)))
 
     def slot(self, patience):
@@ -207,14 +208,15 @@ def measure(case, workers, options):
     able = [e for e in entrants if not e.error]
     fastest = min((e.estimate for e in able if not e.is_probe), default=0)
     for e in able:
-        e.rare = not e.is_probe and not e.form.startswith("clattn") and e.estimate > RARE * fastest
-    end, patience = time.monotonic() + options.seconds, 0 if options.quick else 5
+        if not e.is_probe and not e.form.startswith("clattn"):
+            e.every = options.rounds if e.estimate > ONCE * fastest else 3 if e.estimate > RARE * fastest else 1
+    end, patience = min(time.monotonic() + options.seconds, options.deadline), 0 if options.quick else 5
     for round_ in range(options.rounds):
         if round_ >= 3 and time.monotonic() > end:
             break
         random.shuffle(able)
         for e in able:
-            if e.error or e.rare and round_ % 3:
+            if e.error or round_ % e.every:
                 e.slots.append(None)
             else:
                 patience = (
@@ -305,7 +307,7 @@ def key(line):
     return tuple(str(line[name]) for name in ("commit", "threads", "shape", "variant", "type"))
 
 
-def run(threads, options, lines, common, deadline):
+def run(threads, options, lines, common):
     """All cases with this number of threads; whether some were left out for lack of time."""
     settings = dict(
         threads=threads, library=options.library, header=options.header, engines=options.engine, probe=options.probe
@@ -318,7 +320,7 @@ def run(threads, options, lines, common, deadline):
             for case in cases.cases(options.shapes, options.variants, options.types, options.quick):
                 if key(dict(common, shape=case.name, variant=case.variant, type=case.type)) in done:
                     continue
-                if time.monotonic() > deadline:
+                if time.monotonic() > options.deadline:
                     return True
                 workers = [w for w in workers if w.alive]
                 workers += [Worker(n, settings, errors) for n in names if n not in [w.name for w in workers]]
@@ -339,10 +341,10 @@ def run(threads, options, lines, common, deadline):
 def main():
     options = arguments()
     options.probe = build_probe()
-    deadline = time.monotonic() + options.minutes * 60
+    options.deadline = time.monotonic() + options.minutes * 60
     lines = [] if options.fresh else load(options.out)
     common = dict(commit=commit(options.library), cpu=processor())
-    late = [n for n in options.threads if run(n, options, lines, common, deadline)]
+    late = [n for n in options.threads if run(n, options, lines, common)]
     if not lines:
         sys.exit("nothing was measured: too few --minutes")
     print(

@@ -2,7 +2,7 @@
 # Compares clattn with other libraries on this machine (see bench.py; --help lists its options).
 #   sh bench/peers/run.sh [--venv PATH] [options of bench.py]
 # The other libraries live in a virtual environment, by default clattn/peers in the user's cache folder, made on the
-# first run (about 1.5 GB); a PATH that is there already is used as it is. clattn itself must have been built.
+# first run (about 2 GB); a PATH that is there already is used as it is. clattn itself must have been built.
 set -e
 here=$(cd "$(dirname "$0")" && pwd)
 venv=${XDG_CACHE_HOME:-$HOME/.cache}/clattn/peers
@@ -25,23 +25,25 @@ while [ "$count" -gt 0 ]; do # takes --venv out of the arguments, keeps the othe
     esac
 done
 
+install() {
+    "$venv.new/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
+}
+
 make_venv() {
-    python3 -m venv "$1"
-    "$1/bin/pip" install --quiet numpy onnx onnxruntime openvino
+    rm -rf "$venv.new"
+    mkdir -p "$(dirname "$venv")"
+    python3 -m venv "$venv.new"
+    install numpy onnx onnxruntime openvino filelock typing_extensions sympy networkx jinja2 fsspec setuptools
     # PyTorch without the gigabytes of CUDA: its build for CPUs; where that index cannot be reached, the build of the
-    # main index, which loads only where the CUDA libraries that it is linked to are installed.
-    "$1/bin/pip" install --quiet filelock typing_extensions sympy networkx jinja2 fsspec
-    "$1/bin/pip" install --quiet --no-deps --index-url https://download.pytorch.org/whl/cpu torch ||
-        "$1/bin/pip" install --quiet --no-deps torch
-    "$1/bin/python" -c 'import torch' || echo "run.sh: PyTorch does not load; the others are measured without it" >&2
+    # main index, which loads only where the CUDA libraries that it is linked to are installed; else with them.
+    install --no-deps --index-url https://download.pytorch.org/whl/cpu torch || install --no-deps torch
+    "$venv.new/bin/python" -c 'import torch' || install torch || echo "run.sh: going on without PyTorch" >&2
+    mv "$venv.new" "$venv"
 }
 
 if [ ! -x "$venv/bin/python" ]; then
+    [ ! -e "$venv" ] || { echo "run.sh: $venv is there, but no virtual environment" >&2; exit 2; }
     echo "run.sh: making $venv"
-    mkdir -p "$(dirname "$venv")"
-    rm -rf "$venv.new"
-    make_venv "$venv.new"
-    rm -rf "$venv"
-    mv "$venv.new" "$venv"
+    make_venv
 fi
 PYTHONDONTWRITEBYTECODE=1 exec "$venv/bin/python" "$here/bench.py" "$@"
