@@ -41,6 +41,7 @@ typedef struct attn_bench {
     attn_bench_limits limits;
     attn_limits machine;
     double gpu_gflops[ATTN_TARGETS_MAX], gpu_gbytes[ATTN_TARGETS_MAX]; /* of the target's device; 0 = no GPU */
+    double read_gbytes; /* of memory as large as the present case's tensors */
     attn_gate_options gate;
     double rate[2][ATTN_TARGETS_MAX];     /* FLOP/s last seen, with many rows a key and with few; 0 = none yet */
     double score_bytes[ATTN_TARGETS_MAX]; /* peak bytes a score last seen */

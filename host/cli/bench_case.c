@@ -182,7 +182,7 @@ static int attn_compare_seconds(const void *a, const void *b) {
  * not what its fp32 probe measures. */
 static double attn_limit_of(const attn_bench *bench, const clattn_problem *problem, int t, bool reads) {
     if (t < 0 || (bench->gpu_gflops[t] == 0 && bench->gpu_gbytes[t] == 0)) {
-        return reads ? attn_limit_gbytes(&bench->machine) : attn_limit_gflops(&bench->machine, problem->type);
+        return reads ? bench->read_gbytes : attn_limit_gflops(&bench->machine, problem->type);
     }
     return reads ? bench->gpu_gbytes[t] : problem->type == CLATTN_FP32 ? bench->gpu_gflops[t] : 0;
 }
@@ -241,12 +241,23 @@ static void attn_count_work(const clattn_problem *problem, clattn_runtime *runti
     clattn_plan_destroy(plan);
 }
 
+/* What fits a cache is read faster than memory is: the limit of decoding is measured at the case's own size. */
+static void attn_measure_case_reading(attn_bench *bench, const clattn_problem *problem, double bytes) {
+    clattn_device_info cpu = { .compute_units = 1 };
+    bench->read_gbytes = attn_limit_gbytes(&bench->machine);
+    if (attn_bench_is_decode(problem) && clattn_runtime_get_device(bench->session.runtime, 0, &cpu) == CLATTN_OK) {
+        double rate = attn_measure_reading(cpu.compute_units, bytes);
+        bench->read_gbytes = rate > bench->read_gbytes ? rate : bench->read_gbytes;
+    }
+}
+
 static int attn_bench_data(attn_bench *bench, attn_case_data *data, attn_bench_row *rows, int *count,
                            attn_error *error) {
     attn_runner runners[ATTN_TARGETS_MAX];
     int targets = bench->session.target_count, status = ATTN_DONE;
     memset(runners, 0, sizeof runners);
     attn_count_work(&data->problem, bench->session.runtime, rows, targets);
+    attn_measure_case_reading(bench, &data->problem, targets > 0 ? rows[0].bytes : 0);
     for (int t = 0; t < targets && status == ATTN_DONE; t++) {
         attn_progress(attn_seconds() - bench->limits.began, bench->limits.seconds, data->c.text);
         if (!attn_is_too_much(bench, t, &data->problem, &rows[t])) {

@@ -179,8 +179,8 @@ void attn_bench_print_machine(const attn_bench *bench, FILE *file) {
                     bench->gpu_gflops[t], bench->gpu_gbytes[t]);
         }
     }
-    fprintf(file,
-            "\n%% limit: of the multiply-adds, or of the memory traffic where at most 16 query rows share a key\n");
+    fprintf(file, "\n%% limit: of the multiply-adds, or, where at most 16 query rows share a key, of reading memory of "
+                  "the problem's size\n");
 }
 
 static void attn_write_json(const attn_bench *bench, const attn_table *table, FILE *file) {

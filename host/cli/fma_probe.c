@@ -1,7 +1,7 @@
 /*
- * The FMA probe: independent chains of fused multiply-adds in registers, on the widest vectors that the processor has.
- * It touches no memory, so nothing that computes with multiply-adds can be faster. To add an instruction set, add one
- * kernel.
+ * The probes' inner loops, on the widest vectors that the processor has. FMA: independent chains of fused multiply-adds
+ * in registers, which touch no memory, so nothing that computes with multiply-adds can be faster. Reading: wide sums. To
+ * add an instruction set, add one kernel of each.
  */
 #include "machine_limits.h"
 
@@ -69,6 +69,37 @@ enum { FLOATS = sizeof(attn_float4) / sizeof(float), DOUBLES = sizeof(attn_doubl
 KERNEL(fp32_generic, , float, attn_float4, SET_FLOAT, MULTIPLY_ADD, STORE, FLOATS)
 KERNEL(fp64_generic, , double, attn_double2, SET_DOUBLE, MULTIPLY_ADD, STORE, DOUBLES)
 
+/* Reading: wide vectors into several sums. */
+#define READER(name, attribute, vector)                                                                                \
+    attribute static void name(const char *memory, int64_t bytes, uint64_t *sum) {                                     \
+        vector sums[8];                                                                                                \
+        memset(sums, 0, sizeof sums);                                                                                  \
+        for (int64_t at = 0; at + (int64_t)sizeof sums <= bytes; at += (int64_t)sizeof sums) {                         \
+            const vector *from = (const vector *)(const void *)(memory + at);                                          \
+            for (int k = 0; k < 8; k++) {                                                                              \
+                sums[k] += from[k];                                                                                    \
+            }                                                                                                          \
+        }                                                                                                              \
+        for (size_t k = 0; k < sizeof sums / 8; k++) {                                                                 \
+            uint64_t word;                                                                                             \
+            memcpy(&word, (const char *)sums + 8 * k, 8);                                                              \
+            *sum += word;                                                                                              \
+        }                                                                                                              \
+    }
+
+#if defined(__GNUC__)
+__extension__ typedef uint64_t attn_words2 __attribute__((vector_size(16), aligned(8), may_alias));
+#else
+typedef uint64_t attn_words2;
+#endif
+READER(read_generic, , attn_words2)
+#if ATTN_X86
+__extension__ typedef uint64_t attn_words4 __attribute__((vector_size(32), aligned(8), may_alias));
+__extension__ typedef uint64_t attn_words8 __attribute__((vector_size(64), aligned(8), may_alias));
+READER(read_avx2, AVX2, attn_words4)
+READER(read_avx512, AVX512, attn_words8)
+#endif
+
 static int attn_vector_level(void) {
 #if ATTN_X86
     return __builtin_cpu_supports("avx512f")                                 ? 2
@@ -104,4 +135,15 @@ double attn_fma_fp64(int64_t rounds, double *sink) {
 const char *attn_fma_instructions(void) {
     static const char *const names[] = { "128-bit vectors", "avx2 fma", "avx512f" };
     return names[attn_vector_level()];
+}
+
+double attn_read_memory(const void *memory, int64_t bytes, double *sink) {
+    uint64_t sum = 0;
+#if ATTN_X86
+    (attn_vector_level() == 2 ? read_avx512 : attn_vector_level() == 1 ? read_avx2 : read_generic)(memory, bytes, &sum);
+#else
+    read_generic(memory, bytes, &sum);
+#endif
+    *sink += (double)(sum & 1);
+    return (double)bytes;
 }

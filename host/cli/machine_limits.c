@@ -31,21 +31,9 @@ typedef struct attn_probe {
     attn_start *go;
     uint64_t *memory; /* two halves */
     size_t words;     /* of a half */
+    int64_t repeats;  /* of reading */
     double work, seconds, sink;
 } attn_probe;
-
-static double attn_read_words(const uint64_t *memory, size_t words, double *sink) {
-    uint64_t sums[8] = { 0 };
-    for (size_t n = 0; n + 8 <= words; n += 8) {
-        for (size_t k = 0; k < 8; k++) {
-            sums[k] ^= memory[n + k];
-        }
-    }
-    for (size_t k = 0; k < 8; k++) {
-        *sink += (double)(sums[k] & 1);
-    }
-    return 8.0 * (double)words;
-}
 
 static double attn_probe_work(attn_probe *probe) {
     float sum = 0;
@@ -59,7 +47,11 @@ static double attn_probe_work(attn_probe *probe) {
         case ATTN_PROBE_COPY:
             memcpy(probe->memory, probe->memory + probe->words, 8 * probe->words);
             return 16.0 * (double)probe->words;
-        default: return attn_read_words(probe->memory, 2 * probe->words, &probe->sink);
+        default:
+            for (int64_t n = 0; n < probe->repeats; n++) {
+                work += attn_read_memory(probe->memory, (int64_t)(16 * probe->words), &probe->sink);
+            }
+            return work;
     }
 }
 
@@ -155,7 +147,7 @@ void attn_measure_limits(int64_t threads, attn_limits *limits) {
     uint64_t *memory = malloc((size_t)threads * 2 * words * 8);
     *limits = (attn_limits){ .instructions = attn_fma_instructions() };
     for (int64_t t = 0; t < threads; t++) {
-        probes[t] = (attn_probe){ .memory = memory + (size_t)t * 2 * words, .words = words };
+        probes[t] = (attn_probe){ .memory = memory + (size_t)t * 2 * words, .words = words, .repeats = 1 };
     }
     limits->fma_gflops = attn_best_of(probes, threads, ATTN_PROBE_FP32);
     limits->fma_gflops_fp64 = attn_best_of(probes, threads, ATTN_PROBE_FP64);
@@ -166,6 +158,25 @@ void attn_measure_limits(int64_t threads, attn_limits *limits) {
     }
     free(memory);
     limits->blas_gflops = attn_measure_blas(threads);
+}
+
+double attn_measure_reading(int64_t threads, double bytes) {
+    static attn_probe probes[ATTN_PROBE_THREADS];
+    threads = threads > ATTN_PROBE_THREADS ? ATTN_PROBE_THREADS : threads < 1 ? 1 : threads;
+    bytes = bytes > 256e6 ? 256e6 : bytes < 65536 ? 65536 : bytes;
+    size_t words = (size_t)(bytes / 16 / (double)threads) / 64 * 64 + 64;
+    uint64_t *memory = malloc((size_t)threads * 16 * words);
+    if (memory == NULL) {
+        return 0;
+    }
+    memset(memory, 1, (size_t)threads * 16 * words);
+    for (int64_t t = 0; t < threads; t++) {
+        probes[t] = (attn_probe){ .memory = memory + (size_t)t * 2 * words, .words = words };
+        probes[t].repeats = (int64_t)(64e6 / bytes) + 1;
+    }
+    double rate = attn_best_of(probes, threads, ATTN_PROBE_READ);
+    free(memory);
+    return rate;
 }
 
 double attn_limit_gflops(const attn_limits *limits, clattn_type type) {

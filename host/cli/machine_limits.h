@@ -21,6 +21,12 @@ double attn_limit_gflops(const attn_limits *limits, clattn_type type);
 /** The larger of copying and reading. */
 double attn_limit_gbytes(const attn_limits *limits);
 
+/** Bytes read a second from memory of that size, again and again on all threads: what fits a cache is read faster. */
+double attn_measure_reading(int64_t threads, double bytes);
+
+/** Reads memory with the widest vectors; answers the bytes read. */
+double attn_read_memory(const void *memory, int64_t bytes, double *sink);
+
 /** Multiply-adds of the widest vectors of this processor, kept in registers; answers the operations done. */
 double attn_fma_fp32(int64_t rounds, float *sink);
 double attn_fma_fp64(int64_t rounds, double *sink);

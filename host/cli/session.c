@@ -63,7 +63,8 @@ static int attn_select_device(attn_session *session, const char *selector, attn_
     for (int64_t d = 0; d < count; d++) {
         clattn_device_info info;
         if (clattn_runtime_get_device(session->runtime, d, &info) == CLATTN_OK &&
-            (attn_name_contains(info.name, selector) || attn_name_contains(info.platform, selector))) {
+            (attn_name_contains(info.name, selector) || attn_name_contains(info.platform, selector) ||
+             attn_name_contains(info.version, selector))) {
             session->device = d;
             return ATTN_DONE;
         }

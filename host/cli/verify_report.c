@@ -163,7 +163,7 @@ static void attn_print_drawing(const attn_verify_report *report, int64_t random_
     attn_case c;
     attn_case_init(&c);
     int count = attn_list_tallies(&c, &c.problem, tallies);
-    printf("%lld problems", (long long)report->cases);
+    printf("%lld problem%s", (long long)report->cases, report->cases == 1 ? "" : "s");
     if (random_count > 0) {
         printf(" (%lld drawn from seed %lld)", (long long)random_count, (long long)seed);
     }
