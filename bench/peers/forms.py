@@ -27,6 +27,10 @@ class Arrays:
             self.add, self.causal = cases.additive(case), False
         self.keys = self.key.shape[2]
 
+    def need_repeated(self, case):
+        """Refuses where there is no memory for keys and values repeated for each query head, as some libraries do."""
+        cases.need(2 * case.group * self.key.nbytes, "repeated keys and values")
+
     def folded(self, case):
         """The heads of a group as query rows of one head: keys and values are then read once a group."""
         query = self.query.reshape(case.batch, case.kv_heads, case.group, case.dim)

@@ -106,6 +106,8 @@ class Torch(Peer):
         query, key, value, add = (self.tensor(x) for x in (query, data.key, data.value, add))
         attention, latest = self.torch.nn.functional.scaled_dot_product_attention, {}
         gqa = query.shape[1] != key.shape[1]
+        if gqa:
+            data.need_repeated(case)
 
         def call():
             latest["y"] = attention(query, key, value, attn_mask=add, is_causal=data.causal, enable_gqa=gqa)

@@ -50,6 +50,8 @@ class OnnxRuntime(Peer):
 
     def Attention(self, case, data, folded):
         query, add = data.folded(case) if folded else (data.query, data.add)
+        if query.shape[1] != data.key.shape[1]:
+            data.need_repeated(case)
         inputs = dict(query=query, key=data.key, value=data.value, add=add)
         return inputs, query.shape, dict(is_causal=int(data.causal)), ""
 

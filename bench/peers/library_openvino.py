@@ -30,7 +30,7 @@ class OpenVino(Peer):
         parameters = [op.parameter(list(x.shape), element) for x in given]
         key, value = parameters[1:3]
         if query.shape[1] != data.key.shape[1]:
-            cases.need(2 * case.group * data.key.nbytes, "repeated keys and values")
+            data.need_repeated(case)
             key, value = (self.repeated(x, case, data.keys) for x in (key, value))
         y = op.scaled_dot_product_attention(parameters[0], key, value, *parameters[3:], causal=data.causal)
         settings = {
