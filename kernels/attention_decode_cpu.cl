@@ -125,7 +125,7 @@ static inline void tile_keywise(const attn_arguments *a, const attn_extras *x, c
     }
 }
 
-__kernel __attribute__((reqd_work_group_size(1, 1, 1)))
+__kernel __attribute__((reqd_work_group_size(1, 1, 1), vec_type_hint(vfloat)))
 void attention_decode_cpu(attn_arguments a, long first_item, int splits, ATTN_EXTRAS_PARAMETERS,
                           __global const attn_storage *restrict query_memory, __global const attn_storage *restrict key,
                           __global const attn_storage *restrict value, __global float *workspace, long stats_at) {

@@ -134,7 +134,7 @@ static inline void store_row(const attn_arguments *a, const attn_extras *x, long
     }
 }
 
-__kernel __attribute__((reqd_work_group_size(1, 1, 1)))
+__kernel __attribute__((reqd_work_group_size(1, 1, 1), vec_type_hint(vfloat)))
 void attention_fused_cpu(attn_arguments a, long first_item, long row_blocks, int tiles, ATTN_EXTRAS_PARAMETERS,
                          __global const attn_storage *restrict query_memory, __global const float *restrict workspace,
                          long values_at, __global attn_storage *restrict output_memory,

@@ -8,9 +8,10 @@
 #include "include/softmax_online.cl.h"
 #include "include/partial.cl.h"
 
-__kernel void attention_merge(attn_arguments a, long first_item, int splits, int columns, ATTN_EXTRAS_PARAMETERS,
-                              __global const float *workspace, long stats_at, __global attn_storage *restrict output,
-                              __global float *restrict logsumexp) {
+__kernel __attribute__((vec_type_hint(float4)))
+void attention_merge(attn_arguments a, long first_item, int splits, int columns, ATTN_EXTRAS_PARAMETERS,
+                     __global const float *workspace, long stats_at, __global attn_storage *restrict output,
+                     __global float *restrict logsumexp) {
     const attn_extras x = ATTN_EXTRAS;
     const int features = ATTN_FEATURES(&a), has_sink = (features & ATTN_HAS_SINKS) != 0;
     const long blocks = (a.value_dim + columns - 1) / columns, item = first_item + get_global_id(0);

@@ -29,7 +29,7 @@ static inline void pack_value(__global const attn_storage *value, long at, int t
     }
 }
 
-__kernel __attribute__((reqd_work_group_size(1, 1, 1)))
+__kernel __attribute__((reqd_work_group_size(1, 1, 1), vec_type_hint(vfloat)))
 void attention_pack(attn_arguments a, long first_item, ATTN_EXTRAS_PARAMETERS, __global const attn_storage *restrict key,
                     __global const attn_storage *restrict value, __global float *workspace,
                     long values_at) {

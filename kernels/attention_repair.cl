@@ -107,9 +107,10 @@ static inline void repair(const attn_arguments *a, const attn_extras *x, repair_
     }
 }
 
-__kernel void attention_repair(attn_arguments a, long first_item, int rows, ATTN_EXTRAS_PARAMETERS,
-                               __global const attn_storage *restrict query, __global const attn_storage *restrict key,
-                               __global const attn_storage *restrict value, __global attn_storage *restrict output) {
+__kernel __attribute__((vec_type_hint(float4)))
+void attention_repair(attn_arguments a, long first_item, int rows, ATTN_EXTRAS_PARAMETERS,
+                      __global const attn_storage *restrict query, __global const attn_storage *restrict key,
+                      __global const attn_storage *restrict value, __global attn_storage *restrict output) {
     const attn_extras x = ATTN_EXTRAS;
     const long first = (first_item + get_global_id(0)) * rows, all = a.batch * a.query_heads * a.query_length;
     for (long number = first; number < min(first + rows, all); number++) {
