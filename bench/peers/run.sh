@@ -34,10 +34,9 @@ make_venv() {
     mkdir -p "$(dirname "$venv")"
     python3 -m venv "$venv.new"
     install numpy onnx onnxruntime openvino filelock typing_extensions sympy networkx jinja2 fsspec setuptools
-    # PyTorch without the gigabytes of CUDA: its build for CPUs; where that index cannot be reached, the build of the
-    # main index, which loads only where the CUDA libraries that it is linked to are installed; else with them.
-    install --no-deps --index-url https://download.pytorch.org/whl/cpu torch || install --no-deps torch
-    "$venv.new/bin/python" -c 'import torch' || install torch || echo "run.sh: going on without PyTorch" >&2
+    # PyTorch without the gigabytes of CUDA where that loads (the CUDA libraries it is linked to are on the machine); else with.
+    install --no-deps torch
+    "$venv.new/bin/python" -c 'import torch' 2>/dev/null || install torch || echo "run.sh: going on without PyTorch" >&2
     mv "$venv.new" "$venv"
 }
 
