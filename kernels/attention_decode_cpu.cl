@@ -160,7 +160,7 @@ void attention_decode_cpu(attn_arguments a, long first_item, int splits, ATTN_EX
         const int plain = !per_key && k >= open.begin && k + padded <= open.end && k + padded <= part.end;
         for (int t = 0; t < rows; t += TILE_ROWS) {
             dot_tile(query + t * DIM_MAX, key + attn_row_at(&a.key, b, g, k), a.key.stride[2], count, dims,
-                     keywise_factor(&a), scores);
+                     a.scale, scores);
             if (!plain) {
                 tile_keywise(&a, &x, &e, b, g, first + t, rows - t, k, part, padded, scores);
             }

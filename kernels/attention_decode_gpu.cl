@@ -69,7 +69,7 @@ static inline void key_keywise(const attn_arguments *a, const attn_extras *x, co
         float score = -INFINITY;
         if (i < g->rows && k >= max(r.begin, part.begin) && k < min(r.end, part.end)) {
             const attn_row row = attn_get_row(a, x, e, g->b, h, position);
-            score = attn_score_step(a, x, &row, k, s[i] * a->scale) * LOG2_E;
+            score = attn_score_step(a, x, &row, k, s[i] * a->scale);
         }
         s[i] = score;
     }
@@ -186,7 +186,7 @@ void attention_decode_gpu(attn_arguments a, long first_group, int splits, ATTN_E
 #pragma unroll
         for (int i = 0; i < ROWS; i++) {
             const float top = all_rows[i] > maximum[i] ? all_rows[i] : maximum[i];
-            const float w = exp2(s[i] - softmax_reference(top));
+            const float w = exp2((s[i] - softmax_reference(top)) * LOG2_E);
             keep[i] = softmax_rescale(maximum[i], top);
             maximum[i] = top;
             sum[i] = fma(sum[i], keep[i], w);

@@ -46,7 +46,7 @@ static inline void load_query(const attn_arguments *a, __global const attn_stora
     }
 }
 
-// Scores of keys first .. first + TILE_KEYS - 1, in base 2, -INFINITY where not allowed. Returns 0 when none is allowed.
+// Scores of keys first .. first + TILE_KEYS - 1, -INFINITY where not allowed. Returns 0 when none is allowed.
 static inline int panel_scores(const attn_arguments *a, const attn_extras *x, const attn_entry *e, const tile_rows *t,
                         const float *query, __global const float *panel, long first, float *scores) {
     const int per_key = ATTN_FEATURES(a) & (ATTN_HAS_KEYWISE | ATTN_HAS_SOFTCAP);
@@ -58,7 +58,7 @@ static inline int panel_scores(const attn_arguments *a, const attn_extras *x, co
         }
         return 0;
     }
-    tile_scores(query, DIM_MAX, panel, PACK_DIMS((int)a->head_dim), keywise_factor(a), scores, SCORES_STRIDE);
+    tile_scores(query, DIM_MAX, panel, PACK_DIMS((int)a->head_dim), a->scale, scores, SCORES_STRIDE);
     if (!per_key && first >= t->open.begin && first + TILE_KEYS <= t->open.end) {
         return 1;
     }

@@ -83,12 +83,12 @@ static inline void block_scores(const attn_arguments *a, const group_block *g, _
     }
 }
 
-// Scaled, masked, in base 2. Blocks inside the open range pass without compares.
+// Scaled and masked. Blocks inside the open range pass without compares.
 static inline void block_keywise(const attn_arguments *a, const attn_extras *x, const attn_entry *e, const group_block *g,
                           long first, float s[ROWS][KEYS]) {
     const int per_key = ATTN_FEATURES(a) & (ATTN_HAS_KEYWISE | ATTN_HAS_SOFTCAP);
     if (!per_key && first >= g->open.begin && first + BLOCK_KEY <= g->open.end) {
-        const float factor = a->scale * LOG2_E;
+        const float factor = a->scale;
 #pragma unroll
         for (int i = 0; i < ROWS; i++) {
 #pragma unroll
@@ -109,7 +109,7 @@ static inline void block_keywise(const attn_arguments *a, const attn_extras *x, 
             const long k = first + g->tx + j * THREADS_X;
             float score = -INFINITY;
             if (exists && k >= r.begin && k < r.end) {
-                score = attn_score_step(a, x, &row, k, s[i][j] * a->scale) * LOG2_E;
+                score = attn_score_step(a, x, &row, k, s[i][j] * a->scale);
             }
             s[i][j] = score;
         }
@@ -173,7 +173,7 @@ static inline void block_softmax(const group_block *g, float s[ROWS][KEYS], __lo
         maximum[i] = top[i];
 #pragma unroll
         for (int j = 0; j < KEYS; j++) {
-            float w = exp2(s[i][j] - base);
+            float w = exp2((s[i][j] - base) * LOG2_E);
             block += w;
             weights[(g->tx + j * THREADS_X) * QUERY_STRIDE + g->ty * ROWS + i] = w;
         }

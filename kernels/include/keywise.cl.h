@@ -1,17 +1,9 @@
 // Softcap, bias, ALiBi and masks on vectors of scores, for CPU-shaped kernels: the same rules as mask.cl.h, which serves
-// whatever does not lie contiguous. Scores leave in base 2.
+// whatever does not lie contiguous.
 #ifndef ATTN_KEYWISE_CL_H
 #define ATTN_KEYWISE_CL_H
 
 #include "include/mask.cl.h"
-#include "include/softmax_online.cl.h"
-
-#define KEYWISE_CHANGES (ATTN_HAS_BIAS_FP32 | ATTN_HAS_BIAS_STORAGE | ATTN_HAS_ALIBI | ATTN_HAS_SOFTCAP)
-
-// What the product of query and key is multiplied by: straight to base 2 when nothing is added to the scores.
-static inline float keywise_factor(const attn_arguments *a) {
-    return (ATTN_FEATURES(a) & KEYWISE_CHANGES) ? a->scale : a->scale * LOG2_E;
-}
 
 // Whether the mask forbids keys first .. first + TILE_KEYS - 1 to all the rows. 0 also when that is not looked at.
 static inline int keywise_closed(const attn_arguments *a, const attn_extras *x, long b, long h, long row, int rows, long first) {
@@ -58,7 +50,7 @@ static inline vfloat keywise_vector(const attn_arguments *a, const attn_extras *
         vint allowed = convert_vint(ATTN_CAT(vload, VECTOR)(0, x->mask + row->mask_at + j));
         score = allowed != (vint)0 ? score : (vfloat)-INFINITY;
     }
-    return (features & KEYWISE_CHANGES) ? score * LOG2_E : score;
+    return score;
 }
 
 // One row's scores of TILE_KEYS keys from `first` on; only keys low <= n < high (counted from first) are in its range.
@@ -66,14 +58,13 @@ static inline void keywise_row(const attn_arguments *a, const attn_extras *x, co
                         long first, int low, int high, float *scores) {
     const int features = ATTN_FEATURES(a) & (ATTN_HAS_KEYWISE | ATTN_HAS_SOFTCAP);
     const attn_row row = attn_get_row(a, x, e, b, h, i);
-    const float base = (features & KEYWISE_CHANGES) ? LOG2_E : 1.0f;
     for (int n = 0; n < TILE_KEYS; n += VECTOR) {
         if (features && low < n + VECTOR && high > n) {
             if (keywise_is_plain(a, &row, first + n)) {
                 vector_store(keywise_vector(a, x, &row, first + n, vector_load(0, scores + n)), 0, scores + n);
             } else {
                 for (int k = max(low, n); k < min(high, n + VECTOR); k++) {
-                    scores[k] = base * attn_score_step(a, x, &row, first + k, scores[k]);
+                    scores[k] = attn_score_step(a, x, &row, first + k, scores[k]);
                 }
             }
         }

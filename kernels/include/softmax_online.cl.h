@@ -1,14 +1,13 @@
-// The running maximum and sum of a row, in base 2: scores arrive times log2(e), so that one subtraction and one power of
-// two make a weight. Knows nothing of memory or features.
+// The running maximum and sum of a row. Scores are natural (a bias of -3.4e38 times log2(e) would no longer be a number); the
+// factor log2(e) meets the difference to the maximum. Knows nothing of memory or features.
 // A row that has seen nothing has maximum -inf and sum 0. NaN is never lost: the maximum ignores it, the sum and the output
 // keep it, so that a row is either right or visibly not finite.
 #ifndef SOFTMAX_ONLINE_CL_H
 #define SOFTMAX_ONLINE_CL_H
 
 #define LOG2_E 1.44269504088896340736f
-#define LN_2 0.69314718055994530942f
 
-// 2^t for t <= 0 or a little above: polynomial of degree 6 on [-1/2, 1/2], relative error below 1.4 * 2^-24. Under -126 the
+// 2^t for t <= 0 or a little above: polynomial of degree 6 on [-1/2, 1/2], relative error below 1.4 * 2^-24. Where t < -126 the
 // answer is 0 (also for -inf), NaN stays NaN. The large constant rounds t to an integer that lands in the low bits of z.
 #define EXP2_BODY(FLOAT, INT, AS_FLOAT, AS_INT)                                          \
     FLOAT z = t + (FLOAT)12582912.0f;                                                    \
@@ -27,6 +26,10 @@ static inline float exp2_scalar(float t) {
     EXP2_BODY(float, int, as_float, as_int)
 }
 
+static inline float exp_scalar(float x) {
+    return exp2_scalar(x * LOG2_E);
+}
+
 // The maximum to subtract: 0 as long as nothing was allowed, so that -inf - m stays -inf.
 static inline float softmax_reference(float maximum) {
     return maximum == -INFINITY ? 0.0f : maximum;
@@ -34,7 +37,7 @@ static inline float softmax_reference(float maximum) {
 
 // What sums made under `before` are worth under `after` (>= before).
 static inline float softmax_rescale(float before, float after) {
-    return before == after ? 1.0f : exp2_scalar(before - softmax_reference(after));
+    return before == after ? 1.0f : exp_scalar(before - softmax_reference(after));
 }
 
 // The end of a row: factor for its output, and its logsumexp (natural). The sink, if there is one, enters here.
@@ -51,13 +54,12 @@ static inline softmax_end softmax_finish(float maximum, float sum, int has_sink,
     }
     float top = maximum, scale = 1.0f;
     if (has_sink && sink != -INFINITY) {
-        float other = sink * LOG2_E;
-        top = other > maximum ? other : maximum;
+        top = sink > maximum ? sink : maximum;
         scale = softmax_rescale(maximum, top);
-        sum = fma(sum, scale, exp2(other - top));
+        sum = fma(sum, scale, exp(sink - top));
     }
     end.factor = scale / sum;
-    end.logsumexp = fma(top == -INFINITY ? 0.0f : top, LN_2, log(sum));
+    end.logsumexp = softmax_reference(top) + log(sum);
     return end;
 }
 

@@ -143,8 +143,8 @@ static inline void row_softmax(float *scores, int count, float *maximum, vfloat 
     float base = softmax_reference(after);
     vfloat sum0 = (vfloat)0.0f, sum1 = sum0;
     for (int n = 0; n < count; n += 2 * VECTOR) {
-        vfloat w0 = exp2_vector(vector_load(0, scores + n) - base);
-        vfloat w1 = exp2_vector(vector_load(1, scores + n) - base);
+        vfloat w0 = exp2_vector((vector_load(0, scores + n) - base) * LOG2_E);
+        vfloat w1 = exp2_vector((vector_load(1, scores + n) - base) * LOG2_E);
         vector_store(w0, 0, scores + n);
         vector_store(w1, 1, scores + n);
         sum0 += w0;
