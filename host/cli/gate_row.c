@@ -97,6 +97,7 @@ static void attn_measure_key(attn_gate_row *row, int64_t j) {
         return;
     }
     row->any_allowed = true;
+    row->terms++;
     row->pooled = row->pooled && score <= 30;
     row->key_error[j] = 16 + 4 * score + 4 * fabs((double)gold->maximum) + 4 * (double)gold->magnitude[j] +
                         (row->data->problem.softcap > 0 ? 10 * score : 0);
@@ -134,11 +135,13 @@ int attn_gate_row_compute(attn_gate_row *row, int64_t h, int64_t i, attn_error *
     row->i = i;
     row->any_allowed = false;
     row->pooled = true;
+    row->terms = data->problem.sinks ? 1 : 0;
     row->plain_done[0] = row->plain_done[1] = false;
     for (int64_t j = 0; j < row->used_keys; j++) {
         attn_measure_key(row, j);
     }
-    row->pooled = row->pooled && row->any_allowed && data->problem.type != CLATTN_FP64;
+    /* a single term has weight 1 and plain evaluation makes no error at all: nothing to compare with */
+    row->pooled = row->pooled && row->any_allowed && row->terms > 1 && data->problem.type != CLATTN_FP64;
     attn_sum_keys(row);
     return ATTN_DONE;
 }
@@ -178,9 +181,9 @@ double attn_gate_weight_bound(const attn_gate_row *row, const clattn_plan_info *
         case CLATTN_WEIGHTS_RAW: return u * (4 * fabs((double)row->gold.raw[j]) + 4 * magnitude) + attn_sum_tiny(row);
         case CLATTN_WEIGHTS_SOFTCAP:
             return u * (14 * fabs((double)row->gold.softcap[j]) + 4 * magnitude) + attn_sum_tiny(row);
-        case CLATTN_WEIGHTS_BIAS:
-            return u * (4 * fabs((double)row->gold.scores[j]) + 14 * fabs((double)row->gold.softcap[j]) +
-                        4 * magnitude) +
+        case CLATTN_WEIGHTS_BIAS: /* the 16: bias and ALiBi may cancel */
+            return u * ((p->alibi || p->bias != CLATTN_BIAS_NONE ? 16 : 0) + 4 * fabs((double)row->gold.scores[j]) +
+                        14 * fabs((double)row->gold.softcap[j]) + 4 * magnitude) +
                    attn_sum_tiny(row);
         default: break;
     }

@@ -10,7 +10,8 @@ typedef struct attn_gate_row {
     const attn_case_data *data;
     int64_t b, h, i, used_keys;
     clattn_reference_row gold;
-    bool any_allowed, pooled; /* pooled: every allowed score within 30 */
+    int64_t terms;            /* of the sum of weights: allowed keys and the sink */
+    bool any_allowed, pooled; /* pooled: at least two terms, every allowed score within 30 */
     double score_error;       /* sum_j w_j F_j */
     double *key_error;        /* [key_length] F_j, the factor of u in a key's error */
     double *value_sum;        /* [value_dim] sum_j |v_j| over allowed keys */
