@@ -26,7 +26,7 @@ typedef struct additive_arguments {
     int has_mask, has_query_lengths, has_key_lengths, unused;
 } additive_arguments;
 
-inline float sum_lanes(vfloat x) {
+static inline float sum_lanes(vfloat x) {
     float lanes[VECTOR];
     vector_store(x, 0, lanes);
     float sum = 0.0f;
@@ -36,7 +36,7 @@ inline float sum_lanes(vfloat x) {
     return sum;
 }
 
-inline float additive_score(__global const float *query, __global const float *key, __global const float *v, long hidden) {
+static inline float additive_score(__global const float *query, __global const float *key, __global const float *v, long hidden) {
     vfloat sum = (vfloat)0.0f;
     long h = 0;
     for (; h + VECTOR <= hidden; h += VECTOR) {
@@ -60,7 +60,7 @@ typedef struct additive_row {
     __global const uchar *mask;
 } additive_row;
 
-inline additive_row get_row(const additive_arguments *a, long row, __global const uchar *mask,
+static inline additive_row get_row(const additive_arguments *a, long row, __global const uchar *mask,
                             __global const long *query_lengths, __global const long *key_lengths) {
     additive_row r;
     r.b = row / a->rows;
@@ -71,7 +71,7 @@ inline additive_row get_row(const additive_arguments *a, long row, __global cons
     return r;
 }
 
-inline int is_allowed(const additive_arguments *a, const additive_row *r, long j) {
+static inline int is_allowed(const additive_arguments *a, const additive_row *r, long j) {
     return j < r->keys && (!a->has_mask || r->mask[j * a->mask_stride[2]] != 0);
 }
 
@@ -84,7 +84,7 @@ inline int is_allowed(const additive_arguments *a, const additive_row *r, long j
 
 // Each work-item makes its columns' sums: what stood before is rescaled, the block is added. A key without weight is not
 // looked at: its value may be anything.
-inline void add_columns(__global const float *value, long stride, long there, __local const float *weights, float rescale,
+static inline void add_columns(__global const float *value, long stride, long there, __local const float *weights, float rescale,
                         __global float *output) {
     vfloat part = (vfloat)0.0f;
     for (long j = 0; j < there; j++) {
@@ -95,7 +95,7 @@ inline void add_columns(__global const float *value, long stride, long there, __
     vector_store(rescale == 0.0f ? part : mad(vector_load(0, output), (vfloat)rescale, part), 0, output);
 }
 
-inline void add_column(__global const float *value, long stride, long there, __local const float *weights, float rescale,
+static inline void add_column(__global const float *value, long stride, long there, __local const float *weights, float rescale,
                        __global float *output) {
     float part = 0.0f;
     for (long j = 0; j < there; j++) {
@@ -104,7 +104,7 @@ inline void add_column(__global const float *value, long stride, long there, __l
     *output = rescale == 0.0f ? part : mad(*output, rescale, part);
 }
 
-inline void add_block(__global const float *value, long there, __local const float *weights, float rescale, long columns,
+static inline void add_block(__global const float *value, long there, __local const float *weights, float rescale, long columns,
                       int lane, __global float *output) {
     const long whole = columns / VECTOR * VECTOR;
     for (long d = lane * VECTOR; d < whole; d += GROUP * VECTOR) {
@@ -116,7 +116,7 @@ inline void add_block(__global const float *value, long there, __local const flo
 }
 
 // As add_block() shares the columns out; factor 0 = the row saw nothing.
-inline void finish_columns(long columns, int lane, float factor, __global float *output) {
+static inline void finish_columns(long columns, int lane, float factor, __global float *output) {
     const long whole = columns / VECTOR * VECTOR;
     for (long d = lane * VECTOR; d < whole; d += GROUP * VECTOR) {
         vector_store(factor == 0.0f ? (vfloat)0.0f : vector_load(0, output + d) * factor, 0, output + d);
@@ -141,7 +141,7 @@ void additive(ADDITIVE_INPUTS, __global const float *restrict value, __global fl
         for (long j = lane; j < there; j += GROUP) {
             weights[j] = is_allowed(&a, &r, first + j)
                              ? additive_score(query + row * a.hidden,
-                                              key + (r.b * a.key_length + first + j) * a.hidden, v, a.hidden) * LOG2_E
+                                              key + (r.b * a.key_length + first + j) * a.hidden, v, a.hidden)
                              : -INFINITY;
         }
         MEET;
@@ -151,7 +151,7 @@ void additive(ADDITIVE_INPUTS, __global const float *restrict value, __global fl
         }
         MEET;
         for (long j = lane; j < there; j += GROUP) {
-            weights[j] = is_allowed(&a, &r, first + j) ? exp2_scalar(weights[j] - top) : 0.0f;
+            weights[j] = is_allowed(&a, &r, first + j) ? exp_scalar(weights[j] - top) : 0.0f;
         }
         MEET;
         float part = 0.0f;
@@ -168,7 +168,7 @@ void additive(ADDITIVE_INPUTS, __global const float *restrict value, __global fl
     const float factor = seen ? 1.0f / sum : 0.0f;
     finish_columns(a.value_dim, lane, factor, out);
     if (lane == 0) {
-        logsumexp[row] = seen ? fma(maximum, LN_2, log(sum)) : -INFINITY;
+        logsumexp[row] = seen ? maximum + log(sum) : -INFINITY;
     }
 }
 
@@ -183,7 +183,7 @@ void additive_weights(ADDITIVE_INPUTS, __global const float *restrict logsumexp,
         float w = 0.0f;
         if (is_allowed(&a, &r, j)) {
             const float score = additive_score(query + row * a.hidden, key + (r.b * a.key_length + j) * a.hidden, v, a.hidden);
-            w = exp2_scalar((score - logsumexp[row]) * LOG2_E);
+            w = exp_scalar(score - logsumexp[row]);
         }
         weights[row * a.key_length + j] = w;
     }

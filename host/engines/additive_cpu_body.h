@@ -31,7 +31,7 @@ INLINE vf reciprocal(vf q) {
 }
 
 /**
- * tanh, absolute error 3.5e-7 at most; NaN at NaN: of two numbers, one NaN, the limits answer the second. x times a quotient
+ * tanh, absolute error 5e-7 at most; NaN at NaN: of two numbers, one NaN, the limits answer the second. x times a quotient
  * of polynomials of degree 4 in x^2, relative error 1.9e-8 on [-9, 9] before rounding (iterated weighted least squares).
  */
 INLINE vf tanh_vector(vf x) {

@@ -3,7 +3,7 @@
 #ifndef TANH_CL_H
 #define TANH_CL_H
 
-inline TANH_FLOAT tanh_quotient(TANH_FLOAT x) {
+static inline TANH_FLOAT tanh_quotient(TANH_FLOAT x) {
     x = x > (TANH_FLOAT)9.0f ? (TANH_FLOAT)9.0f : x;
     x = x < (TANH_FLOAT)-9.0f ? (TANH_FLOAT)-9.0f : x;
     const TANH_FLOAT y = x * x;

@@ -17,7 +17,7 @@
  * allowed has output 0, weights 0, logsumexp -inf. Rows beyond a length and masked keys and values may hold anything.
  *
  * Type: float. The reference computes in double; the others in float, with tanh as a quotient of two polynomials whose
- * absolute error is at most 3.5e-7, so that a score is within 2^-20 * sum_h |v[h]| of the exact one.
+ * absolute error is at most 5e-7, so that a score is within 2^-20 * sum_h |v[h]| of the exact one.
  *
  * Errors, ownership, threads, versions: as in clattn.h. Calls on one plan wait for each other.
  */
