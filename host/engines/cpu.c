@@ -102,7 +102,7 @@ static attn_cpu_job make_job(const attn_cpu_plan *plan, const attn_execution *ex
     }
     job.stepped = problem->softcap > 0 || problem->mask != CLATTN_MASK_NONE || problem->bias != CLATTN_BIAS_NONE || problem->alibi;
     job.copy_values = must_copy_values(problem, execution->call, plan->kernels->lanes);
-    job.query_factor = (float)(problem->scale * (problem->softcap > 0 ? 1 : 1.44269504088896340736));
+    job.key_factor = (float)(problem->scale * (problem->softcap > 0 ? 1 : 1.44269504088896340736));
     job.value_pitch = attn_round_up(problem->value_dim, plan->kernels->lanes);
     job.block_key = plan->block_key;
     job.slots = plan->slots;

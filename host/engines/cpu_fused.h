@@ -22,7 +22,7 @@ typedef struct attn_cpu_layout {
     int64_t tags;    /* int64_t [slots]: which block of which head lies in a slot */
     int64_t keys;    /* float [slots][block_key * head_dim]: packed keys */
     int64_t values;  /* float [slots][block_key * value_pitch]: copied values */
-    int64_t queries; /* packed queries of an item */
+    int64_t queries; /* float [rows][head_dim in whole vectors]: copied queries */
     int64_t output;  /* float [rows][value_pitch]: sums not yet divided */
     int64_t sums;    /* float [rows][lanes] */
     int64_t maxima;  /* float [rows] */
@@ -39,7 +39,7 @@ typedef struct attn_cpu_job {
     attn_cpu_layout layout;
     bool stepped;           /* softcap, mask, bias or ALiBi: scores need a step between the two products */
     bool copy_values;       /* values are converted, padded or aligned in scratch */
-    float query_factor;     /* scale, and log2(e) when there is no softcap */
+    float key_factor;     /* of every product: scale, and log2(e) when there is no softcap */
     int64_t value_pitch;    /* value_dim rounded up to whole vectors */
     int64_t block_key, slots;
     int64_t rows, chunks;   /* prefill: rows of an item, items of a head */

@@ -53,7 +53,7 @@ static void start_group_rows(decode_work *w) {
         if (row < w->rows) {
             w->ranges[row] = attn_row_keys(problem, w->job->call, w->b, decode_row(w, row));
             copy_rows(problem->type, copy, w->dim_pitch, query->data, attn_view_row(query, w->b, decode_head(w, row), decode_row(w, row)),
-                      0, 1, problem->head_dim, splat(w->job->query_factor));
+                      0, 1, problem->head_dim, splat(w->job->key_factor));
         } else {
             w->ranges[row] = (attn_key_range){0, INT64_MAX};
             memset(copy, 0, (size_t)w->dim_pitch * sizeof(float));

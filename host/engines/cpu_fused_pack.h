@@ -51,9 +51,9 @@ INLINE void load_transposed(const clattn_type type, const void *data, int64_t fi
     transpose(r);
 }
 
-/** n keys into panels [head_dim][TILE_KEYS]; the last panel's missing keys are 0. */
+/** n keys times factor into panels [head_dim][TILE_KEYS]; the last panel's missing keys are 0. */
 INLINE void pack_keys_typed(const clattn_type type, float *packed, const void *data, int64_t first, int64_t stride, int64_t n,
-                            int64_t dim) {
+                            int64_t dim, vf factor) {
     for (int64_t key = 0; key < attn_round_up(n, TILE_KEYS); key += LANES) {
         float *panel = packed + key / TILE_KEYS * TILE_KEYS * dim + key % TILE_KEYS;
         for (int64_t d = 0; d < dim; d += LANES) {
@@ -61,49 +61,20 @@ INLINE void pack_keys_typed(const clattn_type type, float *packed, const void *d
             load_transposed(type, data, first + key * stride, stride, n - key, d, dim, r);
             int64_t m = attn_min(dim - d, LANES);
             if (m == LANES) {
-                UNROLL for (int i = 0; i < LANES; i++) store(panel + (d + i) * TILE_KEYS, r[i]);
+                UNROLL for (int i = 0; i < LANES; i++) store(panel + (d + i) * TILE_KEYS, r[i] * factor);
             } else {
-                for (int i = 0; i < m; i++) store(panel + (d + i) * TILE_KEYS, r[i]);
+                for (int i = 0; i < m; i++) store(panel + (d + i) * TILE_KEYS, r[i] * factor);
             }
         }
     }
 }
 
-static void pack_keys(clattn_type type, float *packed, const void *data, int64_t first, int64_t stride, int64_t n, int64_t dim) {
+static void pack_keys(clattn_type type, float *packed, const void *data, int64_t first, int64_t stride, int64_t n, int64_t dim,
+                      vf factor) {
     switch (type) {
-    case CLATTN_FP16: pack_keys_typed(CLATTN_FP16, packed, data, first, stride, n, dim); break;
-    case CLATTN_BF16: pack_keys_typed(CLATTN_BF16, packed, data, first, stride, n, dim); break;
-    default: pack_keys_typed(CLATTN_FP32, packed, data, first, stride, n, dim); break;
-    }
-}
-
-enum { QUERY_GROUPS = (TILE_ROWS + LANES - 1) / LANES, QUERY_PITCH = QUERY_GROUPS * LANES };
-
-/** Up to TILE_ROWS rows times factor into one tile [head_dim][QUERY_PITCH]; missing rows are 0. */
-INLINE void pack_queries_typed(const clattn_type type, float *packed, const void *data, int64_t first, int64_t stride, int64_t count,
-                               int64_t dim, vf factor) {
-    for (int64_t d = 0; d < dim; d += LANES) {
-        int64_t n = attn_min(dim - d, LANES);
-        UNROLL for (int g = 0; g < QUERY_GROUPS; g++) {
-            vf r[LANES];
-            load_transposed(type, data, first + g * LANES * stride, stride, count - g * LANES, d, dim, r);
-            UNROLL for (int i = 0; i < LANES; i++) r[i] *= factor;
-            float *to = packed + d * QUERY_PITCH + g * LANES;
-            if (n == LANES) {
-                UNROLL for (int i = 0; i < LANES; i++) store(to + i * QUERY_PITCH, r[i]);
-            } else {
-                for (int i = 0; i < n; i++) store(to + i * QUERY_PITCH, r[i]);
-            }
-        }
-    }
-}
-
-static void pack_queries(clattn_type type, float *packed, const void *data, int64_t first, int64_t stride, int64_t count, int64_t dim,
-                         vf factor) {
-    switch (type) {
-    case CLATTN_FP16: pack_queries_typed(CLATTN_FP16, packed, data, first, stride, count, dim, factor); break;
-    case CLATTN_BF16: pack_queries_typed(CLATTN_BF16, packed, data, first, stride, count, dim, factor); break;
-    default: pack_queries_typed(CLATTN_FP32, packed, data, first, stride, count, dim, factor); break;
+    case CLATTN_FP16: pack_keys_typed(CLATTN_FP16, packed, data, first, stride, n, dim, factor); break;
+    case CLATTN_BF16: pack_keys_typed(CLATTN_BF16, packed, data, first, stride, n, dim, factor); break;
+    default: pack_keys_typed(CLATTN_FP32, packed, data, first, stride, n, dim, factor); break;
     }
 }
 

@@ -9,6 +9,7 @@ typedef struct prefill_work {
     char *scratch;
     int64_t b, h, g;
     int64_t first, count; /* rows */
+    int64_t dim_pitch;    /* of copied queries */
     attn_key_range *ranges; /* of each row */
     float *queries, *output, *maxima, *scores;
     vf *sums;
@@ -37,6 +38,7 @@ static prefill_work start_prefill(const attn_cpu_job *job, int64_t item, char *s
     w.h = head % problem->query_heads;
     w.g = w.h / (problem->query_heads / problem->kv_heads);
     w.first = chunk * job->rows;
+    w.dim_pitch = attn_round_up(problem->head_dim, LANES);
     w.count = attn_min(job->rows, job->call->query_length - w.first);
     w.ranges = (attn_key_range *)(void *)(scratch + at->ranges);
     w.queries = (float *)(void *)(scratch + at->queries);
@@ -47,16 +49,24 @@ static prefill_work start_prefill(const attn_cpu_job *job, int64_t item, char *s
     return w;
 }
 
+/** Whole tiles of fp32 are read where they lie; the others from a copy. */
+static inline bool reads_in_place(const prefill_work *w, int64_t row, int height) {
+    return w->job->problem->type == CLATTN_FP32 && row + height <= w->count;
+}
+
 static void start_rows(prefill_work *w) {
     const clattn_problem *problem = w->job->problem;
     const attn_view *query = &w->job->call->query;
-    vf factor = splat(w->job->query_factor);
     attn_row_rule rule = attn_row_rule_of(problem, w->job->call, w->b);
     for (int64_t i = 0; i < w->count;) {
         int height = tile_height(w->count - i);
         int64_t real = attn_min(height, w->count - i);
-        pack_queries(problem->type, w->queries + i / TILE_ROWS * QUERY_PITCH * problem->head_dim, query->data,
-                     attn_view_row(query, w->b, w->h, w->first + i), query->stride[2], real, problem->head_dim, factor);
+        if (!reads_in_place(w, i, height)) {
+            float *copy = w->queries + i * w->dim_pitch;
+            copy_rows(problem->type, copy, w->dim_pitch, query->data, attn_view_row(query, w->b, w->h, w->first + i), query->stride[2],
+                      real, problem->head_dim, splat(1.0f));
+            memset(copy + real * w->dim_pitch, 0, (size_t)((height - real) * w->dim_pitch) * sizeof(float));
+        }
         for (int64_t row = i; row < i + height; row++) {
             start_row(w->job, w->h, &w->maxima[row], &w->sums[row]);
             w->ranges[row] = row < w->count ? attn_rule_keys(&rule, w->first + row) : (attn_key_range){0, 0};
@@ -81,7 +91,7 @@ static key_block get_block(const prefill_work *w, int64_t number) {
     if (tags[slot] != tag) {
         tags[slot] = tag;
         pack_keys(problem->type, keys, call->key.data, attn_view_row(&call->key, w->b, w->g, block.first), call->key.stride[2], block.n,
-                  problem->head_dim);
+                  problem->head_dim, splat(job->key_factor));
         if (job->copy_values) {
             copy_rows(problem->type, values, job->value_pitch, call->value.data, value_row, call->value.stride[2], block.n,
                       problem->value_dim, splat(1.0f));
@@ -142,7 +152,10 @@ INLINE void tile_block(const int height, const prefill_work *w, const key_block 
     int dim = (int)job->problem->head_dim;
     tile_range t = get_tile_range(w, block, row, height);
     if (t.begin >= t.end) return;
-    const float *queries = w->queries + row / TILE_ROWS * QUERY_PITCH * dim;
+    const attn_view *query = &job->call->query;
+    bool in_place = reads_in_place(w, row, height);
+    const float *queries = in_place ? (const float *)query->data + attn_view_row(query, w->b, w->h, w->first + row) : w->queries + row * w->dim_pitch;
+    int64_t pitch = in_place ? query->stride[2] : w->dim_pitch;
     float *output = w->output + row * job->value_pitch, tops[TILE_ROWS];
     vf maxima[TILE_ROWS];
     step_row steps[TILE_ROWS];
@@ -153,7 +166,7 @@ INLINE void tile_block(const int height, const prefill_work *w, const key_block 
         for (int i = 0; job->stepped && i < real; i++) prefetch_step(&steps[i], block->first + key);
         tile_bounds bounds = {t.low, t.high, key};
         bool inner = job->stepped || (key >= t.all_begin && key + TILE_KEYS <= t.all_end);
-        score_tile(height, dim, queries, block->keys + (int64_t)key * dim, w->scores + key, maxima, inner ? NULL : &bounds);
+        score_tile(height, dim, queries, pitch, block->keys + (int64_t)key * dim, w->scores + key, maxima, inner ? NULL : &bounds);
     }
     if (job->stepped) {
         for (int i = 0; i < height; i++) {

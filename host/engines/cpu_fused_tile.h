@@ -11,21 +11,26 @@ typedef struct tile_bounds {
 
 /**
  * height rows against TILE_KEYS keys: scores to memory, maxima per lane in `maxima`. bounds is NULL where every row attends
- * every key. queries is [dim][QUERY_PITCH], keys [dim][TILE_KEYS].
+ * every key. keys is [dim][TILE_KEYS]. Rows of
+ * queries lie pitch apart; three share a pointer, as an address takes a base and one index times 1, 2 or 4: four pointers
+ * and one stride reach all rows without arithmetic in the loop.
  */
-INLINE void score_tile(const int height, int dim, const float *queries, const float *keys, float *scores, vf *maxima,
+INLINE void score_tile(const int height, int dim, const float *queries, int64_t pitch, const float *keys, float *scores, vf *maxima,
                        const tile_bounds *bounds) {
     vf a[TILE_ROWS][TILE_VECTORS];
     UNROLL for (int i = 0; i < height; i++) {
         UNROLL for (int n = 0; n < TILE_VECTORS; n++) a[i][n] = (vf){0};
     }
-    for (int d = 0; d < dim; d++, queries += QUERY_PITCH, keys += TILE_KEYS) {
+    const float *rows[TILE_ROWS / 3];
+    UNROLL for (int i = 0; i < height; i += 3) rows[i / 3] = queries + i * pitch;
+    UNROLL_4 for (int d = 0; d < dim; d++, keys += TILE_KEYS) {
         vf k[TILE_VECTORS];
         UNROLL for (int n = 0; n < TILE_VECTORS; n++) k[n] = *(const vf *)(const void *)(keys + n * LANES);
         UNROLL for (int i = 0; i < height; i++) {
-            vf q = splat(queries[i]);
+            vf q = splat(rows[i / 3][i % 3 * pitch]);
             UNROLL for (int n = 0; n < TILE_VECTORS; n++) a[i][n] += q * k[n];
         }
+        UNROLL for (int i = 0; i < height; i += 3) rows[i / 3]++;
     }
     UNROLL for (int i = 0; i < height; i++) {
         UNROLL for (int n = 0; n < TILE_VECTORS; n++) {
@@ -52,7 +57,7 @@ INLINE void value_tile(const int height, const int vectors, const float *weights
             UNROLL for (int c = 0; c < vectors; c++) a[i][c] = (vf){0};
         }
         const float *row = values + part * value_pitch;
-        for (int key = part; key < end; key++, row += value_pitch) {
+        UNROLL_4 for (int key = part; key < end; key++, row += value_pitch) {
             vf v[4];
             UNROLL for (int c = 0; c < vectors; c++) v[c] = *(const vf *)(const void *)(row + c * LANES);
             UNROLL for (int i = 0; i < height; i++) {

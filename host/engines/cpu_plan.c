@@ -103,8 +103,7 @@ static bool lay_out(const clattn_problem *problem, attn_cpu_plan *plan) {
         ok = ok && place(&end, plan->slots, (int64_t)sizeof(int64_t), &at->tags);
         ok = ok && place(&end, keys, problem->head_dim * size, &at->keys);
         ok = ok && place(&end, keys, pitch * size, &at->values);
-        int64_t padded = (rows + plan->kernels->tile_rows - 1) / plan->kernels->tile_rows * attn_round_up(plan->kernels->tile_rows, lanes);
-        ok = ok && place(&end, padded, dim * size, &at->queries);
+        ok = ok && place(&end, rows, dim * size, &at->queries);
         ok = ok && place(&end, rows, pitch * size, &at->output);
         ok = ok && place(&end, rows, lanes * size, &at->sums);
         ok = ok && place(&end, rows, size, &at->maxima);
