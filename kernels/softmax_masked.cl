@@ -173,10 +173,9 @@ static inline void write_weights(const attn_arguments *a, const score_row *row, 
 // are those of its query heads, one head after another.
 __kernel __attribute__((reqd_work_group_size(ROW_GROUP, 1, 1))) void softmax_masked(
     const attn_arguments a, ATTN_EXTRAS_PARAMETERS, __global float *restrict scores, long scores_at, long first_pair,
-    long first_row, long rows, __global float *restrict logsumexp, __global void *restrict weights) {
-#if ROW_GROUP > 1
-    __local float scratch[ROW_GROUP];
-#endif
+    long first_row, long rows, __global float *restrict logsumexp, __global void *restrict weights,
+    __local float *scratch) { // [ROW_GROUP]; an argument, because PoCL 3.1 lets groups share an array declared in here
+    (void)scratch;
     const attn_extras extras = ATTN_EXTRAS;
     const long line = get_group_id(0), pair = first_pair + line / rows, stacked = first_row + line % rows;
     score_row row;

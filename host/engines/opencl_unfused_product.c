@@ -69,7 +69,7 @@ clattn_status attn_product_enqueue(attn_chain *chain, const attn_product *produc
     int64_t temporary = 0;
     ATTN_TRY(attn_product_temporary(chain->device, product->m, product->n, product->k, product->a_transposed, &temporary,
                                     chain->report));
-    if (temporary == 0 && product->count > 1) {
+    if (temporary == 0) {
         cl_event event = NULL;
         ATTN_TRY(attn_chain_barrier(chain));
         CLBlastStatusCode code = batch(product, chain->queue, &event);
@@ -84,7 +84,17 @@ clattn_status attn_product_enqueue(attn_chain *chain, const attn_product *produc
     return CLATTN_OK;
 }
 
-/* One tiny product of each kind makes CLBlast build what it will need. */
+/* One tiny product by each routine makes CLBlast build what it will need. */
+static clattn_status try_both(attn_chain *chain, const attn_product *product) {
+    cl_event event = NULL;
+    CLBlastStatusCode code = batch(product, chain->queue, &event);
+    ATTN_TRY(follow(chain, code, event));
+    event = NULL;
+    code = one(product, 0, chain->queue, &event);
+    ATTN_TRY(follow(chain, code, event));
+    return attn_chain_finish(chain);
+}
+
 clattn_status attn_product_prepare(struct attn_opencl_device *device, clattn_report *report) {
     attn_buffer buffer = {0};
     ATTN_TRY(attn_opencl_open(device, report));
@@ -95,15 +105,7 @@ clattn_status attn_product_prepare(struct attn_opencl_device *device, clattn_rep
     product.temporary = buffer.memory;
     attn_chain chain;
     attn_chain_begin(&chain, device, NULL, 0, NULL, report, NULL);
-    clattn_status status = attn_product_enqueue(&chain, &product);
-    if (status == CLATTN_OK) {
-        product.count = 2;
-        status = attn_product_enqueue(&chain, &product);
-    }
-    if (status == CLATTN_OK) {
-        status = attn_chain_finish(&chain);
-    }
-    status = attn_chain_end(&chain, status, NULL);
+    clattn_status status = attn_chain_end(&chain, try_both(&chain, &product), NULL);
     attn_buffer_release(&buffer);
     return status;
 }

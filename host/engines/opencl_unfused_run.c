@@ -113,6 +113,7 @@ static clattn_status softmax(unfused_run *run) {
     attn_pass_int64(&call, run->rows);
     attn_pass_tensor(&call, &run->call, ATTN_TENSOR_LOGSUMEXP);
     attn_pass_tensor(&call, &run->call, ATTN_TENSOR_WEIGHTS);
+    attn_pass_local(&call, (int64_t)(group * sizeof(float)));
     return attn_chain_launch(&run->call.chain, &call, 1, &global, &group, "softmax_masked");
 }
 
