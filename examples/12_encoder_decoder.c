@@ -1,11 +1,11 @@
 /*
- * An encoder-decoder of recurrent networks (GRU) that writes words backwards, with Bahdanau attention and without it. Prints
- * what each writes, what the decoder looks at in each step, and how many letters of long words are right.
+ * An encoder-decoder of recurrent networks (GRU) that writes words backwards, with Bahdanau attention and without it.
+ * Prints what each writes, what the decoder looks at in each step, and how many letters of long words are right.
  *
  *     12_encoder_decoder [FILE] [--engine NAME]        FILE: the two models (examples/data/reversal.safetensors)
  *
- * Without attention the decoder has the encoder's last state alone, and long words do not fit into it. Exit status: 0, 1 (attention
- * did not help), 2 (bad input).
+ * Without attention the decoder has the encoder's last state alone, and long words do not fit into it. Exit status: 0,
+ * 1 (attention did not help), 2 (bad input).
  */
 #include <math.h>
 #include <stdio.h>
@@ -69,16 +69,17 @@ static void apply(clattn_linear_plan *plan, const float *w, const float *b, cons
     check(clattn_linear_execute(plan, &tensors), NULL, "linear");
 }
 
-static gru load_gru(model *m, clattn_safetensors *file, const char *name, const char *suffix, int64_t in, const char *engine) {
-    gru g = {.input = linear(m, in, 3 * HIDDEN, engine), .state = linear(m, HIDDEN, 3 * HIDDEN, engine)};
+static gru load_gru(model *m, clattn_safetensors *file, const char *name, const char *suffix, int64_t in,
+                    const char *engine) {
+    gru g = { .input = linear(m, in, 3 * HIDDEN, engine), .state = linear(m, HIDDEN, 3 * HIDDEN, engine) };
     const struct {
         const char *part;
         const float **place;
         int64_t count;
-    } parts[] = {{"weight_ih", &g.w_input, 3 * HIDDEN * in},
-                 {"weight_hh", &g.w_state, 3 * HIDDEN * HIDDEN},
-                 {"bias_ih", &g.b_input, 3 * HIDDEN},
-                 {"bias_hh", &g.b_state, 3 * HIDDEN}};
+    } parts[] = { { "weight_ih", &g.w_input, 3 * HIDDEN * in },
+                  { "weight_hh", &g.w_state, 3 * HIDDEN * HIDDEN },
+                  { "bias_ih", &g.b_input, 3 * HIDDEN },
+                  { "bias_hh", &g.b_state, 3 * HIDDEN } };
     for (int k = 0; k < 4; k++) {
         char full[64];
         snprintf(full, sizeof full, "%s.%s%s", name, parts[k].part, suffix);
@@ -98,8 +99,9 @@ static void load_model(model *m, clattn_safetensors *file, const char *engine) {
     if (!m->attends) {
         return;
     }
-    m->additive = (clattn_additive_weights){load(m, file, "w_query.weight", HIDDEN * HIDDEN), load(m, file, "w_key.weight", HIDDEN * HIDDEN),
-                                            load(m, file, "v", HIDDEN), load(m, file, "w_key.bias", HIDDEN)};
+    m->additive = (clattn_additive_weights){ load(m, file, "w_query.weight", HIDDEN * HIDDEN),
+                                             load(m, file, "w_key.weight", HIDDEN * HIDDEN), load(m, file, "v", HIDDEN),
+                                             load(m, file, "w_key.bias", HIDDEN) };
     clattn_additive_layer_options options = CLATTN_ADDITIVE_LAYER_OPTIONS_INIT; /* one decoder step at a time */
     options.additive.key_length = LONGEST, options.additive.hidden = HIDDEN, options.additive.weights = true;
     options.additive.engine = engine;
@@ -108,7 +110,7 @@ static void load_model(model *m, clattn_safetensors *file, const char *engine) {
 }
 
 static void unload_model(model *m) {
-    clattn_linear_plan *plans[] = {m->encoder.input, m->encoder.state, m->decoder.input, m->decoder.state, m->output};
+    clattn_linear_plan *plans[] = { m->encoder.input, m->encoder.state, m->decoder.input, m->decoder.state, m->output };
     for (int k = 0; k < 5; k++) {
         clattn_linear_plan_destroy(plans[k]);
     }
@@ -130,10 +132,11 @@ static void gru_step(const gru *g, const float *input, float *state) {
     }
 }
 
-/* Writes the word backwards; pattern [length, LONGEST] receives what each step looks at. Answers how many letters are right. */
+/* Writes the word backwards; pattern [length, LONGEST] receives what each step looks at. Answers how many letters are
+ * right. */
 static int reverse(model *m, const int *word, int length, int *written, float *pattern) {
-    float states[LONGEST * HIDDEN] = {0}, projected[LONGEST * HIDDEN], state[HIDDEN] = {0}, letters[LETTERS];
-    float input[EMBED + HIDDEN] = {0}, seen[2 * HIDDEN] = {0}; /* [letter, context] and [state, context] */
+    float states[LONGEST * HIDDEN] = { 0 }, projected[LONGEST * HIDDEN], state[HIDDEN] = { 0 }, letters[LETTERS];
+    float input[EMBED + HIDDEN] = { 0 }, seen[2 * HIDDEN] = { 0 }; /* [letter, context] and [state, context] */
     int right = 0, before = START;
     for (int t = 0; t < length; t++) {
         gru_step(&m->encoder, m->embedding + word[t] * EMBED, state);
@@ -174,8 +177,8 @@ static void print_word(const char *title, const int *word, int length) {
 }
 
 static void show(model *models, const char *text) {
-    int word[LONGEST] = {0}, written[LONGEST], length = (int)strlen(text);
-    float pattern[LONGEST * LONGEST] = {0};
+    int word[LONGEST] = { 0 }, written[LONGEST], length = (int)strlen(text);
+    float pattern[LONGEST * LONGEST] = { 0 };
     for (int t = 0; t < length; t++) {
         word[t] = text[t] - 'a';
     }
@@ -213,7 +216,7 @@ static double measure(model *m) {
 }
 
 int main(int argc, char **argv) {
-    static model models[2] = {{.name = "attention", .attends = true}, {.name = "plain"}};
+    static model models[2] = { { .name = "attention", .attends = true }, { .name = "plain" } };
     const char *path = "examples/data/reversal.safetensors", *engine = NULL;
     for (int k = 1; k < argc; k++) {
         if (strcmp(argv[k], "--engine") == 0 && k + 1 < argc) {
@@ -235,7 +238,8 @@ int main(int argc, char **argv) {
     show(models, "feed");
     show(models, "backgammonne");
     double with = measure(&models[0]), without = measure(&models[1]);
-    printf("letters right in random words of %d: %.1f %% with attention, %.1f %% without\n", LONGEST, 100 * with, 100 * without);
+    printf("letters right in random words of %d: %.1f %% with attention, %.1f %% without\n", LONGEST, 100 * with,
+           100 * without);
     for (int k = 0; k < 2; k++) {
         unload_model(&models[k]);
     }

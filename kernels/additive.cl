@@ -1,8 +1,8 @@
-// Additive (Bahdanau) attention: one work-group a query row, one pass over the keys in blocks, with a running maximum and
-// sum; the scores of a block live in local memory, those of the row nowhere. Columns of the output belong to one work-item
-// each, which keeps their running sums in the output itself.
-// Defines: GROUP (work-items; 1 on CPU devices), BLOCK (keys of a block), VECTOR (lanes).
-// With -DWRITE_WEIGHTS the kernel is given logsumexp of every row and writes the weights instead.
+// Additive (Bahdanau) attention: one work-group a query row, one pass over the keys in blocks, with a running maximum
+// and sum; the scores of a block live in local memory, those of the row nowhere. Columns of the output belong to one
+// work-item each, which keeps their running sums in the output itself. Defines: GROUP (work-items; 1 on CPU devices),
+// BLOCK (keys of a block), VECTOR (lanes). With -DWRITE_WEIGHTS the kernel is given logsumexp of every row and writes
+// the weights instead.
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 #define vfloat JOIN(float, VECTOR)
@@ -36,7 +36,8 @@ static inline float sum_lanes(vfloat x) {
     return sum;
 }
 
-static inline float additive_score(__global const float *query, __global const float *key, __global const float *v, long hidden) {
+static inline float additive_score(__global const float *query, __global const float *key, __global const float *v,
+                                   long hidden) {
     vfloat sum = (vfloat)0.0f;
     long h = 0;
     for (; h + VECTOR <= hidden; h += VECTOR) {
@@ -82,10 +83,10 @@ static inline int is_allowed(const additive_arguments *a, const additive_row *r,
 
 #ifndef WRITE_WEIGHTS
 
-// Each work-item makes its columns' sums: what stood before is rescaled, the block is added. A key without weight is not
-// looked at: its value may be anything.
-static inline void add_columns(__global const float *value, long stride, long there, __local const float *weights, float rescale,
-                        __global float *output) {
+// Each work-item makes its columns' sums: what stood before is rescaled, the block is added. A key without weight is
+// not looked at: its value may be anything.
+static inline void add_columns(__global const float *value, long stride, long there, __local const float *weights,
+                               float rescale, __global float *output) {
     vfloat part = (vfloat)0.0f;
     for (long j = 0; j < there; j++) {
         if (weights[j] != 0.0f) {
@@ -95,8 +96,8 @@ static inline void add_columns(__global const float *value, long stride, long th
     vector_store(rescale == 0.0f ? part : mad(vector_load(0, output), (vfloat)rescale, part), 0, output);
 }
 
-static inline void add_column(__global const float *value, long stride, long there, __local const float *weights, float rescale,
-                       __global float *output) {
+static inline void add_column(__global const float *value, long stride, long there, __local const float *weights,
+                              float rescale, __global float *output) {
     float part = 0.0f;
     for (long j = 0; j < there; j++) {
         part = weights[j] != 0.0f ? mad(weights[j], value[j * stride], part) : part;
@@ -104,8 +105,8 @@ static inline void add_column(__global const float *value, long stride, long the
     *output = rescale == 0.0f ? part : mad(*output, rescale, part);
 }
 
-static inline void add_block(__global const float *value, long there, __local const float *weights, float rescale, long columns,
-                      int lane, __global float *output) {
+static inline void add_block(__global const float *value, long there, __local const float *weights, float rescale,
+                             long columns, int lane, __global float *output) {
     const long whole = columns / VECTOR * VECTOR;
     for (long d = lane * VECTOR; d < whole; d += GROUP * VECTOR) {
         add_columns(value + d, columns, there, weights, rescale, output + d);
@@ -159,7 +160,8 @@ void additive(ADDITIVE_INPUTS, __global const float *restrict value, __global fl
             part += weights[j];
             seen |= is_allowed(&a, &r, first + j);
         }
-        const float rescale = first == 0 ? 0.0f : softmax_rescale(maximum, top); // 0: the output holds nothing of ours yet
+        // 0: the output holds nothing of ours yet
+        const float rescale = first == 0 ? 0.0f : softmax_rescale(maximum, top);
         sum = mad(sum, rescale, part);
         add_block(value + (r.b * a.key_length + first) * a.value_dim, there, weights, rescale, a.value_dim, lane, out);
         maximum = top;
@@ -182,7 +184,8 @@ void additive_weights(ADDITIVE_INPUTS, __global const float *restrict logsumexp,
     for (long j = (long)get_local_id(0); j < a.keys; j += GROUP) {
         float w = 0.0f;
         if (is_allowed(&a, &r, j)) {
-            const float score = additive_score(query + row * a.hidden, key + (r.b * a.key_length + j) * a.hidden, v, a.hidden);
+            const float score =
+                additive_score(query + row * a.hidden, key + (r.b * a.key_length + j) * a.hidden, v, a.hidden);
             w = exp_scalar(score - logsumexp[row]);
         }
         weights[row * a.key_length + j] = w;

@@ -1,6 +1,6 @@
 /*
- * Additive attention on every engine: PyTorch's numbers, the reference on awkward sizes, what may not be read, refusals, and
- * that memory does not grow with query_length * key_length.
+ * Additive attention on every engine: PyTorch's numbers, the reference on awkward sizes, what may not be read,
+ * refusals, and that memory does not grow with query_length * key_length.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 #include "support/layers_golden.h"
 #include "support/suite.h"
 
-static const char *const engines[] = {"reference", "cpu", "opencl"};
+static const char *const engines[] = { "reference", "cpu", "opencl" };
 enum { ENGINES = 3 };
 
 static bool is_here(clattn_runtime *runtime, int engine) {
@@ -48,7 +48,7 @@ static float *draw(uint64_t seed, int64_t count, float size) {
 }
 
 static additive_case make_case(int64_t batch, int64_t queries, int64_t keys, int64_t hidden, int64_t dim) {
-    additive_case c = {.problem = CLATTN_ADDITIVE_PROBLEM_INIT, .tensors = CLATTN_ADDITIVE_TENSORS_INIT};
+    additive_case c = { .problem = CLATTN_ADDITIVE_PROBLEM_INIT, .tensors = CLATTN_ADDITIVE_TENSORS_INIT };
     clattn_additive_problem *p = &c.problem;
     p->batch = batch, p->query_length = queries, p->key_length = keys, p->hidden = hidden, p->value_dim = dim;
     p->logsumexp = p->weights = true;
@@ -92,7 +92,8 @@ static void run_case(clattn_runtime *runtime, additive_case *c, const char *engi
     clattn_additive_plan_destroy(plan);
 }
 
-/* Bound 1 of docs/numerics.md in this operation's terms: 16 roundings of |v|, those of the sums, the maximum's and the score's. */
+/* Bound 1 of docs/numerics.md in this operation's terms: 16 roundings of |v|, those of the sums, the maximum's and the
+ * score's. */
 static void compare(const additive_case *gold, const additive_case *c, const char *engine) {
     const clattn_additive_problem *p = &c->problem;
     double size = 0, u = 0x1p-24;
@@ -102,15 +103,15 @@ static void compare(const additive_case *gold, const additive_case *c, const cha
     double relative = u * (16 + (double)p->key_length / 128 + 8 * size + 16 * size);
     for (int64_t row = 0; row < c->rows; row++) {
         float wanted = gold->tensors.logsumexp[row], got = c->tensors.logsumexp[row];
-        ck_assert_msg(wanted == got || fabs((double)wanted - (double)got) <= relative, "%s: logsumexp of row %lld: %g, not %g", engine,
-                      (long long)row, (double)got, (double)wanted);
+        ck_assert_msg(wanted == got || fabs((double)wanted - (double)got) <= relative,
+                      "%s: logsumexp of row %lld: %g, not %g", engine, (long long)row, (double)got, (double)wanted);
         double allowed = 0;
         const float *value = c->tensors.value + row / p->query_length * p->key_length * p->value_dim;
         for (int64_t j = 0; j < p->key_length; j++) {
             double w = (double)gold->tensors.weights[row * p->key_length + j];
             double error = fabs((double)c->tensors.weights[row * p->key_length + j] - w);
-            ck_assert_msg(error <= relative * w + 0x1p-126, "%s: weight %lld of row %lld is off by %g", engine, (long long)j, (long long)row,
-                          error);
+            ck_assert_msg(error <= relative * w + 0x1p-126, "%s: weight %lld of row %lld is off by %g", engine,
+                          (long long)j, (long long)row, error);
             for (int64_t d = 0; w > 0 && d < p->value_dim; d++) {
                 allowed = fmax(allowed, fabs((double)value[j * p->value_dim + d]));
             }
@@ -118,8 +119,8 @@ static void compare(const additive_case *gold, const additive_case *c, const cha
         for (int64_t d = 0; d < p->value_dim; d++) {
             int64_t at = row * p->value_dim + d;
             double error = fabs((double)c->tensors.output[at] - (double)gold->tensors.output[at]);
-            ck_assert_msg(error <= 2 * relative * allowed, "%s: output %lld of row %lld is off by %g", engine, (long long)d, (long long)row,
-                          error);
+            ck_assert_msg(error <= 2 * relative * allowed, "%s: output %lld of row %lld is off by %g", engine,
+                          (long long)d, (long long)row, error);
         }
     }
 }
@@ -135,8 +136,8 @@ static void mask_case(additive_case *c, uint8_t *mask, const int32_t *query_leng
     c->problem.mask = CLATTN_MASK_BYTES;
     c->problem.query_lengths = c->problem.key_lengths = true;
     c->tensors.mask = mask;
-    c->tensors.query_lengths = (clattn_integers){query_lengths, 0, CLATTN_INT32};
-    c->tensors.key_lengths = (clattn_integers){key_lengths, 0, CLATTN_INT64};
+    c->tensors.query_lengths = (clattn_integers){ query_lengths, 0, CLATTN_INT32 };
+    c->tensors.key_lengths = (clattn_integers){ key_lengths, 0, CLATTN_INT64 };
 }
 
 START_TEST(numbers_of_pytorch) {
@@ -151,8 +152,8 @@ START_TEST(numbers_of_pytorch) {
         layers_compare("additive_weights", engines[e], c.tensors.weights, c.weights);
         layers_compare("additive_logsumexp", engines[e], c.tensors.logsumexp, c.rows);
         uint8_t mask[3 * 5 * 70];
-        static const int32_t query_lengths[] = {5, 4, 5};
-        static const int64_t key_lengths[] = {70, 33, 0};
+        static const int32_t query_lengths[] = { 5, 4, 5 };
+        static const int64_t key_lengths[] = { 70, 33, 0 };
         mask_case(&c, mask, query_lengths, key_lengths);
         for (int64_t k = 33 * 19; k < 70 * 19; k++) { /* beyond the used keys: never read */
             c.memory[1][70 * 19 + k] = NAN;
@@ -172,8 +173,9 @@ END_TEST
 #endif
 
 START_TEST(awkward_sizes_match_the_reference) {
-    static const int64_t sizes[][5] = {{1, 1, 1, 1, 1},    {1, 1, 513, 33, 65}, {2, 3, 31, 16, 64},  {1, 4, 64, 17, 15},
-                                       {3, 9, 129, 64, 3}, {1, 2, 4097, 7, 16}, {1, 1, 70000, 5, 4}, {2, 5, 255, 100, 80}};
+    static const int64_t sizes[][5] = { { 1, 1, 1, 1, 1 },     { 1, 1, 513, 33, 65 }, { 2, 3, 31, 16, 64 },
+                                        { 1, 4, 64, 17, 15 },  { 3, 9, 129, 64, 3 },  { 1, 2, 4097, 7, 16 },
+                                        { 1, 1, 70000, 5, 4 }, { 2, 5, 255, 100, 80 } };
     clattn_runtime *runtime = suite_runtime(NULL);
     for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
         const int64_t *s = sizes[k];
@@ -209,7 +211,8 @@ START_TEST(tanh_is_as_exact_as_told) {
         run_case(runtime, &c, engines[e]);
         for (int64_t i = 0; i < c.rows; i++) {
             double exact = tanh((double)c.memory[0][i]), got = (double)c.tensors.logsumexp[i];
-            ck_assert_msg(fabs(got - exact) <= 5e-7, "%s: tanh(%.9g) is %.9g, not %.9g", engines[e], (double)c.memory[0][i], got, exact);
+            ck_assert_msg(fabs(got - exact) <= 5e-7, "%s: tanh(%.9g) is %.9g, not %.9g", engines[e],
+                          (double)c.memory[0][i], got, exact);
         }
         free_case(&c);
     }
@@ -306,7 +309,8 @@ START_TEST(memory_is_linear) {
 }
 END_TEST
 
-static void expect_refusal(clattn_runtime *runtime, const clattn_additive_problem *p, clattn_status status, const char *word) {
+static void expect_refusal(clattn_runtime *runtime, const clattn_additive_problem *p, clattn_status status,
+                           const char *word) {
     clattn_report report;
     clattn_additive_plan *plan = (clattn_additive_plan *)&report;
     EXPECT_STATUS(clattn_additive_plan_create(runtime, p, &plan, &report), status, &report);
@@ -341,8 +345,8 @@ START_TEST(refusals) {
     EXPECT_STATUS(clattn_additive_plan_create(runtime, &c.problem, &plan, &report), CLATTN_OK, &report);
     c.tensors.report = &report;
     EXPECT_STATUS(clattn_additive_execute(plan, &c.tensors), CLATTN_INVALID_TENSORS, &report);
-    static const int32_t lengths[] = {4, 5};
-    c.tensors.key_lengths = (clattn_integers){lengths, 0, CLATTN_INT32};
+    static const int32_t lengths[] = { 4, 5 };
+    c.tensors.key_lengths = (clattn_integers){ lengths, 0, CLATTN_INT32 };
     EXPECT_STATUS(clattn_additive_execute(plan, &c.tensors), CLATTN_INVALID_TENSORS, &report);
     ck_assert_ptr_nonnull(strstr(report.text, "key_lengths[1]"));
     c.tensors.value = NULL;
@@ -358,7 +362,8 @@ START_TEST(nothing_to_do) {
     clattn_runtime *runtime = suite_runtime(NULL);
     for (int e = 0; e < ENGINES; e++) {
         if (is_here(runtime, e)) {
-            additive_case none = make_case(0, 3, 4, 5, 6), no_rows = make_case(2, 0, 4, 5, 6), no_keys = make_case(2, 3, 0, 5, 6);
+            additive_case none = make_case(0, 3, 4, 5, 6), no_rows = make_case(2, 0, 4, 5, 6),
+                          no_keys = make_case(2, 3, 0, 5, 6);
             run_case(runtime, &none, engines[e]);
             run_case(runtime, &no_rows, engines[e]);
             run_case(runtime, &no_keys, engines[e]);
@@ -377,7 +382,13 @@ int main(void) {
 #if CLATTN_HAVE_LAYERS
         numbers_of_pytorch,
 #endif
-        awkward_sizes_match_the_reference, tanh_is_as_exact_as_told, masked_values_and_nan, steps_equal_all_at_once,
-        memory_is_linear, refusals, nothing_to_do};
+        awkward_sizes_match_the_reference,
+        tanh_is_as_exact_as_told,
+        masked_values_and_nan,
+        steps_equal_all_at_once,
+        memory_is_linear,
+        refusals,
+        nothing_to_do
+    };
     return suite_run(SUITE_OF("additive", tests, 120), SUITE_NO_FORK);
 }

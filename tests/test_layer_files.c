@@ -1,5 +1,6 @@
 /*
- * Files that the layers read: .safetensors made here byte by byte, with every way to be wrong, and text files of word vectors.
+ * Files that the layers read: .safetensors made here byte by byte, with every way to be wrong, and text files of word
+ * vectors.
  */
 #include <math.h>
 #include <stdio.h>
@@ -19,7 +20,7 @@ static void write_file(const void *data, size_t size) {
 }
 
 static void write_safetensors(const char *header, const void *data, size_t size) {
-    unsigned char bytes[4096] = {0};
+    unsigned char bytes[4096] = { 0 };
     size_t length = strlen(header);
     ck_assert_uint_lt(8 + length + size, sizeof bytes);
     bytes[0] = (unsigned char)(length & 255), bytes[1] = (unsigned char)(length >> 8);
@@ -38,11 +39,11 @@ static clattn_runtime *host_runtime(void) {
 
 START_TEST(arrays_of_every_type) {
     static const unsigned char data[] = {
-        0, 0, 128, 63, 0, 0, 0, 192,            /* F32: 1, -2 */
-        0, 60, 0, 192, 1, 0,                    /* F16: 1, -2, 2^-24 */
-        128, 63,                                /* BF16: 1 */
-        0, 0, 0, 0, 0, 0, 240, 63,              /* F64: 1 */
-        1, 2, 3, 4, 5, 6, 7, 8,                 /* I64 */
+        0,   0,  128, 63,  0, 0, 0,   192, /* F32: 1, -2 */
+        0,   60, 0,   192, 1, 0,           /* F16: 1, -2, 2^-24 */
+        128, 63,                           /* BF16: 1 */
+        0,   0,  0,   0,   0, 0, 240, 63,  /* F64: 1 */
+        1,   2,  3,   4,   5, 6, 7,   8,   /* I64 */
     };
     write_safetensors(" {\"__metadata__\": {\"format\":\"pt\", \"a\\u00e9\\ud83d\\ude00\":\"\"},\n"
                       "\"half\":{\"dtype\":\"F16\",\"shape\":[3],\"data_offsets\":[8,14]},"
@@ -62,7 +63,7 @@ START_TEST(arrays_of_every_type) {
     ck_assert_str_eq(entry.name, "a \"quoted\" \xc3\xa9");
     ck_assert_int_eq(entry.dimensions, 2);
     ck_assert_int_eq(entry.shape[1], 2);
-    float x[4] = {0};
+    float x[4] = { 0 };
     EXPECT_STATUS(clattn_safetensors_read(file, entry.name, 2, x, &report), CLATTN_OK, &report);
     ck_assert(x[0] == 1 && x[1] == -2);
     EXPECT_STATUS(clattn_safetensors_read(file, "half", 3, x, &report), CLATTN_OK, &report);
@@ -88,32 +89,32 @@ START_TEST(broken_headers) {
     static const struct {
         const char *header, *word;
     } cases[] = {
-        {"", "no JSON object"},
-        {"[]", "no JSON object"},
-        {"{", "string was expected"},
-        {"{\"a\":" ENTRY("[0,4]") ",\"b\":" ENTRY("[4,8]") "} x", "more than one"},
-        {"{\"a\":" ENTRY("[0,4]") "}", "no array names"},
-        {"{\"a\":" ENTRY("[0,4]") ",\"b\":" ENTRY("[0,4]") "}", "overlaps"},
-        {"{\"a\":" ENTRY("[0,4]") ",\"a\":" ENTRY("[4,8]") "}", "named twice"},
-        {"{\"a\":" ENTRY("[4,8]") "}", "gap"},
-        {"{\"a\":" ENTRY("[0,8]") "}", "disagree"},
-        {"{\"a\":" ENTRY("[8,12]") "}", "outside"},
-        {"{\"a\":" ENTRY("[8,4]") "}", "outside"},
-        {"{\"a\":" ENTRY("[0,99999999999999999999]") "}", "63 bits"},
-        {"{\"a\":" ENTRY("[0,4.0]") "}", "whole number"},
-        {"{\"a\":" ENTRY("[-1,4]") "}", "whole number"},
-        {"{\"a\":" ENTRY("[0,04]") "}", "whole number"},
-        {"{\"a\":" ENTRY("[0]") "}", "must have"},
-        {"{\"a\":{\"dtype\":\"X9\",\"shape\":[1],\"data_offsets\":[0,4]}}", "dtype"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4],\"data_offsets\":[0,4]}}", "shape"},
-        {"{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", "must have"},
-        {"{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", "must have"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,4]}}", "too many"},
-        {"{\"a\\q\":" ENTRY("[0,4]") "}", "escape"},
-        {"{\"a\\ud800\":" ENTRY("[0,4]") "}", "no character"},
-        {"{\"a\\u0000\":" ENTRY("[0,4]") "}", "no character"},
-        {"{\"a", "does not end"},
-        {"{\"__metadata__\":{\"a\":1}}", "string"},
+        { "", "no JSON object" },
+        { "[]", "no JSON object" },
+        { "{", "string was expected" },
+        { "{\"a\":" ENTRY("[0,4]") ",\"b\":" ENTRY("[4,8]") "} x", "more than one" },
+        { "{\"a\":" ENTRY("[0,4]") "}", "no array names" },
+        { "{\"a\":" ENTRY("[0,4]") ",\"b\":" ENTRY("[0,4]") "}", "overlaps" },
+        { "{\"a\":" ENTRY("[0,4]") ",\"a\":" ENTRY("[4,8]") "}", "named twice" },
+        { "{\"a\":" ENTRY("[4,8]") "}", "gap" },
+        { "{\"a\":" ENTRY("[0,8]") "}", "disagree" },
+        { "{\"a\":" ENTRY("[8,12]") "}", "outside" },
+        { "{\"a\":" ENTRY("[8,4]") "}", "outside" },
+        { "{\"a\":" ENTRY("[0,99999999999999999999]") "}", "63 bits" },
+        { "{\"a\":" ENTRY("[0,4.0]") "}", "whole number" },
+        { "{\"a\":" ENTRY("[-1,4]") "}", "whole number" },
+        { "{\"a\":" ENTRY("[0,04]") "}", "whole number" },
+        { "{\"a\":" ENTRY("[0]") "}", "must have" },
+        { "{\"a\":{\"dtype\":\"X9\",\"shape\":[1],\"data_offsets\":[0,4]}}", "dtype" },
+        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4],\"data_offsets\":[0,4]}}", "shape" },
+        { "{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", "must have" },
+        { "{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", "must have" },
+        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,4]}}", "too many" },
+        { "{\"a\\q\":" ENTRY("[0,4]") "}", "escape" },
+        { "{\"a\\ud800\":" ENTRY("[0,4]") "}", "no character" },
+        { "{\"a\\u0000\":" ENTRY("[0,4]") "}", "no character" },
+        { "{\"a", "does not end" },
+        { "{\"__metadata__\":{\"a\":1}}", "string" },
     };
     clattn_runtime *runtime = host_runtime();
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
@@ -122,8 +123,8 @@ START_TEST(broken_headers) {
         write_safetensors(cases[k].header, "12345678", 8);
         EXPECT_STATUS(clattn_safetensors_open(runtime, path, &file, &report), CLATTN_INVALID_ARGUMENT, &report);
         ck_assert_ptr_null(file);
-        ck_assert_msg(strstr(report.text, cases[k].word) != NULL, "%s: \"%s\" does not say %s", cases[k].header, report.text,
-                      cases[k].word);
+        ck_assert_msg(strstr(report.text, cases[k].word) != NULL, "%s: \"%s\" does not say %s", cases[k].header,
+                      report.text, cases[k].word);
     }
     clattn_runtime_destroy(runtime);
 }
@@ -132,14 +133,15 @@ END_TEST
 /* Every cut of a good file is refused; none crashes. */
 START_TEST(cut_files) {
     static const char header[] = "{\"a\":" ENTRY("[0,4]") "}";
-    unsigned char good[128] = {sizeof header - 1};
+    unsigned char good[128] = { sizeof header - 1 };
     size_t size = 8 + sizeof header - 1 + 4;
     memcpy(good + 8, header, sizeof header - 1);
     clattn_runtime *runtime = host_runtime();
     for (size_t cut = 0; cut <= size; cut++) {
         clattn_safetensors *file = NULL;
         write_file(good, cut);
-        EXPECT_STATUS(clattn_safetensors_open(runtime, path, &file, NULL), cut == size ? CLATTN_OK : CLATTN_INVALID_ARGUMENT, NULL);
+        EXPECT_STATUS(clattn_safetensors_open(runtime, path, &file, NULL),
+                      cut == size ? CLATTN_OK : CLATTN_INVALID_ARGUMENT, NULL);
         clattn_safetensors_close(file);
     }
     memset(good, 255, 8);
@@ -151,14 +153,17 @@ START_TEST(cut_files) {
 }
 END_TEST
 
-static clattn_status read_text(clattn_runtime *runtime, const char *text, clattn_word_vectors **vectors, clattn_report *report) {
+static clattn_status read_text(clattn_runtime *runtime, const char *text, clattn_word_vectors **vectors,
+                               clattn_report *report) {
     write_file(text, strlen(text));
     return clattn_word_vectors_read(runtime, path, vectors, report);
 }
 
 START_TEST(word_vectors) {
-    static const char *const texts[] = {"the 1 2.5 -3e-1\n. . . 4 5 6\nd\xc3\xa9j\xc3\xa0 7 8 9\n", /* GloVe */
-                                        "3 3\nthe 1 2.5 -3e-1 \n. . . 4 5 6 \r\nd\xc3\xa9j\xc3\xa0 7 8 9"}; /* word2vec */
+    static const char *const texts[] = {
+        "the 1 2.5 -3e-1\n. . . 4 5 6\nd\xc3\xa9j\xc3\xa0 7 8 9\n", /* GloVe */
+        "3 3\nthe 1 2.5 -3e-1 \n. . . 4 5 6 \r\nd\xc3\xa9j\xc3\xa0 7 8 9"
+    }; /* word2vec */
     clattn_runtime *runtime = host_runtime();
     for (int k = 0; k < 2; k++) {
         clattn_report report;
@@ -172,7 +177,7 @@ START_TEST(word_vectors) {
         ck_assert_int_eq(clattn_word_vectors_find(vectors, "The"), -1);
         ck_assert_str_eq(clattn_word_vectors_word(vectors, 1), ". . .");
         ck_assert_ptr_null(clattn_word_vectors_word(vectors, 3));
-        static const float wanted[] = {1, 2.5f, -0.3f, 4, 5, 6, 7, 8, 9};
+        static const float wanted[] = { 1, 2.5f, -0.3f, 4, 5, 6, 7, 8, 9 };
         ck_assert_mem_eq(clattn_word_vectors_table(vectors), wanted, sizeof wanted);
         clattn_word_vectors_destroy(vectors);
     }
@@ -183,34 +188,34 @@ END_TEST
 START_TEST(broken_word_vectors) {
     static const struct {
         const char *text, *word;
-    } cases[] = {{"", "empty"},
-                 {"\n", "line 1"},
-                 {"word\n", "line 1"},
-                 {"a 1 2\nb 1\n", "line 2: fewer"},
-                 {"a 1 2\nb 1 x\n", "line 2: \"x\""},
-                 {"a 1 2\nb 1 nan\n", "line 2: \"nan\""},
-                 {"a 1 2\nb 1 1e99\n", "line 2: \"1e99\""},
-                 {"a 1 2\n\nb 1 2\n", "line 2: empty"},
-                 {"a 1 2\nb 1 2\na 3 4\n", "line 3: \"a\""},
-                 {"a 1 2\n\xff 1 2\n", "line 2: the word is not UTF-8"},
-                 {"a 1 2\n\xc0\xaf 1 2\n", "line 2: the word is not UTF-8"},
-                 {"a 1 2\n\xed\xa0\x80 1 2\n", "line 2: the word is not UTF-8"},
-                 {"3 2\na 1 2\n", "promises 3"},
-                 {"0 2\n", "empty"}};
+    } cases[] = { { "", "empty" },
+                  { "\n", "line 1" },
+                  { "word\n", "line 1" },
+                  { "a 1 2\nb 1\n", "line 2: fewer" },
+                  { "a 1 2\nb 1 x\n", "line 2: \"x\"" },
+                  { "a 1 2\nb 1 nan\n", "line 2: \"nan\"" },
+                  { "a 1 2\nb 1 1e99\n", "line 2: \"1e99\"" },
+                  { "a 1 2\n\nb 1 2\n", "line 2: empty" },
+                  { "a 1 2\nb 1 2\na 3 4\n", "line 3: \"a\"" },
+                  { "a 1 2\n\xff 1 2\n", "line 2: the word is not UTF-8" },
+                  { "a 1 2\n\xc0\xaf 1 2\n", "line 2: the word is not UTF-8" },
+                  { "a 1 2\n\xed\xa0\x80 1 2\n", "line 2: the word is not UTF-8" },
+                  { "3 2\na 1 2\n", "promises 3" },
+                  { "0 2\n", "empty" } };
     clattn_runtime *runtime = host_runtime();
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         clattn_report report;
         clattn_word_vectors *vectors = NULL;
         EXPECT_STATUS(read_text(runtime, cases[k].text, &vectors, &report), CLATTN_INVALID_ARGUMENT, &report);
         ck_assert_ptr_null(vectors);
-        ck_assert_msg(strstr(report.text, cases[k].word) != NULL, "%s: \"%s\" does not say %s", cases[k].text, report.text,
-                      cases[k].word);
+        ck_assert_msg(strstr(report.text, cases[k].word) != NULL, "%s: \"%s\" does not say %s", cases[k].text,
+                      report.text, cases[k].word);
     }
     clattn_runtime_destroy(runtime);
 }
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = {arrays_of_every_type, broken_headers, cut_files, word_vectors, broken_word_vectors};
+    const TTest *const tests[] = { arrays_of_every_type, broken_headers, cut_files, word_vectors, broken_word_vectors };
     return suite_run(SUITE_OF("layer_files", tests, 60), SUITE_FORK);
 }

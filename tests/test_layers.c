@@ -1,6 +1,6 @@
 /*
- * The layers on every engine of this build against PyTorch's and NumPy's numbers (tests/golden/make_layers_golden.py), with what they make
- * visible, and what they refuse.
+ * The layers on every engine of this build against PyTorch's and NumPy's numbers (tests/golden/make_layers_golden.py),
+ * with what they make visible, and what they refuse.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -23,9 +23,9 @@ static void free_weights(drawn_weights *w) {
 }
 
 static drawn_weights self_weights(bool with_bias) {
-    drawn_weights w = {0};
-    const float **matrices[] = {&w.weights.w_query, &w.weights.w_key, &w.weights.w_value};
-    const float **biases[] = {&w.weights.b_query, &w.weights.b_key, &w.weights.b_value};
+    drawn_weights w = { 0 };
+    const float **matrices[] = { &w.weights.w_query, &w.weights.w_key, &w.weights.w_value };
+    const float **biases[] = { &w.weights.b_query, &w.weights.b_key, &w.weights.b_value };
     for (int k = 0; k < 3; k++) {
         *matrices[k] = w.memory[k] = layers_draw(22 + (uint64_t)k, 8 * 12, 0.7f);
         *biases[k] = with_bias ? w.memory[3 + k] = layers_draw(25 + (uint64_t)k, 8, 0.5f) : NULL;
@@ -34,9 +34,9 @@ static drawn_weights self_weights(bool with_bias) {
 }
 
 static drawn_weights multi_head_weights(uint64_t seed, int64_t dim, float size) {
-    drawn_weights w = {0};
-    const float **matrices[] = {&w.weights.w_query, &w.weights.w_key, &w.weights.w_value, &w.weights.w_output};
-    const float **biases[] = {&w.weights.b_query, &w.weights.b_key, &w.weights.b_value, &w.weights.b_output};
+    drawn_weights w = { 0 };
+    const float **matrices[] = { &w.weights.w_query, &w.weights.w_key, &w.weights.w_value, &w.weights.w_output };
+    const float **biases[] = { &w.weights.b_query, &w.weights.b_key, &w.weights.b_value, &w.weights.b_output };
     for (uint64_t k = 0; k < 4; k++) {
         *matrices[k] = w.memory[k] = layers_draw(seed + (k < 3 ? 1 + k : 7), dim * dim, size);
         *biases[k] = w.memory[4 + k] = layers_draw(seed + (k < 3 ? 4 + k : 8), dim, 0.5f);
@@ -70,8 +70,7 @@ static bool create(clattn_runtime *runtime, clattn_attention_layer_options optio
     return true;
 }
 
-#define EACH_ENGINE(runtime, engine) \
-    for (const char *const *engine = layers_engines(runtime); *engine; engine++)
+#define EACH_ENGINE(runtime, engine) for (const char *const *engine = layers_engines(runtime); *engine; engine++)
 
 START_TEST(simplified) {
     clattn_runtime *runtime = suite_runtime(NULL);
@@ -101,7 +100,7 @@ START_TEST(self_attention) {
     static const struct {
         const char *golden;
         bool with_bias, causal;
-    } cases[] = {{"self_plain", false, false}, {"self_bias", true, false}, {"self_causal", true, true}};
+    } cases[] = { { "self_plain", false, false }, { "self_bias", true, false }, { "self_causal", true, true } };
     clattn_runtime *runtime = suite_runtime(NULL);
     float *x = layers_draw(21, 2 * 9 * 12, 2), output[2 * 9 * 8], value[2 * 9 * 8];
     for (int k = 0; k < 3; k++) {
@@ -131,10 +130,11 @@ START_TEST(self_attention) {
 }
 END_TEST
 
-static void check_multi_head(const char *golden, const char *weights_golden, uint64_t seed, int64_t length, int64_t dim, int64_t heads,
-                             float size) {
+static void check_multi_head(const char *golden, const char *weights_golden, uint64_t seed, int64_t length, int64_t dim,
+                             int64_t heads, float size) {
     clattn_runtime *runtime = suite_runtime(NULL);
-    float *x = layers_draw(seed, length * dim, 2), *output = room(length * dim), *weights = room(heads * length * length);
+    float *x = layers_draw(seed, length * dim, 2), *output = room(length * dim),
+          *weights = room(heads * length * length);
     drawn_weights w = multi_head_weights(seed, dim, size);
     EACH_ENGINE(runtime, engine) {
         clattn_attention_layer *layer = NULL;
@@ -173,9 +173,9 @@ END_TEST
 START_TEST(cross_attention) {
     clattn_runtime *runtime = suite_runtime(NULL);
     float *x = layers_draw(41, 80, 2), *memory = layers_draw(42, 2 * 11 * 14, 2), output[48], key[132], value[132];
-    float *w[3] = {layers_draw(43, 60, 1), layers_draw(44, 84, 1), layers_draw(45, 84, 1)};
-    clattn_attention_weights weights = {.w_query = w[0], .w_key = w[1], .w_value = w[2]};
-    static const int32_t used[] = {11, 5};
+    float *w[3] = { layers_draw(43, 60, 1), layers_draw(44, 84, 1), layers_draw(45, 84, 1) };
+    clattn_attention_weights weights = { .w_query = w[0], .w_key = w[1], .w_value = w[2] };
+    static const int32_t used[] = { 11, 5 };
     EACH_ENGINE(runtime, engine) {
         for (int with_lengths = 0; with_lengths < 2; with_lengths++) {
             const char *golden = with_lengths ? "cross_lengths_output" : "cross_output";
@@ -188,7 +188,7 @@ START_TEST(cross_attention) {
             }
             clattn_attention_layer_io io = CLATTN_ATTENTION_LAYER_IO_INIT;
             io.input = x, io.memory = memory, io.output = output, io.key = key, io.value = value;
-            io.attention.key_lengths = (clattn_integers){used, 0, CLATTN_INT32};
+            io.attention.key_lengths = (clattn_integers){ used, 0, CLATTN_INT32 };
             EXPECT_STATUS(clattn_attention_layer_forward(layer, &weights, &io), CLATTN_OK, NULL);
             layers_compare(golden, *engine, output, 48);
             io.memory = NULL, io.keep_memory = true; /* projected once, used again */
@@ -210,9 +210,9 @@ END_TEST
 START_TEST(additive_layer) {
     clattn_runtime *runtime = suite_runtime(NULL);
     float *states = layers_draw(71, 80, 2), *memory = layers_draw(72, 2 * 12 * 14, 2), projected[2 * 12 * 16];
-    float *w[4] = {layers_draw(73, 160, 1), layers_draw(74, 224, 1), layers_draw(75, 16, 2), layers_draw(76, 16, 1)};
+    float *w[4] = { layers_draw(73, 160, 1), layers_draw(74, 224, 1), layers_draw(75, 16, 2), layers_draw(76, 16, 1) };
     float context[2 * 4 * 14], weights[2 * 4 * 12];
-    clattn_additive_weights additive = {w[0], w[1], w[2], w[3]};
+    clattn_additive_weights additive = { w[0], w[1], w[2], w[3] };
     EACH_ENGINE(runtime, engine) {
         clattn_report report;
         clattn_additive_layer *layer = NULL;
@@ -228,7 +228,8 @@ START_TEST(additive_layer) {
             EXPECT_STATUS(clattn_additive_layer_forward(layer, &additive, &io), CLATTN_OK, NULL);
             layers_compare("additive_layer_output", *engine, context, 2 * 4 * 14);
             layers_compare("additive_layer_weights", *engine, weights, 2 * 4 * 12);
-            EXPECT_STATUS(clattn_additive_layer_project_keys(layer, &additive, memory, projected, &report), CLATTN_OK, &report);
+            EXPECT_STATUS(clattn_additive_layer_project_keys(layer, &additive, memory, projected, &report), CLATTN_OK,
+                          &report);
             io.projected_key = projected;
         }
         clattn_additive_layer_destroy(layer);
@@ -245,8 +246,8 @@ END_TEST
 START_TEST(glimpse) {
     clattn_runtime *runtime = suite_runtime(NULL);
     float *x = layers_draw(51, 65, 2), *context = layers_draw(52, 35, 2), weights[65], output[15];
-    float *w[4] = {layers_draw(53, 91, 1), layers_draw(54, 13, 1), layers_draw(55, 39, 1), layers_draw(56, 3, 1)};
-    clattn_glimpse_weights matrices = {w[0], w[1], w[2], w[3]};
+    float *w[4] = { layers_draw(53, 91, 1), layers_draw(54, 13, 1), layers_draw(55, 39, 1), layers_draw(56, 3, 1) };
+    clattn_glimpse_weights matrices = { w[0], w[1], w[2], w[3] };
     EACH_ENGINE(runtime, engine) {
         for (int softmax = 0; softmax < 2; softmax++) {
             clattn_report report;
@@ -303,65 +304,8 @@ START_TEST(linear) {
 }
 END_TEST
 
-START_TEST(fills_and_positions) {
-    static const char *const goldens[] = {"fill_uniform", "fill_xavier", "fill_he"};
-    float x[24], positions[9 * 16];
-    for (int kind = 0; kind < 3; kind++) {
-        EXPECT_STATUS(clattn_fill((clattn_fill_kind)kind, 7, 4, 6, x), CLATTN_OK, NULL);
-        layers_compare(goldens[kind], "the host", x, 24);
-    }
-    double mean = 0, square = 0;
-    float *many = room(40000);
-    EXPECT_STATUS(clattn_fill(CLATTN_FILL_HE, 1, 400, 100, many), CLATTN_OK, NULL);
-    for (int64_t k = 0; k < 40000; k++) {
-        mean += (double)many[k] / 40000;
-        square += (double)many[k] * (double)many[k] / 40000;
-    }
-    ck_assert_double_lt(fabs(mean), 4 * sqrt(0.02 / 40000));
-    ck_assert_double_eq_tol(square, 0.02, 4 * 0.02 * sqrt(2.0 / 40000));
-    free(many);
-    EXPECT_STATUS(clattn_fill(CLATTN_FILL_HE, 1, -1, 100, x), CLATTN_INVALID_ARGUMENT, NULL);
-    EXPECT_STATUS(clattn_fill((clattn_fill_kind)9, 1, 1, 1, x), CLATTN_INVALID_ARGUMENT, NULL);
-    EXPECT_STATUS(clattn_positional_encoding(3, 9, 16, 10000, false, positions), CLATTN_OK, NULL);
-    layers_compare("positions_16", "the host", positions, 9 * 16);
-    EXPECT_STATUS(clattn_positional_encoding(3, 9, 7, 10000, false, positions), CLATTN_OK, NULL);
-    layers_compare("positions_7", "the host", positions, 9 * 7);
-    float before = positions[5];
-    EXPECT_STATUS(clattn_positional_encoding(3, 9, 7, 10000, true, positions), CLATTN_OK, NULL);
-    ck_assert_float_eq_tol(positions[5], 2 * before, 1e-6f);
-}
-END_TEST
-
-START_TEST(row_by_row) {
-    float *x = layers_draw(81, 132, 3), *gain = layers_draw(82, 33, 1), *bias = layers_draw(83, 33, 1), *y = layers_draw(84, 64, 6);
-    EXPECT_STATUS(clattn_layer_norm(4, 33, 1e-12, gain, bias, x, x), CLATTN_OK, NULL);
-    layers_compare("layer_norm", "the host", x, 132);
-    EXPECT_STATUS(clattn_gelu(64, y, y), CLATTN_OK, NULL);
-    layers_compare("gelu", "the host", y, 64);
-    EXPECT_STATUS(clattn_layer_norm(4, 0, 1e-12, gain, bias, x, x), CLATTN_INVALID_ARGUMENT, NULL);
-    EXPECT_STATUS(clattn_gelu(-1, y, y), CLATTN_INVALID_ARGUMENT, NULL);
-    free(x);
-    free(gain);
-    free(bias);
-    free(y);
-}
-END_TEST
-
-START_TEST(embedding) {
-    static const int64_t ids[] = {2, 0, 2}, wrong[] = {0, 3};
-    const float table[] = {1, 2, 3, 4, 5, 6};
-    float output[6] = {0};
-    clattn_report report;
-    EXPECT_STATUS(clattn_embedding_forward(table, 3, 2, ids, 3, output, &report), CLATTN_OK, &report);
-    static const float wanted[] = {5, 6, 1, 2, 5, 6};
-    ck_assert_mem_eq(output, wanted, sizeof wanted);
-    EXPECT_STATUS(clattn_embedding_forward(table, 3, 2, wrong, 2, output, &report), CLATTN_INVALID_ARGUMENT, &report);
-    ck_assert_ptr_nonnull(strstr(report.text, "ids[1]"));
-    ck_assert_mem_eq(output, wanted, sizeof wanted);
-}
-END_TEST
-
-static void expect_refusal(clattn_runtime *runtime, clattn_attention_layer_options options, clattn_status status, const char *word) {
+static void expect_refusal(clattn_runtime *runtime, clattn_attention_layer_options options, clattn_status status,
+                           const char *word) {
     clattn_report report;
     clattn_attention_layer *layer = (clattn_attention_layer *)&report;
     EXPECT_STATUS(clattn_attention_layer_create(runtime, &options, &layer, &report), status, &report);
@@ -386,8 +330,8 @@ START_TEST(refusals) {
     options.attention.engine = "cpu";
     clattn_attention_layer *layer = NULL;
     clattn_report report;
-    float x[64] = {0}, output[64], w[64] = {0};
-    clattn_attention_weights weights = {.w_query = w, .w_key = w, .w_value = w};
+    float x[64] = { 0 }, output[64], w[64] = { 0 };
+    clattn_attention_weights weights = { .w_query = w, .w_key = w, .w_value = w };
     EXPECT_STATUS(clattn_attention_layer_create(runtime, &options, &layer, &report), CLATTN_OK, &report);
     clattn_attention_layer_io io = CLATTN_ATTENTION_LAYER_IO_INIT;
     io.input = x, io.output = output, io.attention.report = &report;
@@ -403,7 +347,7 @@ START_TEST(refusals) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = {simplified, self_attention, multi_head, heads_of_gpt3, cross_attention, additive_layer, glimpse, linear,
-                                  fills_and_positions, row_by_row, embedding, refusals};
+    const TTest *const tests[] = { simplified,          self_attention, multi_head, heads_of_gpt3,
+                                   cross_attention,     additive_layer, glimpse,    linear, refusals };
     return suite_run(SUITE_OF("layers", tests, 120), SUITE_NO_FORK);
 }

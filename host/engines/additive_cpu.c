@@ -41,7 +41,8 @@ static bool supports(const void *problem, const attn_device *device, clattn_repo
 static clattn_status prepare(const void *problem, const attn_device *device, void **state, clattn_operation_info *info,
                              clattn_report *report) {
     const clattn_additive_problem *p = problem;
-    int64_t hidden = attn_round_up(p->hidden, ATTN_ADDITIVE_LANES), keys = attn_round_up(p->key_length, ATTN_ADDITIVE_LANES);
+    int64_t hidden = attn_round_up(p->hidden, ATTN_ADDITIVE_LANES),
+            keys = attn_round_up(p->key_length, ATTN_ADDITIVE_LANES);
     int64_t floats, bytes;
     if (!attn_multiply(hidden, ATTN_ADDITIVE_ROWS + 1, &floats) ||
         !attn_add(floats, keys * ATTN_ADDITIVE_ROWS, &floats) ||
@@ -55,7 +56,7 @@ static clattn_status prepare(const void *problem, const attn_device *device, voi
         attn_release(device->memory, scratch);
         return attn_refuse(report, CLATTN_OUT_OF_MEMORY, "no memory for %lld bytes of scratch", (long long)bytes);
     }
-    *made = (cpu_state){*p, device->memory, device->threads, choose_kernel(), scratch, floats};
+    *made = (cpu_state){ *p, device->memory, device->threads, choose_kernel(), scratch, floats };
     strcpy(info->kernel, made->kernel->name);
     info->workspace_size = bytes;
     *state = made;
@@ -81,16 +82,16 @@ static void run_item(void *user, int64_t item, int64_t worker) {
 static clattn_status execute(void *state, const void *call) {
     const cpu_state *s = state;
     const attn_additive_call *c = call;
-    work w = {.kernel = s->kernel,
-              .job = {.problem = &s->problem,
-                      .call = c,
-                      .blocks = (c->query_length + ATTN_ADDITIVE_ROWS - 1) / ATTN_ADDITIVE_ROWS,
-                      .hidden_pitch = attn_round_up(s->problem.hidden, ATTN_ADDITIVE_LANES),
-                      .score_pitch = attn_round_up(s->problem.key_length, ATTN_ADDITIVE_LANES),
-                      .scratch = s->scratch,
-                      .scratch_size = s->scratch_size}};
+    work w = { .kernel = s->kernel,
+               .job = { .problem = &s->problem,
+                        .call = c,
+                        .blocks = (c->query_length + ATTN_ADDITIVE_ROWS - 1) / ATTN_ADDITIVE_ROWS,
+                        .hidden_pitch = attn_round_up(s->problem.hidden, ATTN_ADDITIVE_LANES),
+                        .score_pitch = attn_round_up(s->problem.key_length, ATTN_ADDITIVE_LANES),
+                        .scratch = s->scratch,
+                        .scratch_size = s->scratch_size } };
     attn_threads_run(s->threads, s->problem.batch * w.job.blocks, run_item, &w);
     return CLATTN_OK;
 }
 
-const attn_operation_engine attn_additive_cpu = {"cpu", false, supports, prepare, execute, release};
+const attn_operation_engine attn_additive_cpu = { "cpu", false, supports, prepare, execute, release };

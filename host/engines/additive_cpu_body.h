@@ -1,6 +1,6 @@
 /*
- * The additive kernel, compiled once per instruction set: the includer says how wide a vector is and what to call the table.
- * Everything here is static, so that no function compiled for one instruction set is ever entered for another.
+ * The additive kernel, compiled once per instruction set: the includer says how wide a vector is and what to call the
+ * table. Everything here is static, so that no function compiled for one instruction set is ever entered for another.
  */
 #include <math.h>
 #include <string.h>
@@ -31,8 +31,9 @@ INLINE vf reciprocal(vf q) {
 }
 
 /**
- * tanh, absolute error 5e-7 at most; NaN at NaN: of two numbers, one NaN, the limits answer the second. x times a quotient
- * of polynomials of degree 4 in x^2, relative error 1.9e-8 on [-9, 9] before rounding (iterated weighted least squares).
+ * tanh, absolute error 5e-7 at most; NaN at NaN: of two numbers, one NaN, the limits answer the second. x times a
+ * quotient of polynomials of degree 4 in x^2, relative error 1.9e-8 on [-9, 9] before rounding (iterated weighted least
+ * squares).
  */
 INLINE vf tanh_vector(vf x) {
     x = smaller(splat(9.0f), larger(splat(-9.0f), x));
@@ -52,13 +53,13 @@ INLINE vf tanh_vector(vf x) {
 INLINE void score_key(const attn_additive_job *job, const float *query, const float *v, const float *key, int rows,
                       float *scores) {
     int64_t hidden = job->problem->hidden, pitch = job->hidden_pitch, whole = hidden / LANES * LANES;
-    vf sum[ATTN_ADDITIVE_ROWS] = {{0}};
+    vf sum[ATTN_ADDITIVE_ROWS] = { { 0 } };
     for (int64_t h = 0; h < whole; h += LANES) {
         vf k = load(key + h), w = load(v + h);
         UNROLL for (int r = 0; r < rows; r++) sum[r] += w * tanh_vector(load(query + r * pitch + h) + k);
     }
     if (whole < hidden) {
-        float tail[LANES] = {0};
+        float tail[LANES] = { 0 };
         memcpy(tail, key + whole, (size_t)(hidden - whole) * sizeof *tail);
         vf k = load(tail), w = load(v + whole);
         UNROLL for (int r = 0; r < rows; r++) sum[r] += w * tanh_vector(load(query + r * pitch + whole) + k);
@@ -81,7 +82,8 @@ static int64_t apply_mask(const attn_additive_job *job, int64_t b, int64_t i, in
     return allowed;
 }
 
-/* Makes weights of the scores, not yet divided by the sum, which it answers. NaN stays: the maximum ignores it, the sum not. */
+/* Makes weights of the scores, not yet divided by the sum, which it answers. NaN stays: the maximum ignores it, the
+ * sum not. */
 static float exponentials(float *scores, int64_t keys, float *top) {
     vf most = splat(-INFINITY), sum = splat(0.0f);
     for (int64_t j = 0; j < keys; j += LANES) {
@@ -101,11 +103,11 @@ static float exponentials(float *scores, int64_t keys, float *top) {
 }
 
 /* `vectors` (a constant) vectors of columns. A key without weight is not looked at: its value may be anything. */
-INLINE void sum_columns(const float *value, int64_t stride, const float *weights, int64_t keys, float factor, int vectors,
-                        float *output) {
-    vf total[4] = {{0}};
+INLINE void sum_columns(const float *value, int64_t stride, const float *weights, int64_t keys, float factor,
+                        int vectors, float *output) {
+    vf total[4] = { { 0 } };
     for (int64_t first = 0; first < keys; first += ATTN_ADDITIVE_PART) {
-        vf part[4] = {{0}};
+        vf part[4] = { { 0 } };
         for (int64_t j = first; j < attn_min(keys, first + ATTN_ADDITIVE_PART); j++) {
             if (weights[j] != 0.0f) {
                 vf w = splat(weights[j]);
@@ -117,7 +119,8 @@ INLINE void sum_columns(const float *value, int64_t stride, const float *weights
     UNROLL for (int n = 0; n < vectors; n++) store(output + n * LANES, total[n] * splat(factor));
 }
 
-static void sum_column(const float *value, int64_t stride, const float *weights, int64_t keys, float factor, float *output) {
+static void sum_column(const float *value, int64_t stride, const float *weights, int64_t keys, float factor,
+                       float *output) {
     float total = 0;
     for (int64_t first = 0; first < keys; first += ATTN_ADDITIVE_PART) {
         float part = 0;
@@ -129,7 +132,8 @@ static void sum_column(const float *value, int64_t stride, const float *weights,
     *output = total * factor;
 }
 
-static void sum_values(const attn_additive_job *job, int64_t b, int64_t keys, const float *weights, float factor, float *output) {
+static void sum_values(const attn_additive_job *job, int64_t b, int64_t keys, const float *weights, float factor,
+                       float *output) {
     int64_t dim = job->problem->value_dim, d = 0;
     const float *value = keys > 0 ? job->call->value + b * job->problem->key_length * dim : NULL;
     for (; keys > 0 && d + 4 * LANES <= dim; d += 4 * LANES) {
@@ -173,13 +177,15 @@ static void copy_padded(const float *from, int64_t count, int64_t pitch, float *
     memset(to + count, 0, (size_t)(pitch - count) * sizeof *to);
 }
 
-static void score_block(const attn_additive_job *job, int64_t b, int64_t first, int64_t rows, float *scratch, float *scores) {
+static void score_block(const attn_additive_job *job, int64_t b, int64_t first, int64_t rows, float *scratch,
+                        float *scores) {
     const clattn_additive_problem *p = job->problem;
     int64_t keys = attn_additive_keys(job->call, b), pitch = job->hidden_pitch;
     float *v = scratch, *query = scratch + pitch;
     copy_padded(job->call->v, p->hidden, pitch, v);
     for (int64_t r = 0; r < rows; r++) {
-        copy_padded(job->call->query + (b * p->query_length + first + r) * p->hidden, p->hidden, pitch, query + r * pitch);
+        copy_padded(job->call->query + (b * p->query_length + first + r) * p->hidden, p->hidden, pitch,
+                    query + r * pitch);
     }
     for (int64_t j = 0; j < keys; j++) {
         const float *key = job->call->key + (b * p->key_length + j) * p->hidden;
@@ -195,7 +201,8 @@ static void score_block(const attn_additive_job *job, int64_t b, int64_t first, 
 
 static void additive_item(const attn_additive_job *job, int64_t item, float *scratch) {
     int64_t b = item / job->blocks, first = item % job->blocks * ATTN_ADDITIVE_ROWS;
-    int64_t end = attn_min(first + ATTN_ADDITIVE_ROWS, job->call->query_length), used = attn_additive_rows(job->call, b);
+    int64_t end = attn_min(first + ATTN_ADDITIVE_ROWS, job->call->query_length),
+            used = attn_additive_rows(job->call, b);
     float *scores = scratch + (ATTN_ADDITIVE_ROWS + 1) * job->hidden_pitch;
     if (used > first) {
         score_block(job, b, first, attn_min(used, end) - first, scratch, scores);
@@ -206,6 +213,6 @@ static void additive_item(const attn_additive_job *job, int64_t item, float *scr
 }
 
 const attn_additive_kernel *ATTN_KERNEL(void) {
-    static const attn_additive_kernel kernel = {ATTN_KERNEL_NAME, additive_item};
+    static const attn_additive_kernel kernel = { ATTN_KERNEL_NAME, additive_item };
     return &kernel;
 }

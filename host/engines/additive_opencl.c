@@ -68,19 +68,20 @@ static void release(void *state) {
     attn_release(s->device->memory, s);
 }
 
-static clattn_status get_kernel(opencl_state *s, const char *name, const char *extra, cl_kernel *kernel, clattn_report *report) {
+static clattn_status get_kernel(opencl_state *s, const char *name, const char *extra, cl_kernel *kernel,
+                                clattn_report *report) {
     char options[96];
     cl_program program = NULL;
     int vector = s->device->is_cpu ? (s->device->float_vector >= 8 ? 16 : 8) : 4;
-    snprintf(options, sizeof options, "%s-DGROUP=%d -DBLOCK=%d -DVECTOR=%d", extra, (int)s->group, s->group == 1 ? 64 : 128,
-             vector);
+    snprintf(options, sizeof options, "%s-DGROUP=%d -DBLOCK=%d -DVECTOR=%d", extra, (int)s->group,
+             s->group == 1 ? 64 : 128, vector);
     ATTN_TRY(attn_program_get(s->device, name, options, &program, report));
     return attn_kernel_create(program, name, kernel, report);
 }
 
 static clattn_status make_ready(opencl_state *s, clattn_operation_info *info, clattn_report *report) {
-    static const char *const names[BUFFERS] = {"query", "key", "v", "value", "mask", "query_lengths", "key_lengths",
-                                               "output", "logsumexp", "weights"};
+    static const char *const names[BUFFERS] = { "query",         "key",         "v",      "value",     "mask",
+                                                "query_lengths", "key_lengths", "output", "logsumexp", "weights" };
     int64_t sizes[BUFFERS];
     ATTN_TRY(attn_opencl_open(s->device, report));
     s->group = s->device->is_cpu || s->device->info.max_work_group < 64 ? 1 : 64;
@@ -123,8 +124,8 @@ typedef struct pieces {
 
 static clattn_status copy_in(const opencl_state *s, attn_chain *chain, int buffer, const void *host, pieces p) {
     for (int64_t k = 0; k < p.count && p.size > 0; k++) {
-        cl_int code = clEnqueueWriteBuffer(chain->queue, s->buffers[buffer].memory, CL_TRUE, (size_t)(k * p.pitch), (size_t)p.size,
-                                           (const char *)host + k * p.pitch, 0, NULL, NULL);
+        cl_int code = clEnqueueWriteBuffer(chain->queue, s->buffers[buffer].memory, CL_TRUE, (size_t)(k * p.pitch),
+                                           (size_t)p.size, (const char *)host + k * p.pitch, 0, NULL, NULL);
         ATTN_TRY(attn_cl_check(code, "clEnqueueWriteBuffer", chain->report));
     }
     return CLATTN_OK;
@@ -132,14 +133,15 @@ static clattn_status copy_in(const opencl_state *s, attn_chain *chain, int buffe
 
 static clattn_status copy_out(const opencl_state *s, attn_chain *chain, int buffer, void *host, pieces p) {
     for (int64_t k = 0; host && k < p.count && p.size > 0; k++) {
-        cl_int code = clEnqueueReadBuffer(chain->queue, s->buffers[buffer].memory, CL_TRUE, (size_t)(k * p.pitch), (size_t)p.size,
-                                          (char *)host + k * p.pitch, 0, NULL, NULL);
+        cl_int code = clEnqueueReadBuffer(chain->queue, s->buffers[buffer].memory, CL_TRUE, (size_t)(k * p.pitch),
+                                          (size_t)p.size, (char *)host + k * p.pitch, 0, NULL, NULL);
         ATTN_TRY(attn_cl_check(code, "clEnqueueReadBuffer", chain->report));
     }
     return CLATTN_OK;
 }
 
-static clattn_status copy_lengths(const opencl_state *s, attn_chain *chain, int buffer, const clattn_integers *lengths) {
+static clattn_status copy_lengths(const opencl_state *s, attn_chain *chain, int buffer,
+                                  const clattn_integers *lengths) {
     for (int64_t b = 0; lengths->data && b < s->problem.batch; b++) {
         cl_long length = attn_integer(lengths, b);
         cl_int code = clEnqueueWriteBuffer(chain->queue, s->buffers[buffer].memory, CL_TRUE, (size_t)b * sizeof length,
@@ -152,13 +154,13 @@ static clattn_status copy_lengths(const opencl_state *s, attn_chain *chain, int 
 static clattn_status copy_inputs(const opencl_state *s, attn_chain *chain, const attn_additive_call *c) {
     const clattn_additive_problem *p = &s->problem;
     int64_t number = (int64_t)sizeof(float), row = p->hidden * number, value = p->value_dim * number;
-    ATTN_TRY(copy_in(s, chain, QUERY, c->query, (pieces){p->batch, c->query_length * row, p->query_length * row}));
-    ATTN_TRY(copy_in(s, chain, KEY, c->key, (pieces){p->batch, c->key_length * row, p->key_length * row}));
-    ATTN_TRY(copy_in(s, chain, V, c->v, (pieces){1, row, row}));
-    ATTN_TRY(copy_in(s, chain, VALUE, c->value, (pieces){p->batch, c->key_length * value, p->key_length * value}));
+    ATTN_TRY(copy_in(s, chain, QUERY, c->query, (pieces){ p->batch, c->query_length * row, p->query_length * row }));
+    ATTN_TRY(copy_in(s, chain, KEY, c->key, (pieces){ p->batch, c->key_length * row, p->key_length * row }));
+    ATTN_TRY(copy_in(s, chain, V, c->v, (pieces){ 1, row, row }));
+    ATTN_TRY(copy_in(s, chain, VALUE, c->value, (pieces){ p->batch, c->key_length * value, p->key_length * value }));
     if (c->mask) {
         int64_t size = p->mask_shape[0] * p->mask_shape[1] * p->mask_shape[2];
-        ATTN_TRY(copy_in(s, chain, MASK, c->mask, (pieces){1, size, size}));
+        ATTN_TRY(copy_in(s, chain, MASK, c->mask, (pieces){ 1, size, size }));
     }
     ATTN_TRY(copy_lengths(s, chain, QUERY_LENGTHS, &c->query_lengths));
     return copy_lengths(s, chain, KEY_LENGTHS, &c->key_lengths);
@@ -187,10 +189,12 @@ static clattn_status launch(const opencl_state *s, attn_chain *chain, cl_kernel 
         pass_buffer(&call, s, WEIGHTS);
     }
     size_t global = (size_t)rows * s->group;
-    return attn_chain_launch(chain, &call, 1, &global, &s->group, kernel == s->kernel ? "additive" : "additive_weights");
+    return attn_chain_launch(chain, &call, 1, &global, &s->group,
+                             kernel == s->kernel ? "additive" : "additive_weights");
 }
 
-static clattn_status launch_all(const opencl_state *s, attn_chain *chain, cl_kernel kernel, const additive_arguments *a) {
+static clattn_status launch_all(const opencl_state *s, attn_chain *chain, cl_kernel kernel,
+                                const additive_arguments *a) {
     double steps = (double)attn_max(a->keys, 1) * (double)(a->hidden + a->value_dim);
     int64_t rows = a->batch * a->rows, most = steps < LAUNCH_STEPS ? (int64_t)(LAUNCH_STEPS / steps) : 1;
     for (int64_t first = 0; first < rows; first += most) {
@@ -202,8 +206,10 @@ static clattn_status launch_all(const opencl_state *s, attn_chain *chain, cl_ker
 static clattn_status copy_outputs(const opencl_state *s, attn_chain *chain, const attn_additive_call *c) {
     const clattn_additive_problem *p = &s->problem;
     int64_t number = (int64_t)sizeof(float), value = p->value_dim * number, key = p->key_length * number;
-    ATTN_TRY(copy_out(s, chain, OUTPUT, c->output, (pieces){p->batch, c->query_length * value, p->query_length * value}));
-    ATTN_TRY(copy_out(s, chain, LOGSUMEXP, c->logsumexp, (pieces){p->batch, c->query_length * number, p->query_length * number}));
+    ATTN_TRY(
+        copy_out(s, chain, OUTPUT, c->output, (pieces){ p->batch, c->query_length * value, p->query_length * value }));
+    ATTN_TRY(copy_out(s, chain, LOGSUMEXP, c->logsumexp,
+                      (pieces){ p->batch, c->query_length * number, p->query_length * number }));
     for (int64_t b = 0; c->weights && b < p->batch; b++) { /* rows of this call's key_length */
         cl_int code = CL_SUCCESS;
         for (int64_t i = 0; i < c->query_length && c->key_length > 0 && code == CL_SUCCESS; i++) {
@@ -218,12 +224,18 @@ static clattn_status copy_outputs(const opencl_state *s, attn_chain *chain, cons
 
 static clattn_status run(const opencl_state *s, attn_chain *chain, const attn_additive_call *c) {
     const clattn_additive_problem *p = &s->problem;
-    additive_arguments a = {p->batch,         p->query_length,
-                            p->key_length,    c->query_length,
-                            c->key_length,    p->hidden,
-                            p->value_dim,     {c->mask_stride[0], c->mask_stride[1], c->mask_stride[2]},
-                            c->mask != NULL,  c->query_lengths.data != NULL,
-                            c->key_lengths.data != NULL, 0};
+    additive_arguments a = { p->batch,
+                             p->query_length,
+                             p->key_length,
+                             c->query_length,
+                             c->key_length,
+                             p->hidden,
+                             p->value_dim,
+                             { c->mask_stride[0], c->mask_stride[1], c->mask_stride[2] },
+                             c->mask != NULL,
+                             c->query_lengths.data != NULL,
+                             c->key_lengths.data != NULL,
+                             0 };
     ATTN_TRY(copy_inputs(s, chain, c));
     ATTN_TRY(launch_all(s, chain, s->kernel, &a));
     if (s->weights_kernel) {
@@ -244,4 +256,4 @@ static clattn_status execute(void *state, const void *call) {
     return attn_chain_end(&chain, run(s, &chain, c), NULL);
 }
 
-const attn_operation_engine attn_additive_opencl = {"opencl", false, supports, prepare, execute, release};
+const attn_operation_engine attn_additive_opencl = { "opencl", false, supports, prepare, execute, release };

@@ -1,6 +1,6 @@
 /*
- * Additive attention by plain loops in double that read like clattn_additive.h: the oracle. Shares no mathematics with the
- * other engines. Knows neither threads nor instruction sets.
+ * Additive attention by plain loops in double that read like clattn_additive.h: the oracle. Shares no mathematics with
+ * the other engines. Knows neither threads nor instruction sets.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -33,7 +33,7 @@ static clattn_status prepare(const void *problem, const attn_device *device, voi
         attn_release(device->memory, scores);
         return attn_refuse(report, CLATTN_OUT_OF_MEMORY, "key_length: no memory for a row of scores");
     }
-    *made = (reference_state){*p, device->memory, scores};
+    *made = (reference_state){ *p, device->memory, scores };
     strcpy(info->kernel, "plain loops in double");
     info->workspace_size = p->key_length * (int64_t)sizeof *scores;
     *state = made;
@@ -87,7 +87,8 @@ static void compute_row(const reference_state *s, const attn_additive_call *call
     write_output(s, call, b, i, count > 0 ? keys : 0, sum, top);
     for (int64_t j = 0; call->weights && j < call->key_length; j++) {
         bool used = j < keys && attn_additive_allowed(call, b, i, j);
-        call->weights[(b * p->query_length + i) * p->key_length + j] = used ? (float)(exp(s->scores[j] - top) / sum) : 0;
+        call->weights[(b * p->query_length + i) * p->key_length + j] =
+            used ? (float)(exp(s->scores[j] - top) / sum) : 0;
     }
     if (call->logsumexp) {
         call->logsumexp[b * p->query_length + i] = count > 0 ? (float)(top + log(sum)) : -INFINITY;
@@ -105,4 +106,4 @@ static clattn_status execute(void *state, const void *call) {
     return CLATTN_OK;
 }
 
-const attn_operation_engine attn_additive_reference = {"reference", true, supports, prepare, execute, release};
+const attn_operation_engine attn_additive_reference = { "reference", true, supports, prepare, execute, release };

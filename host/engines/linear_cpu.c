@@ -1,6 +1,6 @@
 /*
- * Linear maps on the host: the reference, plain loops in double, and the cpu engine, a BLAS's product. Knows no device but the
- * CPU. The BLAS takes 32-bit sizes, so rows go in portions.
+ * Linear maps on the host: the reference, plain loops in double, and the cpu engine, a BLAS's product. Knows no device
+ * but the CPU. The BLAS takes 32-bit sizes, so rows go in portions.
  */
 #include <cblas.h>
 #include <string.h>
@@ -27,7 +27,7 @@ static clattn_status prepare(const void *problem, const attn_device *device, voi
     if (!made) {
         return CLATTN_OUT_OF_MEMORY;
     }
-    *made = (host_state){*(const clattn_linear_problem *)problem, device->memory};
+    *made = (host_state){ *(const clattn_linear_problem *)problem, device->memory };
     strcpy(info->kernel, strcmp(info->engine, "cpu") == 0 ? "cblas_sgemm" : "plain loops in double");
     *state = made;
     return CLATTN_OK;
@@ -73,11 +73,13 @@ static clattn_status execute_blas(void *state, const void *call) {
     float beta = begin_rows(c, p->out_dim);
     for (int64_t first = 0; first < c->rows; first += PORTION) {
         int rows = (int)attn_min(PORTION, c->rows - first);
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rows, out, in, 1.0f, c->input + first * in, in, c->w, in, beta,
-                    c->output + first * out, out);
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rows, out, in, 1.0f, c->input + first * in, in, c->w, in,
+                    beta, c->output + first * out, out);
     }
     return CLATTN_OK;
 }
 
-const attn_operation_engine attn_linear_reference = {"reference", true, supports, prepare, execute_reference, release};
-const attn_operation_engine attn_linear_cpu = {"cpu", false, supports, prepare, execute_blas, release};
+const attn_operation_engine attn_linear_reference = {
+    "reference", true, supports, prepare, execute_reference, release
+};
+const attn_operation_engine attn_linear_cpu = { "cpu", false, supports, prepare, execute_blas, release };

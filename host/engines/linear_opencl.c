@@ -1,6 +1,6 @@
 /*
- * Linear maps on an OpenCL device: CLBlast's product on buffers taken at creation. Each call carries its memory there and
- * back; the bias is put in place on the host, before the product is added to it.
+ * Linear maps on an OpenCL device: CLBlast's product on buffers taken at creation. Each call carries its memory there
+ * and back; the bias is put in place on the host, before the product is added to it.
  */
 #include <clblast_c.h>
 #include <string.h>
@@ -66,8 +66,8 @@ static clattn_status prepare(const void *problem, const attn_device *device, voi
 
 static clattn_status write_buffer(const opencl_state *s, const attn_buffer *buffer, const float *from, int64_t count,
                                   clattn_report *report) {
-    cl_int code = clEnqueueWriteBuffer(s->device->queue, buffer->memory, CL_TRUE, 0, (size_t)count * sizeof *from, from, 0, NULL,
-                                       NULL);
+    cl_int code = clEnqueueWriteBuffer(s->device->queue, buffer->memory, CL_TRUE, 0, (size_t)count * sizeof *from, from,
+                                       0, NULL, NULL);
     return attn_cl_check(code, "clEnqueueWriteBuffer", report);
 }
 
@@ -87,15 +87,15 @@ static clattn_status execute(void *state, const void *call) {
     }
     size_t rows = (size_t)c->rows, in = (size_t)p->in_dim, out = (size_t)p->out_dim;
     cl_command_queue queue = s->device->queue;
-    CLBlastStatusCode code = CLBlastSgemm(CLBlastLayoutRowMajor, CLBlastTransposeNo, CLBlastTransposeYes, rows, out, in, 1.0f,
-                                          s->input.memory, 0, in, s->w.memory, 0, in, begun ? 1.0f : 0.0f, s->output.memory,
-                                          0, out, &queue, NULL);
+    CLBlastStatusCode code = CLBlastSgemm(CLBlastLayoutRowMajor, CLBlastTransposeNo, CLBlastTransposeYes, rows, out, in,
+                                          1.0f, s->input.memory, 0, in, s->w.memory, 0, in, begun ? 1.0f : 0.0f,
+                                          s->output.memory, 0, out, &queue, NULL);
     if (code != CLBlastSuccess) {
         return attn_refuse(c->report, CLATTN_OPENCL_ERROR, "CLBlastSgemm: status %d", (int)code);
     }
-    cl_int read = clEnqueueReadBuffer(queue, s->output.memory, CL_TRUE, 0, (size_t)count * sizeof(float), c->output, 0, NULL,
-                                      NULL);
+    cl_int read = clEnqueueReadBuffer(queue, s->output.memory, CL_TRUE, 0, (size_t)count * sizeof(float), c->output, 0,
+                                      NULL, NULL);
     return attn_cl_check(read, "clEnqueueReadBuffer", c->report);
 }
 
-const attn_operation_engine attn_linear_opencl = {"opencl", false, supports, prepare, execute, release};
+const attn_operation_engine attn_linear_opencl = { "opencl", false, supports, prepare, execute, release };

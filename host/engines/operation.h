@@ -1,6 +1,7 @@
 /*
  * Engines of the operations beside attention: linear maps, additive attention. The same idea as engine.h, smaller: an
- * operation hands its own problem and call structures through as void pointers, and its plan lets one call in at a time.
+ * operation hands its own problem and call structures through as void pointers, and its plan lets one call in at a
+ * time.
  */
 #ifndef ATTN_ENGINES_OPERATION_H
 #define ATTN_ENGINES_OPERATION_H

@@ -23,16 +23,18 @@ void clattn_additive_layer_destroy(clattn_additive_layer *layer) {
     }
 }
 
-static clattn_status make_ready(clattn_additive_layer *l, const clattn_additive_layer_options *options, clattn_report *report) {
+static clattn_status make_ready(clattn_additive_layer *l, const clattn_additive_layer_options *options,
+                                clattn_report *report) {
     const clattn_additive_problem *p = &l->problem;
     clattn_operation_info info;
     LAYER_TRY(clattn_additive_plan_create(l->runtime, p, &l->plan, report));
     LAYER_TRY(clattn_additive_plan_get_info(l->plan, &info));
-    LAYER_TRY(attn_layer_linear(l->runtime, p->batch * p->query_length, options->query_dim, p->hidden, info.engine, info.device,
-                                &l->query_plan, report));
-    LAYER_TRY(attn_layer_linear(l->runtime, p->batch * p->key_length, options->key_dim, p->hidden, info.engine, info.device,
-                                &l->key_plan, report));
-    l->query = attn_layer_floats(l->runtime, p->batch * p->query_length * p->hidden); /* the plans checked the products */
+    LAYER_TRY(attn_layer_linear(l->runtime, p->batch * p->query_length, options->query_dim, p->hidden, info.engine,
+                                info.device, &l->query_plan, report));
+    LAYER_TRY(attn_layer_linear(l->runtime, p->batch * p->key_length, options->key_dim, p->hidden, info.engine,
+                                info.device, &l->key_plan, report));
+    l->query =
+        attn_layer_floats(l->runtime, p->batch * p->query_length * p->hidden); /* the plans checked the products */
     l->key = attn_layer_floats(l->runtime, p->batch * p->key_length * p->hidden);
     return l->query && l->key ? CLATTN_OK : CLATTN_OUT_OF_MEMORY;
 }
@@ -44,13 +46,14 @@ clattn_status clattn_additive_layer_create(clattn_runtime *runtime, const clattn
         *layer = NULL;
     }
     if (!runtime || !options || !layer || options->struct_size != sizeof *options) {
-        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "runtime, options, layer: NULL, or options not initialised");
+        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT,
+                                 "runtime, options, layer: NULL, or options not initialised");
     }
     clattn_additive_layer *made = clattn_allocate(runtime, sizeof *made);
     if (!made) {
         return CLATTN_OUT_OF_MEMORY;
     }
-    *made = (clattn_additive_layer){.runtime = runtime, .problem = options->additive};
+    *made = (clattn_additive_layer){ .runtime = runtime, .problem = options->additive };
     if (made->problem.value_dim == 0) {
         made->problem.value_dim = options->key_dim;
     }

@@ -1,7 +1,7 @@
 /*
- * Attention layers: projections by linear plans, attention by a plan of clattn.h, output projection, residual. Knows no engine:
- * the attention plan chooses one, and the products go where it went. To add a system of the same build: a function that
- * fills the options, at the end.
+ * Attention layers: projections by linear plans, attention by a plan of clattn.h, output projection, residual. Knows no
+ * engine: the attention plan chooses one, and the products go where it went. To add a system of the same build: a
+ * function that fills the options, at the end.
  */
 #include <string.h>
 
@@ -37,7 +37,8 @@ void clattn_attention_layer_destroy(clattn_attention_layer *layer) {
 static clattn_status check_dims(clattn_attention_layer *l, clattn_report *report) {
     clattn_attention_layer_options *o = &l->options;
     const clattn_problem *p = &o->attention;
-    if (p->type != CLATTN_FP32 || p->direction != CLATTN_FORWARD || p->memory != CLATTN_MEMORY_HOST || p->caller_workspace) {
+    if (p->type != CLATTN_FP32 || p->direction != CLATTN_FORWARD || p->memory != CLATTN_MEMORY_HOST ||
+        p->caller_workspace) {
         return attn_layer_refuse(report, CLATTN_INVALID_PROBLEM,
                                  "attention: a layer is fp32, forward, in host memory, with the plan's workspace");
     }
@@ -51,14 +52,16 @@ static clattn_status check_dims(clattn_attention_layer *l, clattn_report *report
                                  (long long)o->input_dim, (long long)o->memory_dim, (long long)o->output_dim);
     }
     if (!o->project && (o->input_dim != l->query_dim || o->memory_dim != l->key_dim || o->memory_dim != l->value_dim)) {
-        return attn_layer_refuse(report, CLATTN_INVALID_PROBLEM,
-                                 "project: without it input_dim must be heads * head_dim = %lld, memory_dim %lld and %lld",
-                                 (long long)l->query_dim, (long long)l->key_dim, (long long)l->value_dim);
+        return attn_layer_refuse(
+            report, CLATTN_INVALID_PROBLEM,
+            "project: without it input_dim must be heads * head_dim = %lld, memory_dim %lld and %lld",
+            (long long)l->query_dim, (long long)l->key_dim, (long long)l->value_dim);
     }
     int64_t output_dim = o->output_dim > 0 ? o->output_dim : l->context_dim;
     if (o->residual && output_dim != o->input_dim) {
-        return attn_layer_refuse(report, CLATTN_INVALID_PROBLEM, "residual: the output has %lld columns, the input %lld",
-                                 (long long)output_dim, (long long)o->input_dim);
+        return attn_layer_refuse(report, CLATTN_INVALID_PROBLEM,
+                                 "residual: the output has %lld columns, the input %lld", (long long)output_dim,
+                                 (long long)o->input_dim);
     }
     return CLATTN_OK;
 }
@@ -78,13 +81,16 @@ static clattn_status make_plans(clattn_attention_layer *l, clattn_report *report
     }
     int64_t rows = o->attention.batch * o->attention.query_length, keys = o->attention.batch * o->attention.key_length;
     if (o->project) {
-        LAYER_TRY(attn_layer_linear(l->runtime, rows, o->input_dim, l->query_dim, info.engine, info.device, &l->query_plan, report));
-        LAYER_TRY(attn_layer_linear(l->runtime, keys, o->memory_dim, l->key_dim, info.engine, info.device, &l->key_plan, report));
-        LAYER_TRY(attn_layer_linear(l->runtime, keys, o->memory_dim, l->value_dim, info.engine, info.device, &l->value_plan, report));
+        LAYER_TRY(attn_layer_linear(l->runtime, rows, o->input_dim, l->query_dim, info.engine, info.device,
+                                    &l->query_plan, report));
+        LAYER_TRY(attn_layer_linear(l->runtime, keys, o->memory_dim, l->key_dim, info.engine, info.device, &l->key_plan,
+                                    report));
+        LAYER_TRY(attn_layer_linear(l->runtime, keys, o->memory_dim, l->value_dim, info.engine, info.device,
+                                    &l->value_plan, report));
     }
     if (o->output_dim > 0) {
-        LAYER_TRY(attn_layer_linear(l->runtime, rows, l->context_dim, o->output_dim, info.engine, info.device, &l->output_plan,
-                                    report));
+        LAYER_TRY(attn_layer_linear(l->runtime, rows, l->context_dim, o->output_dim, info.engine, info.device,
+                                    &l->output_plan, report));
     }
     return CLATTN_OK;
 }
@@ -111,7 +117,8 @@ clattn_status clattn_attention_layer_create(clattn_runtime *runtime, const clatt
         *layer = NULL;
     }
     if (!runtime || !options || !layer || options->struct_size != sizeof *options) {
-        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "runtime, options, layer: NULL, or options not initialised");
+        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT,
+                                 "runtime, options, layer: NULL, or options not initialised");
     }
     clattn_problem problem;
     LAYER_TRY(clattn_problem_resolve(&options->attention, &problem, report));
@@ -119,7 +126,7 @@ clattn_status clattn_attention_layer_create(clattn_runtime *runtime, const clatt
     if (!made) {
         return CLATTN_OUT_OF_MEMORY;
     }
-    *made = (clattn_attention_layer){.runtime = runtime, .options = *options};
+    *made = (clattn_attention_layer){ .runtime = runtime, .options = *options };
     made->options.attention = problem;
     clattn_status status = check_dims(made, report);
     status = status == CLATTN_OK ? make_plans(made, report) : status;
@@ -154,7 +161,8 @@ static clattn_status check_call(forward_call *c) {
     clattn_tensors *t = &c->tensors;
     bool self = !c->io->memory && !c->io->keep_memory;
     if (self && (o->memory_dim != o->input_dim || p->key_length != p->query_length)) {
-        return attn_layer_refuse(t->report, CLATTN_INVALID_TENSORS, "memory: missing, and the input is of another shape");
+        return attn_layer_refuse(t->report, CLATTN_INVALID_TENSORS,
+                                 "memory: missing, and the input is of another shape");
     }
     if (c->io->keep_memory && (!o->project || !c->io->key || !c->io->value)) {
         return attn_layer_refuse(t->report, CLATTN_INVALID_TENSORS, "keep_memory: needs projections, key and value");
@@ -164,7 +172,9 @@ static clattn_status check_call(forward_call *c) {
     }
     if (!c->io->input || !c->io->output || (o->scores && !c->io->scores)) {
         return attn_layer_refuse(t->report, CLATTN_INVALID_TENSORS, "%s: missing",
-                                 !c->io->input ? "input" : !c->io->output ? "output" : "scores");
+                                 !c->io->input    ? "input"
+                                 : !c->io->output ? "output"
+                                                  : "scores");
     }
     if (self && t->key_length == CLATTN_SAME) {
         t->key_length = t->query_length;
@@ -172,8 +182,9 @@ static clattn_status check_call(forward_call *c) {
     int64_t rows = t->query_length == CLATTN_SAME ? p->query_length : t->query_length;
     int64_t keys = t->key_length == CLATTN_SAME ? p->key_length : t->key_length;
     if (rows < 0 || rows > p->query_length || keys < 0 || keys > p->key_length) {
-        return attn_layer_refuse(t->report, CLATTN_INVALID_TENSORS, "query_length, key_length: %lld, %lld of at most %lld, %lld",
-                                 (long long)rows, (long long)keys, (long long)p->query_length, (long long)p->key_length);
+        return attn_layer_refuse(t->report, CLATTN_INVALID_TENSORS,
+                                 "query_length, key_length: %lld, %lld of at most %lld, %lld", (long long)rows,
+                                 (long long)keys, (long long)p->query_length, (long long)p->key_length);
     }
     /* entries lie at the largest length: of a single one only the used rows are projected */
     c->rows = p->batch == 1 ? rows : p->batch * p->query_length;
@@ -183,7 +194,7 @@ static clattn_status check_call(forward_call *c) {
 }
 
 static clattn_tensor rows_of(const float *data) {
-    return (clattn_tensor){.data = (void *)(uintptr_t)data, .layout = CLATTN_BSHD}; /* inputs are only read */
+    return (clattn_tensor){ .data = (void *)(uintptr_t)data, .layout = CLATTN_BSHD }; /* inputs are only read */
 }
 
 static clattn_status project(forward_call *c) {
@@ -191,7 +202,8 @@ static clattn_status project(forward_call *c) {
     const clattn_attention_layer_io *io = c->io;
     const clattn_attention_weights *w = c->weights;
     clattn_report *report = c->tensors.report;
-    float *query = io->query ? io->query : l->query, *key = io->key ? io->key : l->key, *value = io->value ? io->value : l->value;
+    float *query = io->query ? io->query : l->query, *key = io->key ? io->key : l->key,
+          *value = io->value ? io->value : l->value;
     LAYER_TRY(attn_layer_apply(l->query_plan, c->rows, io->input, w->w_query, w->b_query, false, query, report));
     if (!io->keep_memory) {
         LAYER_TRY(attn_layer_apply(l->key_plan, c->keys, c->memory, w->w_key, w->b_key, false, key, report));
@@ -223,7 +235,7 @@ static void use_inputs(forward_call *c) {
 static clattn_status write_scores(forward_call *c) {
     clattn_tensors tensors = c->tensors;
     tensors.output = rows_of(c->layer->context);
-    tensors.weights = (clattn_array){c->io->scores, 0};
+    tensors.weights = (clattn_array){ c->io->scores, 0 };
     return clattn_execute(c->layer->scores_plan, &tensors);
 }
 
@@ -236,8 +248,8 @@ static clattn_status finish(forward_call *c, float *context) {
         if (residual) {
             memcpy(io->output, io->input, (size_t)(c->rows * l->options.input_dim) * sizeof(float));
         }
-        return attn_layer_apply(l->output_plan, c->rows, context, c->weights->w_output, c->weights->b_output, residual, io->output,
-                                c->tensors.report);
+        return attn_layer_apply(l->output_plan, c->rows, context, c->weights->w_output, c->weights->b_output, residual,
+                                io->output, c->tensors.report);
     }
     if (context != io->output) {
         memcpy(io->output, context, columns * sizeof(float));
@@ -253,7 +265,7 @@ clattn_status clattn_attention_layer_forward(clattn_attention_layer *layer, cons
     if (!layer || !io || io->struct_size != sizeof *io || io->attention.struct_size != sizeof io->attention) {
         return CLATTN_INVALID_ARGUMENT;
     }
-    forward_call c = {.layer = layer, .weights = weights, .io = io, .tensors = io->attention};
+    forward_call c = { .layer = layer, .weights = weights, .io = io, .tensors = io->attention };
     attn_layer_clear(c.tensors.report);
     LAYER_TRY(check_call(&c));
     if (layer->options.project) {
@@ -272,9 +284,9 @@ clattn_status clattn_attention_layer_forward(clattn_attention_layer *layer, cons
 
 /* ------------------------------------------------------------------------------------------------ the systems */
 
-static clattn_attention_layer_options of_heads(int64_t query_length, int64_t key_length, int64_t input_dim, int64_t heads,
-                                               int64_t head_dim) {
-    clattn_attention_layer_options options = {.struct_size = sizeof options, .attention = CLATTN_PROBLEM_INIT};
+static clattn_attention_layer_options of_heads(int64_t query_length, int64_t key_length, int64_t input_dim,
+                                               int64_t heads, int64_t head_dim) {
+    clattn_attention_layer_options options = { .struct_size = sizeof options, .attention = CLATTN_PROBLEM_INIT };
     options.attention.query_heads = heads;
     options.attention.query_length = query_length;
     options.attention.key_length = key_length;

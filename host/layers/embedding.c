@@ -37,16 +37,17 @@ clattn_status clattn_fill(clattn_fill_kind kind, uint64_t seed, int64_t rows, in
     return CLATTN_OK;
 }
 
-clattn_status clattn_embedding_forward(const float *table, int64_t words, int64_t dim, const int64_t *ids, int64_t count,
-                                       float *output, clattn_report *report) {
+clattn_status clattn_embedding_forward(const float *table, int64_t words, int64_t dim, const int64_t *ids,
+                                       int64_t count, float *output, clattn_report *report) {
     attn_layer_clear(report);
     if (words < 0 || dim < 1 || count < 0 || (count > 0 && (!table || !ids || !output))) {
-        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "table, ids, output: missing, or a size is impossible");
+        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT,
+                                 "table, ids, output: missing, or a size is impossible");
     }
     for (int64_t n = 0; n < count; n++) {
         if (ids[n] < 0 || ids[n] >= words) {
-            return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "ids[%lld]: %lld is not one of %lld words", (long long)n,
-                                     (long long)ids[n], (long long)words);
+            return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "ids[%lld]: %lld is not one of %lld words",
+                                     (long long)n, (long long)ids[n], (long long)words);
         }
     }
     for (int64_t n = 0; n < count; n++) {
@@ -55,7 +56,8 @@ clattn_status clattn_embedding_forward(const float *table, int64_t words, int64_
     return CLATTN_OK;
 }
 
-clattn_status clattn_positional_encoding(int64_t first, int64_t length, int64_t dim, double base, bool add, float *output) {
+clattn_status clattn_positional_encoding(int64_t first, int64_t length, int64_t dim, double base, bool add,
+                                         float *output) {
     if (length < 0 || dim < 1 || !(base > 0) || !isfinite(base) || (length > 0 && !output)) {
         return CLATTN_INVALID_ARGUMENT;
     }

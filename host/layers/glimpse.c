@@ -24,28 +24,31 @@ void clattn_glimpse_destroy(clattn_glimpse *glimpse) {
 static clattn_status make_ready(clattn_glimpse *g, clattn_report *report) {
     const clattn_glimpse_options *o = &g->options;
     clattn_operation_info info;
-    LAYER_TRY(attn_layer_linear(g->runtime, o->rows, o->context_dim, o->input_dim, o->engine, o->device, &g->context, report));
+    LAYER_TRY(attn_layer_linear(g->runtime, o->rows, o->context_dim, o->input_dim, o->engine, o->device, &g->context,
+                                report));
     LAYER_TRY(clattn_linear_plan_get_info(g->context, &info));
-    LAYER_TRY(attn_layer_linear(g->runtime, o->rows, o->input_dim, o->output_dim, info.engine, info.device, &g->output, report));
+    LAYER_TRY(attn_layer_linear(g->runtime, o->rows, o->input_dim, o->output_dim, info.engine, info.device, &g->output,
+                                report));
     g->weights = attn_layer_floats(g->runtime, o->rows * o->input_dim); /* the plans checked the products */
     g->seen = attn_layer_floats(g->runtime, o->rows * o->input_dim);
     return g->weights && g->seen ? CLATTN_OK : CLATTN_OUT_OF_MEMORY;
 }
 
-clattn_status clattn_glimpse_create(clattn_runtime *runtime, const clattn_glimpse_options *options, clattn_glimpse **glimpse,
-                                    clattn_report *report) {
+clattn_status clattn_glimpse_create(clattn_runtime *runtime, const clattn_glimpse_options *options,
+                                    clattn_glimpse **glimpse, clattn_report *report) {
     attn_layer_clear(report);
     if (glimpse) {
         *glimpse = NULL;
     }
     if (!runtime || !options || !glimpse || options->struct_size != sizeof *options) {
-        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "runtime, options, glimpse: NULL, or options not initialised");
+        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT,
+                                 "runtime, options, glimpse: NULL, or options not initialised");
     }
     clattn_glimpse *made = clattn_allocate(runtime, sizeof *made);
     if (!made) {
         return CLATTN_OUT_OF_MEMORY;
     }
-    *made = (clattn_glimpse){.runtime = runtime, .options = *options};
+    *made = (clattn_glimpse){ .runtime = runtime, .options = *options };
     clattn_status status = make_ready(made, report);
     if (status != CLATTN_OK) {
         clattn_glimpse_destroy(made);
@@ -56,7 +59,8 @@ clattn_status clattn_glimpse_create(clattn_runtime *runtime, const clattn_glimps
     return CLATTN_OK;
 }
 
-clattn_status clattn_glimpse_forward(clattn_glimpse *glimpse, const clattn_glimpse_weights *weights, const clattn_glimpse_io *io) {
+clattn_status clattn_glimpse_forward(clattn_glimpse *glimpse, const clattn_glimpse_weights *weights,
+                                     const clattn_glimpse_io *io) {
     if (!glimpse || !weights || !io || io->struct_size != sizeof *io) {
         return CLATTN_INVALID_ARGUMENT;
     }
@@ -64,16 +68,18 @@ clattn_status clattn_glimpse_forward(clattn_glimpse *glimpse, const clattn_glimp
     const clattn_glimpse_options *o = &glimpse->options;
     int64_t rows = io->rows == CLATTN_SAME ? o->rows : io->rows;
     if (rows < 0 || rows > o->rows || (rows > 0 && !io->input)) {
-        return attn_layer_refuse(io->report, CLATTN_INVALID_TENSORS, "rows: %lld of at most %lld; input: %s", (long long)rows,
-                                 (long long)o->rows, io->input ? "there" : "missing");
+        return attn_layer_refuse(io->report, CLATTN_INVALID_TENSORS, "rows: %lld of at most %lld; input: %s",
+                                 (long long)rows, (long long)o->rows, io->input ? "there" : "missing");
     }
     float *seen = glimpse->seen, *w = io->weights ? io->weights : glimpse->weights;
-    LAYER_TRY(attn_layer_apply(glimpse->context, rows, io->context, weights->w_context, weights->b_context, false, w, io->report));
+    LAYER_TRY(attn_layer_apply(glimpse->context, rows, io->context, weights->w_context, weights->b_context, false, w,
+                               io->report));
     if (o->softmax) {
         LAYER_TRY(clattn_softmax(rows, o->input_dim, w, w));
     }
     for (int64_t k = 0; k < rows * o->input_dim; k++) {
         seen[k] = w[k] * io->input[k];
     }
-    return attn_layer_apply(glimpse->output, rows, seen, weights->w_output, weights->b_output, false, io->output, io->report);
+    return attn_layer_apply(glimpse->output, rows, seen, weights->w_output, weights->b_output, false, io->output,
+                            io->report);
 }

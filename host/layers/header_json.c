@@ -1,6 +1,6 @@
 /*
- * A strict reader for the small part of JSON that .safetensors headers use; numbers are exact to 63 bits, and no memory is
- * taken. Knows nothing of arrays and files. Anything else in a header is an error with a sentence.
+ * A strict reader for the small part of JSON that .safetensors headers use; numbers are exact to 63 bits, and no memory
+ * is taken. Knows nothing of arrays and files. Anything else in a header is an error with a sentence.
  */
 #include "layers/header_json.h"
 
@@ -144,7 +144,8 @@ int64_t attn_json_integer(attn_json *json) {
         value = value * 10 + digit;
     }
     bool none = json->at == begin, zero_first = json->at - begin > 1 && json->text[begin] == '0';
-    if (json->error || none || zero_first || (json->at < json->length && strchr(".eE", json->text[json->at]) && json->text[json->at])) {
+    if (json->error || none || zero_first ||
+        (json->at < json->length && strchr(".eE", json->text[json->at]) && json->text[json->at])) {
         fail(json, "a whole number was expected");
         return -1;
     }

@@ -1,6 +1,6 @@
 /*
- * What the layers share. Sees the public headers alone, as all of this folder; a line of a report ends with a newline and is
- * left out whole when it no longer fits, as everywhere.
+ * What the layers share. Sees the public headers alone, as all of this folder; a line of a report ends with a newline
+ * and is left out whole when it no longer fits, as everywhere.
  */
 #include "layers/layer.h"
 
@@ -37,12 +37,13 @@ clattn_status attn_layer_refuse(clattn_report *report, clattn_status status, con
 }
 
 float *attn_layer_floats(clattn_runtime *runtime, int64_t count) {
-    return count < 0 || count > INT64_MAX / (int64_t)sizeof(float) ? NULL
-                                                                   : clattn_allocate(runtime, count * (int64_t)sizeof(float));
+    return count < 0 || count > INT64_MAX / (int64_t)sizeof(float)
+               ? NULL
+               : clattn_allocate(runtime, count * (int64_t)sizeof(float));
 }
 
-clattn_status attn_layer_linear(clattn_runtime *runtime, int64_t rows, int64_t in_dim, int64_t out_dim, const char *engine,
-                                int64_t device, clattn_linear_plan **plan, clattn_report *report) {
+clattn_status attn_layer_linear(clattn_runtime *runtime, int64_t rows, int64_t in_dim, int64_t out_dim,
+                                const char *engine, int64_t device, clattn_linear_plan **plan, clattn_report *report) {
     clattn_linear_problem problem = CLATTN_LINEAR_PROBLEM_INIT;
     problem.rows = rows;
     problem.in_dim = in_dim;
@@ -52,8 +53,8 @@ clattn_status attn_layer_linear(clattn_runtime *runtime, int64_t rows, int64_t i
     return clattn_linear_plan_create(runtime, &problem, plan, report);
 }
 
-clattn_status attn_layer_apply(clattn_linear_plan *plan, int64_t rows, const float *input, const float *w, const float *b,
-                               bool add, float *output, clattn_report *report) {
+clattn_status attn_layer_apply(clattn_linear_plan *plan, int64_t rows, const float *input, const float *w,
+                               const float *b, bool add, float *output, clattn_report *report) {
     clattn_linear_tensors tensors = CLATTN_LINEAR_TENSORS_INIT;
     tensors.rows = rows;
     tensors.input = input;

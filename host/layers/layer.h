@@ -11,26 +11,27 @@ void attn_layer_clear(clattn_report *report);
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))
 #endif
-clattn_status attn_layer_refuse(clattn_report *report, clattn_status status, const char *format, ...);
+clattn_status
+attn_layer_refuse(clattn_report *report, clattn_status status, const char *format, ...);
 
 /** Forwards an error. */
-#define LAYER_TRY(call)                      \
-    do {                                     \
-        clattn_status layer_try_ = (call);   \
-        if (layer_try_ != CLATTN_OK) {       \
-            return layer_try_;               \
-        }                                    \
+#define LAYER_TRY(call)                                                                                                \
+    do {                                                                                                               \
+        clattn_status layer_try_ = (call);                                                                             \
+        if (layer_try_ != CLATTN_OK) {                                                                                 \
+            return layer_try_;                                                                                         \
+        }                                                                                                              \
     } while (0)
 
 /** Room for count floats, not cleared; NULL when there is none or the size does not fit. */
 float *attn_layer_floats(clattn_runtime *runtime, int64_t count);
 
 /** A linear plan on the same engine and device as other parts of a layer. */
-clattn_status attn_layer_linear(clattn_runtime *runtime, int64_t rows, int64_t in_dim, int64_t out_dim, const char *engine,
-                                int64_t device, clattn_linear_plan **plan, clattn_report *report);
+clattn_status attn_layer_linear(clattn_runtime *runtime, int64_t rows, int64_t in_dim, int64_t out_dim,
+                                const char *engine, int64_t device, clattn_linear_plan **plan, clattn_report *report);
 
 /** output (+)= w input + b, for `rows` rows. */
-clattn_status attn_layer_apply(clattn_linear_plan *plan, int64_t rows, const float *input, const float *w, const float *b,
-                               bool add, float *output, clattn_report *report);
+clattn_status attn_layer_apply(clattn_linear_plan *plan, int64_t rows, const float *input, const float *w,
+                               const float *b, bool add, float *output, clattn_report *report);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * .safetensors files: 8 bytes of header length (little-endian), a JSON object of name -> {dtype, shape, data_offsets}, the
- * data. Everything in the header is checked before anything is believed. To read another type as float: names and sizes in
- * the table below, and convert().
+ * .safetensors files: 8 bytes of header length (little-endian), a JSON object of name -> {dtype, shape, data_offsets},
+ * the data. Everything in the header is checked before anything is believed. To read another type as float: names and
+ * sizes in the table below, and convert().
  */
 #include <limits.h>
 #include <stdio.h>
@@ -32,8 +32,9 @@ struct clattn_safetensors {
 static const struct {
     const char *name;
     int64_t size;
-} types[] = {{"F64", 8}, {"F32", 4}, {"F16", 2}, {"BF16", 2}, {"I64", 8}, {"I32", 4}, {"I16", 2}, {"I8", 1},
-             {"U64", 8}, {"U32", 4}, {"U16", 2}, {"U8", 1}, {"BOOL", 1}, {"F8_E4M3", 1}, {"F8_E5M2", 1}};
+} types[] = { { "F64", 8 }, { "F32", 4 }, { "F16", 2 },  { "BF16", 2 },    { "I64", 8 },
+              { "I32", 4 }, { "I16", 2 }, { "I8", 1 },   { "U64", 8 },     { "U32", 4 },
+              { "U16", 2 }, { "U8", 1 },  { "BOOL", 1 }, { "F8_E4M3", 1 }, { "F8_E5M2", 1 } };
 
 void clattn_safetensors_close(clattn_safetensors *file) {
     if (file) {
@@ -68,7 +69,7 @@ static bool read_field(attn_json *json, entry *e) {
         return e->has_shape;
     }
     if (strcmp(key, "data_offsets") == 0 && !e->has_offsets) {
-        int64_t offsets[2] = {0, 0};
+        int64_t offsets[2] = { 0, 0 };
         e->has_offsets = attn_json_integers(json, offsets, 2) == 2;
         e->begin = offsets[0];
         e->end = offsets[1];
@@ -142,7 +143,8 @@ static clattn_status check_entry(const clattn_safetensors *file, entry *e) {
     if (e->begin > e->end || e->end > file->data_size) {
         return refuse(file, "data_offsets outside the file (is it cut short?)", name);
     }
-    return e->end - e->begin == e->told.count * e->size ? CLATTN_OK : refuse(file, "data_offsets and shape disagree", name);
+    return e->end - e->begin == e->told.count * e->size ? CLATTN_OK
+                                                        : refuse(file, "data_offsets and shape disagree", name);
 }
 
 static int by_place(const void *a, const void *b) {
@@ -179,7 +181,7 @@ static clattn_status check_whole(clattn_safetensors *file) {
 
 static clattn_status read_entries(clattn_safetensors *file, attn_json *json) {
     do {
-        entry e = {.told = {.name = attn_json_string(json)}};
+        entry e = { .told = { .name = attn_json_string(json) } };
         if (!e.told.name || !attn_json_expect(json, ':', "a ':' was expected")) {
             return refuse(file, json->error, NULL);
         }
@@ -190,7 +192,8 @@ static clattn_status read_entries(clattn_safetensors *file, attn_json *json) {
             continue;
         }
         if (!read_entry(json, &e)) {
-            return refuse(file, json->error ? json->error : "must have dtype, shape and data_offsets, once each, and no more",
+            return refuse(file,
+                          json->error ? json->error : "must have dtype, shape and data_offsets, once each, and no more",
                           e.told.name);
         }
         LAYER_TRY(check_entry(file, &e));
@@ -200,7 +203,7 @@ static clattn_status read_entries(clattn_safetensors *file, attn_json *json) {
 }
 
 static clattn_status parse_header(clattn_safetensors *file, int64_t length) {
-    attn_json json = {file->header, length, 0, NULL};
+    attn_json json = { file->header, length, 0, NULL };
     if (!attn_json_expect(&json, '{', "the header is no JSON object")) {
         return refuse(file, json.error, NULL);
     }
@@ -210,7 +213,8 @@ static clattn_status parse_header(clattn_safetensors *file, int64_t length) {
             return refuse(file, json.error, NULL);
         }
     }
-    return attn_json_at_end(&json) ? check_whole(file) : refuse(file, "there is more than one object in the header", NULL);
+    return attn_json_at_end(&json) ? check_whole(file)
+                                   : refuse(file, "there is more than one object in the header", NULL);
 }
 
 static clattn_status read_header(clattn_safetensors *file) {
@@ -242,7 +246,8 @@ static clattn_status read_header(clattn_safetensors *file) {
     return parse_header(file, length);
 }
 
-clattn_status clattn_safetensors_open(clattn_runtime *runtime, const char *path, clattn_safetensors **file, clattn_report *report) {
+clattn_status clattn_safetensors_open(clattn_runtime *runtime, const char *path, clattn_safetensors **file,
+                                      clattn_report *report) {
     attn_layer_clear(report);
     if (file) {
         *file = NULL;
@@ -254,7 +259,7 @@ clattn_status clattn_safetensors_open(clattn_runtime *runtime, const char *path,
     if (!made) {
         return CLATTN_OUT_OF_MEMORY;
     }
-    *made = (clattn_safetensors){.runtime = runtime, .stream = fopen(path, "rb"), .report = report};
+    *made = (clattn_safetensors){ .runtime = runtime, .stream = fopen(path, "rb"), .report = report };
     clattn_status status = made->stream ? read_header(made) : refuse(made, "cannot be opened", NULL);
     made->report = NULL;
     if (status != CLATTN_OK) {
@@ -272,7 +277,8 @@ int64_t clattn_safetensors_count(const clattn_safetensors *file) {
     return file ? file->count : 0;
 }
 
-clattn_status clattn_safetensors_get_entry(const clattn_safetensors *file, int64_t index, clattn_safetensors_entry *told) {
+clattn_status clattn_safetensors_get_entry(const clattn_safetensors *file, int64_t index,
+                                           clattn_safetensors_entry *told) {
     if (!file || !told || index < 0 || index >= file->count) {
         return CLATTN_INVALID_ARGUMENT;
     }
@@ -290,8 +296,8 @@ int64_t clattn_safetensors_find(const clattn_safetensors *file, const char *name
 }
 
 static bool type_of(const char *dtype, clattn_type *type) {
-    static const char *const names[] = {"F32", "F16", "BF16", "F64"};
-    static const clattn_type same[] = {CLATTN_FP32, CLATTN_FP16, CLATTN_BF16, CLATTN_FP64};
+    static const char *const names[] = { "F32", "F16", "BF16", "F64" };
+    static const clattn_type same[] = { CLATTN_FP32, CLATTN_FP16, CLATTN_BF16, CLATTN_FP64 };
     for (int k = 0; k < 4; k++) {
         if (strcmp(names[k], dtype) == 0) {
             *type = same[k];
@@ -301,7 +307,7 @@ static bool type_of(const char *dtype, clattn_type *type) {
     return false;
 }
 
-/* In portions, so that a conversion needs no memory of its own. The data are little-endian, as the machines we run on. */
+/* In portions, so that a conversion needs no memory of its own. The data are little-endian, as our machines. */
 static clattn_status read_data(clattn_safetensors *file, const entry *e, clattn_type type, float *data) {
     double portion[512]; /* aligned for every type */
     int64_t most = (int64_t)sizeof portion / e->size;
@@ -310,7 +316,8 @@ static clattn_status read_data(clattn_safetensors *file, const entry *e, clattn_
     }
     if (type == CLATTN_FP32) {
         size_t count = (size_t)e->told.count;
-        return fread(data, sizeof *data, count, file->stream) == count ? CLATTN_OK : refuse(file, "cannot be read", e->told.name);
+        return fread(data, sizeof *data, count, file->stream) == count ? CLATTN_OK
+                                                                       : refuse(file, "cannot be read", e->told.name);
     }
     for (int64_t first = 0; first < e->told.count; first += most) {
         size_t count = (size_t)(e->told.count - first < most ? e->told.count - first : most);
@@ -324,7 +331,8 @@ static clattn_status read_data(clattn_safetensors *file, const entry *e, clattn_
     return CLATTN_OK;
 }
 
-clattn_status clattn_safetensors_read(clattn_safetensors *file, const char *name, int64_t count, float *data, clattn_report *report) {
+clattn_status clattn_safetensors_read(clattn_safetensors *file, const char *name, int64_t count, float *data,
+                                      clattn_report *report) {
     attn_layer_clear(report);
     if (!file || !name || (!data && count != 0)) {
         return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "file, name, data: NULL");
@@ -336,11 +344,12 @@ clattn_status clattn_safetensors_read(clattn_safetensors *file, const char *name
     }
     const entry *e = &file->entries[index];
     if (!type_of(e->told.dtype, &type)) {
-        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "%s: is %s, which is not read as float", name, e->told.dtype);
+        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "%s: is %s, which is not read as float", name,
+                                 e->told.dtype);
     }
     if (e->told.count != count) {
-        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "%s: has %lld elements, not %lld", name, (long long)e->told.count,
-                                 (long long)count);
+        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "%s: has %lld elements, not %lld", name,
+                                 (long long)e->told.count, (long long)count);
     }
     file->report = report;
     clattn_status status = read_data(file, e, type, data);

@@ -1,6 +1,6 @@
 /*
- * Text files of word vectors: GloVe's lines, and word2vec's, which begin with "count dim". The file is read whole; its lines
- * are cut up in place, so words are pointers into it. Words are found by a hash table. Knows nothing of models.
+ * Text files of word vectors: GloVe's lines, and word2vec's, which begin with "count dim". The file is read whole; its
+ * lines are cut up in place, so words are pointers into it. Words are found by a hash table. Knows nothing of models.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -43,7 +43,12 @@ static clattn_status refuse(const reading *r, const char *what) {
 
 /* Bytes of the UTF-8 character at text, 0 when there is none. */
 static int utf8_length(const unsigned char *text) {
-    int more = text[0] < 0x80 ? 0 : text[0] < 0xc2 ? -1 : text[0] < 0xe0 ? 1 : text[0] < 0xf0 ? 2 : text[0] < 0xf5 ? 3 : -1;
+    int more = text[0] < 0x80   ? 0
+               : text[0] < 0xc2 ? -1
+               : text[0] < 0xe0 ? 1
+               : text[0] < 0xf0 ? 2
+               : text[0] < 0xf5 ? 3
+                                : -1;
     for (int k = 1; k <= more; k++) {
         if ((text[k] & 0xc0) != 0x80) {
             return 0; /* an ending NUL too */
@@ -117,8 +122,10 @@ static clattn_status add_line(reading *r, char *line) {
     }
     int64_t slot = find_slot(v, line);
     if (v->slots[slot] != 0) {
-        return attn_layer_refuse(r->report, CLATTN_INVALID_ARGUMENT, "line %lld: \"%.80s\" is there twice (a line with more numbers "
-                                 "than the dim can look so)", (long long)r->line, line);
+        return attn_layer_refuse(r->report, CLATTN_INVALID_ARGUMENT,
+                                 "line %lld: \"%.80s\" is there twice (a line with more numbers "
+                                 "than the dim can look so)",
+                                 (long long)r->line, line);
     }
     v->words[v->count++] = line;
     v->slots[slot] = v->count;
@@ -150,7 +157,8 @@ static bool read_count(const char *text, char **end, int64_t *count) {
 static bool is_heading(reading *r, const char *line) {
     char *end = NULL;
     int64_t count, dim;
-    if (count_fields(line) == 2 && read_count(line, &end, &count) && *end == ' ' && read_count(end + 1, &end, &dim) && *end == '\0') {
+    if (count_fields(line) == 2 && read_count(line, &end, &count) && *end == ' ' && read_count(end + 1, &end, &dim) &&
+        *end == '\0') {
         r->told = count;
         r->vectors->dim = dim;
         return true;
@@ -207,7 +215,8 @@ static clattn_status read_lines(reading *r, int64_t length) {
         return attn_layer_refuse(r->report, CLATTN_INVALID_ARGUMENT, "line 1: promises %lld words, there are %lld",
                                  (long long)r->told, (long long)r->vectors->count);
     }
-    return r->vectors->count > 0 ? CLATTN_OK : attn_layer_refuse(r->report, CLATTN_INVALID_ARGUMENT, "the file is empty");
+    return r->vectors->count > 0 ? CLATTN_OK
+                                 : attn_layer_refuse(r->report, CLATTN_INVALID_ARGUMENT, "the file is empty");
 }
 
 static clattn_status read_file(reading *r, FILE *stream) {
@@ -244,8 +253,8 @@ clattn_status clattn_word_vectors_read(clattn_runtime *runtime, const char *path
     clattn_word_vectors *made = clattn_allocate(runtime, sizeof *made);
     clattn_status status = CLATTN_OUT_OF_MEMORY;
     if (made) {
-        *made = (clattn_word_vectors){.runtime = runtime};
-        reading r = {made, 0, -1, report};
+        *made = (clattn_word_vectors){ .runtime = runtime };
+        reading r = { made, 0, -1, report };
         status = read_file(&r, stream);
     }
     (void)fclose(stream);

@@ -1,6 +1,6 @@
 /*
- * Additive attention: checks problem and tensors, fills in defaults, hands over to an engine. Knows no device. To add an
- * engine: one more table in engines/additive.h and a line in the list below.
+ * Additive attention: checks problem and tensors, fills in defaults, hands over to an engine. Knows no device. To add
+ * an engine: one more table in engines/additive.h and a line in the list below.
  */
 #include "clattn/clattn_additive.h"
 
@@ -27,11 +27,11 @@ static clattn_status check_sizes(const clattn_additive_problem *p, clattn_report
     const struct {
         const char *name;
         int64_t size, least;
-    } sizes[] = {{"batch", p->batch, 0},
-                 {"query_length", p->query_length, 0},
-                 {"key_length", p->key_length, 0},
-                 {"hidden", p->hidden, 1},
-                 {"value_dim", p->value_dim, 1}};
+    } sizes[] = { { "batch", p->batch, 0 },
+                  { "query_length", p->query_length, 0 },
+                  { "key_length", p->key_length, 0 },
+                  { "hidden", p->hidden, 1 },
+                  { "value_dim", p->value_dim, 1 } };
     for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
         if (sizes[k].size < sizes[k].least) {
             return attn_refuse(report, CLATTN_INVALID_PROBLEM, "%s: %lld, must be at least %lld", sizes[k].name,
@@ -40,14 +40,15 @@ static clattn_status check_sizes(const clattn_additive_problem *p, clattn_report
     }
     int64_t rows, keys, length = attn_max(attn_max(p->query_length, p->key_length), 1), bytes;
     int64_t dim = attn_max(attn_max(p->hidden, p->value_dim), p->weights ? p->key_length : 1);
-    if (!attn_multiply(p->batch, length, &rows) || !attn_multiply(rows, dim, &keys) || !attn_multiply(keys, 8, &bytes)) {
+    if (!attn_multiply(p->batch, length, &rows) || !attn_multiply(rows, dim, &keys) ||
+        !attn_multiply(keys, 8, &bytes)) {
         return attn_refuse(report, CLATTN_OVERFLOW, "batch, lengths, dims: a tensor of more than 2^63 - 1 bytes");
     }
     return CLATTN_OK;
 }
 
 static clattn_status check_mask(clattn_additive_problem *p, clattn_report *report) {
-    const int64_t full[3] = {p->batch, p->query_length, p->key_length};
+    const int64_t full[3] = { p->batch, p->query_length, p->key_length };
     if (p->mask != CLATTN_MASK_NONE && p->mask != CLATTN_MASK_BYTES) {
         return attn_refuse(report, CLATTN_INVALID_PROBLEM, "mask: none or bytes here");
     }
@@ -63,7 +64,8 @@ static clattn_status check_mask(clattn_additive_problem *p, clattn_report *repor
     return CLATTN_OK;
 }
 
-static clattn_status resolve(const clattn_additive_problem *problem, clattn_additive_problem *resolved, clattn_report *report) {
+static clattn_status resolve(const clattn_additive_problem *problem, clattn_additive_problem *resolved,
+                             clattn_report *report) {
     if (!problem) {
         return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "problem: is NULL");
     }
@@ -90,11 +92,11 @@ clattn_status clattn_additive_plan_create(clattn_runtime *runtime, const clattn_
     if (!made) {
         return CLATTN_OUT_OF_MEMORY;
     }
-    attn_operation_wish wish = {resolved.engine, resolved.device};
+    attn_operation_wish wish = { resolved.engine, resolved.device };
     made->problem = resolved;
     made->problem.engine = NULL; /* the caller's string is not kept */
-    clattn_status status = attn_operation_prepare(runtime, engines, sizeof engines / sizeof *engines, &made->problem, wish,
-                                                  &made->operation, report);
+    clattn_status status = attn_operation_prepare(runtime, engines, sizeof engines / sizeof *engines, &made->problem,
+                                                  wish, &made->operation, report);
     if (status != CLATTN_OK) {
         attn_release(&runtime->memory, made);
         return status;
@@ -121,7 +123,7 @@ clattn_status clattn_additive_plan_get_info(const clattn_additive_plan *plan, cl
 
 static clattn_status check_lengths(const clattn_additive_problem *p, bool wanted, const clattn_integers *lengths,
                                    int64_t most, const char *name, clattn_integers *used, clattn_report *report) {
-    *used = (clattn_integers){NULL, 0, CLATTN_INT32};
+    *used = (clattn_integers){ NULL, 0, CLATTN_INT32 };
     if (!wanted) {
         return CLATTN_OK;
     }
@@ -131,8 +133,8 @@ static clattn_status check_lengths(const clattn_additive_problem *p, bool wanted
     for (int64_t b = 0; b < p->batch; b++) {
         int64_t length = attn_integer(lengths, b);
         if (length < 0 || length > most) {
-            return attn_refuse(report, CLATTN_INVALID_TENSORS, "%s[%lld]: %lld is not within 0 and %lld", name, (long long)b,
-                               (long long)length, (long long)most);
+            return attn_refuse(report, CLATTN_INVALID_TENSORS, "%s[%lld]: %lld is not within 0 and %lld", name,
+                               (long long)b, (long long)length, (long long)most);
         }
     }
     *used = *lengths;
@@ -146,14 +148,14 @@ static clattn_status check_pointers(const clattn_additive_problem *p, const clat
         const char *name;
         bool needed;
         const void *data;
-    } all[] = {{"query", rows, t->query},
-               {"key", keys, t->key},
-               {"v", rows, t->v},
-               {"value", keys, t->value},
-               {"mask", p->mask == CLATTN_MASK_BYTES && rows && keys, t->mask},
-               {"output", rows, t->output},
-               {"weights", p->weights && rows && keys, t->weights},
-               {"logsumexp", p->logsumexp && rows, t->logsumexp}};
+    } all[] = { { "query", rows, t->query },
+                { "key", keys, t->key },
+                { "v", rows, t->v },
+                { "value", keys, t->value },
+                { "mask", p->mask == CLATTN_MASK_BYTES && rows && keys, t->mask },
+                { "output", rows, t->output },
+                { "weights", p->weights && rows && keys, t->weights },
+                { "logsumexp", p->logsumexp && rows, t->logsumexp } };
     for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
         if (all[k].needed && !all[k].data) {
             return attn_refuse(t->report, CLATTN_INVALID_TENSORS, "%s: missing", all[k].name);
@@ -162,7 +164,8 @@ static clattn_status check_pointers(const clattn_additive_problem *p, const clat
     return CLATTN_OK;
 }
 
-static clattn_status call_length(int64_t asked, int64_t largest, const char *name, int64_t *length, clattn_report *report) {
+static clattn_status call_length(int64_t asked, int64_t largest, const char *name, int64_t *length,
+                                 clattn_report *report) {
     *length = asked == CLATTN_SAME ? largest : asked;
     if (*length < 0 || *length > largest) {
         return attn_refuse(report, CLATTN_INVALID_TENSORS, "%s: %lld is not within 0 and %lld", name, (long long)asked,
@@ -178,16 +181,21 @@ clattn_status clattn_additive_execute(clattn_additive_plan *plan, const clattn_a
     const clattn_additive_problem *p = &plan->problem;
     const clattn_additive_tensors *t = tensors;
     attn_report_clear(t->report);
-    attn_additive_call call = {.query = t->query, .key = t->key, .v = t->v, .value = t->value, .output = t->output,
-                               .weights = p->weights ? t->weights : NULL,
-                               .logsumexp = p->logsumexp ? t->logsumexp : NULL,
-                               .report = t->report};
+    attn_additive_call call = { .query = t->query,
+                                .key = t->key,
+                                .v = t->v,
+                                .value = t->value,
+                                .output = t->output,
+                                .weights = p->weights ? t->weights : NULL,
+                                .logsumexp = p->logsumexp ? t->logsumexp : NULL,
+                                .report = t->report };
     ATTN_TRY(call_length(t->query_length, p->query_length, "query_length", &call.query_length, t->report));
     ATTN_TRY(call_length(t->key_length, p->key_length, "key_length", &call.key_length, t->report));
     ATTN_TRY(check_pointers(p, t, &call));
-    ATTN_TRY(check_lengths(p, p->query_lengths, &t->query_lengths, call.query_length, "query_lengths", &call.query_lengths,
+    ATTN_TRY(check_lengths(p, p->query_lengths, &t->query_lengths, call.query_length, "query_lengths",
+                           &call.query_lengths, t->report));
+    ATTN_TRY(check_lengths(p, p->key_lengths, &t->key_lengths, call.key_length, "key_lengths", &call.key_lengths,
                            t->report));
-    ATTN_TRY(check_lengths(p, p->key_lengths, &t->key_lengths, call.key_length, "key_lengths", &call.key_lengths, t->report));
     if (p->mask == CLATTN_MASK_BYTES) {
         call.mask = t->mask;
         call.mask_stride[0] = p->mask_shape[0] == 1 ? 0 : p->mask_shape[1] * p->mask_shape[2];

@@ -1,6 +1,6 @@
 /*
- * Linear maps: checks problem and tensors, hands over to an engine. Knows neither the BLAS nor CLBlast. To add an engine: one
- * more table in engines/linear.h and a line in the list below.
+ * Linear maps: checks problem and tensors, hands over to an engine. Knows neither the BLAS nor CLBlast. To add an
+ * engine: one more table in engines/linear.h and a line in the list below.
  */
 #include "clattn/clattn_linear.h"
 
@@ -57,11 +57,11 @@ clattn_status clattn_linear_plan_create(clattn_runtime *runtime, const clattn_li
     if (!made) {
         return CLATTN_OUT_OF_MEMORY;
     }
-    attn_operation_wish wish = {problem->engine, problem->device};
+    attn_operation_wish wish = { problem->engine, problem->device };
     made->problem = *problem;
     made->problem.engine = NULL; /* the caller's string is not kept */
-    clattn_status status = attn_operation_prepare(runtime, engines, sizeof engines / sizeof *engines, &made->problem, wish,
-                                                  &made->operation, report);
+    clattn_status status = attn_operation_prepare(runtime, engines, sizeof engines / sizeof *engines, &made->problem,
+                                                  wish, &made->operation, report);
     if (status != CLATTN_OK) {
         attn_release(&runtime->memory, made);
         return status;
@@ -91,9 +91,13 @@ clattn_status clattn_linear_execute(clattn_linear_plan *plan, const clattn_linea
         return CLATTN_INVALID_ARGUMENT;
     }
     const clattn_linear_tensors *t = tensors;
-    attn_linear_call call = {.rows = t->rows == CLATTN_SAME ? plan->problem.rows : t->rows,
-                             .input = t->input, .w = t->w, .b = t->b, .add = t->add, .output = t->output,
-                             .report = t->report};
+    attn_linear_call call = { .rows = t->rows == CLATTN_SAME ? plan->problem.rows : t->rows,
+                              .input = t->input,
+                              .w = t->w,
+                              .b = t->b,
+                              .add = t->add,
+                              .output = t->output,
+                              .report = t->report };
     attn_report_clear(t->report);
     if (call.rows < 0 || call.rows > plan->problem.rows) {
         return attn_refuse(t->report, CLATTN_INVALID_TENSORS, "rows: %lld is not within 0 and %lld", (long long)t->rows,
@@ -103,7 +107,10 @@ clattn_status clattn_linear_execute(clattn_linear_plan *plan, const clattn_linea
         return CLATTN_OK;
     }
     if (!t->input || !t->w || !t->output) {
-        return attn_refuse(t->report, CLATTN_INVALID_TENSORS, "%s: missing", !t->input ? "input" : !t->w ? "w" : "output");
+        return attn_refuse(t->report, CLATTN_INVALID_TENSORS, "%s: missing",
+                           !t->input ? "input"
+                           : !t->w   ? "w"
+                                     : "output");
     }
     return attn_operation_run(&plan->operation, &call);
 }

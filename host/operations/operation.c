@@ -1,6 +1,7 @@
 /*
  * Choosing an engine for an operation: like plan.c for attention, with a smaller table. Knows engines only by their
- * interface. To add an operation: its engines' tables, and a file beside this one that checks its problem and its tensors.
+ * interface. To add an operation: its engines' tables, and a file beside this one that checks its problem and its
+ * tensors.
  */
 #include "operations/operation.h"
 
@@ -40,8 +41,8 @@ static bool supports(const attn_operation_engine *engine, const void *problem, c
     return false;
 }
 
-clattn_status attn_operation_prepare(clattn_runtime *runtime, const attn_operation_engine *const *engines, int64_t count,
-                                     const void *problem, attn_operation_wish wish, attn_operation *made,
+clattn_status attn_operation_prepare(clattn_runtime *runtime, const attn_operation_engine *const *engines,
+                                     int64_t count, const void *problem, attn_operation_wish wish, attn_operation *made,
                                      clattn_report *report) {
     const attn_operation_engine *best = NULL;
     const attn_device *place = NULL;
@@ -56,7 +57,8 @@ clattn_status attn_operation_prepare(clattn_runtime *runtime, const attn_operati
         for (int64_t d = 0; engines[e] && is_wished(wish.engine, engines[e]->name) && d < devices; d++) {
             const attn_device *device = attn_runtime_device(runtime, d);
             bool asked = wish.device == CLATTN_ANY_DEVICE || wish.device == d;
-            if (!asked || (engines[e]->only_when_named && !wish.engine) || !supports(engines[e], problem, device, report)) {
+            if (!asked || (engines[e]->only_when_named && !wish.engine) ||
+                !supports(engines[e], problem, device, report)) {
                 continue;
             }
             if (!best || preference(engines[e], device) > preference(best, place)) {
@@ -69,8 +71,8 @@ clattn_status attn_operation_prepare(clattn_runtime *runtime, const attn_operati
         return attn_refuse(report, CLATTN_UNSUPPORTED, "engine: %s serves here",
                            wish.engine ? "none of that name" : "none");
     }
-    *made = (attn_operation){.runtime = runtime, .engine = best};
-    made->info = (clattn_operation_info){.engine = best->name, .device = place->index};
+    *made = (attn_operation){ .runtime = runtime, .engine = best };
+    made->info = (clattn_operation_info){ .engine = best->name, .device = place->index };
     ATTN_TRY(best->prepare(problem, place, &made->state, &made->info, report));
     pthread_mutex_init(&made->lock, NULL);
     return CLATTN_OK;

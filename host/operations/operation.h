@@ -22,11 +22,11 @@ typedef struct attn_operation_wish {
 } attn_operation_wish;
 
 /**
- * Prepares the problem with the best engine of the table that supports it: a GPU, then the CPU, then OpenCL on a CPU. `made`
- * is to be released unless this fails.
+ * Prepares the problem with the best engine of the table that supports it: a GPU, then the CPU, then OpenCL on a CPU.
+ * `made` is to be released unless this fails.
  */
-clattn_status attn_operation_prepare(clattn_runtime *runtime, const attn_operation_engine *const *engines, int64_t count,
-                                     const void *problem, attn_operation_wish wish, attn_operation *made,
+clattn_status attn_operation_prepare(clattn_runtime *runtime, const attn_operation_engine *const *engines,
+                                     int64_t count, const void *problem, attn_operation_wish wish, attn_operation *made,
                                      clattn_report *report);
 
 clattn_status attn_operation_run(attn_operation *operation, const void *call);

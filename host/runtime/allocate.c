@@ -1,5 +1,6 @@
 /*
- * The runtime's memory, lent to those who see the public headers alone: layers, programs. Knows nothing of what it is for.
+ * The runtime's memory, lent to those who see the public headers alone: layers, programs. Knows nothing of what it is
+ * for.
  */
 #include "runtime/runtime.h"
 

@@ -1,6 +1,6 @@
 /*
- * Goldens of the layers. They are read with the library's own .safetensors reader, which tests/test_layer_files.c judges by files made
- * by hand. To add a golden: a line in make_layers_golden.py, and a comparison in a test.
+ * Goldens of the layers. They are read with the library's own .safetensors reader, which tests/test_layer_files.c
+ * judges by files made by hand. To add a golden: a line in make_layers_golden.py, and a comparison in a test.
  */
 #include "support/layers_golden.h"
 
@@ -30,8 +30,8 @@ float *layers_golden(const char *name, int64_t count) {
     clattn_safetensors *file = NULL;
     options.without_opencl = true;
     clattn_runtime *runtime = suite_runtime(&options);
-    EXPECT_STATUS(clattn_safetensors_open(runtime, CLATTN_TEST_SOURCE_DIR "/golden/layers.safetensors", &file, &report), CLATTN_OK,
-                  &report);
+    EXPECT_STATUS(clattn_safetensors_open(runtime, CLATTN_TEST_SOURCE_DIR "/golden/layers.safetensors", &file, &report),
+                  CLATTN_OK, &report);
     float *x = malloc((size_t)count * sizeof *x + 1);
     EXPECT_STATUS(clattn_safetensors_read(file, name, count, x, &report), CLATTN_OK, &report);
     clattn_safetensors_close(file);
@@ -51,8 +51,10 @@ void layers_compare(const char *name, const char *where, const float *got, int64
     for (int64_t k = 0; k < count; k++) {
         double difference = (double)got[k] - (double)wanted[k];
         bool exact = !isfinite(wanted[k]) || wanted[k] == 0;
-        bool right = exact ? got[k] == wanted[k] || (wanted[k] == 0 && fabs(difference) < 1e-7) : fabs(difference) <= 1e-5 * most;
-        ck_assert_msg(right, "%s on %s, element %lld: %.9g, not %.9g", name, where, (long long)k, (double)got[k], (double)wanted[k]);
+        bool right = exact ? got[k] == wanted[k] || (wanted[k] == 0 && fabs(difference) < 1e-7)
+                           : fabs(difference) <= 1e-5 * most;
+        ck_assert_msg(right, "%s on %s, element %lld: %.9g, not %.9g", name, where, (long long)k, (double)got[k],
+                      (double)wanted[k]);
         error += exact ? 0 : difference * difference;
     }
     ck_assert_msg(error <= 1e-10 * square, "%s on %s: normalised mean squared error %g", name, where, error / square);

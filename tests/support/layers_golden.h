@@ -10,8 +10,10 @@ float *layers_draw(uint64_t seed, int64_t count, float size);
 /** An array of the file, `count` elements; malloc'ed. Fails the test when it is not there. */
 float *layers_golden(const char *name, int64_t count);
 
-/** Fails the test unless |error| <= 1e-5 of the largest number and the normalised mean squared error is 1e-10 at most; -inf and 0
- *  where the golden has them. */
+/**
+ * Fails the test unless |error| <= 1e-5 of the largest number and the normalised mean squared error is 1e-10 at most;
+ * -inf and 0 where the golden has them.
+ */
 void layers_compare(const char *name, const char *where, const float *got, int64_t count);
 
 /** Engine names to loop over, NULL-ended: those of this build; "opencl-..." only where a device is. */

@@ -7,8 +7,9 @@
  *     output[b,i,:] = sum_j weights[j] * value[b,j,:]
  *     logsumexp     = log sum_j exp(s), natural logarithm
  *
- * `query` and `key` are the projected ones, W query and U key: a decoder that takes one step at a time projects the keys
- * once and calls this with query_length 1; a whole sequence is one call. clattn_layers.h has the layer with W and U.
+ * `query` and `key` are the projected ones, W query and U key: a decoder that takes one step at a time projects the
+ * keys once and calls this with query_length 1; a whole sequence is one call. clattn_layers.h has the layer with W and
+ * U.
  *
  * Nothing of size [query_length, key_length, hidden] is ever made; a call needs memory that grows with query_length and
  * with key_length, never with their product (unless the weights are asked for).
@@ -38,7 +39,10 @@ typedef struct clattn_operation_info {
     int64_t workspace_size; /**< bytes the plan holds for its calls: scratch, device buffers */
 } clattn_operation_info;
 
-/** What is to be computed. Start from CLATTN_ADDITIVE_PROBLEM_INIT; set at least key_length, hidden and value_dim. @since 0.1 */
+/**
+ * What is to be computed. Start from CLATTN_ADDITIVE_PROBLEM_INIT; set at least key_length, hidden and value_dim.
+ * @since 0.1
+ */
 typedef struct clattn_additive_problem {
     size_t struct_size;
     int64_t batch;         /**< default 1; 0 is legal */
@@ -47,37 +51,38 @@ typedef struct clattn_additive_problem {
     int64_t hidden;        /**< of query, key and v; >= 1 */
     int64_t value_dim;     /**< >= 1 */
     clattn_mask_kind mask; /**< none or bytes (0 = not allowed) */
-    int64_t mask_shape[3]; /**< [batch, query_length, key_length]; each 1 (broadcast) or the full size, CLATTN_SAME = full */
+    int64_t mask_shape
+        [3]; /**< [batch, query_length, key_length]; each 1 (broadcast) or the full size, CLATTN_SAME = full */
     bool query_lengths, key_lengths; /**< used lengths of each entry are given in the tensors */
     bool logsumexp;                  /**< also write logsumexp */
     bool weights;                    /**< also write the weights */
-    const char *engine;              /**< NULL = the best; "reference", "cpu", "opencl" (any name that begins so); not kept */
-    int64_t device;                  /**< index of the runtime's devices; default CLATTN_ANY_DEVICE */
+    const char *engine; /**< NULL = the best; "reference", "cpu", "opencl" (any name that begins so); not kept */
+    int64_t device;     /**< index of the runtime's devices; default CLATTN_ANY_DEVICE */
 } clattn_additive_problem;
 
-#define CLATTN_ADDITIVE_PROBLEM_INIT                                                                     \
-    {                                                                                                    \
-        .struct_size = sizeof(clattn_additive_problem), .batch = 1, .query_length = 1,                   \
-        .mask_shape = { CLATTN_SAME, CLATTN_SAME, CLATTN_SAME }, .device = CLATTN_ANY_DEVICE,            \
+#define CLATTN_ADDITIVE_PROBLEM_INIT                                                                                   \
+    {                                                                                                                  \
+        .struct_size = sizeof(clattn_additive_problem), .batch = 1, .query_length = 1,                                 \
+        .mask_shape = { CLATTN_SAME, CLATTN_SAME, CLATTN_SAME }, .device = CLATTN_ANY_DEVICE,                          \
     }
 
 /** The memory of one call: dense, row-major, with the problem's (largest) lengths; host memory. @since 0.1 */
 typedef struct clattn_additive_tensors {
     size_t struct_size;
-    int64_t query_length, key_length; /**< of this call; default CLATTN_SAME = the problem's; not above it */
-    const float *query;  /**< [batch, query_length, hidden]: W query */
-    const float *key;    /**< [batch, key_length, hidden]: U key */
-    const float *v;      /**< [hidden] */
-    const float *value;  /**< [batch, key_length, value_dim] */
-    const uint8_t *mask; /**< dense in the problem's mask_shape */
+    int64_t query_length, key_length;           /**< of this call; default CLATTN_SAME = the problem's; not above it */
+    const float *query;                         /**< [batch, query_length, hidden]: W query */
+    const float *key;                           /**< [batch, key_length, hidden]: U key */
+    const float *v;                             /**< [hidden] */
+    const float *value;                         /**< [batch, key_length, value_dim] */
+    const uint8_t *mask;                        /**< dense in the problem's mask_shape */
     clattn_integers query_lengths, key_lengths; /**< 0 <= length <= this call's */
-    float *output;         /**< [batch, query_length, value_dim]; overlaps no input */
-    float *weights;        /**< [batch, query_length, key_length]; 0 where not allowed */
-    float *logsumexp;      /**< [batch, query_length] */
-    clattn_report *report; /**< may be NULL; why the call was refused */
+    float *output;                              /**< [batch, query_length, value_dim]; overlaps no input */
+    float *weights;                             /**< [batch, query_length, key_length]; 0 where not allowed */
+    float *logsumexp;                           /**< [batch, query_length] */
+    clattn_report *report;                      /**< may be NULL; why the call was refused */
 } clattn_additive_tensors;
 
-#define CLATTN_ADDITIVE_TENSORS_INIT \
+#define CLATTN_ADDITIVE_TENSORS_INIT                                                                                   \
     { .struct_size = sizeof(clattn_additive_tensors), .query_length = CLATTN_SAME, .key_length = CLATTN_SAME, }
 
 /** A problem, ready on one device. @since 0.1 */
@@ -88,8 +93,8 @@ typedef struct clattn_additive_plan clattn_additive_plan;
  * @param problem  copied
  * @param plan     receives the plan; NULL on error
  * @param report   may be NULL; one line an engine that declined, or what is wrong with the problem
- * @return INVALID_ARGUMENT, INVALID_PROBLEM, OVERFLOW, UNSUPPORTED, NO_DEVICE, OUT_OF_MEMORY, DEVICE_OUT_OF_MEMORY, BUILD_FAILED,
- *         OPENCL_ERROR
+ * @return INVALID_ARGUMENT, INVALID_PROBLEM, OVERFLOW, UNSUPPORTED, NO_DEVICE, OUT_OF_MEMORY, DEVICE_OUT_OF_MEMORY,
+ *         BUILD_FAILED, OPENCL_ERROR
  * Threads: any. Destroy the plan before its runtime.
  * @since 0.1
  */
@@ -105,7 +110,8 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_additive_plan_get_info(const clattn
                                                                     clattn_operation_info *info);
 
 /**
- * Computes one call; returns when the outputs are written. Rows of the outputs beyond this call's lengths are left alone.
+ * Computes one call; returns when the outputs are written. Rows of the outputs beyond this call's lengths are left
+ * alone.
  * @return INVALID_ARGUMENT, INVALID_TENSORS (nothing is written), DEVICE_OUT_OF_MEMORY, OPENCL_ERROR
  * Threads: any; calls on one plan wait for each other. The same call twice gives the same bits.
  * @since 0.1

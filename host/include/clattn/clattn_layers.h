@@ -1,10 +1,11 @@
 /*
  * The systems that explain attention, as layers over clattn.h: embeddings, positions, self-attention with and without
- * trainable matrices, multi-head and cross-attention, additive (Bahdanau) attention, the contextual glimpse; and what real
- * models around them need: layer normalisation, GELU, weights from .safetensors files, word vectors from text files.
+ * trainable matrices, multi-head and cross-attention, additive (Bahdanau) attention, the contextual glimpse; and what
+ * real models around them need: layer normalisation, GELU, weights from .safetensors files, word vectors from text
+ * files.
  *
- * Every layer runs on every engine: attention by the engine and device that its problem names, matrix products beside it
- * (clattn_linear.h): a BLAS on the CPU, CLBlast on OpenCL devices, plain double loops for "reference".
+ * Every layer runs on every engine: attention by the engine and device that its problem names, matrix products beside
+ * it (clattn_linear.h): a BLAS on the CPU, CLBlast on OpenCL devices, plain double loops for "reference".
  *
  * Shapes are written [batch, length, dim]; memory is float, dense, row-major, the caller's, on the host. Matrices are
  * [out_dim, in_dim] (query = W_query input, for column vectors), as PyTorch's Linear keeps them.
@@ -13,12 +14,12 @@
  *     clattn_attention_layer_create(runtime, &options, &layer, &report);
  *     clattn_attention_layer_forward(layer, &weights, &io);
  *
- * Layers compute forward. What backward will need can be kept now: query, key, value, context, logsumexp and weights are
- * outputs that may be asked for.
+ * Layers compute forward. What backward will need can be kept now: query, key, value, context, logsumexp and weights
+ * are outputs that may be asked for.
  *
  * Errors, ownership, versions: as in clattn.h. Threads: distinct layers are independent; one layer serves one call at a
- * time. Destroy layers before their runtime. Accuracy: matrix products sum in float in the BLAS's order (the reference: in
- * double), attention as in clattn.h.
+ * time. Destroy layers before their runtime. Accuracy: matrix products sum in float in the BLAS's order (the reference:
+ * in double), attention as in clattn.h.
  */
 #ifndef CLATTN_LAYERS_H
 #define CLATTN_LAYERS_H
@@ -30,7 +31,7 @@
 extern "C" {
 #endif
 
-/* ------------------------------------------------------------------------------------------------ embeddings */
+/* ------------------------------------------------------------------------------------------------------ embeddings */
 
 /** How clattn_fill() draws. @since 0.1 */
 typedef enum clattn_fill_kind {
@@ -40,13 +41,14 @@ typedef enum clattn_fill_kind {
 } clattn_fill_kind;
 
 /**
- * Draws a matrix [rows, columns], for embeddings ([words, dim]) or weights ([out_dim, in_dim]). The same seed gives the same
- * numbers on every machine, up to the last bits of libm for CLATTN_FILL_HE: number k comes from splitmix64(seed + (k + 1) * golden)
- * (HE: Box-Muller on two of them).
+ * Draws a matrix [rows, columns], for embeddings ([words, dim]) or weights ([out_dim, in_dim]). The same seed gives the
+ * same numbers on every machine, up to the last bits of libm for CLATTN_FILL_HE: number k comes from splitmix64(seed +
+ * (k + 1) * golden) (HE: Box-Muller on two of them).
  * @return INVALID_ARGUMENT: an unknown kind, a negative size, or no memory given
  * Any thread. @since 0.1
  */
-CLATTN_API CLATTN_CHECK clattn_status clattn_fill(clattn_fill_kind kind, uint64_t seed, int64_t rows, int64_t columns, float *matrix);
+CLATTN_API CLATTN_CHECK clattn_status clattn_fill(clattn_fill_kind kind, uint64_t seed, int64_t rows, int64_t columns,
+                                                  float *matrix);
 
 /**
  * Looks up rows of an embedding table: output[n, :] = table[ids[n], :].
@@ -55,12 +57,13 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_fill(clattn_fill_kind kind, uint64_
  * @return INVALID_ARGUMENT (nothing is written)
  * Any thread. @since 0.1
  */
-CLATTN_API CLATTN_CHECK clattn_status clattn_embedding_forward(const float *table, int64_t words, int64_t dim, const int64_t *ids,
-                                                               int64_t count, float *output, clattn_report *report);
+CLATTN_API CLATTN_CHECK clattn_status clattn_embedding_forward(const float *table, int64_t words, int64_t dim,
+                                                               const int64_t *ids, int64_t count, float *output,
+                                                               clattn_report *report);
 
 /**
- * Sinusoidal positions: at position p, column 2k is sin(p / base^(2k / dim)), column 2k + 1 the cosine of the same angle.
- * Computed in double.
+ * Sinusoidal positions: at position p, column 2k is sin(p / base^(2k / dim)), column 2k + 1 the cosine of the same
+ * angle. Computed in double.
  * @param first  position of the first row
  * @param base   10000 in the paper; > 0
  * @param add    add to what output holds (the embeddings) instead of writing
@@ -68,17 +71,17 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_embedding_forward(const float *tabl
  * @return INVALID_ARGUMENT
  * Any thread. @since 0.1
  */
-CLATTN_API CLATTN_CHECK clattn_status clattn_positional_encoding(int64_t first, int64_t length, int64_t dim, double base, bool add,
-                                                                 float *output);
+CLATTN_API CLATTN_CHECK clattn_status clattn_positional_encoding(int64_t first, int64_t length, int64_t dim,
+                                                                 double base, bool add, float *output);
 
 /** Words and their vectors, read from a text file. @since 0.1 */
 typedef struct clattn_word_vectors clattn_word_vectors;
 
 /**
- * Reads a text file of vectors: GloVe's form, a line "word x1 x2 ... xn" each, or word2vec's, which begins with a line "count
- * dim". The dim is the first line's; words may contain spaces, as some of GloVe's do.
- * @param report may be NULL; names the line and what is wrong with it: a number that is none, a line too short, a word twice,
- *               no UTF-8, another count than the first line says, an empty file
+ * Reads a text file of vectors: GloVe's form, a line "word x1 x2 ... xn" each, or word2vec's, which begins with a line
+ * "count dim". The dim is the first line's; words may contain spaces, as some of GloVe's do.
+ * @param report may be NULL; names the line and what is wrong with it: a number that is none, a line too short, a word
+ *               twice, no UTF-8, another count than the first line says, an empty file
  * @return INVALID_ARGUMENT, OUT_OF_MEMORY
  * Any thread. @since 0.1
  */
@@ -101,7 +104,7 @@ CLATTN_API const char *clattn_word_vectors_word(const clattn_word_vectors *vecto
 /** Index of @p word, or -1. Any thread. @since 0.1 */
 CLATTN_API int64_t clattn_word_vectors_find(const clattn_word_vectors *vectors, const char *word);
 
-/* ------------------------------------------------------------------------------------------------ attention */
+/* ------------------------------------------------------------------------------------------------------- attention */
 
 /**
  * An attention layer: projections (or none), attention, output projection (or none), residual (or none).
@@ -114,13 +117,14 @@ CLATTN_API int64_t clattn_word_vectors_find(const clattn_word_vectors *vectors, 
  *     output += input                                where a residual is asked for
  *
  * Without projections query is the input, key and value are the memory, as they are. Memory is the input itself
- * (self-attention), a second sequence, or an external memory (cross-attention). Start from one of the functions below and
- * change what differs: all of clattn_problem's features can be used.
+ * (self-attention), a second sequence, or an external memory (cross-attention). Start from one of the functions below
+ * and change what differs: all of clattn_problem's features can be used.
  * @since 0.1
  */
 typedef struct clattn_attention_layer_options {
     size_t struct_size;
-    clattn_problem attention; /**< heads, lengths, dims, causal, mask, weights to write, engine, device; fp32, forward, host */
+    clattn_problem attention; /**< heads, lengths, dims, causal, mask, weights to write, engine, device; it is fp32,
+                                   forward, in host memory */
     int64_t input_dim;        /**< of a row of the input */
     int64_t memory_dim;       /**< of a row of the memory; default CLATTN_SAME = input_dim */
     bool project;             /**< W_query, W_key, W_value; else input_dim = query_heads * head_dim and
@@ -130,19 +134,23 @@ typedef struct clattn_attention_layer_options {
     bool scores;              /**< also write the scores: scaled, before any mask; costs a second pass of attention */
 } clattn_attention_layer_options;
 
-/** Self-attention without trainable weights: scores are the products of the inputs, not scaled; one head; scores and weights are
- *  written. @since 0.1 */
+/**
+ * Self-attention without trainable weights: scores are the products of the inputs, not scaled; one head; scores and
+ * weights are written. @since 0.1
+ */
 CLATTN_API clattn_attention_layer_options clattn_simplified_self_attention(int64_t length, int64_t dim);
 
 /** Self-attention with W_query, W_key, W_value: one head of head_dim, scaled by 1/sqrt(head_dim). @since 0.1 */
-CLATTN_API clattn_attention_layer_options clattn_self_attention(int64_t length, int64_t input_dim, int64_t head_dim, bool causal);
+CLATTN_API clattn_attention_layer_options clattn_self_attention(int64_t length, int64_t input_dim, int64_t head_dim,
+                                                                bool causal);
 
 /** Multi-head self-attention: heads of dim / heads, output projection and residual. @since 0.1 */
 CLATTN_API clattn_attention_layer_options clattn_multi_head_attention(int64_t length, int64_t dim, int64_t heads);
 
 /** Cross-attention of one head over a second sequence or an external memory. @since 0.1 */
-CLATTN_API clattn_attention_layer_options clattn_cross_attention(int64_t query_length, int64_t memory_length, int64_t input_dim,
-                                                                 int64_t memory_dim, int64_t head_dim);
+CLATTN_API clattn_attention_layer_options clattn_cross_attention(int64_t query_length, int64_t memory_length,
+                                                                 int64_t input_dim, int64_t memory_dim,
+                                                                 int64_t head_dim);
 
 /** The trainable matrices. Biases may be NULL, each by itself. @since 0.1 */
 typedef struct clattn_attention_weights {
@@ -159,17 +167,21 @@ typedef struct clattn_attention_layer_io {
     const float *input;  /**< [batch, query_length, input_dim] */
     const float *memory; /**< [batch, key_length, memory_dim]; NULL = the input */
     float *output;       /**< [batch, query_length, output_dim or query_heads * value_dim]; overlaps no input */
-    /** What is computed on the way, in the shapes above; NULL = not wanted. With projections and `keep_memory`, key and value
-     *  are not computed but taken from here: a memory projected once serves many calls. */
+    /**
+     * What is computed on the way, in the shapes above; NULL = not wanted. With projections and `keep_memory`, key and
+     * value are not computed but taken from here: a memory projected once serves many calls.
+     */
     float *query, *key, *value, *context;
     bool keep_memory;
     float *scores; /**< [batch, query_heads, query_length, key_length], for options.scores */
-    /** The rest of the call: mask, bias, lengths, weights, logsumexp, progress, report. Its query, key, value and output are
-     *  the layer's to set. Dense memory keeps the problem's (largest) lengths. */
+    /**
+     * The rest of the call: mask, bias, lengths, weights, logsumexp, progress, report. Its query, key, value and
+     * output are the layer's to set. Dense memory keeps the problem's (largest) lengths.
+     */
     clattn_tensors attention;
 } clattn_attention_layer_io;
 
-#define CLATTN_ATTENTION_LAYER_IO_INIT \
+#define CLATTN_ATTENTION_LAYER_IO_INIT                                                                                 \
     { .struct_size = sizeof(clattn_attention_layer_io), .attention = CLATTN_TENSORS_INIT, }
 
 /** @since 0.1 */
@@ -184,13 +196,15 @@ typedef struct clattn_attention_layer clattn_attention_layer;
  */
 CLATTN_API CLATTN_CHECK clattn_status clattn_attention_layer_create(clattn_runtime *runtime,
                                                                     const clattn_attention_layer_options *options,
-                                                                    clattn_attention_layer **layer, clattn_report *report);
+                                                                    clattn_attention_layer **layer,
+                                                                    clattn_report *report);
 
 /** NULL does nothing. @since 0.1 */
 CLATTN_API void clattn_attention_layer_destroy(clattn_attention_layer *layer);
 
 /** The attention plan's own description. @since 0.1 */
-CLATTN_API CLATTN_CHECK clattn_status clattn_attention_layer_get_info(const clattn_attention_layer *layer, clattn_plan_info *info);
+CLATTN_API CLATTN_CHECK clattn_status clattn_attention_layer_get_info(const clattn_attention_layer *layer,
+                                                                      clattn_plan_info *info);
 
 /**
  * @param weights NULL when options.project is false and there is no output projection
@@ -201,7 +215,7 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_attention_layer_forward(clattn_atte
                                                                      const clattn_attention_weights *weights,
                                                                      const clattn_attention_layer_io *io);
 
-/* ------------------------------------------------------------------------------------------------ additive (Bahdanau) */
+/* --------------------------------------------------------------------------------------------- additive (Bahdanau) */
 
 /**
  * Additive attention of a decoder over encoder states:
@@ -217,7 +231,7 @@ typedef struct clattn_additive_layer_options {
     int64_t key_dim;                  /**< of an encoder state; value_dim is the same unless values are given */
 } clattn_additive_layer_options;
 
-#define CLATTN_ADDITIVE_LAYER_OPTIONS_INIT \
+#define CLATTN_ADDITIVE_LAYER_OPTIONS_INIT                                                                             \
     { .struct_size = sizeof(clattn_additive_layer_options), .additive = CLATTN_ADDITIVE_PROBLEM_INIT, }
 
 /** @since 0.1 */
@@ -228,20 +242,24 @@ typedef struct clattn_additive_weights {
     const float *b;       /**< [hidden], or NULL */
 } clattn_additive_weights;
 
-/** The memory of one call: one decoder step (query_length 1) or many. Start from CLATTN_ADDITIVE_LAYER_IO_INIT. @since 0.1 */
+/**
+ * The memory of one call: one decoder step (query_length 1) or many. Start from CLATTN_ADDITIVE_LAYER_IO_INIT. @since
+ * 0.1
+ */
 typedef struct clattn_additive_layer_io {
     size_t struct_size;
     const float *query;         /**< [batch, query_length, query_dim]: decoder states */
     const float *key;           /**< [batch, key_length, key_dim]: encoder states; not read when projected_key is given,
                                      unless they are the values */
-    const float *projected_key; /**< [batch, key_length, hidden] from clattn_additive_layer_project_keys(); NULL = project now */
+    const float *projected_key; /**< [batch, key_length, hidden] from clattn_additive_layer_project_keys(); NULL =
+                                     project now */
     const float *value;         /**< [batch, key_length, value_dim]; NULL = key */
     float *context;             /**< [batch, query_length, value_dim] */
     /** mask, lengths, weights, logsumexp, report. Its query, key, v, value and output are the layer's to set. */
     clattn_additive_tensors additive;
 } clattn_additive_layer_io;
 
-#define CLATTN_ADDITIVE_LAYER_IO_INIT \
+#define CLATTN_ADDITIVE_LAYER_IO_INIT                                                                                  \
     { .struct_size = sizeof(clattn_additive_layer_io), .additive = CLATTN_ADDITIVE_TENSORS_INIT, }
 
 /** @since 0.1 */
@@ -250,22 +268,27 @@ typedef struct clattn_additive_layer clattn_additive_layer;
 /** As clattn_attention_layer_create(). @since 0.1 */
 CLATTN_API CLATTN_CHECK clattn_status clattn_additive_layer_create(clattn_runtime *runtime,
                                                                    const clattn_additive_layer_options *options,
-                                                                   clattn_additive_layer **layer, clattn_report *report);
+                                                                   clattn_additive_layer **layer,
+                                                                   clattn_report *report);
 
 /** NULL does nothing. @since 0.1 */
 CLATTN_API void clattn_additive_layer_destroy(clattn_additive_layer *layer);
 
-/** projected = W_key key + b, for all steps of a decoder. [batch, key_length, hidden] at the problem's lengths. @since 0.1 */
+/**
+ * projected = W_key key + b, for all steps of a decoder. [batch, key_length, hidden] at the problem's lengths. @since
+ * 0.1
+ */
 CLATTN_API CLATTN_CHECK clattn_status clattn_additive_layer_project_keys(clattn_additive_layer *layer,
-                                                                         const clattn_additive_weights *weights, const float *key,
-                                                                         float *projected, clattn_report *report);
+                                                                         const clattn_additive_weights *weights,
+                                                                         const float *key, float *projected,
+                                                                         clattn_report *report);
 
 /** @return as clattn_additive_execute() @since 0.1 */
 CLATTN_API CLATTN_CHECK clattn_status clattn_additive_layer_forward(clattn_additive_layer *layer,
                                                                     const clattn_additive_weights *weights,
                                                                     const clattn_additive_layer_io *io);
 
-/* ------------------------------------------------------------------------------------------------ glimpse */
+/* --------------------------------------------------------------------------------------------------------- glimpse */
 
 /**
  * The contextual glimpse: an embedding of the context says how much of each input there is to see.
@@ -284,7 +307,7 @@ typedef struct clattn_glimpse_options {
     int64_t device;
 } clattn_glimpse_options;
 
-#define CLATTN_GLIMPSE_OPTIONS_INIT \
+#define CLATTN_GLIMPSE_OPTIONS_INIT                                                                                    \
     { .struct_size = sizeof(clattn_glimpse_options), .rows = 1, .device = CLATTN_ANY_DEVICE, }
 
 /** @since 0.1 */
@@ -306,37 +329,44 @@ typedef struct clattn_glimpse_io {
     clattn_report *report;
 } clattn_glimpse_io;
 
-#define CLATTN_GLIMPSE_IO_INIT \
+#define CLATTN_GLIMPSE_IO_INIT                                                                                         \
     { .struct_size = sizeof(clattn_glimpse_io), .rows = CLATTN_SAME, }
 
 /** @since 0.1 */
 typedef struct clattn_glimpse clattn_glimpse;
 
 /** As clattn_linear_plan_create(). @since 0.1 */
-CLATTN_API CLATTN_CHECK clattn_status clattn_glimpse_create(clattn_runtime *runtime, const clattn_glimpse_options *options,
+CLATTN_API CLATTN_CHECK clattn_status clattn_glimpse_create(clattn_runtime *runtime,
+                                                            const clattn_glimpse_options *options,
                                                             clattn_glimpse **glimpse, clattn_report *report);
 
 /** NULL does nothing. @since 0.1 */
 CLATTN_API void clattn_glimpse_destroy(clattn_glimpse *glimpse);
 
 /** @return as clattn_linear_execute() @since 0.1 */
-CLATTN_API CLATTN_CHECK clattn_status clattn_glimpse_forward(clattn_glimpse *glimpse, const clattn_glimpse_weights *weights,
+CLATTN_API CLATTN_CHECK clattn_status clattn_glimpse_forward(clattn_glimpse *glimpse,
+                                                             const clattn_glimpse_weights *weights,
                                                              const clattn_glimpse_io *io);
 
-/* ------------------------------------------------------------------------------------------------ row by row */
+/* ------------------------------------------------------------------------------------------------------ row by row */
 
-/** output = (input - mean) / sqrt(variance + epsilon) * gain + bias for each row of [rows, dim]; in place is legal; gain and bias
- *  [dim] may be NULL. Sums in double. INVALID_ARGUMENT. Any thread. @since 0.1 */
+/**
+ * output = (input - mean) / sqrt(variance + epsilon) * gain + bias for each row of [rows, dim]; in place is legal;
+ * gain and bias [dim] may be NULL. Sums in double. INVALID_ARGUMENT. Any thread. @since 0.1
+ */
 CLATTN_API CLATTN_CHECK clattn_status clattn_layer_norm(int64_t rows, int64_t dim, double epsilon, const float *gain,
                                                         const float *bias, const float *input, float *output);
 
-/** output = x * (1 + erf(x / sqrt(2))) / 2, element by element; in place is legal. INVALID_ARGUMENT. Any thread. @since 0.1 */
+/**
+ * output = x * (1 + erf(x / sqrt(2))) / 2, element by element; in place is legal. INVALID_ARGUMENT. Any thread. @since
+ * 0.1
+ */
 CLATTN_API CLATTN_CHECK clattn_status clattn_gelu(int64_t count, const float *input, float *output);
 
 /** Softmax of each row of [rows, dim]; in place is legal. In double. INVALID_ARGUMENT. Any thread. @since 0.1 */
 CLATTN_API CLATTN_CHECK clattn_status clattn_softmax(int64_t rows, int64_t dim, const float *input, float *output);
 
-/* ------------------------------------------------------------------------------------------------ safetensors */
+/* ----------------------------------------------------------------------------------------------------- safetensors */
 
 /** A .safetensors file: named arrays. @since 0.1 */
 typedef struct clattn_safetensors clattn_safetensors;
@@ -351,14 +381,14 @@ typedef struct clattn_safetensors_entry {
 } clattn_safetensors_entry;
 
 /**
- * Opens a file and reads its header; the arrays are read when asked for. The header is checked whole: JSON, each array inside
- * the file and as long as shape and type say, none overlapping, no gap, no name twice.
+ * Opens a file and reads its header; the arrays are read when asked for. The header is checked whole: JSON, each array
+ * inside the file and as long as shape and type say, none overlapping, no gap, no name twice.
  * @param report may be NULL; what is wrong, and where
  * @return INVALID_ARGUMENT, OUT_OF_MEMORY
  * @since 0.1
  */
-CLATTN_API CLATTN_CHECK clattn_status clattn_safetensors_open(clattn_runtime *runtime, const char *path, clattn_safetensors **file,
-                                                              clattn_report *report);
+CLATTN_API CLATTN_CHECK clattn_status clattn_safetensors_open(clattn_runtime *runtime, const char *path,
+                                                              clattn_safetensors **file, clattn_report *report);
 
 /** NULL does nothing. @since 0.1 */
 CLATTN_API void clattn_safetensors_close(clattn_safetensors *file);
@@ -380,8 +410,8 @@ CLATTN_API int64_t clattn_safetensors_find(const clattn_safetensors *file, const
  * @return INVALID_ARGUMENT, OUT_OF_MEMORY. One call at a time a file.
  * @since 0.1
  */
-CLATTN_API CLATTN_CHECK clattn_status clattn_safetensors_read(clattn_safetensors *file, const char *name, int64_t count, float *data,
-                                                              clattn_report *report);
+CLATTN_API CLATTN_CHECK clattn_status clattn_safetensors_read(clattn_safetensors *file, const char *name, int64_t count,
+                                                              float *data, clattn_report *report);
 
 #ifdef __cplusplus
 }

@@ -3,11 +3,11 @@
  *
  *     output[r, o] = sum_i input[r, i] * w[o, i] + b[o]      (+ output[r, o] when `add` is asked for)
  *
- * w is [out_dim, in_dim], row-major: y = W x for a column vector x, as PyTorch's Linear keeps it. Products are a BLAS's on
- * the CPU and CLBlast's on OpenCL devices; the reference sums in double.
+ * w is [out_dim, in_dim], row-major: y = W x for a column vector x, as PyTorch's Linear keeps it. Products are a BLAS's
+ * on the CPU and CLBlast's on OpenCL devices; the reference sums in double.
  *
- * The BLAS has threads and memory of its own, CLBlast a cache of programs of its own: they are not the runtime's. On OpenCL
- * devices each call carries its memory, the matrix too, to the device and back.
+ * The BLAS has threads and memory of its own, CLBlast a cache of programs of its own: they are not the runtime's. On
+ * OpenCL devices each call carries its memory, the matrix too, to the device and back.
  *
  * Errors, ownership, threads, versions: as in clattn.h. Calls on one plan wait for each other.
  */
@@ -29,22 +29,22 @@ typedef struct clattn_linear_problem {
     int64_t device;          /**< index of the runtime's devices; default CLATTN_ANY_DEVICE */
 } clattn_linear_problem;
 
-#define CLATTN_LINEAR_PROBLEM_INIT \
+#define CLATTN_LINEAR_PROBLEM_INIT                                                                                     \
     { .struct_size = sizeof(clattn_linear_problem), .rows = 1, .device = CLATTN_ANY_DEVICE, }
 
 /** The memory of one call; dense, host memory. @since 0.1 */
 typedef struct clattn_linear_tensors {
     size_t struct_size;
-    int64_t rows;       /**< of this call; default CLATTN_SAME = the problem's; not above it */
-    const float *input; /**< [rows, in_dim] */
-    const float *w;     /**< [out_dim, in_dim] */
-    const float *b;     /**< [out_dim], or NULL = none */
-    bool add;           /**< add to what output holds */
-    float *output;      /**< [rows, out_dim]; overlaps no input */
+    int64_t rows;          /**< of this call; default CLATTN_SAME = the problem's; not above it */
+    const float *input;    /**< [rows, in_dim] */
+    const float *w;        /**< [out_dim, in_dim] */
+    const float *b;        /**< [out_dim], or NULL = none */
+    bool add;              /**< add to what output holds */
+    float *output;         /**< [rows, out_dim]; overlaps no input */
     clattn_report *report; /**< may be NULL */
 } clattn_linear_tensors;
 
-#define CLATTN_LINEAR_TENSORS_INIT \
+#define CLATTN_LINEAR_TENSORS_INIT                                                                                     \
     { .struct_size = sizeof(clattn_linear_tensors), .rows = CLATTN_SAME, }
 
 /** A linear map, ready on one device. @since 0.1 */
@@ -55,18 +55,21 @@ typedef struct clattn_linear_plan clattn_linear_plan;
  * @param problem  copied
  * @param plan     receives the plan; NULL on error
  * @param report   may be NULL; why an engine declined, or what is wrong with the problem
- * @return INVALID_ARGUMENT, INVALID_PROBLEM, OVERFLOW, UNSUPPORTED, NO_DEVICE, OUT_OF_MEMORY, DEVICE_OUT_OF_MEMORY, OPENCL_ERROR
+ * @return INVALID_ARGUMENT, INVALID_PROBLEM, OVERFLOW, UNSUPPORTED, NO_DEVICE, OUT_OF_MEMORY, DEVICE_OUT_OF_MEMORY,
+ *         OPENCL_ERROR
  * Threads: any. Destroy the plan before its runtime.
  * @since 0.1
  */
-CLATTN_API CLATTN_CHECK clattn_status clattn_linear_plan_create(clattn_runtime *runtime, const clattn_linear_problem *problem,
+CLATTN_API CLATTN_CHECK clattn_status clattn_linear_plan_create(clattn_runtime *runtime,
+                                                                const clattn_linear_problem *problem,
                                                                 clattn_linear_plan **plan, clattn_report *report);
 
 /** Ends the plan; no call may be under way. NULL does nothing. @since 0.1 */
 CLATTN_API void clattn_linear_plan_destroy(clattn_linear_plan *plan);
 
 /** @return INVALID_ARGUMENT. Any thread. @since 0.1 */
-CLATTN_API CLATTN_CHECK clattn_status clattn_linear_plan_get_info(const clattn_linear_plan *plan, clattn_operation_info *info);
+CLATTN_API CLATTN_CHECK clattn_status clattn_linear_plan_get_info(const clattn_linear_plan *plan,
+                                                                  clattn_operation_info *info);
 
 /**
  * Computes one call; returns when the output is written.
@@ -74,7 +77,8 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_linear_plan_get_info(const clattn_l
  * Threads: any; calls on one plan wait for each other.
  * @since 0.1
  */
-CLATTN_API CLATTN_CHECK clattn_status clattn_linear_execute(clattn_linear_plan *plan, const clattn_linear_tensors *tensors);
+CLATTN_API CLATTN_CHECK clattn_status clattn_linear_execute(clattn_linear_plan *plan,
+                                                            const clattn_linear_tensors *tensors);
 
 #ifdef __cplusplus
 }
