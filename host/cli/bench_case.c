@@ -101,6 +101,9 @@ static int attn_start_runner(attn_bench *bench, int t, attn_case_data *data, att
         return ATTN_DONE;
     }
     row->ran = true;
+    if (strcmp(row->engine, row->gate.info.engine) != 0) {
+        snprintf(row->note, sizeof row->note, "by %.60s", row->gate.info.engine);
+    }
     row->memory = attn_bytes_held(runtime, true) - before;
     double scores =
         (double)problem.batch * (double)problem.query_heads * (double)problem.query_length * (double)problem.key_length;

@@ -17,6 +17,7 @@ static const struct {
 } attn_table[] = {
     /* engine          types                      weights  head_dim  query_length */
     { "reference", FP32 | FP16 | BF16 | FP64, true, 0, 0 }, { "cpu", FP32 | FP16 | BF16 | FP64, true, 0, 0 },
+    { "opencl", FP32 | FP16 | BF16, true, 0, 0 }, /* the best of those below */
     { "opencl-unfused", FP32 | FP16 | BF16, true, 0, 0 },   { "opencl-fused", FP32 | FP16 | BF16, false, 576, 0 },
     { "opencl-decode", FP32 | FP16 | BF16, false, 576, 0 },
 };

@@ -86,12 +86,12 @@ static int attn_add_target(attn_session *session, const char *engine, int64_t de
 }
 
 /* Every engine that is here, with the reference or without. */
-static int attn_add_all(attn_session *session, const char *prefix, bool with_reference, attn_error *error) {
+static int attn_add_all(attn_session *session, bool with_reference, attn_error *error) {
     for (int64_t e = 0; e < clattn_engine_count(); e++) {
         const char *name = clattn_engine_name(e);
         int64_t device = attn_device_for(session, name);
         bool wanted = with_reference || strcmp(name, "reference") != 0;
-        if (wanted && device >= 0 && clattn_engine_built(name) && strncmp(name, prefix, strlen(prefix)) == 0 &&
+        if (wanted && device >= 0 && clattn_engine_built(name) &&
             attn_add_target(session, name, device, error) != ATTN_DONE) {
             return error->status;
         }
@@ -108,18 +108,23 @@ static const char *attn_known_engine(const char *name) {
     return NULL;
 }
 
+/* The best of the OpenCL engines is chosen by the library, a problem at a time. */
+static int attn_add_opencl(attn_session *session, attn_error *error) {
+    int64_t device = attn_device_for(session, "opencl");
+    for (int64_t e = 0; e < clattn_engine_count() && device >= 0; e++) {
+        if (attn_is_opencl(clattn_engine_name(e)) && clattn_engine_built(clattn_engine_name(e))) {
+            return attn_add_target(session, "opencl", device, error);
+        }
+    }
+    return attn_fail(error, ATTN_CANNOT, "--engine opencl: no OpenCL engine with a device for it is here");
+}
+
 static int attn_add_named(attn_session *session, const char *name, attn_error *error) {
     if (strcmp(name, "all") == 0) {
-        return attn_add_all(session, "", true, error);
+        return attn_add_all(session, true, error);
     }
     if (strcmp(name, "opencl") == 0) {
-        int before = session->target_count;
-        if (attn_add_all(session, "opencl", false, error) != ATTN_DONE) {
-            return error->status;
-        }
-        return session->target_count > before
-                   ? ATTN_DONE
-                   : attn_fail(error, ATTN_CANNOT, "--engine opencl: no OpenCL engine with a device for it is here");
+        return attn_add_opencl(session, error);
     }
     const char *known = attn_known_engine(name);
     if (known == NULL) {
@@ -139,7 +144,7 @@ static int attn_add_named(attn_session *session, const char *name, attn_error *e
 static int attn_select_engines(attn_session *session, const char *engines, attn_error *error) {
     char names[ATTN_TARGETS_MAX][64];
     if (engines == NULL) {
-        return attn_add_all(session, "", false, error);
+        return attn_add_all(session, false, error);
     }
     int count = attn_text_split(engines, names, ATTN_TARGETS_MAX);
     if (count < 0) {
@@ -156,7 +161,7 @@ static int attn_select_engines(attn_session *session, const char *engines, attn_
         }
     }
     session->listed = count > 1 || strcmp(names[0], "all") == 0;
-    session->engine = session->listed ? NULL : strcmp(names[0], "opencl") == 0 ? "opencl" : session->targets[0].engine;
+    session->engine = session->listed ? NULL : session->targets[0].engine;
     return ATTN_DONE;
 }
 
