@@ -154,7 +154,7 @@ static void score_row(row_work *row) {
             continue;
         }
         double score = cap_score(row, raw_score(row, j));
-        row->allowed[n] = finish_score(row, j, &score);
+        row->allowed[n] = finish_score(row, j, &score) && score != -INFINITY; /* weight 0 by selection: its value may hold anything */
         row->scores[n] = score;
         if (row->allowed[n] && !(score <= row->maximum)) {
             row->maximum = isnan(row->maximum) ? row->maximum : score;
