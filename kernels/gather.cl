@@ -1,6 +1,7 @@
 // Copies query, key or value into a dense float matrix: any strides and storage type in, 0 for rows beyond the used
 // length. For libraries that want plain matrices. Pairs are (batch entry, key-value head); the rows of a pair are those
-// of its heads, one head after another; each line of the part has a work-group. The host sets `which` and the region; nothing here knows about scores.
+// of its heads, one head after another; each line of the part has a work-group. The host sets `which` and the region;
+// nothing here knows about scores.
 #include "include/mask.cl.h"
 
 #define GATHER_QUERY 0
@@ -8,8 +9,7 @@
 #define GATHER_VALUE 2
 
 __kernel void gather(const attn_arguments a, ATTN_EXTRAS_PARAMETERS, __global const attn_storage *restrict from,
-                     __global float *restrict to, long to_at, int which, long first_pair, long first_row,
-                     long rows) {
+                     __global float *restrict to, long to_at, int which, long first_pair, long first_row, long rows) {
     const attn_extras extras = ATTN_EXTRAS;
     const long line = get_group_id(0), pair = first_pair + line / rows, row = first_row + line % rows;
     const long b = pair / a.kv_heads, g = pair % a.kv_heads;

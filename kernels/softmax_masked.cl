@@ -82,7 +82,8 @@ static inline long weights_row_at(const attn_arguments *a, const score_row *row)
 }
 
 // A stage before softmax: every key inside the lengths, allowed or not (-inf where not, after bias); 0 beyond.
-static inline void write_scores(const attn_arguments *a, const attn_extras *x, const score_row *row, __global float *weights) {
+static inline void write_scores(const attn_arguments *a, const attn_extras *x, const score_row *row,
+                                __global float *weights) {
     const long at = weights_row_at(a, row);
     if (at < 0 || a->weights_stage == ATTN_STAGE_SOFTMAX) {
         return;
@@ -169,8 +170,8 @@ static inline void write_weights(const attn_arguments *a, const score_row *row, 
     }
 }
 
-// One work-group a line: line x of a part is row first_row + x % rows of pair first_pair + x / rows, and the rows of a pair
-// are those of its query heads, one head after another.
+// One work-group a line: line x of a part is row first_row + x % rows of pair first_pair + x / rows, and the rows of
+// a pair are those of its query heads, one head after another.
 __kernel __attribute__((reqd_work_group_size(ROW_GROUP, 1, 1))) void softmax_masked(
     const attn_arguments a, ATTN_EXTRAS_PARAMETERS, __global float *restrict scores, long scores_at, long first_pair,
     long first_row, long rows, __global float *restrict logsumexp, __global void *restrict weights,

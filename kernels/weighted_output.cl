@@ -1,5 +1,6 @@
 // The weighted sum in dense float -> the output in its storage type and layout. A sum that came out NaN or infinite is
-// added up again over the allowed keys alone: a product 0 * NaN with a value that the row may not attend must not reach it.
+// added up again over the allowed keys alone: a product 0 * NaN with a value that the row may not attend must not
+// reach it.
 #include "include/mask.cl.h"
 
 // Whether lengths, causal rule, window, mask and bias let the row attend to key j (which is inside the range).
@@ -9,7 +10,7 @@ static inline int allowed_key(const attn_arguments *a, const attn_extras *x, con
 }
 
 static inline float allowed_sum(const attn_arguments *a, const attn_extras *x, long b, long h, long i, long d,
-                         __global const float *weights, __global const attn_storage *value) {
+                                __global const float *weights, __global const attn_storage *value) {
     const attn_entry entry = attn_get_entry(a, x, b);
     const attn_range range = attn_row_range(a, &entry, i);
     const attn_row row = attn_get_row(a, x, &entry, b, h, i);
@@ -23,8 +24,8 @@ static inline float allowed_sum(const attn_arguments *a, const attn_extras *x, l
 }
 
 // One work-group a line: line x of a part is row first_row + x % rows of pair first_pair + x / rows.
-__kernel void weighted_output(const attn_arguments a, ATTN_EXTRAS_PARAMETERS, __global const float *workspace, long sums_at,
-                              long weights_at, long first_pair, long first_row, long rows,
+__kernel void weighted_output(const attn_arguments a, ATTN_EXTRAS_PARAMETERS, __global const float *workspace,
+                              long sums_at, long weights_at, long first_pair, long first_row, long rows,
                               __global const attn_storage *value, __global attn_storage *restrict output) {
     const attn_extras extras = ATTN_EXTRAS;
     const long line = get_group_id(0), pair = first_pair + line / rows, row = first_row + line % rows;

@@ -1,6 +1,7 @@
 /*
- * A resolved problem and call as the struct that kernels take, and the list of a call's tensors with the memory each one
- * spans. Knows nothing of OpenCL calls. To add a tensor: an id in opencl_common.h, a line in attn_opencl_placements().
+ * A resolved problem and call as the struct that kernels take, and the list of a call's tensors with the memory each
+ * one spans. Knows nothing of OpenCL calls. To add a tensor: an id in opencl_common.h, a line in
+ * attn_opencl_placements().
  */
 #include "engines/opencl_common.h"
 
@@ -57,7 +58,7 @@ static void set_features(const clattn_problem *problem, const attn_call *call, a
 }
 
 static attn_layout layout_of(const attn_view *view) {
-    return (attn_layout){view->offset, {view->stride[0], view->stride[1], view->stride[2], view->stride[3]}};
+    return (attn_layout){ view->offset, { view->stride[0], view->stride[1], view->stride[2], view->stride[3] } };
 }
 
 void attn_opencl_arguments(const clattn_problem *problem, const attn_call *call, attn_arguments *a) {
@@ -100,7 +101,7 @@ static attn_placement finish(attn_placement p) {
     p.first = p.end = *p.at;
     for (int k = 0; k < 4; ++k) {
         if (p.size[k] <= 0) {
-            return (attn_placement){0};
+            return (attn_placement){ 0 };
         }
         p.end += (p.size[k] - 1) * p.walk[k];
     }
@@ -110,22 +111,22 @@ static attn_placement finish(attn_placement p) {
 
 static attn_placement tensor(const char *name, const attn_view *view, clattn_type type, const int64_t size[4],
                              attn_layout *layout) {
-    return finish((attn_placement){.name = name,
-                                   .data = view->data,
-                                   .element = clattn_type_size(type),
-                                   .size = {size[0], size[1], size[2], size[3]},
-                                   .walk = {view->stride[0], view->stride[1], view->stride[2], view->stride[3]},
-                                   .at = &layout->offset,
-                                   .strides = layout->stride});
+    return finish((attn_placement){ .name = name,
+                                    .data = view->data,
+                                    .element = clattn_type_size(type),
+                                    .size = { size[0], size[1], size[2], size[3] },
+                                    .walk = { view->stride[0], view->stride[1], view->stride[2], view->stride[3] },
+                                    .at = &layout->offset,
+                                    .strides = layout->stride });
 }
 
 static attn_placement array(const char *name, const void *data, int64_t element, int64_t count, attn_int64 *at) {
-    return finish((attn_placement){.name = name,
-                                   .data = (void *)(uintptr_t)data,
-                                   .element = element,
-                                   .size = {1, 1, 1, count},
-                                   .walk = {0, 0, 0, 1},
-                                   .at = at});
+    return finish((attn_placement){ .name = name,
+                                    .data = (void *)(uintptr_t)data,
+                                    .element = element,
+                                    .size = { 1, 1, 1, count },
+                                    .walk = { 0, 0, 0, 1 },
+                                    .at = at });
 }
 
 static attn_placement integers(const char *name, const clattn_integers *list, int64_t count, attn_int64 *at) {
@@ -137,7 +138,7 @@ static attn_placement mask(const clattn_problem *problem, const attn_call *call,
     if (problem->mask == CLATTN_MASK_BITS) {
         last = call->mask.stride[3] != 0 ? (last + 7) / 8 : attn_min(last, 1);
     }
-    int64_t size[4] = {a->batch, a->query_heads, a->query_length, last};
+    int64_t size[4] = { a->batch, a->query_heads, a->query_length, last };
     attn_placement p = tensor("mask", &call->mask, CLATTN_FP32, size, &a->mask);
     p.element = 1;
     return p;
@@ -148,18 +149,19 @@ void attn_opencl_placements(const clattn_problem *problem, const attn_call *call
     clattn_type type = problem->type;
     int64_t b = a->batch, h = a->query_heads, sq = a->query_length, sk = a->key_length;
     for (int k = 0; k < ATTN_TENSOR_COUNT; ++k) {
-        list[k] = (attn_placement){0};
+        list[k] = (attn_placement){ 0 };
     }
-    list[ATTN_TENSOR_QUERY] = tensor("query", &call->query, type, (int64_t[]){b, h, sq, a->head_dim}, &a->query);
-    list[ATTN_TENSOR_KEY] = tensor("key", &call->key, type, (int64_t[]){b, a->kv_heads, sk, a->head_dim}, &a->key);
-    list[ATTN_TENSOR_VALUE] = tensor("value", &call->value, type, (int64_t[]){b, a->kv_heads, sk, a->value_dim}, &a->value);
-    list[ATTN_TENSOR_OUTPUT] = tensor("output", &call->output, type, (int64_t[]){b, h, sq, a->value_dim}, &a->output);
+    list[ATTN_TENSOR_QUERY] = tensor("query", &call->query, type, (int64_t[]){ b, h, sq, a->head_dim }, &a->query);
+    list[ATTN_TENSOR_KEY] = tensor("key", &call->key, type, (int64_t[]){ b, a->kv_heads, sk, a->head_dim }, &a->key);
+    list[ATTN_TENSOR_VALUE] =
+        tensor("value", &call->value, type, (int64_t[]){ b, a->kv_heads, sk, a->value_dim }, &a->value);
+    list[ATTN_TENSOR_OUTPUT] = tensor("output", &call->output, type, (int64_t[]){ b, h, sq, a->value_dim }, &a->output);
     if (problem->mask != CLATTN_MASK_NONE) {
         list[ATTN_TENSOR_MASK] = mask(problem, call, a);
     }
     if (problem->bias != CLATTN_BIAS_NONE) {
         list[ATTN_TENSOR_BIAS] =
-            tensor("bias", &call->bias, attn_bias_type(problem), (int64_t[]){b, h, sq, sk}, &a->bias);
+            tensor("bias", &call->bias, attn_bias_type(problem), (int64_t[]){ b, h, sq, sk }, &a->bias);
     }
     if (problem->alibi) {
         list[ATTN_TENSOR_SLOPES] = array("alibi_slopes", call->alibi_slopes.data, 4, h, &a->slopes_at);
@@ -177,12 +179,13 @@ void attn_opencl_placements(const clattn_problem *problem, const attn_call *call
         list[ATTN_TENSOR_OFFSETS] = integers("offsets", &call->offsets, b, &a->offsets_at);
     }
     if (problem->logsumexp) {
-        attn_placement p = tensor("logsumexp", &call->logsumexp, CLATTN_FP32, (int64_t[]){b, h, sq, 1}, &a->logsumexp);
+        attn_placement p =
+            tensor("logsumexp", &call->logsumexp, CLATTN_FP32, (int64_t[]){ b, h, sq, 1 }, &a->logsumexp);
         list[ATTN_TENSOR_LOGSUMEXP] = p;
     }
     if (problem->weights != CLATTN_WEIGHTS_NONE) {
         int64_t rows = attn_min(a->weights_rows, attn_max(sq - a->weights_first_row, 0));
-        int64_t size[4] = {b, a->weights_heads, rows, sk};
+        int64_t size[4] = { b, a->weights_heads, rows, sk };
         list[ATTN_TENSOR_WEIGHTS] = tensor("weights", &call->weights, attn_weights_type(problem), size, &a->weights);
     }
     list[ATTN_TENSOR_OUTPUT].output = list[ATTN_TENSOR_LOGSUMEXP].output = list[ATTN_TENSOR_WEIGHTS].output = true;

@@ -1,6 +1,6 @@
 /*
- * What all OpenCL engines share: slots, and the beginning and end of a call. Host memory goes through opencl_host_memory.c,
- * the kernels' struct through opencl_arguments.c. Knows nothing of kernels.
+ * What all OpenCL engines share: slots, and the beginning and end of a call. Host memory goes through
+ * opencl_host_memory.c, the kernels' struct through opencl_arguments.c. Knows nothing of kernels.
  */
 #include "engines/opencl_common.h"
 
@@ -21,7 +21,8 @@ bool attn_opencl_supports(const clattn_problem *problem, const attn_device *devi
         attn_report_line(why_not, "direction: backward is not served");
         return false;
     }
-    if (problem->memory == CLATTN_MEMORY_HOST && problem->caller_workspace && device->kind == CLATTN_DEVICE_OPENCL_GPU) {
+    if (problem->memory == CLATTN_MEMORY_HOST && problem->caller_workspace &&
+        device->kind == CLATTN_DEVICE_OPENCL_GPU) {
         attn_report_line(why_not, "caller_workspace: host memory cannot be the workspace of a GPU");
         return false;
     }
@@ -34,7 +35,7 @@ int attn_opencl_preference(const attn_device *device) {
 
 /* On a device that cannot use host memory in place, room for the largest tensors, dense. */
 static clattn_status open_staging(attn_opencl_slot *slot, const clattn_problem *problem, clattn_report *report) {
-    attn_call largest = {.query_length = problem->query_length, .key_length = problem->key_length};
+    attn_call largest = { .query_length = problem->query_length, .key_length = problem->key_length };
     attn_arguments arguments;
     attn_placement placements[ATTN_TENSOR_COUNT];
     attn_opencl_arguments(problem, &largest, &arguments);
@@ -49,9 +50,9 @@ static clattn_status open_staging(attn_opencl_slot *slot, const clattn_problem *
     return CLATTN_OK;
 }
 
-clattn_status attn_opencl_slot_open(attn_opencl_slot *slot, struct attn_opencl_device *device, const clattn_problem *problem,
-                                    int64_t workspace_size, clattn_report *report) {
-    *slot = (attn_opencl_slot){.device = device};
+clattn_status attn_opencl_slot_open(attn_opencl_slot *slot, struct attn_opencl_device *device,
+                                    const clattn_problem *problem, int64_t workspace_size, clattn_report *report) {
+    *slot = (attn_opencl_slot){ .device = device };
     clattn_status status = attn_opencl_open(device, report);
     if (status == CLATTN_OK && workspace_size > 0 && !problem->caller_workspace) {
         status = attn_buffer_reserve(device, workspace_size, "workspace", &slot->workspace, report);
@@ -195,7 +196,7 @@ static clattn_status begin(attn_opencl_call *call) {
 }
 
 clattn_status attn_opencl_call_begin(attn_opencl_call *call, attn_opencl_slot *slot, const attn_execution *execution) {
-    *call = (attn_opencl_call){.slot = slot, .execution = execution};
+    *call = (attn_opencl_call){ .slot = slot, .execution = execution };
     for (int id = 0; id < ATTN_TENSOR_COUNT; ++id) {
         call->tensors[id] = slot->device->nothing;
     }

@@ -2,13 +2,13 @@
  * What all OpenCL engines share: one call's way from attn_execution to kernel arguments and back.
  *
  *     open a slot     attn_opencl_slot_open(): an engine's slot begins with an attn_opencl_slot, then its kernels
- *     a call          attn_opencl_call_begin(): tensors as cl_mem (host memory is placed on the device), the struct that
- *                     kernels take, the chain of commands on the right queue, waiting for what it must
+ *     a call          attn_opencl_call_begin(): tensors as cl_mem (host memory is placed on the device), the struct
+ *                     that kernels take, the chain of commands on the right queue, waiting for what it must
  *                     ... attn_chain_step(), attn_chain_launch() on call.chain ...
  *                     attn_opencl_call_end(): outputs back to the host, or the caller's event; also after an error
  *
- * Kernels take `attn_arguments arguments` first (attn_pass_arguments), then buffers as they need them; those that look at
- * masks and lengths take ATTN_EXTRAS_PARAMETERS (attn_pass_extras).
+ * Kernels take `attn_arguments arguments` first (attn_pass_arguments), then buffers as they need them; those that
+ * look at masks and lengths take ATTN_EXTRAS_PARAMETERS (attn_pass_extras).
  */
 #ifndef ATTN_ENGINES_OPENCL_COMMON_H
 #define ATTN_ENGINES_OPENCL_COMMON_H
@@ -39,28 +39,28 @@ typedef enum attn_tensor_id {
 /** What one call under way needs for itself; the first member of every OpenCL engine's slot. Start from all zero. */
 typedef struct attn_opencl_slot {
     struct attn_opencl_device *device;
-    cl_event last; /* the end of the call before, which may still run: it uses the workspace */
+    cl_event last;                          /* the end of the call before, which may still run: it uses the workspace */
     attn_buffer staging[ATTN_TENSOR_COUNT]; /* host memory that cannot be used in place */
     attn_buffer workspace;                  /* empty when callers bring theirs */
 } attn_opencl_slot;
 
-/** Allocates the workspace (not when the problem says caller_workspace) and, for host memory on a GPU, the staging. On an
- *  error the slot is closed. Opens the device. */
-clattn_status attn_opencl_slot_open(attn_opencl_slot *slot, struct attn_opencl_device *device, const clattn_problem *problem,
-                                    int64_t workspace_size, clattn_report *report);
+/** Allocates the workspace (not when the problem says caller_workspace) and, for host memory on a GPU, the staging.
+ * On an error the slot is closed. Opens the device. */
+clattn_status attn_opencl_slot_open(attn_opencl_slot *slot, struct attn_opencl_device *device,
+                                    const clattn_problem *problem, int64_t workspace_size, clattn_report *report);
 
 /** Waits for the last call and gives everything back. Kernels are the engine's to release, before or after. */
 void attn_opencl_slot_close(attn_opencl_slot *slot);
 
 /** Where one tensor lies: filled from the call, for host memory and cl_mem alike. */
 typedef struct attn_placement {
-    const char *name;   /* NULL = the call has no such tensor, or it has no elements */
-    void *data;         /* host pointer or cl_mem */
-    int64_t element;    /* bytes */
+    const char *name; /* NULL = the call has no such tensor, or it has no elements */
+    void *data;       /* host pointer or cl_mem */
+    int64_t element;  /* bytes */
     int64_t size[4];
-    int64_t walk[4];    /* strides in elements, with 0 for broadcast */
-    int64_t first, end; /* elements from data: the first used, one past the last used */
-    attn_int64 *at;     /* in attn_arguments: the offset; placing the tensor elsewhere rewrites it */
+    int64_t walk[4];     /* strides in elements, with 0 for broadcast */
+    int64_t first, end;  /* elements from data: the first used, one past the last used */
+    attn_int64 *at;      /* in attn_arguments: the offset; placing the tensor elsewhere rewrites it */
     attn_int64 *strides; /* likewise; NULL for plain arrays */
     bool output;
     bool staged, compact; /* host memory: copied (whole span when compact) rather than used in place */

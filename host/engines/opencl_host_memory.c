@@ -1,7 +1,8 @@
 /*
- * Tensors in host memory on an OpenCL device. On a CPU device memory that starts at a cache line is used in place; ranges
- * that overlap (packed query, key, value) become one buffer, as OpenCL asks. Everything else is copied: a dense span as it
- * is, anything with gaps row by row, so that gaps on the host are neither read nor written. Knows nothing of engines.
+ * Tensors in host memory on an OpenCL device. On a CPU device memory that starts at a cache line is used in place;
+ * ranges that overlap (packed query, key, value) become one buffer, as OpenCL asks. Everything else is copied: a
+ * dense span as it is, anything with gaps row by row, so that gaps on the host are neither read nor written. Knows
+ * nothing of engines.
  */
 #include <string.h>
 
@@ -30,7 +31,7 @@ static bool range_in_place(const struct attn_opencl_device *device, const attn_p
             return false;
         }
     }
-    *range = (attn_host_range){begin, end, p->output};
+    *range = (attn_host_range){ begin, end, p->output };
     return true;
 }
 
@@ -189,8 +190,8 @@ static clattn_status fetch_staged(attn_opencl_call *call, int id) {
 static clattn_status fetch_region(attn_opencl_call *call, const attn_buffer *region) {
     clattn_report *report = call->execution->call->report;
     cl_int code = CL_SUCCESS;
-    void *mapped = clEnqueueMapBuffer(call->chain.queue, region->memory, CL_TRUE, CL_MAP_READ, 0, (size_t)region->size, 0,
-                                      NULL, NULL, &code);
+    void *mapped = clEnqueueMapBuffer(call->chain.queue, region->memory, CL_TRUE, CL_MAP_READ, 0, (size_t)region->size,
+                                      0, NULL, NULL, &code);
     ATTN_TRY(attn_cl_check(code, "clEnqueueMapBuffer", report));
     cl_event unmapped = NULL;
     code = clEnqueueUnmapMemObject(call->chain.queue, region->memory, mapped, 0, NULL, &unmapped);

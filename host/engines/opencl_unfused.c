@@ -1,6 +1,6 @@
 /*
- * The engine opencl-unfused: scores by CLBlast, masked softmax, weighted sums by CLBlast, each its own dispatch with the
- * scores in memory between them. For weights out, for comparison, and for showing what fusion buys. This file makes
+ * The engine opencl-unfused: scores by CLBlast, masked softmax, weighted sums by CLBlast, each its own dispatch with
+ * the scores in memory between them. For weights out, for comparison, and for showing what fusion buys. This file makes
  * plans and slots; opencl_unfused_run.c runs calls, _parts.c plans memory, _product.c speaks to CLBlast.
  */
 #include <stdio.h>
@@ -33,12 +33,12 @@ clattn_status attn_unfused_sizes_of(const attn_unfused_state *state, int64_t que
                                     attn_unfused_sizes *sizes) {
     const clattn_problem *p = &state->problem;
     int64_t group = p->kv_heads > 0 ? p->query_heads / p->kv_heads : 0;
-    *sizes = (attn_unfused_sizes){.key_length = key_length,
-                                  .head_dim = p->head_dim,
-                                  .value_dim = p->value_dim,
-                                  .most_rows = state->blocks.block_query,
-                                  .temporary = temporary,
-                                  .user = state->device};
+    *sizes = (attn_unfused_sizes){ .key_length = key_length,
+                                   .head_dim = p->head_dim,
+                                   .value_dim = p->value_dim,
+                                   .most_rows = state->blocks.block_query,
+                                   .temporary = temporary,
+                                   .user = state->device };
     return attn_multiply(p->batch, p->kv_heads, &sizes->pairs) && attn_multiply(group, query_length, &sizes->rows)
                ? CLATTN_OK
                : CLATTN_OVERFLOW;
@@ -99,8 +99,8 @@ static void release(void *opaque) {
     }
 }
 
-static clattn_status prepare(const clattn_problem *problem, const attn_device *device, void **result, clattn_plan_info *info,
-                             clattn_report *report) {
+static clattn_status prepare(const clattn_problem *problem, const attn_device *device, void **result,
+                             clattn_plan_info *info, clattn_report *report) {
     attn_unfused_state *state = attn_allocate_zeroed(device->memory, (int64_t)sizeof *state);
     if (state == NULL) {
         return CLATTN_OUT_OF_MEMORY;
@@ -132,7 +132,7 @@ static void slot_close(void *opaque, void *opaque_slot) {
         return;
     }
     attn_opencl_slot_close(&slot->common);
-    cl_kernel kernels[] = {slot->gather, slot->softmax, slot->output};
+    cl_kernel kernels[] = { slot->gather, slot->softmax, slot->output };
     for (size_t k = 0; k < sizeof kernels / sizeof kernels[0]; ++k) {
         if (kernels[k] != NULL) {
             (void)clReleaseKernel(kernels[k]);
@@ -148,7 +148,8 @@ static clattn_status slot_open(void *opaque, void **result, clattn_report *repor
     if (slot == NULL) {
         return CLATTN_OUT_OF_MEMORY;
     }
-    ATTN_TRY_TO(attn_opencl_slot_open(&slot->common, state->device, &state->problem, state->workspace_size, report), fail);
+    ATTN_TRY_TO(attn_opencl_slot_open(&slot->common, state->device, &state->problem, state->workspace_size, report),
+                fail);
     ATTN_TRY_TO(attn_kernel_create(state->gather, "gather", &slot->gather, report), fail);
     ATTN_TRY_TO(attn_kernel_create(state->softmax, "softmax_masked", &slot->softmax, report), fail);
     ATTN_TRY_TO(attn_kernel_create(state->output, "weighted_output", &slot->output, report), fail);

@@ -1,6 +1,7 @@
 /*
- * The memory plan of opencl-unfused: scores need batch * heads * query_length * key_length floats, which soon is more than
- * a device has, so a call is cut into parts of whole heads, or of some rows of one. Pure arithmetic; knows no OpenCL.
+ * The memory plan of opencl-unfused: scores need batch * heads * query_length * key_length floats, which soon is more
+ * than a device has, so a call is cut into parts of whole heads, or of some rows of one. Pure arithmetic; knows no
+ * OpenCL.
  */
 #include "engines/opencl_unfused_parts.h"
 
@@ -17,7 +18,8 @@ static const int64_t most_floats = INT32_MAX; /* CLBlast counts elements in 32 b
 static bool append(int64_t *total, int64_t *at, int64_t count, int64_t rows, int64_t columns) {
     int64_t elements = 0;
     *at = *total;
-    if (!attn_multiply(count, rows, &elements) || !attn_multiply(elements, columns, &elements) || elements > most_floats) {
+    if (!attn_multiply(count, rows, &elements) || !attn_multiply(elements, columns, &elements) ||
+        elements > most_floats) {
         return false;
     }
     *total = attn_round_up(*total + elements, REGION_STEP);
@@ -27,7 +29,7 @@ static bool append(int64_t *total, int64_t *at, int64_t count, int64_t rows, int
 static bool lay_out(const attn_unfused_sizes *s, int64_t pairs, int64_t rows, int64_t temporary, int64_t limit,
                     attn_unfused_part *part) {
     int64_t total = 0, first = 0;
-    *part = (attn_unfused_part){.pairs = pairs, .rows = rows};
+    *part = (attn_unfused_part){ .pairs = pairs, .rows = rows };
     bool fits = append(&total, &first, 1, temporary / 4, 1) &&
                 append(&total, &part->scores, pairs, rows, s->key_length) &&
                 append(&total, &part->query, pairs, rows, s->head_dim) &&

@@ -1,6 +1,6 @@
 /*
- * Batches of matrix products by CLBlast. Knows nothing of attention. CLBlast keeps programs in caches of its own, process
- * wide; they are emptied when the device ends, because they must not outlive its context.
+ * Batches of matrix products by CLBlast. Knows nothing of attention. CLBlast keeps programs in caches of its own,
+ * process wide; they are emptied when the device ends, because they must not outlive its context.
  */
 #include "engines/opencl_unfused_product.h"
 
@@ -14,7 +14,8 @@ static clattn_status check(CLBlastStatusCode code, clattn_report *report) {
         return CLATTN_OK;
     }
     const char *name = code > -1000 ? attn_cl_name((cl_int)code) : "see clblast_c.h";
-    return attn_refuse(report, attn_cl_status((cl_int)code), "CLBlast's matrix product failed: %s (%d)", name, (int)code);
+    return attn_refuse(report, attn_cl_status((cl_int)code), "CLBlast's matrix product failed: %s (%d)", name,
+                       (int)code);
 }
 
 static void clear_caches(void) {
@@ -28,18 +29,18 @@ static CLBlastTranspose transpose_a(bool transposed) {
 static CLBlastStatusCode one(const attn_product *p, int64_t index, cl_command_queue queue, cl_event *event) {
     size_t a = (size_t)(p->a.at + index * p->a.step), b = (size_t)(p->b.at + index * p->b.step),
            c = (size_t)(p->c.at + index * p->c.step);
-    return CLBlastSgemmWithTempBuffer(CLBlastLayoutColMajor, transpose_a(p->a_transposed), CLBlastTransposeNo, (size_t)p->m,
-                                      (size_t)p->n, (size_t)p->k, p->alpha, p->a.memory, a, (size_t)p->a.leading,
-                                      p->b.memory, b, (size_t)p->b.leading, 0.0f, p->c.memory, c, (size_t)p->c.leading,
-                                      &queue, event, p->temporary);
+    return CLBlastSgemmWithTempBuffer(CLBlastLayoutColMajor, transpose_a(p->a_transposed), CLBlastTransposeNo,
+                                      (size_t)p->m, (size_t)p->n, (size_t)p->k, p->alpha, p->a.memory, a,
+                                      (size_t)p->a.leading, p->b.memory, b, (size_t)p->b.leading, 0.0f, p->c.memory, c,
+                                      (size_t)p->c.leading, &queue, event, p->temporary);
 }
 
 static CLBlastStatusCode batch(const attn_product *p, cl_command_queue queue, cl_event *event) {
-    return CLBlastSgemmStridedBatched(
-        CLBlastLayoutColMajor, transpose_a(p->a_transposed), CLBlastTransposeNo, (size_t)p->m, (size_t)p->n, (size_t)p->k,
-        p->alpha, p->a.memory, (size_t)p->a.at, (size_t)p->a.leading, (size_t)p->a.step, p->b.memory, (size_t)p->b.at,
-        (size_t)p->b.leading, (size_t)p->b.step, 0.0f, p->c.memory, (size_t)p->c.at, (size_t)p->c.leading,
-        (size_t)p->c.step, (size_t)p->count, &queue, event);
+    return CLBlastSgemmStridedBatched(CLBlastLayoutColMajor, transpose_a(p->a_transposed), CLBlastTransposeNo,
+                                      (size_t)p->m, (size_t)p->n, (size_t)p->k, p->alpha, p->a.memory, (size_t)p->a.at,
+                                      (size_t)p->a.leading, (size_t)p->a.step, p->b.memory, (size_t)p->b.at,
+                                      (size_t)p->b.leading, (size_t)p->b.step, 0.0f, p->c.memory, (size_t)p->c.at,
+                                      (size_t)p->c.leading, (size_t)p->c.step, (size_t)p->count, &queue, event);
 }
 
 static clattn_status follow(attn_chain *chain, CLBlastStatusCode code, cl_event event) {
@@ -49,8 +50,8 @@ static clattn_status follow(attn_chain *chain, CLBlastStatusCode code, cl_event 
     return check(code, chain->report);
 }
 
-clattn_status attn_product_temporary(struct attn_opencl_device *device, int64_t m, int64_t n, int64_t k, bool a_transposed,
-                                     int64_t *bytes, clattn_report *report) {
+clattn_status attn_product_temporary(struct attn_opencl_device *device, int64_t m, int64_t n, int64_t k,
+                                     bool a_transposed, int64_t *bytes, clattn_report *report) {
     size_t size = 0;
     cl_command_queue queue = device->queue;
     /* Offsets of 1 mean that no matrix can be used as it lies: the most that any product of the shape needs. */
@@ -67,8 +68,8 @@ clattn_status attn_product_temporary(struct attn_opencl_device *device, int64_t 
 
 clattn_status attn_product_enqueue(attn_chain *chain, const attn_product *product) {
     int64_t temporary = 0;
-    ATTN_TRY(attn_product_temporary(chain->device, product->m, product->n, product->k, product->a_transposed, &temporary,
-                                    chain->report));
+    ATTN_TRY(attn_product_temporary(chain->device, product->m, product->n, product->k, product->a_transposed,
+                                    &temporary, chain->report));
     if (temporary == 0) {
         cl_event event = NULL;
         ATTN_TRY(attn_chain_barrier(chain));
@@ -96,12 +97,12 @@ static clattn_status try_both(attn_chain *chain, const attn_product *product) {
 }
 
 clattn_status attn_product_prepare(struct attn_opencl_device *device, clattn_report *report) {
-    attn_buffer buffer = {0};
+    attn_buffer buffer = { 0 };
     ATTN_TRY(attn_opencl_open(device, report));
     attn_opencl_at_end(device, clear_caches);
     ATTN_TRY(attn_buffer_reserve(device, 64, "a product's trial", &buffer, report));
-    struct attn_matrix zeros = {device->nothing, 0, 1, 1}, result = {buffer.memory, 0, 1, 1};
-    attn_product product = {.m = 1, .n = 1, .k = 1, .count = 1, .a = zeros, .b = zeros, .c = result};
+    struct attn_matrix zeros = { device->nothing, 0, 1, 1 }, result = { buffer.memory, 0, 1, 1 };
+    attn_product product = { .m = 1, .n = 1, .k = 1, .count = 1, .a = zeros, .b = zeros, .c = result };
     product.temporary = buffer.memory;
     attn_chain chain;
     attn_chain_begin(&chain, device, NULL, 0, NULL, report, NULL);

@@ -4,8 +4,8 @@
 
 #include "opencl/launch.h"
 
-/** C = alpha * A * B, `count` times, fp32, column-major: C is m x n, A is m x k (stored transposed when a_transposed), B is
- *  k x n. Everything is counted in elements and stays below 2^31 of them. */
+/** C = alpha * A * B, `count` times, fp32, column-major: C is m x n, A is m x k (stored transposed when
+ * a_transposed), B is k x n. Everything is counted in elements and stays below 2^31 of them. */
 typedef struct attn_product {
     int64_t m, n, k, count;
     float alpha;
@@ -22,10 +22,11 @@ clattn_status attn_product_prepare(struct attn_opencl_device *device, clattn_rep
 
 /** Bytes of temporary memory that one m x n x k product may need, at most and for smaller ones too; 0 = small enough
  *  for the kernel that needs none. */
-clattn_status attn_product_temporary(struct attn_opencl_device *device, int64_t m, int64_t n, int64_t k, bool a_transposed,
-                                     int64_t *bytes, clattn_report *report);
+clattn_status attn_product_temporary(struct attn_opencl_device *device, int64_t m, int64_t n, int64_t k,
+                                     bool a_transposed, int64_t *bytes, clattn_report *report);
 
-/** Enqueues. Small products go as one batch, large ones one by one, because only those take their temporary memory from us. */
+/** Enqueues. Small products go as one batch, large ones one by one, because only those take their temporary memory
+ * from us. */
 clattn_status attn_product_enqueue(attn_chain *chain, const attn_product *product);
 
 #endif

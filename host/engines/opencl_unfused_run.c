@@ -12,14 +12,15 @@ typedef struct unfused_run {
     attn_opencl_call call;
     attn_unfused_state *state;
     attn_unfused_slot *slot;
-    attn_unfused_part part; /* the largest part, and the workspace's layout */
+    attn_unfused_part part;                     /* the largest part, and the workspace's layout */
     int64_t first_pair, pairs, first_row, rows; /* the part at work */
 } unfused_run;
 
-/* A matrix as it lies in the caller's memory, when that is something CLBlast can take: floats, rows that do not overlap, the
- * same step from pair to pair, everything below 2^31 elements. heads is how many heads' rows make a pair's rows. */
-static bool in_place(const unfused_run *run, attn_tensor_id id, const attn_layout *layout, int64_t heads, int64_t length,
-                     int64_t dim, int64_t first_row, struct attn_matrix *matrix) {
+/* A matrix as it lies in the caller's memory, when that is something CLBlast can take: floats, rows that do not
+ * overlap, the same step from pair to pair, everything below 2^31 elements. heads is how many heads' rows make a
+ * pair's rows. */
+static bool in_place(const unfused_run *run, attn_tensor_id id, const attn_layout *layout, int64_t heads,
+                     int64_t length, int64_t dim, int64_t first_row, struct attn_matrix *matrix) {
     const attn_arguments *a = &run->call.arguments;
     const attn_int64 *stride = layout->stride;
     int64_t leading = length > 1 ? stride[2] : heads > 1 ? stride[1] : dim;
@@ -33,8 +34,9 @@ static bool in_place(const unfused_run *run, attn_tensor_id id, const attn_layou
     if (!plain || p->name == NULL || layout->offset + (p->end - p->first) > INT32_MAX || leading > INT32_MAX) {
         return false;
     }
-    int64_t at = attn_view_row(&(attn_view){NULL, layout->offset, {stride[0], stride[1], stride[2], 1}}, b, g * heads, 0);
-    *matrix = (struct attn_matrix){run->call.tensors[id], at + first_row * leading, leading, step};
+    int64_t at =
+        attn_view_row(&(attn_view){ NULL, layout->offset, { stride[0], stride[1], stride[2], 1 } }, b, g * heads, 0);
+    *matrix = (struct attn_matrix){ run->call.tensors[id], at + first_row * leading, leading, step };
     return true;
 }
 
@@ -53,7 +55,7 @@ static clattn_status gather(unfused_run *run, int which, attn_tensor_id id, int6
     attn_pass_int64(&call, first_row);
     attn_pass_int64(&call, rows);
     ATTN_TRY(attn_chain_launch(&run->call.chain, &call, 1, &global, &lanes, "gather"));
-    *matrix = (struct attn_matrix){run->call.workspace, at, dim, rows * dim};
+    *matrix = (struct attn_matrix){ run->call.workspace, at, dim, rows * dim };
     return CLATTN_OK;
 }
 
@@ -62,7 +64,8 @@ static clattn_status get_query(unfused_run *run, struct attn_matrix *matrix) {
     if (in_place(run, ATTN_TENSOR_QUERY, &a->query, a->group, a->query_length, a->head_dim, run->first_row, matrix)) {
         return CLATTN_OK;
     }
-    return gather(run, GATHER_QUERY, ATTN_TENSOR_QUERY, run->part.query, run->first_row, run->rows, a->head_dim, matrix);
+    return gather(run, GATHER_QUERY, ATTN_TENSOR_QUERY, run->part.query, run->first_row, run->rows, a->head_dim,
+                  matrix);
 }
 
 static clattn_status get_key(unfused_run *run, struct attn_matrix *matrix) {
@@ -86,16 +89,16 @@ static clattn_status get_value(unfused_run *run, struct attn_matrix *matrix) {
 /* Scores, row by row [rows][key_length]: column-major key_length x rows = key^T * query. */
 static clattn_status scores(unfused_run *run) {
     const attn_arguments *a = &run->call.arguments;
-    attn_product product = {.m = a->key_length,
-                            .n = run->rows,
-                            .k = a->head_dim,
-                            .count = run->pairs,
-                            .alpha = a->scale,
-                            .a_transposed = true,
-                            .temporary = run->call.workspace};
+    attn_product product = { .m = a->key_length,
+                             .n = run->rows,
+                             .k = a->head_dim,
+                             .count = run->pairs,
+                             .alpha = a->scale,
+                             .a_transposed = true,
+                             .temporary = run->call.workspace };
     ATTN_TRY(get_query(run, &product.b));
     ATTN_TRY(get_key(run, &product.a));
-    product.c = (struct attn_matrix){run->call.workspace, run->part.scores, a->key_length, run->rows * a->key_length};
+    product.c = (struct attn_matrix){ run->call.workspace, run->part.scores, a->key_length, run->rows * a->key_length };
     ATTN_TRY(attn_chain_step(&run->call.chain, "scores"));
     return attn_product_enqueue(&run->call.chain, &product);
 }
@@ -120,15 +123,15 @@ static clattn_status softmax(unfused_run *run) {
 /* Sums, row by row [rows][value_dim]: column-major value_dim x rows = value * weights. */
 static clattn_status weighted_sum(unfused_run *run) {
     const attn_arguments *a = &run->call.arguments;
-    attn_product product = {.m = a->value_dim,
-                            .n = run->rows,
-                            .k = a->key_length,
-                            .count = run->pairs,
-                            .alpha = 1.0f,
-                            .temporary = run->call.workspace};
+    attn_product product = { .m = a->value_dim,
+                             .n = run->rows,
+                             .k = a->key_length,
+                             .count = run->pairs,
+                             .alpha = 1.0f,
+                             .temporary = run->call.workspace };
     ATTN_TRY(get_value(run, &product.a));
-    product.b = (struct attn_matrix){run->call.workspace, run->part.scores, a->key_length, run->rows * a->key_length};
-    product.c = (struct attn_matrix){run->call.workspace, run->part.sums, a->value_dim, run->rows * a->value_dim};
+    product.b = (struct attn_matrix){ run->call.workspace, run->part.scores, a->key_length, run->rows * a->key_length };
+    product.c = (struct attn_matrix){ run->call.workspace, run->part.sums, a->value_dim, run->rows * a->value_dim };
     ATTN_TRY(attn_chain_step(&run->call.chain, "weighted sum"));
     return attn_product_enqueue(&run->call.chain, &product);
 }
@@ -178,7 +181,7 @@ static clattn_status run_parts(unfused_run *run, const attn_unfused_sizes *sizes
 }
 
 clattn_status attn_unfused_execute(void *opaque, const attn_execution *execution) {
-    unfused_run run = {.state = opaque, .slot = execution->slot};
+    unfused_run run = { .state = opaque, .slot = execution->slot };
     const attn_call *call = execution->call;
     attn_unfused_sizes sizes;
     ATTN_TRY(attn_unfused_sizes_of(run.state, call->query_length, call->key_length, &sizes));

@@ -1,6 +1,6 @@
 /*
- * Device memory: allocated with the limit checked first, counted with the runtime's memory. Host memory is used in place on
- * CPU devices when it starts at a cache line. Knows nothing of tensors.
+ * Device memory: allocated with the limit checked first, counted with the runtime's memory. Host memory is used in
+ * place on CPU devices when it starts at a cache line. Knows nothing of tensors.
  */
 #include "opencl/buffer.h"
 
@@ -20,8 +20,8 @@ static clattn_status check_size(const struct attn_opencl_device *device, int64_t
     return CLATTN_OK;
 }
 
-clattn_status attn_buffer_reserve(struct attn_opencl_device *device, int64_t size, const char *what, attn_buffer *buffer,
-                                  clattn_report *report) {
+clattn_status attn_buffer_reserve(struct attn_opencl_device *device, int64_t size, const char *what,
+                                  attn_buffer *buffer, clattn_report *report) {
     if (buffer->memory != NULL && buffer->size >= size) {
         return CLATTN_OK;
     }
@@ -34,7 +34,7 @@ clattn_status attn_buffer_reserve(struct attn_opencl_device *device, int64_t siz
         attn_report_line(report, "%s: %" PRId64 " bytes on %s:", what, size, device->info.name);
         return attn_cl_check(code, "clCreateBuffer", report);
     }
-    *buffer = (attn_buffer){device, memory, size, size};
+    *buffer = (attn_buffer){ device, memory, size, size };
     attn_memory_count_device(device->memory, size);
     return CLATTN_OK;
 }
@@ -43,10 +43,9 @@ clattn_status attn_buffer_wrap(struct attn_opencl_device *device, void *host, in
                                attn_buffer *buffer, clattn_report *report) {
     ATTN_TRY(check_size(device, size, what, report));
     cl_int code = CL_SUCCESS;
-    cl_mem memory =
-        clCreateBuffer(device->context, CL_MEM_READ_WRITE | CL_MEM_USE_HOST_PTR, (size_t)size, host, &code);
+    cl_mem memory = clCreateBuffer(device->context, CL_MEM_READ_WRITE | CL_MEM_USE_HOST_PTR, (size_t)size, host, &code);
     ATTN_TRY(attn_cl_check(code, "clCreateBuffer", report));
-    *buffer = (attn_buffer){device, memory, size, 0};
+    *buffer = (attn_buffer){ device, memory, size, 0 };
     return CLATTN_OK;
 }
 
@@ -57,7 +56,7 @@ void attn_buffer_release(attn_buffer *buffer) {
             attn_memory_count_device(buffer->device->memory, -buffer->counted);
         }
     }
-    *buffer = (attn_buffer){0};
+    *buffer = (attn_buffer){ 0 };
 }
 
 bool attn_buffer_can_wrap(const struct attn_opencl_device *device, const void *host) {

@@ -12,10 +12,10 @@ typedef struct attn_buffer {
     int64_t counted; /* of these, bytes that attn_memory counts: 0 for host memory used in place */
 } attn_buffer;
 
-/** Makes `buffer` hold at least `size` bytes, keeping what it has when that is enough (the contents are lost else). A size
- *  beyond CL_DEVICE_MAX_MEM_ALLOC_SIZE is refused with both numbers; `what` names the buffer in that line. */
-clattn_status attn_buffer_reserve(struct attn_opencl_device *device, int64_t size, const char *what, attn_buffer *buffer,
-                                  clattn_report *report);
+/** Makes `buffer` hold at least `size` bytes, keeping what it has when that is enough (the contents are lost else). A
+ * size beyond CL_DEVICE_MAX_MEM_ALLOC_SIZE is refused with both numbers; `what` names the buffer in that line. */
+clattn_status attn_buffer_reserve(struct attn_opencl_device *device, int64_t size, const char *what,
+                                  attn_buffer *buffer, clattn_report *report);
 
 /** Host memory as a buffer in place (CL_MEM_USE_HOST_PTR); for CPU devices. */
 clattn_status attn_buffer_wrap(struct attn_opencl_device *device, void *host, int64_t size, const char *what,

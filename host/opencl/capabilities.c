@@ -75,13 +75,14 @@ static bool ask_texts(struct attn_opencl_device *device) {
     clattn_device_info *info = &device->info;
     cl_platform_id platform = NULL;
     char c_version[128];
-    bool good = ask_text(device->id, CL_DEVICE_NAME, info->name, sizeof info->name) &&
-                ask_text(device->id, CL_DEVICE_VENDOR, info->vendor, sizeof info->vendor) &&
-                ask_text(device->id, CL_DRIVER_VERSION, info->driver, sizeof info->driver) &&
-                ask_text(device->id, CL_DEVICE_VERSION, info->version, sizeof info->version) &&
-                ask_text(device->id, CL_DEVICE_OPENCL_C_VERSION, c_version, sizeof c_version) &&
-                clGetDeviceInfo(device->id, CL_DEVICE_PLATFORM, sizeof platform, &platform, NULL) == CL_SUCCESS &&
-                clGetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof info->platform, info->platform, NULL) == CL_SUCCESS;
+    bool good =
+        ask_text(device->id, CL_DEVICE_NAME, info->name, sizeof info->name) &&
+        ask_text(device->id, CL_DEVICE_VENDOR, info->vendor, sizeof info->vendor) &&
+        ask_text(device->id, CL_DRIVER_VERSION, info->driver, sizeof info->driver) &&
+        ask_text(device->id, CL_DEVICE_VERSION, info->version, sizeof info->version) &&
+        ask_text(device->id, CL_DEVICE_OPENCL_C_VERSION, c_version, sizeof c_version) &&
+        clGetDeviceInfo(device->id, CL_DEVICE_PLATFORM, sizeof platform, &platform, NULL) == CL_SUCCESS &&
+        clGetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof info->platform, info->platform, NULL) == CL_SUCCESS;
     (void)ask_text(device->id, CL_DEVICE_EXTENSIONS, device->extensions, sizeof device->extensions);
     device->c_version = version_number(c_version, "OpenCL C ");
     return good && version_number(info->version, "OpenCL ") >= 120;
@@ -114,10 +115,15 @@ static void ask_numbers(struct attn_opencl_device *device) {
 
 /* Extensions that some kernel or reader cares about, in one line. */
 static void list_features(struct attn_opencl_device *device) {
-    static const char *const known[] = {"cl_khr_fp16", "cl_khr_fp64", "cl_khr_subgroups", "cl_intel_subgroups",
-                                        "cl_khr_subgroup_shuffle", "cl_intel_required_subgroup_size",
-                                        "cl_khr_integer_dot_product", "cl_nv_device_attribute_query",
-                                        "cl_amd_device_attribute_query"};
+    static const char *const known[] = { "cl_khr_fp16",
+                                         "cl_khr_fp64",
+                                         "cl_khr_subgroups",
+                                         "cl_intel_subgroups",
+                                         "cl_khr_subgroup_shuffle",
+                                         "cl_intel_required_subgroup_size",
+                                         "cl_khr_integer_dot_product",
+                                         "cl_nv_device_attribute_query",
+                                         "cl_amd_device_attribute_query" };
     char *features = device->info.features;
     size_t room = sizeof device->info.features, used = 0;
     for (size_t k = 0; k < sizeof known / sizeof known[0]; ++k) {
@@ -138,8 +144,9 @@ clattn_status attn_opencl_ask(struct attn_opencl_device *device) {
     cl_device_type type = 0;
     cl_device_id id = device->id;
     if (clGetDeviceInfo(id, CL_DEVICE_AVAILABLE, sizeof available, &available, NULL) != CL_SUCCESS || !available ||
-        clGetDeviceInfo(id, CL_DEVICE_COMPILER_AVAILABLE, sizeof compiler, &compiler, NULL) != CL_SUCCESS || !compiler ||
-        clGetDeviceInfo(id, CL_DEVICE_TYPE, sizeof type, &type, NULL) != CL_SUCCESS || !ask_texts(device)) {
+        clGetDeviceInfo(id, CL_DEVICE_COMPILER_AVAILABLE, sizeof compiler, &compiler, NULL) != CL_SUCCESS ||
+        !compiler || clGetDeviceInfo(id, CL_DEVICE_TYPE, sizeof type, &type, NULL) != CL_SUCCESS ||
+        !ask_texts(device)) {
         return CLATTN_OPENCL_ERROR;
     }
     ask_numbers(device);

@@ -120,7 +120,8 @@ static bool context_has(cl_context context, cl_device_id id) {
     return false;
 }
 
-clattn_status attn_opencl_adopt(attn_memory *memory, void *context, void *device_id, struct attn_opencl_device **result) {
+clattn_status attn_opencl_adopt(attn_memory *memory, void *context, void *device_id,
+                                struct attn_opencl_device **result) {
     *result = NULL;
     if (context == NULL || device_id == NULL) {
         return CLATTN_INVALID_ARGUMENT;
@@ -187,7 +188,8 @@ clattn_status attn_opencl_context(struct attn_opencl_device *device, void **cont
 }
 
 bool attn_opencl_is(const struct attn_opencl_device *device, const void *context, const void *id) {
-    return device->adopted && device->context == (cl_context)(uintptr_t)context && device->id == (cl_device_id)(uintptr_t)id;
+    return device->adopted && device->context == (cl_context)(uintptr_t)context &&
+           device->id == (cl_device_id)(uintptr_t)id;
 }
 
 void attn_opencl_at_end(struct attn_opencl_device *device, void (*call)(void)) {

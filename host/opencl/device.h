@@ -1,4 +1,5 @@
-/* An OpenCL device: what it can do, asked once, and what is made for it when first needed. For engines and this folder. */
+/* An OpenCL device: what it can do, asked once, and what is made for it when first needed. For engines and this
+ * folder. */
 #ifndef ATTN_OPENCL_DEVICE_H
 #define ATTN_OPENCL_DEVICE_H
 

@@ -11,7 +11,7 @@
 #include "base/report.h"
 
 attn_kernel_call attn_kernel_call_begin(cl_kernel kernel) {
-    return (attn_kernel_call){kernel, 0, CL_SUCCESS};
+    return (attn_kernel_call){ kernel, 0, CL_SUCCESS };
 }
 
 void attn_pass(attn_kernel_call *call, const void *value, size_t size) {
@@ -44,13 +44,13 @@ void attn_pass_local(attn_kernel_call *call, int64_t bytes) {
 
 void attn_chain_begin(attn_chain *chain, struct attn_opencl_device *device, cl_command_queue queue, cl_uint wait_count,
                       const cl_event *wait, clattn_report *report, clattn_timing *timing) {
-    *chain = (attn_chain){.device = device,
-                          .queue = queue != NULL ? queue : device->queue,
-                          .report = report,
-                          .timing = timing,
-                          .wait_count = wait_count,
-                          .wait = wait,
-                          .step = -1};
+    *chain = (attn_chain){ .device = device,
+                           .queue = queue != NULL ? queue : device->queue,
+                           .report = report,
+                           .timing = timing,
+                           .wait_count = wait_count,
+                           .wait = wait,
+                           .step = -1 };
     cl_command_queue_properties properties = CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE;
     (void)clGetCommandQueueInfo(chain->queue, CL_QUEUE_PROPERTIES, sizeof properties, &properties, NULL);
     chain->in_order = (properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE) == 0;
@@ -119,8 +119,8 @@ clattn_status attn_chain_step(attn_chain *chain, const char *name) {
     return CLATTN_OK;
 }
 
-clattn_status attn_chain_launch(attn_chain *chain, const attn_kernel_call *call, cl_uint dimensions, const size_t *global,
-                                const size_t *local, const char *what) {
+clattn_status attn_chain_launch(attn_chain *chain, const attn_kernel_call *call, cl_uint dimensions,
+                                const size_t *global, const size_t *local, const char *what) {
     if (call->error != CL_SUCCESS) {
         attn_report_line(chain->report, "kernel %s, argument %u:", what, (unsigned)call->next - 1);
         return attn_cl_check(call->error, "clSetKernelArg", chain->report);
@@ -133,7 +133,8 @@ clattn_status attn_chain_launch(attn_chain *chain, const attn_kernel_call *call,
     const cl_event *wait = NULL;
     cl_uint count = attn_chain_wait(chain, &wait);
     cl_event event = NULL;
-    cl_int code = clEnqueueNDRangeKernel(chain->queue, call->kernel, dimensions, NULL, global, local, count, wait, &event);
+    cl_int code =
+        clEnqueueNDRangeKernel(chain->queue, call->kernel, dimensions, NULL, global, local, count, wait, &event);
     if (code != CL_SUCCESS) {
         attn_report_line(chain->report, "kernel %s:", what);
         return attn_cl_check(code, "clEnqueueNDRangeKernel", chain->report);
@@ -159,8 +160,8 @@ static clattn_status end_well(attn_chain *chain, cl_event *event) {
     ATTN_TRY(attn_chain_step(chain, NULL));
     if (event != NULL && chain->last == NULL) {
         cl_event marker = NULL;
-        cl_int code = clEnqueueMarkerWithWaitList(chain->queue, chain->wait_count, chain->wait_count > 0 ? chain->wait : NULL,
-                                                  &marker);
+        cl_int code = clEnqueueMarkerWithWaitList(chain->queue, chain->wait_count,
+                                                  chain->wait_count > 0 ? chain->wait : NULL, &marker);
         ATTN_TRY(attn_cl_check(code, "clEnqueueMarkerWithWaitList", chain->report));
         chain->last = marker;
     }

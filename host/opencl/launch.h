@@ -1,6 +1,6 @@
 /*
- * Submitting work: the arguments of a kernel, and the chain of one call's commands. Each command of a chain waits for the
- * one before it through its event, so queues may be out of order. Every OpenCL status is checked and reported.
+ * Submitting work: the arguments of a kernel, and the chain of one call's commands. Each command of a chain waits for
+ * the one before it through its event, so queues may be out of order. Every OpenCL status is checked and reported.
  *
  *     attn_chain_begin(&chain, device, queue, wait_count, wait, report, timing);
  *     ATTN_TRY(attn_chain_step(&chain, "scores"));
@@ -33,13 +33,13 @@ void attn_pass_local(attn_kernel_call *call, int64_t bytes); /* a __local pointe
 typedef struct attn_chain {
     struct attn_opencl_device *device;
     cl_command_queue queue;
-    bool in_order;         /* the queue runs its commands one after another by itself */
+    bool in_order; /* the queue runs its commands one after another by itself */
     clattn_report *report;
     clattn_timing *timing; /* NULL = no waits between steps */
     cl_uint wait_count;    /* what the first command waits for: not owned */
     const cl_event *wait;
-    cl_event last;         /* the end of the last command: owned; NULL before the first */
-    int64_t step;          /* index of the timing step that is open, or -1 */
+    cl_event last; /* the end of the last command: owned; NULL before the first */
+    int64_t step;  /* index of the timing step that is open, or -1 */
     double step_began;
 } attn_chain;
 
@@ -50,18 +50,20 @@ void attn_chain_begin(attn_chain *chain, struct attn_opencl_device *device, cl_c
 /** The commands from here on belong to the step of that name; repeated names add up. Without timing does nothing. */
 clattn_status attn_chain_step(attn_chain *chain, const char *name);
 
-/** Enqueues the kernel. local NULL = the implementation's choice. An empty grid enqueues nothing. `what` names it in reports. */
-clattn_status attn_chain_launch(attn_chain *chain, const attn_kernel_call *call, cl_uint dimensions, const size_t *global,
-                                const size_t *local, const char *what);
+/** Enqueues the kernel. local NULL = the implementation's choice. An empty grid enqueues nothing. `what` names it in
+ * reports. */
+clattn_status attn_chain_launch(attn_chain *chain, const attn_kernel_call *call, cl_uint dimensions,
+                                const size_t *global, const size_t *local, const char *what);
 
-/** What the next command has to wait for, for commands that the caller enqueues itself; hand their event to attn_chain_follow(). */
+/** What the next command has to wait for, for commands that the caller enqueues itself; hand their event to
+ * attn_chain_follow(). */
 cl_uint attn_chain_wait(const attn_chain *chain, const cl_event **wait);
 
 /** The command of this event is now the last; takes the event over. */
 void attn_chain_follow(attn_chain *chain, cl_event event);
 
-/** For libraries that enqueue without a wait list: what follows on the queue waits for the chain. A barrier where the queue's
- *  own order does not see to it. */
+/** For libraries that enqueue without a wait list: what follows on the queue waits for the chain. A barrier where the
+ * queue's own order does not see to it. */
 clattn_status attn_chain_barrier(attn_chain *chain);
 
 /** Blocks until the last command has ended; an error of a command is an error here. */
@@ -69,8 +71,8 @@ clattn_status attn_chain_finish(attn_chain *chain);
 
 /**
  * Closes the chain: the last step's time, a flush, and *event = the last command's event (a marker's when there was no
- * command). event may be NULL. After an error call it too: it waits for what was submitted (so that memory may go) and sets
- * *event = NULL. `status` is what the call has come to; an error in it wins.
+ * command). event may be NULL. After an error call it too: it waits for what was submitted (so that memory may go)
+ * and sets *event = NULL. `status` is what the call has come to; an error in it wins.
  */
 clattn_status attn_chain_end(attn_chain *chain, clattn_status status, cl_event *event);
 

@@ -22,12 +22,14 @@ static const attn_kernel_source *find_source(const char *name) {
 
 static void report_log(const struct attn_opencl_device *device, cl_program program, clattn_report *report) {
     size_t size = 0;
-    if (report == NULL || clGetProgramBuildInfo(program, device->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &size) != CL_SUCCESS ||
-        size == 0 || size > 1 << 26) {
+    if (report == NULL ||
+        clGetProgramBuildInfo(program, device->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &size) != CL_SUCCESS || size == 0 ||
+        size > 1 << 26) {
         return;
     }
     char *log = attn_allocate(device->memory, (int64_t)size + 1);
-    if (log != NULL && clGetProgramBuildInfo(program, device->id, CL_PROGRAM_BUILD_LOG, size, log, NULL) == CL_SUCCESS) {
+    if (log != NULL &&
+        clGetProgramBuildInfo(program, device->id, CL_PROGRAM_BUILD_LOG, size, log, NULL) == CL_SUCCESS) {
         log[size] = '\0';
         attn_report_text(report, "  ", log);
     }
@@ -47,7 +49,8 @@ clattn_status attn_program_build(const struct attn_opencl_device *device, const 
         return attn_refuse(report, CLATTN_INTERNAL, "program %s: build options are too long", name);
     }
     cl_int code = CL_SUCCESS;
-    cl_program program = clCreateProgramWithSource(device->context, 1, (const char *[]){source->text}, &source->size, &code);
+    cl_program program =
+        clCreateProgramWithSource(device->context, 1, (const char *[]){ source->text }, &source->size, &code);
     ATTN_TRY(attn_cl_check(code, "clCreateProgramWithSource", report));
     code = clBuildProgram(program, 1, &device->id, all, NULL, NULL);
     if (code != CL_SUCCESS) {

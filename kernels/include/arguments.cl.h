@@ -1,6 +1,7 @@
-// What a kernel is told about one call: one plain struct of fixed-size members, passed by value, with one definition for
-// host and device. The host fills it in opencl_common.c; 64-bit members come first, so that no compiler pads differently.
-// To add a field: add it before the first 32-bit member (or keep those at an even number), and fill it on the host.
+// What a kernel is told about one call: one plain struct of fixed-size members, passed by value, with one definition
+// for host and device. The host fills it in opencl_arguments.c; 64-bit members come first, so that no compiler pads
+// differently. To add a field: add it before the first 32-bit member (or keep those at an even number), and fill it
+// on the host.
 #ifndef ATTN_ARGUMENTS_CL_H
 #define ATTN_ARGUMENTS_CL_H
 
@@ -13,8 +14,8 @@ typedef int64_t attn_int64;
 typedef int32_t attn_int32;
 #endif
 
-// Element (b, h, i, d) of a tensor is at offset + b * stride[0] + h * stride[1] + i * stride[2] + d * stride[3], in elements
-// (bit masks: bytes). Dimensions that are broadcast have stride 0.
+// Element (b, h, i, d) of a tensor is at offset + b * stride[0] + h * stride[1] + i * stride[2] + d * stride[3], in
+// elements (bit masks: bytes). Dimensions that are broadcast have stride 0.
 typedef struct attn_layout {
     attn_int64 offset;
     attn_int64 stride[4];
@@ -30,14 +31,14 @@ typedef struct attn_layout {
 #define ATTN_HAS_SOFTCAP 0x0040
 #define ATTN_HAS_QUERY_LENGTHS 0x0080
 #define ATTN_HAS_KEY_LENGTHS 0x0100
-#define ATTN_HAS_BAND 0x0200         // causal or window: rows have a key range of their own
+#define ATTN_HAS_BAND 0x0200 // causal or window: rows have a key range of their own
 #define ATTN_HAS_LOGSUMEXP 0x0400
 #define ATTN_HAS_WIDE_QUERY_LENGTHS 0x0800 // lengths and offsets are 64-bit integers, not 32-bit
 #define ATTN_HAS_WIDE_KEY_LENGTHS 0x1000
 #define ATTN_HAS_WIDE_OFFSETS 0x2000
 
 // What changes a score after softcap, key by key; without these a row is a key range and nothing else.
-#define ATTN_HAS_KEYWISE \
+#define ATTN_HAS_KEYWISE                                                                                               \
     (ATTN_HAS_MASK_BYTES | ATTN_HAS_MASK_BITS | ATTN_HAS_BIAS_FP32 | ATTN_HAS_BIAS_STORAGE | ATTN_HAS_ALIBI)
 
 // Where the queries stand among the keys: attn_arguments.offset_kind.
@@ -57,7 +58,7 @@ typedef struct attn_layout {
 
 typedef struct attn_arguments {
     attn_int64 batch, query_heads, kv_heads;
-    attn_int64 group; // query heads a key-value head
+    attn_int64 group;                    // query heads a key-value head
     attn_int64 query_length, key_length; // of this call
     attn_int64 head_dim, value_dim;
     attn_int64 band_left, band_right; // i + offset - left <= j <= i + offset + right; causal is right <= 0

@@ -27,12 +27,12 @@ typedef struct attn_extras {
     __global const void *offsets;
 } attn_extras;
 
-#define ATTN_EXTRAS_PARAMETERS                                                                         \
-    __global const uchar *extra_mask, __global const void *extra_bias, __global const float *extra_slopes, \
-        __global const float *extra_sinks, __global const void *extra_query_lengths,                   \
+#define ATTN_EXTRAS_PARAMETERS                                                                                         \
+    __global const uchar *extra_mask, __global const void *extra_bias, __global const float *extra_slopes,             \
+        __global const float *extra_sinks, __global const void *extra_query_lengths,                                   \
         __global const void *extra_key_lengths, __global const void *extra_offsets
 
-#define ATTN_EXTRAS                                                                                  \
+#define ATTN_EXTRAS                                                                                                    \
     { extra_mask, extra_bias, extra_slopes, extra_sinks, extra_query_lengths, extra_key_lengths, extra_offsets }
 
 // One batch entry: used lengths, clamped to the call's, and the key position of row 0.
@@ -42,10 +42,11 @@ typedef struct attn_entry {
 
 static inline attn_entry attn_get_entry(const attn_arguments *a, const attn_extras *x, long b) {
     const int features = ATTN_FEATURES(a);
-    attn_entry e = {a->query_length, a->key_length, a->offset};
+    attn_entry e = { a->query_length, a->key_length, a->offset };
     if (features & ATTN_HAS_QUERY_LENGTHS) {
         int wide = (features & ATTN_HAS_WIDE_QUERY_LENGTHS) != 0;
-        e.query_length = clamp(attn_integer_at(x->query_lengths, wide, a->query_lengths_at + b), 0L, (long)a->query_length);
+        e.query_length =
+            clamp(attn_integer_at(x->query_lengths, wide, a->query_lengths_at + b), 0L, (long)a->query_length);
     }
     if (features & ATTN_HAS_KEY_LENGTHS) {
         int wide = (features & ATTN_HAS_WIDE_KEY_LENGTHS) != 0;
@@ -66,7 +67,7 @@ typedef struct attn_range {
 } attn_range;
 
 static inline attn_range attn_row_range(const attn_arguments *a, const attn_entry *e, long i) {
-    attn_range r = {0, i < e->query_length ? e->key_length : 0};
+    attn_range r = { 0, i < e->query_length ? e->key_length : 0 };
     if (ATTN_FEATURES(a) & ATTN_HAS_BAND) {
         long position = i + e->offset;
         r.begin = max(r.begin, position - a->band_left);
@@ -81,7 +82,7 @@ static inline attn_range attn_row_range(const attn_arguments *a, const attn_entr
 // The union over rows first .. last (those inside the used length): what a block of rows has to visit.
 static inline attn_range attn_rows_range(const attn_arguments *a, const attn_entry *e, long first, long last) {
     last = min(last, e->query_length - 1);
-    attn_range r = {0, first <= last ? e->key_length : 0};
+    attn_range r = { 0, first <= last ? e->key_length : 0 };
     if (ATTN_FEATURES(a) & ATTN_HAS_BAND) {
         r.begin = max(r.begin, first + e->offset - a->band_left);
         r.end = min(r.end, last + e->offset + a->band_right + 1);
@@ -92,9 +93,10 @@ static inline attn_range attn_rows_range(const attn_arguments *a, const attn_ent
     return r;
 }
 
-// Keys that every one of the rows first .. last may attend to, as far as the range decides: inside it no compares are needed.
+// Keys that every one of the rows first .. last may attend to, as far as the range decides: inside it no compares are
+// needed.
 static inline attn_range attn_rows_common_range(const attn_arguments *a, const attn_entry *e, long first, long last) {
-    attn_range r = {0, last < e->query_length ? e->key_length : 0};
+    attn_range r = { 0, last < e->query_length ? e->key_length : 0 };
     if (ATTN_FEATURES(a) & ATTN_HAS_BAND) {
         r.begin = max(r.begin, last + e->offset - a->band_left);
         r.end = min(r.end, first + e->offset + a->band_right + 1);
@@ -140,7 +142,8 @@ typedef struct attn_row {
     float slope;
 } attn_row;
 
-static inline attn_row attn_get_row(const attn_arguments *a, const attn_extras *x, const attn_entry *e, long b, long h, long i) {
+static inline attn_row attn_get_row(const attn_arguments *a, const attn_extras *x, const attn_entry *e, long b, long h,
+                                    long i) {
     attn_row row;
     row.mask_at = attn_row_at(&a->mask, b, h, i);
     row.bias_at = attn_row_at(&a->bias, b, h, i);
@@ -151,7 +154,8 @@ static inline attn_row attn_get_row(const attn_arguments *a, const attn_extras *
 
 // Score after softcap -> after bias, ALiBi and mask; -INFINITY where mask or bias forbid key j, whatever the score is.
 // j must be inside the key length; the row's range is the caller's business.
-static inline float attn_keywise(const attn_arguments *a, const attn_extras *x, const attn_row *row, long j, float score) {
+static inline float attn_keywise(const attn_arguments *a, const attn_extras *x, const attn_row *row, long j,
+                                 float score) {
     const int features = ATTN_FEATURES(a);
     float bias = attn_bias(a, x, row->bias_at, j);
     int allowed = attn_mask_allows(a, x, row->mask_at, j) && bias != -INFINITY;
@@ -165,7 +169,8 @@ static inline float attn_keywise(const attn_arguments *a, const attn_extras *x, 
 }
 
 // Scaled score -> what softmax sees. j must be inside the row's range.
-static inline float attn_score_step(const attn_arguments *a, const attn_extras *x, const attn_row *row, long j, float score) {
+static inline float attn_score_step(const attn_arguments *a, const attn_extras *x, const attn_row *row, long j,
+                                    float score) {
     score = attn_softcap(a, score);
     return (ATTN_FEATURES(a) & ATTN_HAS_KEYWISE) ? attn_keywise(a, x, row, j, score) : score;
 }
