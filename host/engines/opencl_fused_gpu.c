@@ -31,8 +31,7 @@ static clattn_status choose_blocks(const attn_fused *fused, const attn_tuning_ro
 
 /* Whether the program may use subgroup shuffles: the kernel itself looks at the subgroup's size. */
 static bool has_shuffles(const struct attn_opencl_device *device) {
-    return device->c_version >= 300 && attn_opencl_has_extension(device, "cl_khr_subgroups") &&
-           attn_opencl_has_extension(device, "cl_khr_subgroup_shuffle");
+    return device->c_version >= 300 && attn_opencl_has_extension(device, "cl_khr_subgroup_shuffle");
 }
 
 static clattn_status build(attn_fused *fused, const attn_tuning_row *row, const gpu_blocks *blocks, bool last,
@@ -65,8 +64,8 @@ clattn_status attn_fused_gpu_prepare(attn_fused *fused, clattn_plan_info *info, 
     fused->threads = blocks.threads_x * blocks.threads_y;
     info->block_query = blocks.query;
     info->block_key = blocks.key;
-    snprintf(info->kernel, sizeof info->kernel, "attention_fused_gpu: %" PRId64 " x %" PRId64 " work-items", blocks.threads_x,
-             blocks.threads_y);
+    snprintf(info->kernel, sizeof info->kernel, "attention_fused_gpu: %" PRId64 " x %" PRId64 " work-items%s",
+             blocks.threads_x, blocks.threads_y, has_shuffles(fused->device.opencl) ? ", subgroup shuffles" : "");
     return CLATTN_OK;
 }
 

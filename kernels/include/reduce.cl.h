@@ -9,7 +9,9 @@
 #define REDUCE_SIZE (ROWS * THREADS_Y * REDUCE_STRIDE)
 
 #if SUBGROUP_SHUFFLE
+#ifdef cl_khr_subgroups // a feature of the language from OpenCL C 3.0 on
 #pragma OPENCL EXTENSION cl_khr_subgroups : enable
+#endif
 #pragma OPENCL EXTENSION cl_khr_subgroup_shuffle : enable
 #define tile_lane() ((int)(get_sub_group_id() * get_max_sub_group_size() + get_sub_group_local_id()))
 #else
