@@ -95,18 +95,28 @@ INLINE vi load_bytes(const uint8_t *bytes) {
 #endif
 }
 
-/** -1 where the mask allows keys key .. key + n, n <= LANES; key is a multiple of LANES. */
-INLINE vi mask_vector(const step_row *row, int64_t key, int64_t n) {
-    n = attn_min(n, LANES);
-    if (row->bits && row->mask_stride == 1) {
-        uint32_t word = row->mask[key / 8];
-        if (LANES > 8 && n > 8) word |= (uint32_t)row->mask[key / 8 + 1] << 8;
+/** -1 where the mask allows keys key .. key + n, n <= LANES; key is a multiple of LANES. The mask has a stride of 1. */
+INLINE vi mask_vector(const bool bits, const uint8_t *mask, int64_t key, int64_t n) {
+    if (bits) {
+        uint32_t word = mask[key / 8];
+        if (LANES > 8 && n > 8) word |= (uint32_t)mask[key / 8 + 1] << 8;
         word >>= key % 8;
+#if ATTN_VECTOR_BYTES == 64
+        return (vi)_mm512_movm_epi32((__mmask16)word);
+#else
         return (((vi)(word - (vu){0}) >> lane_numbers()) & 1) != 0;
+#endif
     }
-    if (!row->bits && row->mask_stride == 1 && n == LANES) return load_bytes(row->mask + key) != 0;
+    if (n >= LANES) return load_bytes(mask + key) != 0;
     vi allowed = {0};
-    for (int64_t i = 0; i < n; i++) allowed[i] = row->bits ? row->mask[0] & 1 : row->mask[(key + i) * row->mask_stride];
+    for (int64_t i = 0; i < n; i++) allowed[i] = mask[key + i];
+    return allowed != 0;
+}
+
+/** The same for any stride. */
+static vi mask_gathered(const step_row *row, int64_t key, int64_t n) {
+    vi allowed = {0};
+    for (int64_t i = 0; i < attn_min(n, LANES); i++) allowed[i] = row->bits ? row->mask[0] & 1 : row->mask[(key + i) * row->mask_stride];
     return allowed != 0;
 }
 
@@ -150,17 +160,24 @@ static void bias_pass(const step_row *row, float *scores, int64_t first, int beg
     }
 }
 
-static void mask_pass(const step_row *row, float *scores, int64_t first, int begin, int end) {
-    vf forbidden = splat(-INFINITY);
-    if (row->bits || row->mask_stride != 1) {
-        for (int c = begin; c < end; c += LANES) store(scores + c, choose(mask_vector(row, first + c, end - c), load(scores + c), forbidden));
-        return;
-    }
+INLINE void forbid(float *scores, vi allowed) {
+    store(scores, choose(allowed, load(scores), splat(-INFINITY)));
+}
+
+INLINE void mask_pass_typed(const bool bits, const uint8_t *mask, float *scores, int64_t first, int begin, int end) {
     int c = begin;
-    for (; c + LANES <= end; c += LANES) {
-        store(scores + c, choose(load_bytes(row->mask + first + c) != 0, load(scores + c), forbidden));
+    for (; c + LANES <= end; c += LANES) forbid(scores + c, mask_vector(bits, mask, first + c, LANES));
+    if (c < end) forbid(scores + c, mask_vector(bits, mask, first + c, end - c));
+}
+
+static void mask_pass(const step_row *row, float *scores, int64_t first, int begin, int end) {
+    if (row->mask_stride != 1) {
+        for (int c = begin; c < end; c += LANES) forbid(scores + c, mask_gathered(row, first + c, end - c));
+    } else if (row->bits) {
+        mask_pass_typed(true, row->mask, scores, first, begin, end);
+    } else {
+        mask_pass_typed(false, row->mask, scores, first, begin, end);
     }
-    if (c < end) store(scores + c, choose(mask_vector(row, first + c, end - c), load(scores + c), forbidden));
 }
 
 /** -inf outside low .. high, and in the lanes from end to the next whole vector. */

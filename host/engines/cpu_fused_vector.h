@@ -68,8 +68,15 @@ INLINE void store(float *p, vf x) {
     *(vf_any *)p = x;
 }
 
+/** Lane by lane yes where mask is -1, no where it is 0. */
 INLINE vf choose(vi mask, vf yes, vf no) {
+#if ATTN_VECTOR_BYTES == 64
+    return (vf)_mm512_mask_blend_ps(_mm512_movepi32_mask((__m512i)mask), (__m512)no, (__m512)yes);
+#elif ATTN_VECTOR_BYTES == 32
+    return (vf)_mm256_blendv_ps((__m256)no, (__m256)yes, (__m256)mask);
+#else
     return (vf)((mask & (vi)yes) | (~mask & (vi)no));
+#endif
 }
 
 /** The larger; b when either is NaN. */
