@@ -128,23 +128,27 @@ static clattn_status resolve_shape(const char *name, const clattn_problem *p, in
 }
 
 static clattn_status resolve_weights(clattn_problem *p, clattn_report *report) {
-    p->weights_heads = p->weights_heads == CLATTN_SAME ? p->query_heads - p->weights_first_head : p->weights_heads;
-    p->weights_rows = p->weights_rows == CLATTN_SAME ? p->query_length - p->weights_first_row : p->weights_rows;
     const struct {
         const char *first_name, *count_name;
-        int64_t first, count, limit;
+        int64_t first, *count, limit;
     } ranges[] = {
-        {"weights_first_head", "weights_heads", p->weights_first_head, p->weights_heads, p->query_heads},
-        {"weights_first_row", "weights_rows", p->weights_first_row, p->weights_rows, p->query_length},
+        {"weights_first_head", "weights_heads", p->weights_first_head, &p->weights_heads, p->query_heads},
+        {"weights_first_row", "weights_rows", p->weights_first_row, &p->weights_rows, p->query_length},
     };
-    for (size_t i = 0; p->weights != CLATTN_WEIGHTS_NONE && i < 2; i++) {
-        if (ranges[i].first < 0 || ranges[i].first > ranges[i].limit) {
+    for (size_t i = 0; i < 2; i++) {
+        bool inside = ranges[i].first >= 0 && ranges[i].first <= ranges[i].limit;
+        int64_t left = inside ? ranges[i].limit - ranges[i].first : 0, *count = ranges[i].count;
+        *count = *count == CLATTN_SAME ? left : *count;
+        if (p->weights == CLATTN_WEIGHTS_NONE) {
+            continue;
+        }
+        if (!inside) {
             return attn_refuse(report, CLATTN_INVALID_PROBLEM, "%s: %lld is outside 0..%lld", ranges[i].first_name,
                                (long long)ranges[i].first, (long long)ranges[i].limit);
         }
-        if (ranges[i].count < 0 || ranges[i].count > ranges[i].limit - ranges[i].first) {
-            return attn_refuse(report, CLATTN_INVALID_PROBLEM, "%s: %lld, there are %lld", ranges[i].count_name,
-                               (long long)ranges[i].count, (long long)(ranges[i].limit - ranges[i].first));
+        if (*count < 0 || *count > left) {
+            return attn_refuse(report, CLATTN_INVALID_PROBLEM, "%s: %lld, there are %lld", ranges[i].count_name, (long long)*count,
+                               (long long)left);
         }
     }
     return CLATTN_OK;
