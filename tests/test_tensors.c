@@ -15,10 +15,12 @@
 enum { BATCH = 2, HEADS = 4, KV_HEADS = 2, ROWS = 5, KEYS = 7, DIM = 8, VALUE_DIM = 6 };
 
 static clattn_report report;
-static float query[BATCH * HEADS * ROWS * DIM], key[BATCH * KV_HEADS * KEYS * DIM], value[BATCH * KV_HEADS * KEYS * VALUE_DIM],
-    output[BATCH * HEADS * ROWS * VALUE_DIM], bias[BATCH * HEADS * ROWS * KEYS], slopes[HEADS], sinks[HEADS],
-    logsumexp[BATCH * HEADS * ROWS], weights[BATCH * HEADS * ROWS * KEYS];
-static uint8_t mask[BATCH * HEADS * ROWS * KEYS];
+/* Each array with room behind it, so that what starts inside one array ends before the next. */
+enum { GAP = 4096, SCORES = BATCH * HEADS * ROWS * KEYS };
+static float query[BATCH * HEADS * ROWS * DIM + GAP], key[BATCH * KV_HEADS * KEYS * DIM + GAP],
+    value[BATCH * KV_HEADS * KEYS * VALUE_DIM + GAP], output[BATCH * HEADS * ROWS * VALUE_DIM + GAP], bias[SCORES + GAP],
+    slopes[HEADS + GAP], sinks[HEADS + GAP], logsumexp[BATCH * HEADS * ROWS + GAP], weights[SCORES + GAP];
+static uint8_t mask[SCORES + 4 * GAP];
 static int32_t lengths[BATCH];
 static int64_t offsets[BATCH];
 
@@ -154,13 +156,13 @@ END_TEST
 START_TEST(test_overlap) {
     make_plan();
     WRONG("output: overlaps query", t.output.data = query);
-    WRONG("output: overlaps", t.output.data = key + 3); /* what lies behind an array is the linker's choice */
-    WRONG("output: overlaps", t.output.data = value);
-    WRONG("output: overlaps", t.output.data = weights);
-    WRONG("logsumexp: overlaps", t.logsumexp.data = weights + 1);
-    WRONG("logsumexp: overlaps", t.logsumexp.data = sinks);
-    WRONG("weights: overlaps", t.weights.data = bias + BATCH * HEADS * ROWS * KEYS - 1);
-    WRONG("weights: overlaps", t.weights.data = mask);
+    WRONG("output: overlaps key", t.output.data = key + 3);
+    WRONG("output: overlaps value", t.output.data = value);
+    WRONG("output: overlaps weights", t.output.data = weights);
+    WRONG("logsumexp: overlaps weights", t.logsumexp.data = weights + 1);
+    WRONG("logsumexp: overlaps sinks", t.logsumexp.data = sinks);
+    WRONG("weights: overlaps bias", t.weights.data = bias + SCORES - 1);
+    WRONG("weights: overlaps mask", t.weights.data = mask);
     WRONG("output: its strides", t.output.layout = CLATTN_STRIDED);
     WRONG("output: its strides", t.output = ((clattn_tensor){ output, 0, CLATTN_STRIDED, 120, 30, 5 }));
     end_plan();
