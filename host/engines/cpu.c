@@ -91,7 +91,8 @@ static bool must_copy_values(const clattn_problem *problem, const attn_call *cal
     const attn_view *value = &call->value;
     bool strides = value->stride[0] % lanes == 0 && value->stride[1] % lanes == 0 && value->stride[2] % lanes == 0;
     uintptr_t address = (uintptr_t)value->data + (uintptr_t)value->offset * sizeof(float);
-    return problem->type != CLATTN_FP32 || problem->value_dim % lanes != 0 || !strides || address % ((uintptr_t)lanes * sizeof(float)) != 0;
+    return problem->type != CLATTN_FP32 || problem->value_dim % lanes != 0 || !strides ||
+           address % ((uintptr_t)lanes * sizeof(float)) != 0;
 }
 
 static attn_cpu_job make_job(const attn_cpu_plan *plan, const attn_execution *execution) {
@@ -100,7 +101,8 @@ static attn_cpu_job make_job(const attn_cpu_plan *plan, const attn_execution *ex
     if (!plan->kernels) {
         return job;
     }
-    job.stepped = problem->softcap > 0 || problem->mask != CLATTN_MASK_NONE || problem->bias != CLATTN_BIAS_NONE || problem->alibi;
+    job.stepped = problem->softcap > 0 || problem->mask != CLATTN_MASK_NONE || problem->bias != CLATTN_BIAS_NONE ||
+                  problem->alibi;
     job.copy_values = must_copy_values(problem, execution->call, plan->kernels->lanes);
     job.key_factor = (float)(problem->scale * (problem->softcap > 0 ? 1 : 1.44269504088896340736));
     job.value_pitch = attn_round_up(problem->value_dim, plan->kernels->lanes);
@@ -116,7 +118,8 @@ static attn_cpu_job make_job(const attn_cpu_plan *plan, const attn_execution *ex
 /** No worker's scratch holds a block of this call yet. */
 static void forget_blocks(const attn_cpu_plan *plan, char *workspace) {
     for (int64_t worker = 0; worker < plan->workers; worker++) {
-        memset(workspace + worker * plan->layout.total + plan->layout.tags, 0xff, (size_t)plan->slots * sizeof(int64_t));
+        memset(workspace + worker * plan->layout.total + plan->layout.tags, 0xff,
+               (size_t)plan->slots * sizeof(int64_t));
     }
 }
 
@@ -125,9 +128,11 @@ static clattn_status run_call(const attn_cpu_plan *plan, const attn_execution *e
     const attn_call *call = execution->call;
     attn_cpu_job job = make_job(plan, execution);
     int64_t heads = problem->batch * problem->query_heads, groups = problem->batch * problem->kv_heads;
-    int64_t weights = problem->weights == CLATTN_WEIGHTS_NONE ? 0 : problem->batch * problem->weights_heads * problem->weights_rows;
+    int64_t weights =
+        problem->weights == CLATTN_WEIGHTS_NONE ? 0 : problem->batch * problem->weights_heads * problem->weights_rows;
     bool decodes = attn_cpu_plan_decodes(plan, problem, call->query_length);
-    double work = (double)heads * (double)call->query_length * (double)call->key_length * (double)(problem->head_dim + problem->value_dim);
+    double work = (double)heads * (double)call->query_length * (double)call->key_length *
+                  (double)(problem->head_dim + problem->value_dim);
     bool alone = work + (double)weights * (double)(call->key_length * problem->head_dim) < ALONE_BELOW;
     cpu_phase phase = { .plan = plan, .job = &job, .kernels = plan->kernels, .workspace = execution->workspace };
     const struct {
@@ -183,12 +188,14 @@ static void describe(const clattn_problem *problem, const attn_cpu_plan *plan, c
     } else if (attn_cpu_plan_decodes(plan, problem, problem->query_length)) {
         info->block_query = ATTN_CPU_DECODE_ROWS;
         info->block_key = ATTN_CPU_PART;
-        snprintf(info->kernel, sizeof info->kernel, "decode %s, keys in place, %lld parts", kernels->name, (long long)plan->splits);
+        snprintf(info->kernel, sizeof info->kernel, "decode %s, keys in place, %lld parts", kernels->name,
+                 (long long)plan->splits);
     } else {
         info->block_query = attn_cpu_plan_rows(plan, problem, problem->query_length);
         info->block_key = plan->block_key;
-        snprintf(info->kernel, sizeof info->kernel, "prefill %s %lldx%lld, keys packed in blocks of %lld", kernels->name,
-                 (long long)kernels->tile_rows, (long long)kernels->tile_keys, (long long)plan->block_key);
+        snprintf(info->kernel, sizeof info->kernel, "prefill %s %lldx%lld, keys packed in blocks of %lld",
+                 kernels->name, (long long)kernels->tile_rows, (long long)kernels->tile_keys,
+                 (long long)plan->block_key);
     }
     info->accumulate = kernels ? "fp32" : "fp64";
     info->weights_rounded = false;
@@ -198,8 +205,8 @@ static void describe(const clattn_problem *problem, const attn_cpu_plan *plan, c
     info->private_memory = info->local_memory = -1;
 }
 
-static clattn_status prepare(const clattn_problem *problem, const attn_device *device, void **state, clattn_plan_info *info,
-                             clattn_report *report) {
+static clattn_status prepare(const clattn_problem *problem, const attn_device *device, void **state,
+                             clattn_plan_info *info, clattn_report *report) {
     attn_cpu_plan *plan = attn_allocate_zeroed(device->memory, sizeof *plan);
     if (!plan) {
         return CLATTN_OUT_OF_MEMORY;

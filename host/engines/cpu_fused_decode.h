@@ -27,7 +27,7 @@ static inline int64_t decode_row(const decode_work *w, int64_t row) {
 static decode_work start_group(const attn_cpu_job *job, int64_t group, char *scratch) {
     const clattn_problem *problem = job->problem;
     const attn_cpu_layout *at = &job->layout;
-    decode_work w = {.job = job, .scratch = scratch, .b = group / problem->kv_heads, .g = group % problem->kv_heads};
+    decode_work w = { .job = job, .scratch = scratch, .b = group / problem->kv_heads, .g = group % problem->kv_heads };
     w.group = problem->query_heads / problem->kv_heads;
     w.rows = w.group * job->call->query_length;
     w.dim_pitch = attn_round_up(problem->head_dim, LANES);
@@ -49,28 +49,29 @@ static void start_group_rows(decode_work *w) {
     for (int64_t row = 0; row < padded; row++) {
         float *copy = w->queries + row * w->dim_pitch;
         w->maxima[row] = -INFINITY;
-        w->sums[row] = (vf){0};
+        w->sums[row] = (vf){ 0 };
         if (row < w->rows) {
             w->ranges[row] = attn_row_keys(problem, w->job->call, w->b, decode_row(w, row));
-            copy_rows(problem->type, copy, w->dim_pitch, query->data, attn_view_row(query, w->b, decode_head(w, row), decode_row(w, row)),
-                      0, 1, problem->head_dim, splat(w->job->key_factor));
+            copy_rows(problem->type, copy, w->dim_pitch, query->data,
+                      attn_view_row(query, w->b, decode_head(w, row), decode_row(w, row)), 0, 1, problem->head_dim,
+                      splat(w->job->key_factor));
         } else {
-            w->ranges[row] = (attn_key_range){0, INT64_MAX};
+            w->ranges[row] = (attn_key_range){ 0, INT64_MAX };
             memset(copy, 0, (size_t)w->dim_pitch * sizeof(float));
         }
     }
 }
 
 /** DECODE_TILE rows against n keys: dot products along the dim, LANES at a time through one transposing reduction. */
-INLINE void decode_scores_typed(const clattn_type type, const decode_work *w, const float *queries, int64_t key, int n, float *scores,
-                                bool prefetch) {
+INLINE void decode_scores_typed(const clattn_type type, const decode_work *w, const float *queries, int64_t key, int n,
+                                float *scores, bool prefetch) {
     const attn_view *keys = &w->job->call->key, *values = &w->job->call->value;
     const int64_t size = type == CLATTN_FP32 ? 4 : 2, dim = w->job->problem->head_dim;
     int64_t first = attn_view_row(keys, w->b, w->g, key), value = attn_view_row(values, w->b, w->g, key);
     for (int c = 0; c < n; c += TILE_STRIPE) {
         vf a[LANES];
         int64_t at[TILE_STRIPE];
-        UNROLL for (int i = 0; i < LANES; i++) a[i] = (vf){0};
+        UNROLL for (int i = 0; i < LANES; i++) a[i] = (vf){ 0 };
         UNROLL for (int i = 0; i < TILE_STRIPE; i++) at[i] = first + (c + i < n ? c + i : n - 1) * keys->stride[2];
         if (prefetch) {
             for (int i = 0; i < TILE_STRIPE && c + i < n; i++) {
@@ -102,21 +103,22 @@ INLINE void decode_scores_typed(const clattn_type type, const decode_work *w, co
     }
 }
 
-static void decode_scores(const decode_work *w, const float *queries, int64_t key, int n, float *scores, bool prefetch) {
+static void decode_scores(const decode_work *w, const float *queries, int64_t key, int n, float *scores,
+                          bool prefetch) {
     switch (w->job->problem->type) {
-    case CLATTN_FP16: decode_scores_typed(CLATTN_FP16, w, queries, key, n, scores, prefetch); break;
-    case CLATTN_BF16: decode_scores_typed(CLATTN_BF16, w, queries, key, n, scores, prefetch); break;
-    default: decode_scores_typed(CLATTN_FP32, w, queries, key, n, scores, prefetch); break;
+        case CLATTN_FP16: decode_scores_typed(CLATTN_FP16, w, queries, key, n, scores, prefetch); break;
+        case CLATTN_BF16: decode_scores_typed(CLATTN_BF16, w, queries, key, n, scores, prefetch); break;
+        default: decode_scores_typed(CLATTN_FP32, w, queries, key, n, scores, prefetch); break;
     }
 }
 
 /** Columns column .. column + vectors of the sums of DECODE_TILE rows; `last` > 0: one vector of that many elements. */
-INLINE void decode_columns(const clattn_type type, const int vectors, const decode_work *w, int64_t first, int n, const float *weights,
-                           float *output, int64_t column, int64_t last) {
+INLINE void decode_columns(const clattn_type type, const int vectors, const decode_work *w, int64_t first, int n,
+                           const float *weights, float *output, int64_t column, int64_t last) {
     const attn_view *values = &w->job->call->value;
     vf a[DECODE_TILE][4];
     UNROLL for (int r = 0; r < DECODE_TILE; r++) {
-        UNROLL for (int c = 0; c < vectors; c++) a[r][c] = (vf){0};
+        UNROLL for (int c = 0; c < vectors; c++) a[r][c] = (vf){ 0 };
     }
     for (int key = 0; key < n; key++) {
         int64_t at = first + key * values->stride[2] + column;
@@ -137,7 +139,8 @@ INLINE void decode_columns(const clattn_type type, const int vectors, const deco
     }
 }
 
-INLINE void decode_values_typed(const clattn_type type, const decode_work *w, int64_t key, int n, const float *weights, float *output) {
+INLINE void decode_values_typed(const clattn_type type, const decode_work *w, int64_t key, int n, const float *weights,
+                                float *output) {
     int64_t first = attn_view_row(&w->job->call->value, w->b, w->g, key), dim = w->job->problem->value_dim, c = 0;
     for (; c + 4 * LANES <= dim; c += 4 * LANES) decode_columns(type, 4, w, first, n, weights, output, c, 0);
     for (; c + LANES <= dim; c += LANES) decode_columns(type, 1, w, first, n, weights, output, c, 0);
@@ -146,9 +149,9 @@ INLINE void decode_values_typed(const clattn_type type, const decode_work *w, in
 
 static void decode_values(const decode_work *w, int64_t key, int n, const float *weights, float *output) {
     switch (w->job->problem->type) {
-    case CLATTN_FP16: decode_values_typed(CLATTN_FP16, w, key, n, weights, output); break;
-    case CLATTN_BF16: decode_values_typed(CLATTN_BF16, w, key, n, weights, output); break;
-    default: decode_values_typed(CLATTN_FP32, w, key, n, weights, output); break;
+        case CLATTN_FP16: decode_values_typed(CLATTN_FP16, w, key, n, weights, output); break;
+        case CLATTN_BF16: decode_values_typed(CLATTN_BF16, w, key, n, weights, output); break;
+        default: decode_values_typed(CLATTN_FP32, w, key, n, weights, output); break;
     }
 }
 
@@ -160,7 +163,8 @@ static void decode_tile(const decode_work *w, int64_t row, int64_t key, int n) {
     for (int r = 0; r < DECODE_TILE; r++) {
         float *scores = w->scores + r * SCORE_PITCH;
         attn_key_range range = w->ranges[row + r];
-        int low = (int)attn_max(0, attn_min(range.begin - key, n)), high = (int)attn_max(0, attn_min(range.end - key, n));
+        int low = (int)attn_max(0, attn_min(range.begin - key, n)),
+            high = (int)attn_max(0, attn_min(range.end - key, n));
         float top;
         if (job->stepped && row + r < w->rows) {
             step_row step = start_step(job, w->b, decode_head(w, row + r), decode_row(w, row + r));
@@ -169,7 +173,8 @@ static void decode_tile(const decode_work *w, int64_t row, int64_t key, int n) {
             if (low > 0 || high < n || n % LANES != 0) bounds_pass(scores, 0, n, low, high);
             top = maximum_pass(scores, 0, n);
         }
-        softmax_row(scores, 0, n, top, &w->maxima[row + r], &w->sums[row + r], output + r * job->value_pitch, job->value_pitch, false);
+        softmax_row(scores, 0, n, top, &w->maxima[row + r], &w->sums[row + r], output + r * job->value_pitch,
+                    job->value_pitch, false);
     }
     decode_values(w, key, n, w->scores, output);
 }
@@ -178,10 +183,10 @@ static void decode_tile(const decode_work *w, int64_t row, int64_t key, int n) {
 static attn_key_range decode_part(const decode_work *w, int64_t part) {
     const attn_cpu_job *job = w->job;
     attn_key_range all = rows_keys(job, w->b, 0, job->call->query_length);
-    if (all.begin >= all.end) return (attn_key_range){0, 0};
+    if (all.begin >= all.end) return (attn_key_range){ 0, 0 };
     int64_t begin = all.begin / DECODE_KEYS * DECODE_KEYS;
     int64_t keys = attn_round_up(attn_max((all.end - begin + job->splits - 1) / job->splits, 0), DECODE_KEYS);
-    return (attn_key_range){begin + part * keys, attn_min(all.end, begin + (part + 1) * keys)};
+    return (attn_key_range){ begin + part * keys, attn_min(all.end, begin + (part + 1) * keys) };
 }
 
 static float *decode_partial(const attn_cpu_job *job, int64_t item, int64_t rows, int64_t row) {
@@ -219,10 +224,12 @@ static void merge_row(const decode_work *w, int64_t item, int64_t row, float *ma
     memset(w->output, 0, (size_t)pitch * sizeof(float));
     for (int64_t s = 0; s < job->splits; s++) {
         const float *partial = decode_partial(job, item + s, w->rows, row);
-        if (partial[pitch + 1] == 0) continue; /* nothing allowed in this part: its sums are 0, or 0 times what may not be read */
+        if (partial[pitch + 1] == 0)
+            continue; /* nothing allowed in this part: its sums are 0, or 0 times what may not be read */
         vf factor = power_of_two(splat(partial[pitch] - *maximum));
         *sum += factor[0] * partial[pitch + 1];
-        for (int64_t c = 0; c < pitch; c += LANES) store(w->output + c, load(w->output + c) + load(partial + c) * factor);
+        for (int64_t c = 0; c < pitch; c += LANES)
+            store(w->output + c, load(w->output + c) + load(partial + c) * factor);
     }
 }
 
@@ -232,7 +239,7 @@ static void merge_item(const attn_cpu_job *job, int64_t item, void *scratch) {
         float maximum, sum;
         attn_key_range range = attn_row_keys(job->problem, job->call, w.b, decode_row(&w, row));
         merge_row(&w, item * job->splits, row, &maximum, &sum);
-        finish_row(job, w.b, decode_head(&w, row), decode_row(&w, row), w.output, range.begin < range.end ? maximum : -INFINITY, sum,
-                   w.scratch + job->layout.row);
+        finish_row(job, w.b, decode_head(&w, row), decode_row(&w, row), w.output,
+                   range.begin < range.end ? maximum : -INFINITY, sum, w.scratch + job->layout.row);
     }
 }

@@ -30,7 +30,7 @@ INLINE vf load_part(const clattn_type type, const void *data, int64_t index, int
     __m256i bits = _mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), (const uint16_t *)data + index);
     return type == CLATTN_FP16 ? (vf)_mm512_cvtph_ps(bits) : (vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16);
 #else
-    float buffer[LANES] __attribute__((aligned(ATTN_VECTOR_BYTES))) = {0};
+    float buffer[LANES] __attribute__((aligned(ATTN_VECTOR_BYTES))) = { 0 };
     for (int64_t i = 0; i < n; i++) buffer[i] = attn_load_float(type, data, index + i);
     return load(buffer);
 #endif
@@ -41,19 +41,21 @@ INLINE vf load_up_to(const clattn_type type, const void *data, int64_t index, in
 }
 
 /** Vector d .. d + LANES of up to LANES rows, transposed: r[i] holds dimension d + i of row 0, 1, ... Rows beyond count are 0. */
-INLINE void load_transposed(const clattn_type type, const void *data, int64_t first, int64_t stride, int64_t count, int64_t d,
-                            int64_t dim, vf *r) {
+INLINE void load_transposed(const clattn_type type, const void *data, int64_t first, int64_t stride, int64_t count,
+                            int64_t d, int64_t dim, vf *r) {
     if (dim - d >= LANES) {
-        UNROLL for (int i = 0; i < LANES; i++) r[i] = i < count ? load_typed(type, data, first + i * stride + d) : (vf){0};
+        UNROLL for (int i = 0; i < LANES; i++) r[i] =
+            i < count ? load_typed(type, data, first + i * stride + d) : (vf){ 0 };
     } else {
-        for (int i = 0; i < LANES; i++) r[i] = i < count ? load_part(type, data, first + i * stride + d, dim - d) : (vf){0};
+        for (int i = 0; i < LANES; i++)
+            r[i] = i < count ? load_part(type, data, first + i * stride + d, dim - d) : (vf){ 0 };
     }
     transpose(r);
 }
 
 /** n keys times factor into panels [head_dim][TILE_KEYS]; the last panel's missing keys are 0. */
-INLINE void pack_keys_typed(const clattn_type type, float *packed, const void *data, int64_t first, int64_t stride, int64_t n,
-                            int64_t dim, vf factor) {
+INLINE void pack_keys_typed(const clattn_type type, float *packed, const void *data, int64_t first, int64_t stride,
+                            int64_t n, int64_t dim, vf factor) {
     for (int64_t key = 0; key < attn_round_up(n, TILE_KEYS); key += LANES) {
         float *panel = packed + key / TILE_KEYS * TILE_KEYS * dim + key % TILE_KEYS;
         for (int64_t d = 0; d < dim; d += LANES) {
@@ -69,18 +71,18 @@ INLINE void pack_keys_typed(const clattn_type type, float *packed, const void *d
     }
 }
 
-static void pack_keys(clattn_type type, float *packed, const void *data, int64_t first, int64_t stride, int64_t n, int64_t dim,
-                      vf factor) {
+static void pack_keys(clattn_type type, float *packed, const void *data, int64_t first, int64_t stride, int64_t n,
+                      int64_t dim, vf factor) {
     switch (type) {
-    case CLATTN_FP16: pack_keys_typed(CLATTN_FP16, packed, data, first, stride, n, dim, factor); break;
-    case CLATTN_BF16: pack_keys_typed(CLATTN_BF16, packed, data, first, stride, n, dim, factor); break;
-    default: pack_keys_typed(CLATTN_FP32, packed, data, first, stride, n, dim, factor); break;
+        case CLATTN_FP16: pack_keys_typed(CLATTN_FP16, packed, data, first, stride, n, dim, factor); break;
+        case CLATTN_BF16: pack_keys_typed(CLATTN_BF16, packed, data, first, stride, n, dim, factor); break;
+        default: pack_keys_typed(CLATTN_FP32, packed, data, first, stride, n, dim, factor); break;
     }
 }
 
 /** n rows of dim elements, times factor, into rows of pitch floats (whole vectors); what is beyond dim becomes 0. */
-INLINE void copy_rows_typed(const clattn_type type, float *copy, int64_t pitch, const void *data, int64_t first, int64_t stride,
-                            int64_t n, int64_t dim, vf factor) {
+INLINE void copy_rows_typed(const clattn_type type, float *copy, int64_t pitch, const void *data, int64_t first,
+                            int64_t stride, int64_t n, int64_t dim, vf factor) {
     for (int64_t row = 0; row < n; row++) {
         for (int64_t d = 0; d < dim; d += LANES) {
             store(copy + row * pitch + d, load_up_to(type, data, first + row * stride + d, dim - d) * factor);
@@ -88,12 +90,12 @@ INLINE void copy_rows_typed(const clattn_type type, float *copy, int64_t pitch, 
     }
 }
 
-static void copy_rows(clattn_type type, float *copy, int64_t pitch, const void *data, int64_t first, int64_t stride, int64_t n,
-                      int64_t dim, vf factor) {
+static void copy_rows(clattn_type type, float *copy, int64_t pitch, const void *data, int64_t first, int64_t stride,
+                      int64_t n, int64_t dim, vf factor) {
     switch (type) {
-    case CLATTN_FP16: copy_rows_typed(CLATTN_FP16, copy, pitch, data, first, stride, n, dim, factor); break;
-    case CLATTN_BF16: copy_rows_typed(CLATTN_BF16, copy, pitch, data, first, stride, n, dim, factor); break;
-    default: copy_rows_typed(CLATTN_FP32, copy, pitch, data, first, stride, n, dim, factor); break;
+        case CLATTN_FP16: copy_rows_typed(CLATTN_FP16, copy, pitch, data, first, stride, n, dim, factor); break;
+        case CLATTN_BF16: copy_rows_typed(CLATTN_BF16, copy, pitch, data, first, stride, n, dim, factor); break;
+        default: copy_rows_typed(CLATTN_FP32, copy, pitch, data, first, stride, n, dim, factor); break;
     }
 }
 
@@ -126,7 +128,7 @@ INLINE void store_typed(const clattn_type type, void *data, int64_t index, vf x)
 
 /** x[0 .. dim) times factor to the caller's row; answers whether all of it is finite. */
 INLINE bool store_row_typed(const clattn_type type, void *data, int64_t index, const float *x, int64_t dim, vf factor) {
-    vf zero = {0};
+    vf zero = { 0 };
     int64_t d = 0;
     for (; d + LANES <= dim; d += LANES) {
         vf y = load(x + d) * factor;
@@ -148,8 +150,8 @@ INLINE bool store_row_typed(const clattn_type type, void *data, int64_t index, c
 static bool store_row(clattn_type type, void *data, int64_t index, const float *x, int64_t dim, float factor) {
     vf f = splat(factor);
     switch (type) {
-    case CLATTN_FP16: return store_row_typed(CLATTN_FP16, data, index, x, dim, f);
-    case CLATTN_BF16: return store_row_typed(CLATTN_BF16, data, index, x, dim, f);
-    default: return store_row_typed(CLATTN_FP32, data, index, x, dim, f);
+        case CLATTN_FP16: return store_row_typed(CLATTN_FP16, data, index, x, dim, f);
+        case CLATTN_BF16: return store_row_typed(CLATTN_BF16, data, index, x, dim, f);
+        default: return store_row_typed(CLATTN_FP32, data, index, x, dim, f);
     }
 }

@@ -8,8 +8,8 @@ typedef struct prefill_work {
     const attn_cpu_job *job;
     char *scratch;
     int64_t b, h, g;
-    int64_t first, count; /* rows */
-    int64_t dim_pitch;    /* of copied queries */
+    int64_t first, count;   /* rows */
+    int64_t dim_pitch;      /* of copied queries */
     attn_key_range *ranges; /* of each row */
     float *queries, *output, *maxima, *scores;
     vf *sums;
@@ -32,7 +32,7 @@ static inline int tile_height(int64_t left) {
 static prefill_work start_prefill(const attn_cpu_job *job, int64_t item, char *scratch) {
     const clattn_problem *problem = job->problem;
     const attn_cpu_layout *at = &job->layout;
-    prefill_work w = {.job = job, .scratch = scratch};
+    prefill_work w = { .job = job, .scratch = scratch };
     int64_t head = item / job->chunks, chunk = job->chunks - 1 - item % job->chunks; /* causal: the long ones first */
     w.b = head / problem->query_heads;
     w.h = head % problem->query_heads;
@@ -63,13 +63,13 @@ static void start_rows(prefill_work *w) {
         int64_t real = attn_min(height, w->count - i);
         if (!reads_in_place(w, i, height)) {
             float *copy = w->queries + i * w->dim_pitch;
-            copy_rows(problem->type, copy, w->dim_pitch, query->data, attn_view_row(query, w->b, w->h, w->first + i), query->stride[2],
-                      real, problem->head_dim, splat(1.0f));
+            copy_rows(problem->type, copy, w->dim_pitch, query->data, attn_view_row(query, w->b, w->h, w->first + i),
+                      query->stride[2], real, problem->head_dim, splat(1.0f));
             memset(copy + real * w->dim_pitch, 0, (size_t)((height - real) * w->dim_pitch) * sizeof(float));
         }
         for (int64_t row = i; row < i + height; row++) {
             start_row(w->job, w->h, &w->maxima[row], &w->sums[row]);
-            w->ranges[row] = row < w->count ? attn_rule_keys(&rule, w->first + row) : (attn_key_range){0, 0};
+            w->ranges[row] = row < w->count ? attn_rule_keys(&rule, w->first + row) : (attn_key_range){ 0, 0 };
         }
         i += height;
     }
@@ -81,7 +81,7 @@ static key_block get_block(const prefill_work *w, int64_t number) {
     const clattn_problem *problem = job->problem;
     const attn_call *call = job->call;
     int64_t used = attn_used_key_length(call, w->b), blocks = (call->key_length + job->block_key - 1) / job->block_key;
-    key_block block = {.first = number * job->block_key};
+    key_block block = { .first = number * job->block_key };
     block.n = (int)attn_min(job->block_key, used - block.first);
     int64_t slot = job->slots > 1 ? number : 0, tag = (w->b * problem->kv_heads + w->g) * blocks + number;
     int64_t *tags = (int64_t *)(void *)(w->scratch + job->layout.tags);
@@ -90,11 +90,11 @@ static key_block get_block(const prefill_work *w, int64_t number) {
     int64_t value_row = attn_view_row(&call->value, w->b, w->g, block.first);
     if (tags[slot] != tag) {
         tags[slot] = tag;
-        pack_keys(problem->type, keys, call->key.data, attn_view_row(&call->key, w->b, w->g, block.first), call->key.stride[2], block.n,
-                  problem->head_dim, splat(job->key_factor));
+        pack_keys(problem->type, keys, call->key.data, attn_view_row(&call->key, w->b, w->g, block.first),
+                  call->key.stride[2], block.n, problem->head_dim, splat(job->key_factor));
         if (job->copy_values) {
-            copy_rows(problem->type, values, job->value_pitch, call->value.data, value_row, call->value.stride[2], block.n,
-                      problem->value_dim, splat(1.0f));
+            copy_rows(problem->type, values, job->value_pitch, call->value.data, value_row, call->value.stride[2],
+                      block.n, problem->value_dim, splat(1.0f));
         }
     }
     block.keys = keys;
@@ -105,10 +105,10 @@ static key_block get_block(const prefill_work *w, int64_t number) {
 
 /** Keys of a block that a tile's rows attend. */
 typedef struct tile_range {
-    int begin, end;             /* some row attends; begin is a multiple of TILE_KEYS */
-    int all_begin, all_end;     /* every row attends */
+    int begin, end;         /* some row attends; begin is a multiple of TILE_KEYS */
+    int all_begin, all_end; /* every row attends */
     int low[TILE_ROWS], high[TILE_ROWS];
-    bool first;                 /* no earlier block had keys for the tile */
+    bool first; /* no earlier block had keys for the tile */
 } tile_range;
 
 static inline int inside_block(const key_block *block, int64_t key) {
@@ -116,9 +116,10 @@ static inline int inside_block(const key_block *block, int64_t key) {
 }
 
 static tile_range get_tile_range(const prefill_work *w, const key_block *block, int64_t row, int height) {
-    tile_range t = {.begin = block->n, .all_end = block->n, .first = true};
+    tile_range t = { .begin = block->n, .all_end = block->n, .first = true };
     attn_key_range top = w->ranges[row], last = w->ranges[attn_min(row + height, w->count) - 1];
-    if (last.begin <= block->first && last.begin < last.end && top.end >= block->first + block->n) { /* ranges never fall: all is inside */
+    if (last.begin <= block->first && last.begin < last.end &&
+        top.end >= block->first + block->n) { /* ranges never fall: all is inside */
         for (int i = 0; i < height; i++) {
             t.low[i] = 0;
             t.high[i] = block->n;
@@ -154,7 +155,8 @@ INLINE void tile_block(const int height, const prefill_work *w, const key_block 
     if (t.begin >= t.end) return;
     const attn_view *query = &job->call->query;
     bool in_place = reads_in_place(w, row, height);
-    const float *queries = in_place ? (const float *)query->data + attn_view_row(query, w->b, w->h, w->first + row) : w->queries + row * w->dim_pitch;
+    const float *queries = in_place ? (const float *)query->data + attn_view_row(query, w->b, w->h, w->first + row)
+                                    : w->queries + row * w->dim_pitch;
     int64_t pitch = in_place ? query->stride[2] : w->dim_pitch;
     float *output = w->output + row * job->value_pitch, tops[TILE_ROWS];
     vf maxima[TILE_ROWS];
@@ -164,13 +166,16 @@ INLINE void tile_block(const int height, const prefill_work *w, const key_block 
     UNROLL for (int i = 0; i < height; i++) maxima[i] = splat(-INFINITY);
     for (int key = t.begin; key < t.end; key += TILE_KEYS) {
         for (int i = 0; job->stepped && i < real; i++) prefetch_step(&steps[i], block->first + key);
-        tile_bounds bounds = {t.low, t.high, key};
+        tile_bounds bounds = { t.low, t.high, key };
         bool inner = job->stepped || (key >= t.all_begin && key + TILE_KEYS <= t.all_end);
-        score_tile(height, dim, queries, pitch, block->keys + (int64_t)key * dim, w->scores + key, maxima, inner ? NULL : &bounds);
+        score_tile(height, dim, queries, pitch, block->keys + (int64_t)key * dim, w->scores + key, maxima,
+                   inner ? NULL : &bounds);
     }
     if (job->stepped) {
         for (int i = 0; i < height; i++) {
-            tops[i] = i >= real ? 0 : step_scores(&steps[i], w->scores + i * SCORE_PITCH, block->first, t.begin, t.end, t.low[i], t.high[i]);
+            tops[i] = i >= real ? 0
+                                : step_scores(&steps[i], w->scores + i * SCORE_PITCH, block->first, t.begin, t.end,
+                                              t.low[i], t.high[i]);
         }
     } else {
         UNROLL for (int i = 0; i < height; i++) tops[i] = lanes_max(maxima[i]);
@@ -179,8 +184,8 @@ INLINE void tile_block(const int height, const prefill_work *w, const key_block 
         softmax_row(w->scores + i * SCORE_PITCH, t.begin, t.end, tops[i], &w->maxima[row + i], &w->sums[row + i],
                     output + i * job->value_pitch, job->value_pitch, t.first);
     }
-    value_rows(height, w->scores + t.begin, block->values + t.begin * block->value_pitch, block->value_pitch, t.end - t.begin, output,
-               job->value_pitch, t.first);
+    value_rows(height, w->scores + t.begin, block->values + t.begin * block->value_pitch, block->value_pitch,
+               t.end - t.begin, output, job->value_pitch, t.first);
 }
 
 static __attribute__((noinline)) void tile_block_full(const prefill_work *w, const key_block *block, int64_t row) {
@@ -217,7 +222,8 @@ static void prefill_item(const attn_cpu_job *job, int64_t item, void *scratch) {
     prefill_work w = start_prefill(job, item, scratch);
     start_rows(&w);
     attn_key_range all = rows_keys(job, w.b, w.first, w.count);
-    for (int64_t number = all.begin / job->block_key; all.begin < all.end && number * job->block_key < all.end; number++) {
+    for (int64_t number = all.begin / job->block_key; all.begin < all.end && number * job->block_key < all.end;
+         number++) {
         key_block block = get_block(&w, number);
         rows_block(&w, &block);
     }
@@ -226,6 +232,7 @@ static void prefill_item(const attn_cpu_job *job, int64_t item, void *scratch) {
         w.sums[i][0] = lanes_sum(w.sums[i]);
     }
     for (int64_t i = 0; i < w.count; i++) {
-        finish_row(job, w.b, w.h, w.first + i, w.output + i * job->value_pitch, w.maxima[i], w.sums[i][0], w.scratch + job->layout.row);
+        finish_row(job, w.b, w.h, w.first + i, w.output + i * job->value_pitch, w.maxima[i], w.sums[i][0],
+                   w.scratch + job->layout.row);
     }
 }

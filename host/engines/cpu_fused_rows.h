@@ -7,8 +7,8 @@
  * Scores (times log2(e)) of keys begin .. end of one row become weights relative to *maximum, their sums are added to *sums.
  * When the maximum grew by more than LAZY, what was summed before is rescaled; output has nothing yet when `first`.
  */
-INLINE void softmax_row(float *scores, int begin, int end, float block_maximum, float *maximum, vf *sums, float *output, int64_t pitch,
-                        bool first) {
+INLINE void softmax_row(float *scores, int begin, int end, float block_maximum, float *maximum, vf *sums, float *output,
+                        int64_t pitch, bool first) {
     if (block_maximum > *maximum + LAZY) {
         if (*maximum > -INFINITY) {
             vf factor = power_of_two(splat(*maximum - block_maximum));
@@ -17,7 +17,7 @@ INLINE void softmax_row(float *scores, int begin, int end, float block_maximum, 
         }
         *maximum = block_maximum;
     }
-    vf zero = splat(*maximum > -INFINITY ? *maximum : 0.0f), sum = {0}, sum2 = {0};
+    vf zero = splat(*maximum > -INFINITY ? *maximum : 0.0f), sum = { 0 }, sum2 = { 0 };
     int c = begin;
     for (; c + 4 * LANES <= end; c += 4 * LANES) {
         vf e[4];
@@ -44,7 +44,7 @@ static attn_key_range rows_keys(const attn_cpu_job *job, int64_t b, int64_t firs
 /** A row's maximum and sum before any key: nothing, or the sink. */
 static void start_row(const attn_cpu_job *job, int64_t h, float *maximum, vf *sums) {
     *maximum = -INFINITY;
-    *sums = (vf){0};
+    *sums = (vf){ 0 };
     if (job->problem->sinks) {
         const attn_view *sinks = &job->call->sinks;
         float sink = ((const float *)sinks->data)[sinks->offset + h];
@@ -68,8 +68,8 @@ static float row_logsumexp(const attn_cpu_job *job, int64_t h, float maximum, fl
  * Writes a finished row; `output` is not yet divided by sum. What is not finite, and rows that met no score above -inf, go
  * to the careful path, which selects instead of multiplying by 0 and does not overflow.
  */
-static void finish_row(const attn_cpu_job *job, int64_t b, int64_t h, int64_t i, const float *output, float maximum, float sum,
-                       void *row_scratch) {
+static void finish_row(const attn_cpu_job *job, int64_t b, int64_t h, int64_t i, const float *output, float maximum,
+                       float sum, void *row_scratch) {
     const clattn_problem *problem = job->problem;
     const attn_call *call = job->call;
     int64_t index = attn_view_row(&call->output, b, h, i);

@@ -19,7 +19,7 @@ typedef struct step_row {
 static step_row start_step(const attn_cpu_job *job, int64_t b, int64_t h, int64_t i) {
     const clattn_problem *problem = job->problem;
     const attn_call *call = job->call;
-    step_row row = {.cap = (float)problem->softcap};
+    step_row row = { .cap = (float)problem->softcap };
     if (problem->bias != CLATTN_BIAS_NONE) {
         row.bias = call->bias.data;
         row.bias_type = attn_bias_type(problem);
@@ -42,7 +42,8 @@ static step_row start_step(const attn_cpu_job *job, int64_t b, int64_t h, int64_
 /** Calls in what the step will want for a tile's keys: rows are too short for the processor to see streams. */
 INLINE void prefetch_step(const step_row *row, int64_t key) {
     if (row->bias) {
-        const char *bias = (const char *)row->bias + (row->bias_first + key * row->bias_stride) * (row->bias_type == CLATTN_FP32 ? 4 : 2);
+        const char *bias = (const char *)row->bias +
+                           (row->bias_first + key * row->bias_stride) * (row->bias_type == CLATTN_FP32 ? 4 : 2);
         __builtin_prefetch(bias, 0, 3);
         __builtin_prefetch(bias + TILE_KEYS * 2, 0, 3);
     }
@@ -72,12 +73,12 @@ INLINE vf bias_vector(const step_row *row, int64_t key, int64_t n) {
     if (row->bias_stride == 1) {
         int64_t index = row->bias_first + key;
         switch (row->bias_type) {
-        case CLATTN_FP16: return load_up_to(CLATTN_FP16, row->bias, index, n);
-        case CLATTN_BF16: return load_up_to(CLATTN_BF16, row->bias, index, n);
-        default: return load_up_to(CLATTN_FP32, row->bias, index, n);
+            case CLATTN_FP16: return load_up_to(CLATTN_FP16, row->bias, index, n);
+            case CLATTN_BF16: return load_up_to(CLATTN_BF16, row->bias, index, n);
+            default: return load_up_to(CLATTN_FP32, row->bias, index, n);
         }
     }
-    vf x = {0};
+    vf x = { 0 };
     for (int64_t i = 0; i < attn_min(n, LANES); i++) {
         x[i] = attn_load_float(row->bias_type, row->bias, row->bias_first + (key + i) * row->bias_stride);
     }
@@ -91,7 +92,7 @@ INLINE vi load_bytes(const uint8_t *bytes) {
 #elif ATTN_VECTOR_BYTES == 32
     return (vi)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)bytes));
 #else
-    return (vi){bytes[0], bytes[1], bytes[2], bytes[3]};
+    return (vi){ bytes[0], bytes[1], bytes[2], bytes[3] };
 #endif
 }
 
@@ -104,19 +105,20 @@ INLINE vi mask_vector(const bool bits, const uint8_t *mask, int64_t key, int64_t
 #if ATTN_VECTOR_BYTES == 64
         return (vi)_mm512_movm_epi32((__mmask16)word);
 #else
-        return (((vi)(word - (vu){0}) >> lane_numbers()) & 1) != 0;
+        return (((vi)(word - (vu){ 0 }) >> lane_numbers()) & 1) != 0;
 #endif
     }
     if (n >= LANES) return load_bytes(mask + key) != 0;
-    vi allowed = {0};
+    vi allowed = { 0 };
     for (int64_t i = 0; i < n; i++) allowed[i] = mask[key + i];
     return allowed != 0;
 }
 
 /** The same for any stride. */
 static vi mask_gathered(const step_row *row, int64_t key, int64_t n) {
-    vi allowed = {0};
-    for (int64_t i = 0; i < attn_min(n, LANES); i++) allowed[i] = row->bits ? row->mask[0] & 1 : row->mask[(key + i) * row->mask_stride];
+    vi allowed = { 0 };
+    for (int64_t i = 0; i < attn_min(n, LANES); i++)
+        allowed[i] = row->bits ? row->mask[0] & 1 : row->mask[(key + i) * row->mask_stride];
     return allowed != 0;
 }
 
@@ -141,7 +143,8 @@ INLINE void add_bias(float *scores, vf bias) {
     store(scores, choose(bias == splat(-INFINITY), bias, sum)); /* -inf forbids even a score of NaN */
 }
 
-INLINE void bias_pass_typed(const clattn_type type, const step_row *row, float *scores, int64_t first, int begin, int end) {
+INLINE void bias_pass_typed(const clattn_type type, const step_row *row, float *scores, int64_t first, int begin,
+                            int end) {
     int64_t index = row->bias_first + first;
     int c = begin;
     for (; c + LANES <= end; c += LANES) add_bias(scores + c, load_typed(type, row->bias, index + c));
@@ -154,9 +157,9 @@ static void bias_pass(const step_row *row, float *scores, int64_t first, int beg
         return;
     }
     switch (row->bias_type) {
-    case CLATTN_FP16: bias_pass_typed(CLATTN_FP16, row, scores, first, begin, end); break;
-    case CLATTN_BF16: bias_pass_typed(CLATTN_BF16, row, scores, first, begin, end); break;
-    default: bias_pass_typed(CLATTN_FP32, row, scores, first, begin, end); break;
+        case CLATTN_FP16: bias_pass_typed(CLATTN_FP16, row, scores, first, begin, end); break;
+        case CLATTN_BF16: bias_pass_typed(CLATTN_BF16, row, scores, first, begin, end); break;
+        default: bias_pass_typed(CLATTN_FP32, row, scores, first, begin, end); break;
     }
 }
 

@@ -15,11 +15,11 @@ typedef struct tile_bounds {
  * queries lie pitch apart; three share a pointer, as an address takes a base and one index times 1, 2 or 4: four pointers
  * and one stride reach all rows without arithmetic in the loop.
  */
-INLINE void score_tile(const int height, int dim, const float *queries, int64_t pitch, const float *keys, float *scores, vf *maxima,
-                       const tile_bounds *bounds) {
+INLINE void score_tile(const int height, int dim, const float *queries, int64_t pitch, const float *keys, float *scores,
+                       vf *maxima, const tile_bounds *bounds) {
     vf a[TILE_ROWS][TILE_VECTORS];
     UNROLL for (int i = 0; i < height; i++) {
-        UNROLL for (int n = 0; n < TILE_VECTORS; n++) a[i][n] = (vf){0};
+        UNROLL for (int n = 0; n < TILE_VECTORS; n++) a[i][n] = (vf){ 0 };
     }
     const float *rows[TILE_ROWS / 3];
     UNROLL for (int i = 0; i < height; i += 3) rows[i / 3] = queries + i * pitch;
@@ -48,13 +48,13 @@ INLINE void score_tile(const int height, int dim, const float *queries, int64_t 
  * output (+)= weights * values for height rows, `vectors` vectors of columns and n keys. Sums of ATTN_CPU_PART keys are made
  * in registers and then added: a chain of n keys would lose digits.
  */
-INLINE void value_tile(const int height, const int vectors, const float *weights, const float *values, int64_t value_pitch, int n,
-                       float *output, int64_t output_pitch, bool first) {
+INLINE void value_tile(const int height, const int vectors, const float *weights, const float *values,
+                       int64_t value_pitch, int n, float *output, int64_t output_pitch, bool first) {
     for (int part = 0; part < n; part += ATTN_CPU_PART) {
         int end = n - part < ATTN_CPU_PART ? n : part + ATTN_CPU_PART;
         vf a[TILE_ROWS][4];
         UNROLL for (int i = 0; i < height; i++) {
-            UNROLL for (int c = 0; c < vectors; c++) a[i][c] = (vf){0};
+            UNROLL for (int c = 0; c < vectors; c++) a[i][c] = (vf){ 0 };
         }
         const float *row = values + part * value_pitch;
         UNROLL_4 for (int key = part; key < end; key++, row += value_pitch) {
@@ -76,19 +76,21 @@ INLINE void value_tile(const int height, const int vectors, const float *weights
 }
 
 /** All columns of height rows: tiles of (height or half of it) x 4 vectors with 32 registers, height x 2 with 16. */
-INLINE void value_rows(const int height, const float *weights, const float *values, int64_t value_pitch, int n, float *output,
-                       int64_t output_pitch, bool first) {
+INLINE void value_rows(const int height, const float *weights, const float *values, int64_t value_pitch, int n,
+                       float *output, int64_t output_pitch, bool first) {
     int64_t c = 0;
 #if ATTN_VECTOR_BYTES == 64
     const int half = height > 6 ? height / 2 : height;
     for (; c + 4 * LANES <= output_pitch; c += 4 * LANES) {
         for (int i = 0; i < height; i += half) {
-            value_tile(half, 4, weights + i * SCORE_PITCH, values + c, value_pitch, n, output + i * output_pitch + c, output_pitch, first);
+            value_tile(half, 4, weights + i * SCORE_PITCH, values + c, value_pitch, n, output + i * output_pitch + c,
+                       output_pitch, first);
         }
     }
     if (output_pitch - c == 3 * LANES) {
         for (int i = 0; i < height; i += half) {
-            value_tile(half, 3, weights + i * SCORE_PITCH, values + c, value_pitch, n, output + i * output_pitch + c, output_pitch, first);
+            value_tile(half, 3, weights + i * SCORE_PITCH, values + c, value_pitch, n, output + i * output_pitch + c,
+                       output_pitch, first);
         }
         return;
     }

@@ -49,15 +49,15 @@ typedef float vf_any __attribute__((vector_size(ATTN_VECTOR_BYTES), aligned(4), 
 #endif
 
 INLINE vf splat(float x) {
-    return x - (vf){0};
+    return x - (vf){ 0 };
 }
 
 INLINE vi splat_int(int32_t x) {
-    return x - (vi){0};
+    return x - (vi){ 0 };
 }
 
 INLINE vi lane_numbers(void) {
-    return (vi){EACH_LANE};
+    return (vi){ EACH_LANE };
 }
 
 INLINE vf load(const float *p) {
@@ -122,19 +122,19 @@ INLINE vf interleave_high(vf a, vf b) {
 
 /* Reductions in log2(LANES) steps: a loop over lanes would be a chain of dependent scalar instructions. */
 #if ATTN_VECTOR_BYTES == 64
-#define FOLD(a, op)                                                                                            \
-    a = op(a, __builtin_shufflevector(a, a, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));            \
-    a = op(a, __builtin_shufflevector(a, a, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11));            \
-    a = op(a, __builtin_shufflevector(a, a, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13));            \
+#define FOLD(a, op)                                                                                                    \
+    a = op(a, __builtin_shufflevector(a, a, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));                    \
+    a = op(a, __builtin_shufflevector(a, a, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11));                    \
+    a = op(a, __builtin_shufflevector(a, a, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13));                    \
     a = op(a, __builtin_shufflevector(a, a, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14))
 #elif ATTN_VECTOR_BYTES == 32
-#define FOLD(a, op)                                                      \
-    a = op(a, __builtin_shufflevector(a, a, 4, 5, 6, 7, 0, 1, 2, 3));    \
-    a = op(a, __builtin_shufflevector(a, a, 2, 3, 0, 1, 6, 7, 4, 5));    \
+#define FOLD(a, op)                                                                                                    \
+    a = op(a, __builtin_shufflevector(a, a, 4, 5, 6, 7, 0, 1, 2, 3));                                                  \
+    a = op(a, __builtin_shufflevector(a, a, 2, 3, 0, 1, 6, 7, 4, 5));                                                  \
     a = op(a, __builtin_shufflevector(a, a, 1, 0, 3, 2, 5, 4, 7, 6))
 #else
-#define FOLD(a, op)                                          \
-    a = op(a, __builtin_shufflevector(a, a, 2, 3, 0, 1));    \
+#define FOLD(a, op)                                                                                                    \
+    a = op(a, __builtin_shufflevector(a, a, 2, 3, 0, 1));                                                              \
     a = op(a, __builtin_shufflevector(a, a, 1, 0, 3, 2))
 #endif
 

@@ -10,18 +10,18 @@
 #include "engines/cpu_rows.h"
 
 enum {
-    KEEP_FLOATS = 524288,    /* packed keys that a worker keeps between items: what fits L2 beside the values */
-    ROW_FLOATS = 65536,      /* queries or sums of an item: they must not push keys out of L2 */
-    ITEMS_PER_THREAD = 16,   /* enough for causal triangles to balance */
+    KEEP_FLOATS = 524288,  /* packed keys that a worker keeps between items: what fits L2 beside the values */
+    ROW_FLOATS = 65536,    /* queries or sums of an item: they must not push keys out of L2 */
+    ITEMS_PER_THREAD = 16, /* enough for causal triangles to balance */
     ITEMS_PER_THREAD_DECODE = 4,
     FEWEST_KEYS_A_PART = 256
 };
 
 static const attn_cpu_kernels *kernels_of(attn_isa isa) {
     switch (isa) {
-    case ATTN_ISA_AVX512: return attn_cpu_kernels_avx512();
-    case ATTN_ISA_AVX2: return attn_cpu_kernels_avx2();
-    default: return attn_cpu_kernels_generic();
+        case ATTN_ISA_AVX512: return attn_cpu_kernels_avx512();
+        case ATTN_ISA_AVX2: return attn_cpu_kernels_avx2();
+        default: return attn_cpu_kernels_generic();
     }
 }
 
@@ -31,11 +31,13 @@ static bool is_moderate(double x) {
 }
 
 /** device->blocks.variant: 0 = the best this processor has, else 1 + the instruction set. */
-static clattn_status choose_kernels(const clattn_problem *problem, const attn_device *device, attn_cpu_plan *plan, clattn_report *report) {
+static clattn_status choose_kernels(const clattn_problem *problem, const attn_device *device, attn_cpu_plan *plan,
+                                    clattn_report *report) {
     int64_t variant = device->blocks.variant;
     attn_isa best = attn_cpu_best_isa();
     if (variant < 0 || variant > (int64_t)best + 1) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED, "blocks.variant: %lld, this processor has 1..%d", (long long)variant, (int)best + 1);
+        return attn_refuse(report, CLATTN_UNSUPPORTED, "blocks.variant: %lld, this processor has 1..%d",
+                           (long long)variant, (int)best + 1);
     }
     plan->isa = variant ? (attn_isa)(variant - 1) : best;
     while (!variant && !kernels_of(plan->isa)) {
@@ -43,7 +45,8 @@ static clattn_status choose_kernels(const clattn_problem *problem, const attn_de
     }
     plan->kernels = kernels_of(plan->isa);
     if (!plan->kernels) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED, "blocks.variant: %s is not in this build", attn_isa_name(plan->isa));
+        return attn_refuse(report, CLATTN_UNSUPPORTED, "blocks.variant: %s is not in this build",
+                           attn_isa_name(plan->isa));
     }
     if (problem->type == CLATTN_FP64 || !is_moderate(problem->scale) || !is_moderate(problem->softcap)) {
         plan->kernels = NULL;
@@ -51,22 +54,26 @@ static clattn_status choose_kernels(const clattn_problem *problem, const attn_de
     return CLATTN_OK;
 }
 
-static clattn_status choose_blocks(const clattn_problem *problem, const attn_device *device, attn_cpu_plan *plan, clattn_report *report) {
+static clattn_status choose_blocks(const clattn_problem *problem, const attn_device *device, attn_cpu_plan *plan,
+                                   clattn_report *report) {
     const clattn_block_override *asked = &device->blocks;
     plan->block_key = asked->block_key ? asked->block_key : ATTN_CPU_BLOCK_KEY;
     plan->block_query = asked->block_query;
-    if (plan->block_key < 1 || plan->block_key > ATTN_CPU_BLOCK_KEY || plan->block_key % plan->kernels->tile_keys != 0) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED, "blocks.block_key: %lld is no multiple of %lld up to %d", (long long)plan->block_key,
-                           (long long)plan->kernels->tile_keys, (int)ATTN_CPU_BLOCK_KEY);
+    if (plan->block_key < 1 || plan->block_key > ATTN_CPU_BLOCK_KEY ||
+        plan->block_key % plan->kernels->tile_keys != 0) {
+        return attn_refuse(report, CLATTN_UNSUPPORTED, "blocks.block_key: %lld is no multiple of %lld up to %d",
+                           (long long)plan->block_key, (long long)plan->kernels->tile_keys, (int)ATTN_CPU_BLOCK_KEY);
     }
     if (plan->block_query < 0 || plan->block_query > ATTN_CPU_MOST_ROWS) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED, "blocks.block_query: %lld is outside 1..%d", (long long)plan->block_query,
-                           (int)ATTN_CPU_MOST_ROWS);
+        return attn_refuse(report, CLATTN_UNSUPPORTED, "blocks.block_query: %lld is outside 1..%d",
+                           (long long)plan->block_query, (int)ATTN_CPU_MOST_ROWS);
     }
     if (asked->splits < 0 || asked->splits > 4096) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED, "blocks.splits: %lld is outside 1..4096", (long long)asked->splits);
+        return attn_refuse(report, CLATTN_UNSUPPORTED, "blocks.splits: %lld is outside 1..4096",
+                           (long long)asked->splits);
     }
-    int64_t widest = attn_max(problem->head_dim, problem->value_dim), blocks = problem->key_length / plan->block_key + 1;
+    int64_t widest = attn_max(problem->head_dim, problem->value_dim),
+            blocks = problem->key_length / plan->block_key + 1;
     plan->slots = blocks <= KEEP_FLOATS / plan->block_key / widest ? blocks : 1;
     plan->most_rows = plan->block_query ? plan->block_query : attn_min(ATTN_CPU_MOST_ROWS, ROW_FLOATS / widest);
     plan->most_rows = attn_round_up(attn_max(plan->most_rows, 1), plan->kernels->tile_rows);
@@ -77,7 +84,8 @@ static clattn_status choose_blocks(const clattn_problem *problem, const attn_dev
 static void choose_parts(const clattn_problem *problem, const attn_device *device, attn_cpu_plan *plan) {
     int64_t group = problem->query_heads / problem->kv_heads;
     int64_t heads = attn_max(1, problem->batch_invariant ? problem->kv_heads : problem->batch * problem->kv_heads);
-    plan->decode_rows = group <= ATTN_CPU_DECODE_ROWS ? attn_min(ATTN_CPU_DECODE_ROWS, group * problem->query_length) : 0;
+    plan->decode_rows =
+        group <= ATTN_CPU_DECODE_ROWS ? attn_min(ATTN_CPU_DECODE_ROWS, group * problem->query_length) : 0;
     int64_t parts = (ITEMS_PER_THREAD_DECODE * plan->workers + heads - 1) / heads;
     parts = attn_max(1, attn_min(parts, problem->key_length / FEWEST_KEYS_A_PART));
     plan->splits = device->blocks.splits ? device->blocks.splits : parts;
@@ -99,7 +107,8 @@ static bool lay_out(const clattn_problem *problem, attn_cpu_plan *plan) {
         int64_t lanes = plan->kernels->lanes, most = INT64_MAX / 65536;
         if (problem->head_dim > most || problem->value_dim > most) return false;
         int64_t pitch = attn_round_up(problem->value_dim, lanes), dim = attn_round_up(problem->head_dim, lanes);
-        int64_t rows = attn_max(plan->most_rows, attn_round_up(plan->decode_rows, 4)), keys = plan->slots * plan->block_key;
+        int64_t rows = attn_max(plan->most_rows, attn_round_up(plan->decode_rows, 4)),
+                keys = plan->slots * plan->block_key;
         ok = ok && place(&end, plan->slots, (int64_t)sizeof(int64_t), &at->tags);
         ok = ok && place(&end, keys, problem->head_dim * size, &at->keys);
         ok = ok && place(&end, keys, pitch * size, &at->values);
@@ -125,7 +134,8 @@ static bool size_partials(const clattn_problem *problem, attn_cpu_plan *plan) {
            attn_multiply(n, problem->batch, &n) && attn_multiply(n, problem->kv_heads, &plan->partials_size);
 }
 
-clattn_status attn_cpu_plan_make(const clattn_problem *problem, const attn_device *device, attn_cpu_plan *plan, clattn_report *report) {
+clattn_status attn_cpu_plan_make(const clattn_problem *problem, const attn_device *device, attn_cpu_plan *plan,
+                                 clattn_report *report) {
     plan->memory = device->memory;
     plan->threads = device->threads;
     plan->workers = attn_threads_count(device->threads);
@@ -135,9 +145,11 @@ clattn_status attn_cpu_plan_make(const clattn_problem *problem, const attn_devic
         choose_parts(problem, device, plan);
     }
     int64_t scratch;
-    if (!lay_out(problem, plan) || !size_partials(problem, plan) || !attn_multiply(plan->layout.total, plan->workers, &scratch) ||
+    if (!lay_out(problem, plan) || !size_partials(problem, plan) ||
+        !attn_multiply(plan->layout.total, plan->workers, &scratch) ||
         !attn_add(scratch, plan->partials_size, &plan->workspace_size)) {
-        return attn_refuse(report, CLATTN_OVERFLOW, "key_length, head_dim, value_dim: the workspace has more than 2^63 - 1 bytes");
+        return attn_refuse(report, CLATTN_OVERFLOW,
+                           "key_length, head_dim, value_dim: the workspace has more than 2^63 - 1 bytes");
     }
     return CLATTN_OK;
 }
@@ -150,12 +162,14 @@ int64_t attn_cpu_plan_rows(const attn_cpu_plan *plan, const clattn_problem *prob
     if (plan->block_query) {
         return plan->block_query;
     }
-    int64_t tile = plan->kernels->tile_rows, heads = attn_max(1, problem->query_heads * (problem->batch_invariant ? 1 : problem->batch));
+    int64_t tile = plan->kernels->tile_rows,
+            heads = attn_max(1, problem->query_heads * (problem->batch_invariant ? 1 : problem->batch));
     int64_t wanted = (ITEMS_PER_THREAD * plan->workers + heads - 1) / heads, least = 8 * tile;
     int64_t enough = (2 * plan->workers + heads - 1) / heads; /* fewer items than this would leave threads idle */
     least = attn_max(tile, attn_min(least, query_length / enough / tile * tile));
     int64_t rows = attn_round_up(attn_max(1, (query_length + wanted - 1) / wanted), tile);
     rows = attn_min(attn_max(rows, least), plan->most_rows / tile * tile);
-    int64_t chunks = attn_max(1, (query_length + rows - 1) / rows); /* even chunks: 1024 = 504 + 504 + 16 would be a bad split */
+    int64_t chunks =
+        attn_max(1, (query_length + rows - 1) / rows); /* even chunks: 1024 = 504 + 504 + 16 would be a bad split */
     return attn_round_up(attn_max(1, (query_length + chunks - 1) / chunks), tile);
 }

@@ -15,14 +15,15 @@ typedef struct attn_cpu_plan {
     attn_cpu_layout layout;          /* of one worker's scratch */
     int64_t block_query;             /* asked for; 0 = our choice */
     int64_t block_key, slots;
-    int64_t most_rows;               /* prefill rows that scratch holds */
-    int64_t splits, decode_rows;     /* decode: parts of the keys, most rows of a group (0 = no decode) */
-    int64_t partials_size;           /* bytes, after the workers' scratch */
+    int64_t most_rows;           /* prefill rows that scratch holds */
+    int64_t splits, decode_rows; /* decode: parts of the keys, most rows of a group (0 = no decode) */
+    int64_t partials_size;       /* bytes, after the workers' scratch */
     int64_t workspace_size;
 } attn_cpu_plan;
 
 /** Fills plan for problem on device. Refusals name the field. */
-clattn_status attn_cpu_plan_make(const clattn_problem *problem, const attn_device *device, attn_cpu_plan *plan, clattn_report *report);
+clattn_status attn_cpu_plan_make(const clattn_problem *problem, const attn_device *device, attn_cpu_plan *plan,
+                                 clattn_report *report);
 
 /** Rows of a prefill item when a call has that many. */
 int64_t attn_cpu_plan_rows(const attn_cpu_plan *plan, const clattn_problem *problem, int64_t query_length);

@@ -20,21 +20,22 @@ typedef struct row_work {
     const clattn_problem *problem;
     const attn_call *call;
     int64_t b, h, g, i;
-    int64_t position;         /* i + offset */
-    attn_key_range range;     /* by lengths, causal rule and window */
+    int64_t position;     /* i + offset */
+    attn_key_range range; /* by lengths, causal rule and window */
     double *query, *output, *part, *scores;
-    unsigned char *allowed;   /* of key range.begin + n */
+    unsigned char *allowed; /* of key range.begin + n */
     double maximum, sum;
 } row_work;
 
 bool attn_cpu_row_scratch(const clattn_problem *problem, int64_t *bytes) {
     int64_t dims, keys;
     return attn_add(problem->head_dim, problem->value_dim, &dims) && attn_add(dims, problem->value_dim + 16, &dims) &&
-           attn_multiply(dims, 8, &dims) && attn_multiply(problem->key_length + 8, 9, &keys) && attn_add(dims, keys, bytes) &&
-           attn_add(*bytes, 63, bytes) && (*bytes = *bytes / 64 * 64, true);
+           attn_multiply(dims, 8, &dims) && attn_multiply(problem->key_length + 8, 9, &keys) &&
+           attn_add(dims, keys, bytes) && attn_add(*bytes, 63, bytes) && (*bytes = *bytes / 64 * 64, true);
 }
 
-static row_work start_row(const clattn_problem *problem, const attn_call *call, int64_t b, int64_t h, int64_t i, void *scratch) {
+static row_work start_row(const clattn_problem *problem, const attn_call *call, int64_t b, int64_t h, int64_t i,
+                          void *scratch) {
     row_work row = { .problem = problem, .call = call, .b = b, .h = h, .i = i };
     row.g = h / (problem->query_heads / problem->kv_heads);
     row.position = i + attn_call_offset(problem, call, b);
@@ -61,27 +62,27 @@ static void load_query(row_work *row) {
 }
 
 /* Sums of products in LANES partial sums, added pairwise: as vectorisable as it is accurate. */
-#define DEFINE_DOT(name, type, read)                                           \
-    static double name(const double *a, const type *b, int64_t n) {            \
-        double sum[LANES] = { 0 };                                             \
-        int64_t d = 0;                                                         \
-        for (; d + LANES <= n; d += LANES) {                                   \
-            for (int lane = 0; lane < LANES; lane++) {                         \
-                sum[lane] += a[d + lane] * (double)read(b[d + lane]);          \
-            }                                                                  \
-        }                                                                      \
-        for (int lane = 0; d < n; d++, lane++) {                               \
-            sum[lane] += a[d] * (double)read(b[d]);                            \
-        }                                                                      \
-        return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7])); \
+#define DEFINE_DOT(name, type, read)                                                                                   \
+    static double name(const double *a, const type *b, int64_t n) {                                                    \
+        double sum[LANES] = { 0 };                                                                                     \
+        int64_t d = 0;                                                                                                 \
+        for (; d + LANES <= n; d += LANES) {                                                                           \
+            for (int lane = 0; lane < LANES; lane++) {                                                                 \
+                sum[lane] += a[d + lane] * (double)read(b[d + lane]);                                                  \
+            }                                                                                                          \
+        }                                                                                                              \
+        for (int lane = 0; d < n; d++, lane++) {                                                                       \
+            sum[lane] += a[d] * (double)read(b[d]);                                                                    \
+        }                                                                                                              \
+        return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));                      \
     }
 
 /* out += w * values of one key. */
-#define DEFINE_ADD(name, type, read)                                           \
-    static void name(double *out, double w, const type *v, int64_t n) {        \
-        for (int64_t d = 0; d < n; d++) {                                      \
-            out[d] += w * (double)read(v[d]);                                  \
-        }                                                                      \
+#define DEFINE_ADD(name, type, read)                                                                                   \
+    static void name(double *out, double w, const type *v, int64_t n) {                                                \
+        for (int64_t d = 0; d < n; d++) {                                                                              \
+            out[d] += w * (double)read(v[d]);                                                                          \
+        }                                                                                                              \
     }
 
 DEFINE_DOT(dot_fp64, double, )
@@ -98,10 +99,10 @@ static double raw_score(const row_work *row, int64_t j) {
     int64_t first = attn_view_row(view, row->b, row->g, j), n = row->problem->head_dim;
     double dot;
     switch (row->problem->type) {
-    case CLATTN_FP32: dot = dot_fp32(row->query, (const float *)view->data + first, n); break;
-    case CLATTN_FP16: dot = dot_fp16(row->query, (const uint16_t *)view->data + first, n); break;
-    case CLATTN_BF16: dot = dot_bf16(row->query, (const uint16_t *)view->data + first, n); break;
-    default: dot = dot_fp64(row->query, (const double *)view->data + first, n); break;
+        case CLATTN_FP32: dot = dot_fp32(row->query, (const float *)view->data + first, n); break;
+        case CLATTN_FP16: dot = dot_fp16(row->query, (const uint16_t *)view->data + first, n); break;
+        case CLATTN_BF16: dot = dot_bf16(row->query, (const uint16_t *)view->data + first, n); break;
+        default: dot = dot_fp64(row->query, (const double *)view->data + first, n); break;
     }
     return row->problem->scale * dot;
 }
@@ -110,10 +111,10 @@ static void add_value(const row_work *row, int64_t j, double w) {
     const attn_view *view = &row->call->value;
     int64_t first = attn_view_row(view, row->b, row->g, j), n = row->problem->value_dim;
     switch (row->problem->type) {
-    case CLATTN_FP32: add_fp32(row->part, w, (const float *)view->data + first, n); break;
-    case CLATTN_FP16: add_fp16(row->part, w, (const uint16_t *)view->data + first, n); break;
-    case CLATTN_BF16: add_bf16(row->part, w, (const uint16_t *)view->data + first, n); break;
-    default: add_fp64(row->part, w, (const double *)view->data + first, n); break;
+        case CLATTN_FP32: add_fp32(row->part, w, (const float *)view->data + first, n); break;
+        case CLATTN_FP16: add_fp16(row->part, w, (const uint16_t *)view->data + first, n); break;
+        case CLATTN_BF16: add_bf16(row->part, w, (const uint16_t *)view->data + first, n); break;
+        default: add_fp64(row->part, w, (const double *)view->data + first, n); break;
     }
 }
 
@@ -154,7 +155,8 @@ static void score_row(row_work *row) {
             continue;
         }
         double score = cap_score(row, raw_score(row, j));
-        row->allowed[n] = finish_score(row, j, &score) && score != -INFINITY; /* weight 0 by selection: its value may hold anything */
+        row->allowed[n] =
+            finish_score(row, j, &score) && score != -INFINITY; /* weight 0 by selection: its value may hold anything */
         row->scores[n] = score;
         if (row->allowed[n] && !(score <= row->maximum)) {
             row->maximum = isnan(row->maximum) ? row->maximum : score;
@@ -182,10 +184,10 @@ static void exponentials(row_work *row) {
 
 static void store(clattn_type type, void *data, int64_t index, double x) {
     switch (type) {
-    case CLATTN_FP16: ((uint16_t *)data)[index] = attn_half_from_double(x); break;
-    case CLATTN_BF16: ((uint16_t *)data)[index] = attn_bf16_from_double(x); break;
-    case CLATTN_FP32: ((float *)data)[index] = (float)x; break;
-    default: ((double *)data)[index] = x; break;
+        case CLATTN_FP16: ((uint16_t *)data)[index] = attn_half_from_double(x); break;
+        case CLATTN_BF16: ((uint16_t *)data)[index] = attn_bf16_from_double(x); break;
+        case CLATTN_FP32: ((float *)data)[index] = (float)x; break;
+        default: ((double *)data)[index] = x; break;
     }
 }
 
@@ -205,7 +207,8 @@ static void sum_values(row_work *row) {
     }
 }
 
-void attn_cpu_row_output(const clattn_problem *problem, const attn_call *call, int64_t b, int64_t h, int64_t i, void *scratch) {
+void attn_cpu_row_output(const clattn_problem *problem, const attn_call *call, int64_t b, int64_t h, int64_t i,
+                         void *scratch) {
     row_work row = start_row(problem, call, b, h, i, scratch);
     score_row(&row);
     bool nothing = row.maximum == -INFINITY;
@@ -238,7 +241,8 @@ static double stage_score(row_work *row, int64_t j) {
     return stage != CLATTN_WEIGHTS_BIAS || finish_score(row, j, &score) ? score : -INFINITY;
 }
 
-void attn_cpu_row_weights(const clattn_problem *problem, const attn_call *call, int64_t b, int64_t h, int64_t i, void *scratch) {
+void attn_cpu_row_weights(const clattn_problem *problem, const attn_call *call, int64_t b, int64_t h, int64_t i,
+                          void *scratch) {
     row_work row = start_row(problem, call, b, h, i, scratch);
     clattn_type type = attn_weights_type(problem);
     bool used = i < attn_used_query_length(call, b);
