@@ -243,7 +243,8 @@ static clattn_status live_with(const char *engine, int function, int nth) {
 }
 
 static void fail_function(const char *engine, int function, int calls) {
-    int step = calls > 10 ? calls / 10 : 1; /* of many calls, some ten */
+    int most = functions[function].told == CALLER ? 10 : 4; /* of many calls some, the first among them */
+    int step = calls > most ? calls / most : 1;
     for (int nth = 1; nth <= calls; nth += step) {
         clattn_status status = live_with(engine, function, nth);
         const char *name = functions[function].name;
