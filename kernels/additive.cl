@@ -61,15 +61,14 @@ typedef struct additive_row {
     __global const uchar *mask;
 } additive_row;
 
-static inline additive_row get_row(const additive_arguments *a, long row, __global const uchar *mask,
-                            __global const long *query_lengths, __global const long *key_lengths) {
-    additive_row r;
-    r.b = row / a->rows;
-    r.i = row % a->rows;
-    r.keys = a->has_key_lengths ? key_lengths[r.b] : a->keys;
-    r.keys = a->has_query_lengths && r.i >= query_lengths[r.b] ? 0 : r.keys;
-    r.mask = mask + r.b * a->mask_stride[0] + r.i * a->mask_stride[1];
-    return r;
+// By pointer: a structure returned by value brings marks along that oclgrind does not know.
+static inline void get_row(const additive_arguments *a, long row, __global const uchar *mask,
+                           __global const long *query_lengths, __global const long *key_lengths, additive_row *r) {
+    r->b = row / a->rows;
+    r->i = row % a->rows;
+    r->keys = a->has_key_lengths ? key_lengths[r->b] : a->keys;
+    r->keys = a->has_query_lengths && r->i >= query_lengths[r->b] ? 0 : r->keys;
+    r->mask = mask + r->b * a->mask_stride[0] + r->i * a->mask_stride[1];
 }
 
 static inline int is_allowed(const additive_arguments *a, const additive_row *r, long j) {
@@ -132,7 +131,8 @@ void additive(ADDITIVE_INPUTS, __global const float *restrict value, __global fl
               __global float *restrict logsumexp) {
     __local float weights[BLOCK];
     const int lane = (int)get_local_id(0);
-    const additive_row r = get_row(&a, first_row + (long)get_group_id(0), mask, query_lengths, key_lengths);
+    additive_row r;
+    get_row(&a, first_row + (long)get_group_id(0), mask, query_lengths, key_lengths, &r);
     const long row = r.b * a.query_length + r.i;
     __global float *out = output + row * a.value_dim;
     float maximum = -INFINITY, sum = 0.0f;
@@ -179,7 +179,8 @@ void additive(ADDITIVE_INPUTS, __global const float *restrict value, __global fl
 // The weights of a row from its logsumexp: the scores are made once more, nothing is kept.
 __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1)))
 void additive_weights(ADDITIVE_INPUTS, __global const float *restrict logsumexp, __global float *restrict weights) {
-    const additive_row r = get_row(&a, first_row + (long)get_group_id(0), mask, query_lengths, key_lengths);
+    additive_row r;
+    get_row(&a, first_row + (long)get_group_id(0), mask, query_lengths, key_lengths, &r);
     const long row = r.b * a.query_length + r.i;
     for (long j = (long)get_local_id(0); j < a.keys; j += GROUP) {
         float w = 0.0f;
