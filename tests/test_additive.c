@@ -6,7 +6,8 @@
 #include <string.h>
 
 #include "clattn/clattn_additive.h"
-#include "clattn/clattn_inspect.h"
+#include "cpu/cpu_features.h"
+#include "engines/additive_cpu.h"
 #include "support/additive_case.h"
 #include "support/layers_golden.h"
 #include "support/suite.h"
@@ -114,6 +115,40 @@ START_TEST(awkward_sizes_match_the_reference) {
 }
 END_TEST
 
+/* The kernels of every instruction set that this processor has, not only the best one's. */
+START_TEST(every_instruction_set) {
+    const attn_additive_kernel *const kernels[] = { attn_additive_kernel_generic(), attn_additive_kernel_avx2(),
+                                                    attn_additive_kernel_avx512() };
+    clattn_runtime *runtime = suite_runtime(NULL);
+    additive_case gold = additive_make(2, 6, 77, 41, 39);
+    additive_run(runtime, &gold, "reference");
+    for (int isa = 0; isa <= (int)attn_cpu_best_isa(); isa++) {
+        if (!kernels[isa]) {
+            continue;
+        }
+        additive_case c = additive_make(2, 6, 77, 41, 39);
+        attn_additive_call call = {
+            .query_length = 6, .key_length = 77, .query = c.tensors.query, .key = c.tensors.key
+        };
+        call.v = c.tensors.v, call.value = c.tensors.value;
+        call.output = c.tensors.output, call.weights = c.tensors.weights, call.logsumexp = c.tensors.logsumexp;
+        attn_additive_job job = {
+            .problem = &c.problem, .call = &call, .blocks = 2, .hidden_pitch = 48, .score_pitch = 80
+        };
+        float *scratch = additive_guarded(5 * 48 + 4 * 80);
+        for (int64_t item = 0; item < 4; item++) {
+            kernels[isa]->item(&job, item, scratch);
+        }
+        ck_assert_msg(isnan(scratch[5 * 48 + 4 * 80]), "%s: written beyond the scratch", kernels[isa]->name);
+        compare(&gold, &c, kernels[isa]->name);
+        free(scratch);
+        additive_free(&c);
+    }
+    additive_free(&gold);
+    clattn_runtime_destroy(runtime);
+}
+END_TEST
+
 /* tanh itself, over all its range: one hidden unit, v = 1, one key at 0: logsumexp is the score. */
 START_TEST(tanh_is_as_exact_as_told) {
     clattn_runtime *runtime = suite_runtime(NULL);
@@ -177,6 +212,7 @@ int main(void) {
         numbers_of_pytorch,
 #endif
         awkward_sizes_match_the_reference,
+        every_instruction_set,
         tanh_is_as_exact_as_told,
         masked_values_and_nan,
     };
