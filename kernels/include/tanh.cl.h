@@ -1,5 +1,5 @@
-// tanh for the additive scores: the same quotient of polynomials as on the CPU, absolute error 5e-7 at most, NaN at NaN.
-// A file that wants it for vectors defines TANH_FLOAT as the vector type.
+// tanh for the additive scores: the same quotient of polynomials as on the CPU, absolute error 5e-7 at most, NaN at
+// NaN. A file that wants it for vectors defines TANH_FLOAT as the vector type.
 #ifndef TANH_CL_H
 #define TANH_CL_H
 
