@@ -1,6 +1,7 @@
 # Flags, and what each kind of target sees. No -ffast-math, no -ffinite-math-only: infinities mean something here.
 
-set(CLATTN_WARNINGS -Wall -Wextra -Wpedantic -Wstrict-prototypes -Wmissing-prototypes -Wvla)
+set(CLATTN_WARNINGS -Wall -Wextra -Wpedantic $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes> $<$<COMPILE_LANGUAGE:C>:-Wmissing-prototypes>
+    -Wvla)
 
 # Products and sums are contracted (a fused multiply-add) only where a file asks for it below, so that the reference and
 # the plain loops mean what they say with every compiler.
@@ -82,6 +83,10 @@ function(attn_configure_tools target)
   if(PNG_FOUND)
     target_compile_definitions(${target} PRIVATE CLATTN_HAVE_PNG=1)
     target_link_libraries(${target} PRIVATE PkgConfig::PNG)
+  endif()
+  if(SENTENCEPIECE_FOUND)
+    target_compile_definitions(${target} PRIVATE CLATTN_HAVE_SENTENCEPIECE=1)
+    target_link_libraries(${target} PRIVATE PkgConfig::SENTENCEPIECE)
   endif()
 endfunction()
 

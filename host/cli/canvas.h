@@ -15,6 +15,8 @@ struct attn_canvas {
     void (*line)(attn_canvas *canvas, double x0, double y0, double x1, double y1, double thickness, uint32_t colour);
     void (*dot)(attn_canvas *canvas, double x, double y, double radius, uint32_t colour);
     void (*text)(attn_canvas *canvas, double x, double y, attn_anchor anchor, uint32_t colour, const char *text);
+    void (*text_up)(attn_canvas *canvas, double x, double y, uint32_t colour, const char *text); /* read from below */
+    void (*box)(attn_canvas *canvas, double x, double y, double width, double height, uint32_t colour);
 };
 
 /** Draws into an SVG file. */

@@ -7,11 +7,12 @@
 #if CLATTN_HAVE_PNG
 #include <math.h>
 #include <png.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* Letters of 5 by 7 points, a row a byte, the leftmost point in bit 4; g p q y stand two rows lower. */
-static const char attn_letters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.,-/()%:_=+#";
+static const char attn_letters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.,-/()%:_=+#'!?;\"";
 static const uint8_t attn_points[][7] = {
     { 14, 17, 19, 21, 25, 17, 14 }, { 4, 12, 4, 4, 4, 4, 14 },      { 14, 17, 1, 2, 4, 8, 31 },
     { 31, 2, 4, 2, 1, 17, 14 },     { 2, 6, 10, 18, 31, 2, 2 },     { 31, 16, 30, 1, 1, 17, 14 },
@@ -37,8 +38,11 @@ static const uint8_t attn_points[][7] = {
     { 0, 0, 0, 0, 12, 4, 8 },       { 0, 0, 0, 31, 0, 0, 0 },       { 0, 1, 2, 4, 8, 16, 0 },
     { 2, 4, 8, 8, 8, 4, 2 },        { 8, 4, 2, 2, 2, 4, 8 },        { 24, 25, 2, 4, 8, 19, 3 },
     { 0, 12, 12, 0, 12, 12, 0 },    { 0, 0, 0, 0, 0, 0, 31 },       { 0, 0, 31, 0, 31, 0, 0 },
-    { 0, 4, 4, 31, 4, 4, 0 },       { 10, 10, 31, 10, 31, 10, 10 },
+    { 0, 4, 4, 31, 4, 4, 0 },       { 10, 10, 31, 10, 31, 10, 10 }, { 4, 4, 8, 0, 0, 0, 0 },
+    { 4, 4, 4, 4, 4, 0, 4 },        { 14, 17, 1, 2, 4, 0, 4 },      { 0, 0, 4, 0, 4, 4, 8 },
+    { 10, 10, 0, 0, 0, 0, 0 },
 };
+static const uint8_t attn_unknown_points[7] = { 31, 17, 17, 17, 17, 17, 31 };
 
 static void attn_blend(attn_canvas *canvas, int x, int y, double part, uint32_t colour) {
     if (x < 0 || y < 0 || x >= canvas->width || y >= canvas->height || part <= 0) {
@@ -75,17 +79,18 @@ static void attn_png_dot(attn_canvas *canvas, double x, double y, double radius,
     attn_png_line(canvas, x, y, x, y, 2 * radius, colour);
 }
 
-static void attn_png_letter(attn_canvas *canvas, int left, int top, char letter, uint32_t colour) {
-    const char *found = letter != '\0' ? strchr(attn_letters, letter) : NULL;
-    if (found == NULL) {
-        return;
-    }
-    const uint8_t *rows = attn_points[found - attn_letters];
-    top += strchr("gpqy", letter) != NULL ? 4 : 0;
-    for (int y = 0; y < 14; y++) {
+static bool attn_continues(char letter) { /* a UTF-8 character begins with another byte */
+    return ((unsigned char)letter & 0xc0) == 0x80;
+}
+
+static void attn_png_letter(attn_canvas *canvas, int left, int top, bool up, char letter, uint32_t colour) {
+    const char *found = strchr(attn_letters, letter);
+    const uint8_t *rows = found != NULL ? attn_points[found - attn_letters] : attn_unknown_points;
+    int lower = strchr("gpqy", letter) != NULL ? 4 : 0;
+    for (int y = 0; y < 14 && letter != ' '; y++) {
         for (int x = 0; x < 10; x++) {
             if ((rows[y / 2] >> (4 - x / 2) & 1) != 0) {
-                attn_blend(canvas, left + x, top + y, 1, colour);
+                attn_blend(canvas, up ? left + y + lower : left + x, up ? top - x : top + y + lower, 1, colour);
             }
         }
     }
@@ -93,16 +98,41 @@ static void attn_png_letter(attn_canvas *canvas, int left, int top, char letter,
 
 static void attn_png_text(attn_canvas *canvas, double x, double y, attn_anchor anchor, uint32_t colour,
                           const char *text) {
-    int width = 12 * (int)strlen(text) - 2;
+    int letters = 0;
+    for (const char *at = text; *at != '\0'; at++) {
+        letters += !attn_continues(*at);
+    }
+    int width = 12 * letters - 2;
     int left = (int)x - (anchor == ATTN_ANCHOR_START ? 0 : anchor == ATTN_ANCHOR_MIDDLE ? width / 2 : width);
-    for (; *text != '\0'; text++, left += 12) {
-        attn_png_letter(canvas, left, (int)y - 7, *text, colour);
+    for (; *text != '\0'; text++) {
+        if (!attn_continues(*text)) {
+            attn_png_letter(canvas, left, (int)y - 7, false, *text, colour);
+            left += 12;
+        }
+    }
+}
+
+static void attn_png_text_up(attn_canvas *canvas, double x, double y, uint32_t colour, const char *text) {
+    for (int bottom = (int)y; *text != '\0'; text++) {
+        if (!attn_continues(*text)) {
+            attn_png_letter(canvas, (int)x - 7, bottom, true, *text, colour);
+            bottom -= 12;
+        }
+    }
+}
+
+static void attn_png_box(attn_canvas *canvas, double x, double y, double width, double height, uint32_t colour) {
+    for (int at_y = (int)y; at_y < (int)(y + height); at_y++) {
+        for (int at_x = (int)x; at_x < (int)(x + width); at_x++) {
+            attn_blend(canvas, at_x, at_y, 1, colour);
+        }
     }
 }
 
 int attn_canvas_png_begin(attn_canvas *canvas, int width, int height) {
     size_t bytes = 3 * (size_t)width * (size_t)height;
-    *canvas = (attn_canvas){ width, height, NULL, malloc(bytes), attn_png_line, attn_png_dot, attn_png_text };
+    *canvas = (attn_canvas){ width,        height,        NULL,             malloc(bytes), attn_png_line,
+                             attn_png_dot, attn_png_text, attn_png_text_up, attn_png_box };
     if (canvas->pixels == NULL) {
         return 0;
     }

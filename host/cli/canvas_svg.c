@@ -14,24 +14,40 @@ static void attn_svg_dot(attn_canvas *canvas, double x, double y, double radius,
             (unsigned)colour);
 }
 
+static void attn_svg_letters(FILE *file, const char *text) {
+    for (; *text != '\0'; text++) {
+        switch (*text) {
+            case '<': fputs("&lt;", file); break;
+            case '>': fputs("&gt;", file); break;
+            case '&': fputs("&amp;", file); break;
+            default: fputc(*text, file); break;
+        }
+    }
+    fputs("</text>\n", file);
+}
+
 static void attn_svg_text(attn_canvas *canvas, double x, double y, attn_anchor anchor, uint32_t colour,
                           const char *text) {
     static const char *const anchors[] = { "start", "middle", "end" };
     fprintf(canvas->svg, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\" fill=\"#%06x\">", x, y + 5, anchors[anchor],
             (unsigned)colour);
-    for (; *text != '\0'; text++) {
-        switch (*text) {
-            case '<': fputs("&lt;", canvas->svg); break;
-            case '>': fputs("&gt;", canvas->svg); break;
-            case '&': fputs("&amp;", canvas->svg); break;
-            default: fputc(*text, canvas->svg); break;
-        }
-    }
-    fputs("</text>\n", canvas->svg);
+    attn_svg_letters(canvas->svg, text);
+}
+
+static void attn_svg_text_up(attn_canvas *canvas, double x, double y, uint32_t colour, const char *text) {
+    fprintf(canvas->svg, "<text transform=\"translate(%.1f %.1f) rotate(-90)\" fill=\"#%06x\">", x + 5, y,
+            (unsigned)colour);
+    attn_svg_letters(canvas->svg, text);
+}
+
+static void attn_svg_box(attn_canvas *canvas, double x, double y, double width, double height, uint32_t colour) {
+    fprintf(canvas->svg, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"#%06x\"/>\n", x, y, width,
+            height, (unsigned)colour);
 }
 
 void attn_canvas_svg_begin(attn_canvas *canvas, int width, int height, FILE *file) {
-    *canvas = (attn_canvas){ width, height, file, NULL, attn_svg_line, attn_svg_dot, attn_svg_text };
+    *canvas = (attn_canvas){ width,         height,        file,             NULL,        attn_svg_line,
+                             attn_svg_dot,  attn_svg_text, attn_svg_text_up, attn_svg_box };
     fprintf(file,
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" "
             "font-family=\"sans-serif\" font-size=\"14\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"#ffffff\"/>\n",

@@ -16,6 +16,7 @@ static const char attn_usage[] =
     "  clattn run    PROBLEM... FILES attention on your own arrays (.npy in, .npy out)\n"
     "  clattn verify [PROBLEM...]     engines against the reference\n"
     "  clattn bench  [PROBLEM...]     time, throughput and memory over sequence lengths\n"
+    "  clattn words  ...              the word model: what words of a text look at, and the word nearest to it\n"
     "  clattn --version\n"
     "\n"
     "`clattn COMMAND --help` tells the options of a command and the words of a PROBLEM.\n"
@@ -23,7 +24,7 @@ static const char attn_usage[] =
     "`opencl`\n"
     "= the best of them; `all`), --device NUMBER|PART-OF-NAME, --threads N, --help.\n"
     "Exit status: 0 done; 1 a result is wrong; 2 bad usage or input; 3 nothing here can serve it.\n"
-    "Later releases: clattn tune, clattn words.\n";
+    "Later releases: clattn tune.\n";
 
 static const struct {
     const char *name;
@@ -35,7 +36,7 @@ static const struct {
     { "verify", attn_command_verify },
     { "bench", attn_command_bench },
     { "tune", NULL },
-    { "words", NULL },
+    { "words", attn_command_words },
 };
 
 static int attn_dispatch(int argc, char **argv, attn_error *error) {
