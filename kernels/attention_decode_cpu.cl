@@ -5,6 +5,7 @@
 // tile's keys), ITEM_ROWS (a multiple of TILE_ROWS), DIM_MAX (a multiple of VECTOR).
 #include "include/arguments.cl.h"
 #include "include/index.cl.h"
+#include "include/hints.cl.h"
 #include "include/types.cl.h"
 #include "include/mask.cl.h"
 #include "include/tile.cl.h"
@@ -125,7 +126,7 @@ static inline void tile_keywise(const attn_arguments *a, const attn_extras *x, c
     }
 }
 
-__kernel __attribute__((reqd_work_group_size(1, 1, 1), vec_type_hint(vfloat)))
+__kernel KERNEL_OF_VECTORS __attribute__((reqd_work_group_size(1, 1, 1)))
 void attention_decode_cpu(attn_arguments a, long first_item, int splits, ATTN_EXTRAS_PARAMETERS,
                           __global const attn_storage *restrict query_memory, __global const attn_storage *restrict key,
                           __global const attn_storage *restrict value, __global float *workspace, long stats_at) {

@@ -5,6 +5,7 @@
 // of a work-item, at most), DIM_MAX (head_dim and value_dim, at most; a multiple of VECTOR).
 #include "include/arguments.cl.h"
 #include "include/index.cl.h"
+#include "include/hints.cl.h"
 #include "include/types.cl.h"
 #include "include/mask.cl.h"
 #include "include/tile.cl.h"
@@ -134,7 +135,7 @@ static inline void store_row(const attn_arguments *a, const attn_extras *x, long
     }
 }
 
-__kernel __attribute__((reqd_work_group_size(1, 1, 1), vec_type_hint(vfloat)))
+__kernel KERNEL_OF_VECTORS __attribute__((reqd_work_group_size(1, 1, 1)))
 void attention_fused_cpu(attn_arguments a, long first_item, long row_blocks, int tiles, ATTN_EXTRAS_PARAMETERS,
                          __global const attn_storage *restrict query_memory, __global const float *restrict workspace,
                          long values_at, __global attn_storage *restrict output_memory,

@@ -2,6 +2,7 @@
 // blocks of BLOCK_KEY, staged in local memory as fp32, SLICE elements of head_dim or one slice of value_dim at a time. A
 // work-item holds ROWS x KEYS scores and, per slice of value_dim, ROWS x 4 outputs in registers. Weights go to the second
 // product through local memory. One pass, running maximum and sum; barriers only where every work-item comes by.
+// Local memory is an argument (the host sizes it by the same rules): PoCL 3.1 leaves arrays declared here to all its threads.
 // Defines: BLOCK_QUERY, BLOCK_KEY, THREADS_X, THREADS_Y, SLICE, VALUE_SLICES (slices of 4 * THREADS_X columns), SUBGROUP_SHUFFLE.
 #define ROWS (BLOCK_QUERY / THREADS_Y)
 #define KEYS (BLOCK_KEY / THREADS_X)
@@ -210,8 +211,8 @@ __kernel __attribute__((reqd_work_group_size(THREADS, 1, 1)))
 void attention_fused_gpu(attn_arguments a, long first_group, long row_blocks, ATTN_EXTRAS_PARAMETERS,
                          __global const attn_storage *restrict query, __global const attn_storage *restrict key,
                          __global const attn_storage *restrict value, __global attn_storage *restrict output_memory,
-                         __global float *restrict logsumexp) {
-    __local float stage[STAGE_SIZE], weights[BLOCK_KEY * QUERY_STRIDE], scratch[REDUCE_SIZE];
+                         __global float *restrict logsumexp, __local float *memory) {
+    __local float *stage = memory, *weights = stage + STAGE_SIZE, *scratch = weights + BLOCK_KEY * QUERY_STRIDE;
     const attn_extras x = ATTN_EXTRAS;
     const long group = first_group + get_group_id(0), head = group / row_blocks;
     group_block g;

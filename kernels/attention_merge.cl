@@ -3,12 +3,13 @@
 // splits, so the same call gives the same bits.
 #include "include/arguments.cl.h"
 #include "include/index.cl.h"
+#include "include/hints.cl.h"
 #include "include/types.cl.h"
 #include "include/mask.cl.h"
 #include "include/softmax_online.cl.h"
 #include "include/partial.cl.h"
 
-__kernel __attribute__((vec_type_hint(float4)))
+__kernel KERNEL_OF_VECTORS
 void attention_merge(attn_arguments a, long first_item, int splits, int columns, ATTN_EXTRAS_PARAMETERS,
                      __global const float *workspace, long stats_at, __global attn_storage *restrict output,
                      __global float *restrict logsumexp) {

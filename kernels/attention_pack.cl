@@ -2,6 +2,7 @@
 // Keys lie at the start of the workspace, values from element values_at on. What lies beyond an entry's used key length is never read. Defines: VECTOR, TILE_ROWS, TILE_VECTORS.
 #include "include/arguments.cl.h"
 #include "include/index.cl.h"
+#include "include/hints.cl.h"
 #include "include/types.cl.h"
 #include "include/mask.cl.h"
 #include "include/tile.cl.h"
@@ -29,7 +30,7 @@ static inline void pack_value(__global const attn_storage *value, long at, int t
     }
 }
 
-__kernel __attribute__((reqd_work_group_size(1, 1, 1), vec_type_hint(vfloat)))
+__kernel KERNEL_OF_VECTORS __attribute__((reqd_work_group_size(1, 1, 1)))
 void attention_pack(attn_arguments a, long first_item, ATTN_EXTRAS_PARAMETERS, __global const attn_storage *restrict key,
                     __global const attn_storage *restrict value, __global float *workspace,
                     long values_at) {

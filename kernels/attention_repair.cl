@@ -3,6 +3,7 @@
 // costs one reading. What the allowed inputs themselves make Inf or NaN comes out the same again.
 #include "include/arguments.cl.h"
 #include "include/index.cl.h"
+#include "include/hints.cl.h"
 #include "include/types.cl.h"
 #include "include/mask.cl.h"
 #include "include/softmax_online.cl.h"
@@ -107,7 +108,7 @@ static inline void repair(const attn_arguments *a, const attn_extras *x, repair_
     }
 }
 
-__kernel __attribute__((vec_type_hint(float4)))
+__kernel KERNEL_OF_VECTORS
 void attention_repair(attn_arguments a, long first_item, int rows, ATTN_EXTRAS_PARAMETERS,
                       __global const attn_storage *restrict query, __global const attn_storage *restrict key,
                       __global const attn_storage *restrict value, __global attn_storage *restrict output) {

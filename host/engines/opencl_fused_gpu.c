@@ -29,6 +29,14 @@ static clattn_status choose_blocks(const attn_fused *fused, const attn_tuning_ro
     return CLATTN_OK;
 }
 
+/* Bytes of the kernel's local argument: what is staged, the weights, and room to reduce rows. */
+static int64_t local_bytes(const gpu_blocks *blocks) {
+    const int64_t scores = blocks->slice * (blocks->query + 4 + blocks->key + 4);
+    const int64_t values = blocks->key * (4 * blocks->threads_x + 4);
+    const int64_t weights = blocks->key * (blocks->query + 4), reduce = blocks->query * (blocks->threads_x + 1);
+    return (attn_max(scores, values) + weights + reduce) * (int64_t)sizeof(float);
+}
+
 /* Whether the program may use subgroup shuffles: the kernel itself looks at the subgroup's size. */
 static bool has_shuffles(const struct attn_opencl_device *device) {
     return device->c_version >= 300 && attn_opencl_has_extension(device, "cl_khr_subgroup_shuffle");
@@ -37,6 +45,13 @@ static bool has_shuffles(const struct attn_opencl_device *device) {
 static clattn_status build(attn_fused *fused, const attn_tuning_row *row, const gpu_blocks *blocks, bool last,
                            clattn_plan_info *info, clattn_report *report) {
     char options[256];
+    const int64_t has = fused->device.opencl->info.local_memory;
+    fused->local_memory = local_bytes(blocks);
+    if (fused->local_memory > has) {
+        return attn_refuse(report, CLATTN_UNSUPPORTED,
+                           "attention_fused_gpu: needs %" PRId64 " bytes of local memory, the device has %" PRId64,
+                           fused->local_memory, has);
+    }
     const bool shuffles = has_shuffles(fused->device.opencl);
     const int64_t width = 4 * blocks->threads_x;
     snprintf(options, sizeof options,
@@ -62,6 +77,7 @@ clattn_status attn_fused_gpu_prepare(attn_fused *fused, clattn_plan_info *info, 
     ATTN_TRY(status);
     fused->block_query = blocks.query;
     fused->threads = blocks.threads_x * blocks.threads_y;
+    info->local_memory = fused->local_memory;
     info->block_query = blocks.query;
     info->block_key = blocks.key;
     snprintf(info->kernel, sizeof info->kernel, "attention_fused_gpu: %" PRId64 " x %" PRId64 " work-items%s",
@@ -84,6 +100,7 @@ clattn_status attn_fused_gpu_submit(const attn_fused *fused, attn_fused_slot *sl
     attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_VALUE);
     attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_OUTPUT);
     attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_LOGSUMEXP);
+    attn_pass_local(&grid.kernel, fused->local_memory);
     ATTN_TRY(attn_chain_step(&call->chain, "attention"));
     return attn_grid_launch(call, grid, 0.0, 0.99);
 }
