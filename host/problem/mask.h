@@ -30,6 +30,7 @@ static inline attn_key_range attn_rule_keys(const attn_row_rule *rule, int64_t i
         return (attn_key_range){0, 0};
     }
     int64_t begin = i + rule->from > 0 ? i + rule->from : 0;
+    begin = begin < rule->key_length ? begin : rule->key_length;
     int64_t end = i + rule->to < rule->key_length ? i + rule->to : rule->key_length;
     return (attn_key_range){begin, end > begin ? end : begin};
 }
