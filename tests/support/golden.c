@@ -2,6 +2,7 @@
  * Reads tests/golden/problems.txt. Its words are those of the command line, but read here on its own, so that golden
  * numbers do not depend on the program's parser. A new word needs one line in set_word() or set_file().
  */
+#define _POSIX_C_SOURCE 200809L
 #include "support/golden.h"
 
 #include <check.h>
