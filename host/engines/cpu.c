@@ -83,6 +83,12 @@ static clattn_status run_phase(cpu_phase *phase, bool alone) {
         attn_threads_run(phase->plan->threads, phase->items, run_item, phase);
     }
     phase->before += phase->items;
+    /* The calling thread may have had no item: it asks once more here. */
+    const attn_call *call = phase->job->call;
+    if (call->progress && phase->items > 0 && !atomic_load(&phase->cancelled) &&
+        !call->progress(call->progress_user, (double)phase->before / (double)phase->total)) {
+        atomic_store(&phase->cancelled, true);
+    }
     return atomic_load(&phase->cancelled) ? CLATTN_CANCELLED : CLATTN_OK;
 }
 
