@@ -82,25 +82,26 @@ static inline void repair_columns(const attn_arguments *a, const attn_extras *x,
     }
 }
 
-static inline void repair(const attn_arguments *a, const attn_extras *x, repair_row r, __global const attn_storage *query,
+static inline void repair(const attn_arguments *a, const attn_extras *x, repair_row *r, __global const attn_storage *query,
                    __global const attn_storage *key, __global const attn_storage *value, __global attn_storage *output) {
-    const long at = attn_row_at(&a->output, r.b, r.h, r.i);
-    const attn_entry e = attn_get_entry(a, x, r.b);
-    const attn_row row = attn_get_row(a, x, &e, r.b, r.h, r.i);
-    r.query_at = attn_row_at(&a->query, r.b, r.h, r.i);
-    r.range = attn_row_range(a, &e, r.i);
-    const float sink = (ATTN_FEATURES(a) & ATTN_HAS_SINKS) ? x->sinks[a->sinks_at + r.h] : -INFINITY;
+    const long at = attn_row_at(&a->output, r->b, r->h, r->i);
+    const attn_entry e = attn_get_entry(a, x, r->b);
+    const attn_row row = attn_get_row(a, x, &e, r->b, r->h, r->i);
+    r->query_at = attn_row_at(&a->query, r->b, r->h, r->i);
+    const attn_range range = attn_row_range(a, &e, r->i);
+    r->range = range;
+    const float sink = (ATTN_FEATURES(a) & ATTN_HAS_SINKS) ? x->sinks[a->sinks_at + r->h] : -INFINITY;
     float maximum = sink;
-    for (long j = r.range.begin; j < r.range.end; j++) {
+    for (long j = r->range.begin; j < r->range.end; j++) {
         int allowed;
-        float score = get_score(a, x, &r, &row, query, key, j, &allowed);
+        float score = get_score(a, x, r, &row, query, key, j, &allowed);
         maximum = score > maximum ? score : maximum;
     }
     maximum = maximum == -INFINITY ? 0.0f : maximum;
     for (int c = 0; c < (int)a->value_dim; c += COLUMNS) {
         const int count = min(COLUMNS, (int)a->value_dim - c);
         float total[COLUMNS], sum;
-        repair_columns(a, x, &r, &row, query, key, value, maximum, c, count, total, &sum);
+        repair_columns(a, x, r, &row, query, key, value, maximum, c, count, total, &sum);
         sum += sink == -INFINITY ? 0.0f : exp(sink - maximum);
         for (int k = 0; k < count; k++) {
             ATTN_STORE(output, at + c + k, sum == 0.0f ? 0.0f : total[k] / sum);
@@ -120,7 +121,7 @@ void attention_repair(attn_arguments a, long first_item, int rows, ATTN_EXTRAS_P
         r.h = number / a.query_length % a.query_heads;
         r.b = number / a.query_length / a.query_heads;
         if (!is_finite_row(&a, output, attn_row_at(&a.output, r.b, r.h, r.i))) {
-            repair(&a, &x, r, query, key, value, output);
+            repair(&a, &x, &r, query, key, value, output);
         }
     }
 }
