@@ -1,8 +1,8 @@
 // Attention of few query rows over many keys, for CPU devices: explicit vectors, no barriers. One work-item takes up to
-// ITEM_ROWS rows that share a key-value head, and one split of the keys; it reads keys and values as they lie, once. The parts
-// are merged by attention_merge.cl.
-// Defines: VECTOR, TILE_ROWS = 4, TILE_VECTORS, TILE_STEP (keys that are multiplied together), BLOCK_KEY (a multiple of the
-// tile's keys), ITEM_ROWS (a multiple of TILE_ROWS), DIM_MAX (a multiple of VECTOR).
+// ITEM_ROWS rows that share a key-value head, and one split of the keys; it reads keys and values as they lie, once.
+// The parts are merged by attention_merge.cl.
+// Defines: VECTOR, TILE_ROWS = 4, TILE_VECTORS, TILE_STEP (keys that are multiplied together), BLOCK_KEY (a multiple of
+// the tile's keys), ITEM_ROWS (a multiple of TILE_ROWS), DIM_MAX (a multiple of VECTOR).
 #include "include/arguments.cl.h"
 #include "include/index.cl.h"
 #include "include/hints.cl.h"
@@ -27,8 +27,8 @@ static inline vfloat load_some(__global const attn_storage *p, long at, int coun
     return vector_load(0, lanes);
 }
 
-static inline void load_rows(const attn_arguments *a, __global const attn_storage *query, long b, long g, long first, int rows,
-                      float *tile) {
+static inline void load_rows(const attn_arguments *a, __global const attn_storage *query, long b, long g, long first,
+                             int rows, float *tile) {
     const int dims = (int)a->head_dim;
     for (int i = 0; i < ITEM_ROWS; i++) {
         long row = first + min(i, rows - 1);
@@ -44,8 +44,8 @@ static inline void load_rows(const attn_arguments *a, __global const attn_storag
 }
 
 // scores[i][n] = factor * (query row i . key n) for TILE_ROWS rows and `keys` keys, `stride` elements apart.
-static inline void dot_tile(const float *query, __global const attn_storage *key, long stride, int keys, int dims, float factor,
-                     float *scores) {
+static inline void dot_tile(const float *query, __global const attn_storage *key, long stride, int keys, int dims,
+                            float factor, float *scores) {
     for (int n = 0; n < keys; n += TILE_STEP) {
         vfloat sum[TILE_ROWS][TILE_STEP];
         long at[TILE_STEP];
@@ -88,8 +88,8 @@ static inline void dot_tile(const float *query, __global const attn_storage *key
     }
 }
 
-static inline void add_values(const float *weights, __global const attn_storage *value, long stride, int columns, int count,
-                       const float *keep, float *output) {
+static inline void add_values(const float *weights, __global const attn_storage *value, long stride, int columns,
+                              int count, const float *keep, float *output) {
     int c = 0;
     for (; c + 4 * VECTOR <= columns; c += 4 * VECTOR) {
         values_wide(weights, SCORES_STRIDE, value + c, stride, count, keep, output + c, DIM_MAX);
@@ -111,8 +111,8 @@ static inline void add_values(const float *weights, __global const attn_storage 
 }
 
 // The range and the features of TILE_ROWS rows from `row` on, over keys first .. first + count - 1.
-static inline void tile_keywise(const attn_arguments *a, const attn_extras *x, const attn_entry *e, long b, long g, long row,
-                         int rows, long first, attn_range part, int padded, float *scores) {
+static inline void tile_keywise(const attn_arguments *a, const attn_extras *x, const attn_entry *e, long b, long g,
+                                long row, int rows, long first, attn_range part, int padded, float *scores) {
     for (int i = 0; i < TILE_ROWS; i++) {
         long at = row + min(i, rows - 1), h = g * a->group + at % a->group, position = at / a->group;
         attn_range r = attn_row_range(a, e, position);

@@ -1,7 +1,7 @@
 // Attention of few query rows over many keys, for GPUs, portable OpenCL 1.2: a work-group takes ROWS rows that share a
 // key-value head, and one split of the keys, in blocks of THREADS keys: a work-item makes the scores of one key for all
-// rows, then sums the values of its columns. Each key and value is read once from global memory. attention_merge.cl merges
-// the splits. Defines: THREADS (a multiple of ROWS), ROWS, SLICE, COLUMNS (columns of a work-item).
+// rows, then sums the values of its columns. Each key and value is read once from global memory. attention_merge.cl
+// merges the splits. Defines: THREADS (a multiple of ROWS), ROWS, SLICE, COLUMNS (columns of a work-item).
 #include "include/arguments.cl.h"
 #include "include/index.cl.h"
 #include "include/types.cl.h"
@@ -60,8 +60,8 @@ static inline void key_scores(const attn_arguments *a, const group_rows *g, __gl
     }
 }
 
-static inline void key_keywise(const attn_arguments *a, const attn_extras *x, const attn_entry *e, const group_rows *g, long k,
-                        attn_range part, float *s) {
+static inline void key_keywise(const attn_arguments *a, const attn_extras *x, const attn_entry *e, const group_rows *g,
+                               long k, attn_range part, float *s) {
 #pragma unroll
     for (int i = 0; i < ROWS; i++) {
         const long h = row_head(a, g, i), position = row_position(a, g, i);
@@ -75,8 +75,8 @@ static inline void key_keywise(const attn_arguments *a, const attn_extras *x, co
     }
 }
 
-// Maximum or sum of every row of weights[ROWS][THREADS] into all[ROWS] of every work-item, in a fixed order. Begins with a
-// barrier; another one must come before scratch is written again.
+// Maximum or sum of every row of weights[ROWS][THREADS] into all[ROWS] of every work-item, in a fixed order. Begins
+// with a barrier; another one must come before scratch is written again.
 static inline void reduce_all(__local const float *weights, __local float *scratch, int lane, int is_max, float *all) {
     barrier(CLK_LOCAL_MEM_FENCE);
     const int row = lane / SHARE, part = lane % SHARE;
@@ -97,9 +97,11 @@ static inline void reduce_all(__local const float *weights, __local float *scrat
     }
 }
 
-// output[j][i] = output[j][i] * keep[i] + sum over this block's keys of weights * values, for columns lane + j * THREADS.
-static inline void key_values(const attn_arguments *a, const group_rows *g, __global const attn_storage *value, long first,
-                       int keys, __local const float *weights, const float *keep, float output[COLUMNS][ROWS]) {
+// output[j][i] = output[j][i] * keep[i] + sum over this block's keys of weights * values, for columns lane + j *
+// THREADS.
+static inline void key_values(const attn_arguments *a, const group_rows *g, __global const attn_storage *value,
+                              long first, int keys, __local const float *weights, const float *keep,
+                              float output[COLUMNS][ROWS]) {
     const long at = attn_row_at(&a->value, g->b, g->g, first);
 #pragma unroll
     for (int j = 0; j < COLUMNS; j++) {
@@ -125,9 +127,9 @@ static inline void key_values(const attn_arguments *a, const group_rows *g, __gl
     }
 }
 
-static inline void store_parts(const attn_arguments *a, const group_rows *g, int splits, long split, const float *maximum,
-                        const float *sums, float output[COLUMNS][ROWS], __global float *partial_stats,
-                        __global float *partial_output) {
+static inline void store_parts(const attn_arguments *a, const group_rows *g, int splits, long split,
+                               const float *maximum, const float *sums, float output[COLUMNS][ROWS],
+                               __global float *partial_stats, __global float *partial_output) {
 #pragma unroll
     for (int i = 0; i < ROWS; i++) {
         if (i < g->rows) {

@@ -1,8 +1,8 @@
-// Fused attention for CPU devices: explicit vectors, one work-item a block of query rows of one head, no barriers. Keys come
-// packed (attention_pack.cl) and are shared by the heads of a group. One pass over the keys with a running maximum and sum;
-// the scores of TILE_ROWS x BLOCK_KEY exist at a time, never more.
-// Defines: VECTOR, TILE_ROWS, TILE_VECTORS, VALUE_ROWS, VALUE_VECTORS, BLOCK_KEY (a multiple of the tile's keys), ITEM_TILES (row tiles
-// of a work-item, at most), DIM_MAX (head_dim and value_dim, at most; a multiple of VECTOR).
+// Fused attention for CPU devices: explicit vectors, one work-item a block of query rows of one head, no barriers. Keys
+// come packed (attention_pack.cl) and are shared by the heads of a group. One pass over the keys with a running maximum
+// and sum; the scores of TILE_ROWS x BLOCK_KEY exist at a time, never more.
+// Defines: VECTOR, TILE_ROWS, TILE_VECTORS, VALUE_ROWS, VALUE_VECTORS, BLOCK_KEY (a multiple of the tile's keys),
+// ITEM_TILES (row tiles of a work-item, at most), DIM_MAX (head_dim and value_dim, at most; a multiple of VECTOR).
 #include "include/arguments.cl.h"
 #include "include/index.cl.h"
 #include "include/hints.cl.h"
@@ -26,8 +26,8 @@ typedef struct tile_rows {
     attn_range visit, open;
 } tile_rows;
 
-static inline void load_query(const attn_arguments *a, __global const attn_storage *query, long b, long h, long first, int rows,
-                       int padded, float *tile) {
+static inline void load_query(const attn_arguments *a, __global const attn_storage *query, long b, long h, long first,
+                              int rows, int padded, float *tile) {
     const int dims = (int)a->head_dim;
     for (int i = 0; i < padded; i++) {
         float *row = tile + i * DIM_MAX;
@@ -73,8 +73,8 @@ static inline int panel_scores(const attn_arguments *a, const attn_extras *x, co
 }
 
 // output = output * keep + weights * values over `count` keys.
-static inline void add_values(const float *weights, __global const float *value, int columns, int count, const float *keep,
-                       float *output) {
+static inline void add_values(const float *weights, __global const float *value, int columns, int count,
+                              const float *keep, float *output) {
     int c = 0;
     for (; c + VALUE_VECTORS * VECTOR <= columns; c += VALUE_VECTORS * VECTOR) {
         for (int i = 0; i < TILE_ROWS; i += VALUE_ROWS) {
@@ -89,13 +89,14 @@ static inline void add_values(const float *weights, __global const float *value,
 
 // One tile of rows against keys first .. end - 1 (first a multiple of TILE_KEYS, at most BLOCK_KEY of them).
 static inline void tile_block(const attn_arguments *a, const attn_extras *x, const attn_entry *e, const tile_rows *t,
-                       const float *query, __global const float *keys, __global const float *values, long first, long end,
-                       float *scores, float *maximum, vfloat *sum, float *output) {
+                              const float *query, __global const float *keys, __global const float *values, long first,
+                              long end, float *scores, float *maximum, vfloat *sum, float *output) {
     const int columns = PACK_COLUMNS((int)a->value_dim), dims = PACK_DIMS((int)a->head_dim);
     const int count = (int)(end - first), padded = (count + TILE_KEYS - 1) / TILE_KEYS * TILE_KEYS;
     uint seen = 0; // one bit a panel
     for (int p = 0; p < padded; p += TILE_KEYS) {
-        seen |= (uint)panel_scores(a, x, e, t, query, keys + (first + p) * dims, first + p, scores + p) << (p / TILE_KEYS);
+        seen |= (uint)panel_scores(a, x, e, t, query, keys + (first + p) * dims, first + p, scores + p)
+                << (p / TILE_KEYS);
     }
     if (!seen) {
         return;
@@ -115,8 +116,8 @@ static inline void tile_block(const attn_arguments *a, const attn_extras *x, con
     }
 }
 
-static inline void store_row(const attn_arguments *a, const attn_extras *x, long b, long h, long i, float maximum, vfloat sum,
-                      const float *row, __global attn_storage *output, __global float *logsumexp) {
+static inline void store_row(const attn_arguments *a, const attn_extras *x, long b, long h, long i, float maximum,
+                             vfloat sum, const float *row, __global attn_storage *output, __global float *logsumexp) {
     const int features = ATTN_FEATURES(a), columns = (int)a->value_dim;
     const int has_sink = (features & ATTN_HAS_SINKS) != 0;
     softmax_end end = softmax_finish(maximum, sum_lanes(sum), has_sink, has_sink ? x->sinks[a->sinks_at + h] : 0.0f);
@@ -151,7 +152,8 @@ void attention_fused_cpu(attn_arguments a, long first_item, long row_blocks, int
     __global const float *packed_value = workspace + values_at + keys_at * PACK_COLUMNS(a.value_dim);
     const attn_entry e = attn_get_entry(&a, &x, b);
 
-    float query[ITEM_ROWS * DIM_MAX], output[ITEM_ROWS * DIM_MAX], scores[TILE_ROWS * SCORES_STRIDE], maximum[ITEM_ROWS];
+    float query[ITEM_ROWS * DIM_MAX], output[ITEM_ROWS * DIM_MAX], scores[TILE_ROWS * SCORES_STRIDE],
+        maximum[ITEM_ROWS];
     vfloat sum[ITEM_ROWS];
     load_query(&a, query_memory, b, h, first, rows, tiles * TILE_ROWS, query);
     for (int i = 0; i < tiles * TILE_ROWS; i++) {
@@ -169,8 +171,8 @@ void attention_fused_cpu(attn_arguments a, long first_item, long row_blocks, int
             tile.open = attn_rows_common_range(&a, &e, tile.first, tile.first + tile.rows - 1);
             long from = max(k, tile.visit.begin / TILE_KEYS * TILE_KEYS), to = min(k + BLOCK_KEY, tile.visit.end);
             if (from < to) {
-                tile_block(&a, &x, &e, &tile, query + t * TILE_ROWS * DIM_MAX, packed_key, packed_value, from, to, scores,
-                           maximum + t * TILE_ROWS, sum + t * TILE_ROWS, output + t * TILE_ROWS * DIM_MAX);
+                tile_block(&a, &x, &e, &tile, query + t * TILE_ROWS * DIM_MAX, packed_key, packed_value, from, to,
+                           scores, maximum + t * TILE_ROWS, sum + t * TILE_ROWS, output + t * TILE_ROWS * DIM_MAX);
             }
         }
     }

@@ -1,9 +1,12 @@
-// Fused attention for GPUs, portable OpenCL 1.2: a work-group makes BLOCK_QUERY rows of one head and walks over the keys in
-// blocks of BLOCK_KEY, staged in local memory as fp32, SLICE elements of head_dim or one slice of value_dim at a time. A
-// work-item holds ROWS x KEYS scores and, per slice of value_dim, ROWS x 4 outputs in registers. Weights go to the second
-// product through local memory. One pass, running maximum and sum; barriers only where every work-item comes by.
-// Local memory is an argument (the host sizes it by the same rules): PoCL 3.1 leaves arrays declared here to all its threads.
-// Defines: BLOCK_QUERY, BLOCK_KEY, THREADS_X, THREADS_Y, SLICE, VALUE_SLICES (slices of 4 * THREADS_X columns), SUBGROUP_SHUFFLE.
+// Fused attention for GPUs, portable OpenCL 1.2: a work-group makes BLOCK_QUERY rows of one head and walks over the
+// keys in blocks of BLOCK_KEY, staged in local memory as fp32, SLICE elements of head_dim or one slice of value_dim at
+// a time. A work-item holds ROWS x KEYS scores and, per slice of value_dim, ROWS x 4 outputs in registers. Weights go
+// to the second product through local memory. One pass, running maximum and sum; barriers only where every work-item
+// comes by.
+// Local memory is an argument (the host sizes it by the same rules): PoCL 3.1 leaves arrays declared here to all its
+// threads.
+// Defines: BLOCK_QUERY, BLOCK_KEY, THREADS_X, THREADS_Y, SLICE, VALUE_SLICES (slices of 4 * THREADS_X columns),
+// SUBGROUP_SHUFFLE.
 #define ROWS (BLOCK_QUERY / THREADS_Y)
 #define KEYS (BLOCK_KEY / THREADS_X)
 #define THREADS (THREADS_X * THREADS_Y)
@@ -33,11 +36,13 @@ typedef struct group_block {
 } group_block;
 
 // Rows of a tensor, `dims` long from column d0 on, to local memory as [column][row]; zeros beyond.
-static inline void stage_transposed(__local float *tile, int tile_stride, int tile_rows, __global const attn_storage *source,
-                             long at, long stride, int rows, int d0, int dims, int lane) {
+static inline void stage_transposed(__local float *tile, int tile_stride, int tile_rows,
+                                    __global const attn_storage *source, long at, long stride, int rows, int d0,
+                                    int dims, int lane) {
     for (int e = lane; e < tile_rows * SLICE; e += THREADS) {
         int row = e / SLICE, d = e % SLICE;
-        tile[d * tile_stride + row] = row < rows && d0 + d < dims ? ATTN_LOAD(source, at + row * stride + d0 + d) : 0.0f;
+        tile[d * tile_stride + row] =
+            row < rows && d0 + d < dims ? ATTN_LOAD(source, at + row * stride + d0 + d) : 0.0f;
     }
 }
 
@@ -85,8 +90,8 @@ static inline void block_scores(const attn_arguments *a, const group_block *g, _
 }
 
 // Scaled and masked. Blocks inside the open range pass without compares.
-static inline void block_keywise(const attn_arguments *a, const attn_extras *x, const attn_entry *e, const group_block *g,
-                          long first, float s[ROWS][KEYS]) {
+static inline void block_keywise(const attn_arguments *a, const attn_extras *x, const attn_entry *e,
+                                 const group_block *g, long first, float s[ROWS][KEYS]) {
     const int per_key = ATTN_FEATURES(a) & (ATTN_HAS_KEYWISE | ATTN_HAS_SOFTCAP);
     if (!per_key && first >= g->open.begin && first + BLOCK_KEY <= g->open.end) {
         const float factor = a->scale;
@@ -118,9 +123,9 @@ static inline void block_keywise(const attn_arguments *a, const attn_extras *x, 
 }
 
 // output = output * keep + weights * values; the sum over the block starts from zero.
-static inline void block_values(const attn_arguments *a, const group_block *g, __global const attn_storage *value, long first,
-                         int keys, const float *keep, __local const float *weights, __local float *stage,
-                         float4 output[VALUE_SLICES][ROWS]) {
+static inline void block_values(const attn_arguments *a, const group_block *g, __global const attn_storage *value,
+                                long first, int keys, const float *keep, __local const float *weights,
+                                __local float *stage, float4 output[VALUE_SLICES][ROWS]) {
     const long value_at = attn_row_at(&a->value, g->b, g->h / a->group, first);
     const int columns = (int)a->value_dim;
 #pragma unroll
@@ -154,8 +159,8 @@ static inline void block_values(const attn_arguments *a, const group_block *g, _
 }
 
 // Scores to weights, in local memory as [key][row]; maximum and sum (of this work-item's keys) go on.
-static inline void block_softmax(const group_block *g, float s[ROWS][KEYS], __local float *scratch, __local float *weights,
-                          float *maximum, float *sum, float *keep) {
+static inline void block_softmax(const group_block *g, float s[ROWS][KEYS], __local float *scratch,
+                                 __local float *weights, float *maximum, float *sum, float *keep) {
     float top[ROWS];
 #pragma unroll
     for (int i = 0; i < ROWS; i++) {
@@ -182,15 +187,16 @@ static inline void block_softmax(const group_block *g, float s[ROWS][KEYS], __lo
     }
 }
 
-static inline void store_block(const attn_arguments *a, const attn_extras *x, const group_block *g, const float *maximum,
-                        const float *sum, float4 output[VALUE_SLICES][ROWS], __global attn_storage *output_memory,
-                        __global float *logsumexp) {
+static inline void store_block(const attn_arguments *a, const attn_extras *x, const group_block *g,
+                               const float *maximum, const float *sum, float4 output[VALUE_SLICES][ROWS],
+                               __global attn_storage *output_memory, __global float *logsumexp) {
     const int has_sink = (ATTN_FEATURES(a) & ATTN_HAS_SINKS) != 0, columns = (int)a->value_dim;
 #pragma unroll
     for (int i = 0; i < ROWS; i++) {
         if (g->ty * ROWS + i < g->rows) {
             const long row = g->first + g->ty * ROWS + i, at = attn_row_at(&a->output, g->b, g->h, row);
-            softmax_end end = softmax_finish(maximum[i], sum[i], has_sink, has_sink ? x->sinks[a->sinks_at + g->h] : 0.0f);
+            softmax_end end =
+                softmax_finish(maximum[i], sum[i], has_sink, has_sink ? x->sinks[a->sinks_at + g->h] : 0.0f);
 #pragma unroll
             for (int slice = 0; slice < VALUE_SLICES; slice++) {
                 const int c = slice * VALUE_WIDTH + g->tx * 4;
@@ -218,7 +224,8 @@ void attention_fused_gpu(attn_arguments a, long first_group, long row_blocks, AT
     group_block g;
     g.b = head / a.query_heads;
     g.h = head % a.query_heads;
-    g.first = (row_blocks - 1 - group % row_blocks) * BLOCK_QUERY; // the last rows first: the longest under a causal rule
+    g.first =
+        (row_blocks - 1 - group % row_blocks) * BLOCK_QUERY; // the last rows first: the longest under a causal rule
     g.rows = (int)min((long)BLOCK_QUERY, a.query_length - g.first);
     g.lane = tile_lane();
     g.tx = g.lane % THREADS_X;

@@ -1,6 +1,6 @@
-// Merges the splits of attention_decode_*.cl by their logsumexps: output, logsumexp, and the sink, which enters here once. One
-// work-item makes `columns` columns of one row. Always in the order of the
-// splits, so the same call gives the same bits.
+// Merges the splits of attention_decode_*.cl by their logsumexps: output, logsumexp, and the sink, which enters here
+// once. One work-item makes `columns` columns of one row. Always in the order of the splits, so the same call gives the
+// same bits.
 #include "include/arguments.cl.h"
 #include "include/index.cl.h"
 #include "include/hints.cl.h"

@@ -1,5 +1,6 @@
-// Packs keys and values for attention_fused_cpu.cl: fp32, padded with zeros, one work-item a panel of one key-value head.
-// Keys lie at the start of the workspace, values from element values_at on. What lies beyond an entry's used key length is never read. Defines: VECTOR, TILE_ROWS, TILE_VECTORS.
+// Packs keys and values for attention_fused_cpu.cl: fp32, padded with zeros, one work-item a panel of one key-value
+// head. Keys lie at the start of the workspace, values from element values_at on. What lies beyond an entry's used key
+// length is never read. Defines: VECTOR, TILE_ROWS, TILE_VECTORS.
 #include "include/arguments.cl.h"
 #include "include/index.cl.h"
 #include "include/hints.cl.h"
@@ -20,7 +21,8 @@ static inline void pack_keys(__global const attn_storage *key, long at, long str
     }
 }
 
-static inline void pack_value(__global const attn_storage *value, long at, int there, int columns, __global float *row) {
+static inline void pack_value(__global const attn_storage *value, long at, int there, int columns,
+                              __global float *row) {
     int c = 0;
     for (; there && c + VECTOR <= columns; c += VECTOR) {
         vector_store(ATTN_LOADN(VECTOR, value, at + c), 0, row + c);
@@ -30,10 +32,9 @@ static inline void pack_value(__global const attn_storage *value, long at, int t
     }
 }
 
-__kernel KERNEL_OF_VECTORS __attribute__((reqd_work_group_size(1, 1, 1)))
-void attention_pack(attn_arguments a, long first_item, ATTN_EXTRAS_PARAMETERS, __global const attn_storage *restrict key,
-                    __global const attn_storage *restrict value, __global float *workspace,
-                    long values_at) {
+__kernel KERNEL_OF_VECTORS __attribute__((reqd_work_group_size(1, 1, 1))) void
+attention_pack(attn_arguments a, long first_item, ATTN_EXTRAS_PARAMETERS, __global const attn_storage *restrict key,
+               __global const attn_storage *restrict value, __global float *workspace, long values_at) {
     const attn_extras x = ATTN_EXTRAS;
     const long panels = PACK_KEYS(a.key_length) / TILE_KEYS;
     const long item = first_item + get_global_id(0), head = item / panels, first = item % panels * TILE_KEYS;

@@ -1,6 +1,6 @@
 // Recomputes the output rows that came out not finite, looking only at keys that the row may attend: a value that is
-// masked for this row may hold anything, and 0 * NaN in the fast kernels is NaN. A work-item looks at `rows` rows; a finite row
-// costs one reading. What the allowed inputs themselves make Inf or NaN comes out the same again.
+// masked for this row may hold anything, and 0 * NaN in the fast kernels is NaN. A work-item looks at `rows` rows; a
+// finite row costs one reading. What the allowed inputs themselves make Inf or NaN comes out the same again.
 #include "include/arguments.cl.h"
 #include "include/index.cl.h"
 #include "include/hints.cl.h"
@@ -51,10 +51,10 @@ static inline float get_score(const attn_arguments *a, const attn_extras *x, con
     return attn_score_step(a, x, row, j, a->scale * (dot0 + dot1));
 }
 
-static inline void repair_columns(const attn_arguments *a, const attn_extras *x, const repair_row *r, const attn_row *row,
-                           __global const attn_storage *query, __global const attn_storage *key,
-                           __global const attn_storage *value, float maximum, int first, int count, float *total,
-                           float *weight_sum) {
+static inline void repair_columns(const attn_arguments *a, const attn_extras *x, const repair_row *r,
+                                  const attn_row *row, __global const attn_storage *query,
+                                  __global const attn_storage *key, __global const attn_storage *value, float maximum,
+                                  int first, int count, float *total, float *weight_sum) {
     float block[COLUMNS], block_sum = 0.0f;
     *weight_sum = 0.0f;
     for (int c = 0; c < COLUMNS; c++) {
@@ -82,8 +82,9 @@ static inline void repair_columns(const attn_arguments *a, const attn_extras *x,
     }
 }
 
-static inline void repair(const attn_arguments *a, const attn_extras *x, repair_row *r, __global const attn_storage *query,
-                   __global const attn_storage *key, __global const attn_storage *value, __global attn_storage *output) {
+static inline void repair(const attn_arguments *a, const attn_extras *x, repair_row *r,
+                          __global const attn_storage *query, __global const attn_storage *key,
+                          __global const attn_storage *value, __global attn_storage *output) {
     const long at = attn_row_at(&a->output, r->b, r->h, r->i);
     const attn_entry e = attn_get_entry(a, x, r->b);
     const attn_row row = attn_get_row(a, x, &e, r->b, r->h, r->i);

@@ -1,7 +1,8 @@
 /*
- * The engine opencl-decode: few query rows, many keys. The keys are split over work-groups, the query heads that share a
- * key-value head share each load, and attention_merge.cl puts the parts together by their logsumexps. Two bodies, chosen by
- * device: attention_decode_cpu.cl and attention_decode_gpu.cl. Workspace: the parts, linear in the query rows.
+ * The engine opencl-decode: few query rows, many keys. The keys are split over work-groups, the query heads that share
+ * a key-value head share each load, and attention_merge.cl puts the parts together by their logsumexps. Two bodies,
+ * chosen by device: attention_decode_cpu.cl and attention_decode_gpu.cl. Workspace: the parts, linear in the query
+ * rows.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,7 +10,7 @@
 #include "engines/opencl_shape.h"
 
 enum {
-    FEW_ROWS = 16,      /* rows a key-value head up to which this engine is the better one; also the most of a work-group */
+    FEW_ROWS = 16, /* rows a key-value head up to which this engine is the better one; also the most of a work-group */
     MOST_SPLITS = 128,
     KEYS_PER_SPLIT = 256, /* at least, unless the caller says how many splits */
     GROUPS_PER_UNIT = 4
@@ -109,8 +110,10 @@ static clattn_status build_gpu(decode_state *state, const attn_tuning_row *row, 
              "-DATTN_TYPE=%d -DTHREADS=%" PRId64 " -DROWS=%" PRId64 " -DSLICE=%" PRId64 " -DCOLUMNS=%" PRId64,
              (int)state->problem.type, threads, state->rows, attn_tuning_get(row, "slice"),
              (row->head_dim_max + threads - 1) / threads);
-    snprintf(info->kernel, sizeof info->kernel, "attention_decode_gpu: %" PRId64 " work-items, attention_merge", threads);
-    return attn_shape_build(&state->device, "attention_decode_gpu", options, threads, !last, &state->main, info, report);
+    snprintf(info->kernel, sizeof info->kernel, "attention_decode_gpu: %" PRId64 " work-items, attention_merge",
+             threads);
+    return attn_shape_build(&state->device, "attention_decode_gpu", options, threads, !last, &state->main, info,
+                            report);
 }
 
 static clattn_status build(decode_state *state, clattn_plan_info *info, clattn_report *report) {
@@ -121,7 +124,8 @@ static clattn_status build(decode_state *state, clattn_plan_info *info, clattn_r
     clattn_status status = CLATTN_UNSUPPORTED;
     ATTN_TRY(refuse_blocks(&state->device, report));
     for (int64_t k = 0; k < count && status != CLATTN_OK; k++) {
-        status = cpu ? build_cpu(state, &rows[k], info, report) : build_gpu(state, &rows[k], k == count - 1, info, report);
+        status =
+            cpu ? build_cpu(state, &rows[k], info, report) : build_gpu(state, &rows[k], k == count - 1, info, report);
     }
     ATTN_TRY(status);
     char options[32];
@@ -142,8 +146,8 @@ static void release(void *memory) {
     }
 }
 
-static clattn_status prepare(const clattn_problem *problem, const attn_device *device, void **result, clattn_plan_info *info,
-                             clattn_report *report) {
+static clattn_status prepare(const clattn_problem *problem, const attn_device *device, void **result,
+                             clattn_plan_info *info, clattn_report *report) {
     decode_state *state = attn_allocate_zeroed(device->memory, (int64_t)sizeof *state);
     *result = NULL;
     if (state == NULL) {
@@ -170,7 +174,7 @@ static void slot_close(void *memory, void *slot_memory) {
         return;
     }
     attn_opencl_slot_close(&slot->base);
-    cl_kernel kernels[] = {slot->main, slot->merge, slot->repair};
+    cl_kernel kernels[] = { slot->main, slot->merge, slot->repair };
     for (int k = 0; k < 3; k++) {
         if (kernels[k] != NULL) {
             (void)clReleaseKernel(kernels[k]);
@@ -183,7 +187,8 @@ static clattn_status create_kernels(const decode_state *state, decode_slot *slot
     const char *main = state->shape == ATTN_SHAPE_CPU ? "attention_decode_cpu" : "attention_decode_gpu";
     ATTN_TRY(attn_kernel_create(state->main, main, &slot->main, report));
     ATTN_TRY(attn_kernel_create(state->merge, "attention_merge", &slot->merge, report));
-    return state->repair != NULL ? attn_kernel_create(state->repair, "attention_repair", &slot->repair, report) : CLATTN_OK;
+    return state->repair != NULL ? attn_kernel_create(state->repair, "attention_repair", &slot->repair, report)
+                                 : CLATTN_OK;
 }
 
 static clattn_status slot_open(void *memory, void **result, clattn_report *report) {
@@ -193,7 +198,8 @@ static clattn_status slot_open(void *memory, void **result, clattn_report *repor
     if (slot == NULL) {
         return CLATTN_OUT_OF_MEMORY;
     }
-    clattn_status status = attn_opencl_slot_open(&slot->base, state->device.opencl, &state->problem, state->workspace_size, report);
+    clattn_status status =
+        attn_opencl_slot_open(&slot->base, state->device.opencl, &state->problem, state->workspace_size, report);
     if (status == CLATTN_OK) {
         status = create_kernels(state, slot, report);
     }
@@ -205,14 +211,15 @@ static clattn_status slot_open(void *memory, void **result, clattn_report *repor
     return CLATTN_OK;
 }
 
-static clattn_status submit_parts(const decode_state *state, decode_slot *slot, attn_opencl_call *call, int64_t stats_at) {
+static clattn_status submit_parts(const decode_state *state, decode_slot *slot, attn_opencl_call *call,
+                                  int64_t stats_at) {
     const attn_arguments *a = &call->arguments;
     const char *what = state->shape == ATTN_SHAPE_CPU ? "attention_decode_cpu" : "attention_decode_gpu";
     const int64_t blocks = (a->group * a->query_length + state->rows - 1) / state->rows;
-    attn_grid grid = {attn_kernel_call_begin(slot->main), what, a->batch * a->kv_heads * blocks * state->splits,
-                      state->threads,
-                      2.0 * (double)(a->head_dim + a->value_dim) * (double)state->rows * (double)a->key_length /
-                          (double)state->splits};
+    attn_grid grid = { attn_kernel_call_begin(slot->main), what, a->batch * a->kv_heads * blocks * state->splits,
+                       state->threads,
+                       2.0 * (double)(a->head_dim + a->value_dim) * (double)state->rows * (double)a->key_length /
+                           (double)state->splits };
     attn_pass_arguments(&grid.kernel, call);
     attn_pass_int64(&grid.kernel, 0);
     attn_pass_int32(&grid.kernel, (int32_t)state->splits);
@@ -226,12 +233,13 @@ static clattn_status submit_parts(const decode_state *state, decode_slot *slot, 
     return attn_grid_launch(call, grid, 0.0, 0.98);
 }
 
-static clattn_status submit_merge(const decode_state *state, decode_slot *slot, attn_opencl_call *call, int64_t stats_at) {
+static clattn_status submit_merge(const decode_state *state, decode_slot *slot, attn_opencl_call *call,
+                                  int64_t stats_at) {
     const attn_arguments *a = &call->arguments;
     const bool cpu = call->slot->device->is_cpu;
     const int64_t columns = cpu ? a->value_dim : 4, blocks = (a->value_dim + columns - 1) / columns;
-    attn_grid grid = {attn_kernel_call_begin(slot->merge), "attention_merge",
-                      a->batch * a->query_heads * a->query_length * blocks, cpu ? 1 : 0, 0.0};
+    attn_grid grid = { attn_kernel_call_begin(slot->merge), "attention_merge",
+                       a->batch * a->query_heads * a->query_length * blocks, cpu ? 1 : 0, 0.0 };
     attn_pass_arguments(&grid.kernel, call);
     attn_pass_int64(&grid.kernel, 0);
     attn_pass_int32(&grid.kernel, (int32_t)state->splits);

@@ -1,7 +1,7 @@
 /*
- * The engine opencl-fused: one pass over the keys with a running maximum and sum; scores are never stored, memory is linear
- * in the lengths. Two bodies, opencl_fused_cpu.c and opencl_fused_gpu.c, chosen by device. To add one (matrix units, say):
- * another shape, another file with prepare and submit, and its lines here.
+ * The engine opencl-fused: one pass over the keys with a running maximum and sum; scores are never stored, memory is
+ * linear in the lengths. Two bodies, opencl_fused_cpu.c and opencl_fused_gpu.c, chosen by device. To add one (matrix
+ * units, say): another shape, another file with prepare and submit, and its lines here.
  */
 #include "engines/opencl_fused.h"
 
@@ -23,8 +23,8 @@ static void release(void *state) {
     }
 }
 
-static clattn_status prepare(const clattn_problem *problem, const attn_device *device, void **state, clattn_plan_info *info,
-                             clattn_report *report) {
+static clattn_status prepare(const clattn_problem *problem, const attn_device *device, void **state,
+                             clattn_plan_info *info, clattn_report *report) {
     attn_fused *fused = attn_allocate_zeroed(device->memory, (int64_t)sizeof *fused);
     *state = NULL;
     if (fused == NULL) {
@@ -57,7 +57,7 @@ static void slot_close(void *state, void *memory) {
         return;
     }
     attn_opencl_slot_close(&slot->base);
-    cl_kernel kernels[] = {slot->main, slot->pack, slot->repair};
+    cl_kernel kernels[] = { slot->main, slot->pack, slot->repair };
     for (int k = 0; k < 3; k++) {
         if (kernels[k] != NULL) {
             (void)clReleaseKernel(kernels[k]);
@@ -85,7 +85,8 @@ static clattn_status slot_open(void *state, void **result, clattn_report *report
     if (slot == NULL) {
         return CLATTN_OUT_OF_MEMORY;
     }
-    clattn_status status = attn_opencl_slot_open(&slot->base, fused->device.opencl, &fused->problem, fused->workspace_size, report);
+    clattn_status status =
+        attn_opencl_slot_open(&slot->base, fused->device.opencl, &fused->problem, fused->workspace_size, report);
     if (status == CLATTN_OK) {
         status = create_kernels(fused, slot, report);
     }

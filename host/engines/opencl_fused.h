@@ -8,10 +8,10 @@ typedef struct attn_fused {
     clattn_problem problem;
     attn_device device;
     attn_shape shape;
-    cl_program main, pack, repair; /* pack: CPU-shaped only; repair: only when rows may need it */
-    int64_t block_query;           /* rows of a work-group */
-    int64_t threads;               /* work-items of a work-group */
-    int64_t local_memory;          /* GPU-shaped: bytes of the kernel's local argument */
+    cl_program main, pack, repair;        /* pack: CPU-shaped only; repair: only when rows may need it */
+    int64_t block_query;                  /* rows of a work-group */
+    int64_t threads;                      /* work-items of a work-group */
+    int64_t local_memory;                 /* GPU-shaped: bytes of the kernel's local argument */
     int64_t tile_rows, tile_keys, vector; /* CPU-shaped: the register tile */
     int64_t workspace_size;
 } attn_fused;

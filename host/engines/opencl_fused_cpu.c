@@ -1,13 +1,16 @@
 /*
- * opencl-fused, the CPU-shaped body: keys and values are packed once a call (attention_pack.cl), then one work-item makes a
- * block of rows of one head (attention_fused_cpu.cl). Workspace: packed keys, then packed values, both linear in key_length.
+ * opencl-fused, the CPU-shaped body: keys and values are packed once a call (attention_pack.cl), then one work-item
+ * makes a block of rows of one head (attention_fused_cpu.cl). Workspace: packed keys, then packed values, both linear
+ * in key_length.
  */
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "engines/opencl_fused.h"
 
-enum { ITEMS_PER_UNIT = 4 }; /* work-items a compute unit, so that the last ones to end do not keep the others waiting */
+enum {
+    ITEMS_PER_UNIT = 4
+}; /* work-items a compute unit, so that the last ones to end do not keep the others waiting */
 
 /* Padded sizes, as include/pack.cl.h has them. */
 static int64_t packed_key_elements(const attn_fused *fused, int64_t key_length) {
@@ -46,7 +49,8 @@ static clattn_status choose_rows(attn_fused *fused, int64_t most_tiles, clattn_r
     const int64_t heads = p->query_heads * (p->batch_invariant ? 1 : p->batch);
     const int64_t wanted = ITEMS_PER_UNIT * fused->device.opencl->info.compute_units;
     int64_t tiles = most_tiles;
-    while (tiles > 1 && heads * ((p->query_length + tiles * fused->tile_rows - 1) / (tiles * fused->tile_rows)) < wanted) {
+    while (tiles > 1 &&
+           heads * ((p->query_length + tiles * fused->tile_rows - 1) / (tiles * fused->tile_rows)) < wanted) {
         tiles /= 2;
     }
     fused->block_query = tiles * fused->tile_rows;
@@ -58,8 +62,9 @@ static clattn_status choose_keys(const attn_fused *fused, const attn_tuning_row 
     const int64_t override = fused->device.blocks.block_key;
     *block_key = override != 0 ? override : attn_tuning_get(row, "block_key");
     if (*block_key <= 0 || *block_key % fused->tile_keys != 0 || *block_key > 32 * fused->tile_keys) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED, "block_key: %" PRId64 " is not a multiple of %" PRId64 " up to %" PRId64,
-                           *block_key, fused->tile_keys, 32 * fused->tile_keys);
+        return attn_refuse(report, CLATTN_UNSUPPORTED,
+                           "block_key: %" PRId64 " is not a multiple of %" PRId64 " up to %" PRId64, *block_key,
+                           fused->tile_keys, 32 * fused->tile_keys);
     }
     return CLATTN_OK;
 }
@@ -70,8 +75,9 @@ static clattn_status build(attn_fused *fused, const attn_tuning_row *row, int64_
     const int type = (int)fused->problem.type;
     const int64_t vectors = attn_tuning_get(row, "tile_vectors");
     snprintf(options, sizeof options,
-             "-DATTN_TYPE=%d -DVECTOR=%" PRId64 " -DTILE_ROWS=%" PRId64 " -DTILE_VECTORS=%" PRId64 " -DVALUE_ROWS=%" PRId64
-             " -DVALUE_VECTORS=%" PRId64 " -DBLOCK_KEY=%" PRId64 " -DITEM_TILES=%" PRId64 " -DDIM_MAX=%" PRId64,
+             "-DATTN_TYPE=%d -DVECTOR=%" PRId64 " -DTILE_ROWS=%" PRId64 " -DTILE_VECTORS=%" PRId64
+             " -DVALUE_ROWS=%" PRId64 " -DVALUE_VECTORS=%" PRId64 " -DBLOCK_KEY=%" PRId64 " -DITEM_TILES=%" PRId64
+             " -DDIM_MAX=%" PRId64,
              type, fused->vector, fused->tile_rows, vectors, attn_tuning_get(row, "value_rows"),
              attn_tuning_get(row, "value_vectors"), block_key, attn_tuning_get(row, "item_tiles"), row->head_dim_max);
     ATTN_TRY(attn_shape_build(&fused->device, "attention_fused_cpu", options, 1, false, &fused->main, info, report));
@@ -102,11 +108,11 @@ clattn_status attn_fused_cpu_prepare(attn_fused *fused, clattn_plan_info *info, 
     return set_workspace(fused, report);
 }
 
-static clattn_status submit_pack(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call, cl_mem workspace,
-                                 int64_t values_at) {
+static clattn_status submit_pack(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call,
+                                 cl_mem workspace, int64_t values_at) {
     const attn_arguments *a = &call->arguments;
     const int64_t panels = attn_round_up(a->key_length, fused->tile_keys) / fused->tile_keys;
-    attn_grid grid = {attn_kernel_call_begin(slot->pack), "attention_pack", a->batch * a->kv_heads * panels, 1, 0.0};
+    attn_grid grid = { attn_kernel_call_begin(slot->pack), "attention_pack", a->batch * a->kv_heads * panels, 1, 0.0 };
     attn_pass_arguments(&grid.kernel, call);
     attn_pass_int64(&grid.kernel, 0);
     attn_pass_extras(&grid.kernel, call);
@@ -126,8 +132,9 @@ clattn_status attn_fused_cpu_submit(const attn_fused *fused, attn_fused_slot *sl
     if (packed_value_elements(fused, a->key_length) > 0) {
         ATTN_TRY(submit_pack(fused, slot, call, workspace, values_at));
     }
-    attn_grid grid = {attn_kernel_call_begin(slot->main), "attention_fused_cpu", a->batch * a->query_heads * blocks, 1,
-                      2.0 * (double)(a->head_dim + a->value_dim) * (double)fused->block_query * (double)a->key_length};
+    attn_grid grid = { attn_kernel_call_begin(slot->main), "attention_fused_cpu", a->batch * a->query_heads * blocks, 1,
+                       2.0 * (double)(a->head_dim + a->value_dim) * (double)fused->block_query *
+                           (double)a->key_length };
     attn_pass_arguments(&grid.kernel, call);
     attn_pass_int64(&grid.kernel, 0);
     attn_pass_int64(&grid.kernel, blocks);

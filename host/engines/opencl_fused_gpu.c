@@ -1,6 +1,7 @@
 /*
- * opencl-fused, the GPU-shaped body: one work-group a block of rows of one head (attention_fused_gpu.cl). No workspace. Block
- * sizes come from kernels/tuning/attention_fused_gpu.csv; rows that do not fit the device, or spill, are passed over.
+ * opencl-fused, the GPU-shaped body: one work-group a block of rows of one head (attention_fused_gpu.cl). No workspace.
+ * Block sizes come from kernels/tuning/attention_fused_gpu.csv; rows that do not fit the device, or spill, are passed
+ * over.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,17 +15,20 @@ typedef struct gpu_blocks {
 static clattn_status choose_blocks(const attn_fused *fused, const attn_tuning_row *row, gpu_blocks *blocks,
                                    clattn_report *report) {
     const clattn_block_override *override = &fused->device.blocks;
-    *blocks = (gpu_blocks){attn_tuning_get(row, "block_query"), attn_tuning_get(row, "block_key"),
-                           attn_tuning_get(row, "threads_x"), attn_tuning_get(row, "threads_y"), attn_tuning_get(row, "slice")};
+    *blocks = (gpu_blocks){ attn_tuning_get(row, "block_query"), attn_tuning_get(row, "block_key"),
+                            attn_tuning_get(row, "threads_x"), attn_tuning_get(row, "threads_y"),
+                            attn_tuning_get(row, "slice") };
     blocks->query = override->block_query != 0 ? override->block_query : blocks->query;
     blocks->key = override->block_key != 0 ? override->block_key : blocks->key;
     if (blocks->query <= 0 || blocks->query % blocks->threads_y != 0 || blocks->query > 8 * blocks->threads_y) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED, "block_query: %" PRId64 " is not a multiple of %" PRId64 " up to %" PRId64,
-                           blocks->query, blocks->threads_y, 8 * blocks->threads_y);
+        return attn_refuse(report, CLATTN_UNSUPPORTED,
+                           "block_query: %" PRId64 " is not a multiple of %" PRId64 " up to %" PRId64, blocks->query,
+                           blocks->threads_y, 8 * blocks->threads_y);
     }
     if (blocks->key <= 0 || blocks->key % blocks->threads_x != 0 || blocks->key > 8 * blocks->threads_x) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED, "block_key: %" PRId64 " is not a multiple of %" PRId64 " up to %" PRId64,
-                           blocks->key, blocks->threads_x, 8 * blocks->threads_x);
+        return attn_refuse(report, CLATTN_UNSUPPORTED,
+                           "block_key: %" PRId64 " is not a multiple of %" PRId64 " up to %" PRId64, blocks->key,
+                           blocks->threads_x, 8 * blocks->threads_x);
     }
     return CLATTN_OK;
 }
@@ -55,18 +59,18 @@ static clattn_status build(attn_fused *fused, const attn_tuning_row *row, const 
     const bool shuffles = has_shuffles(fused->device.opencl);
     const int64_t width = 4 * blocks->threads_x;
     snprintf(options, sizeof options,
-             "%s-DATTN_TYPE=%d -DBLOCK_QUERY=%" PRId64 " -DBLOCK_KEY=%" PRId64 " -DTHREADS_X=%" PRId64 " -DTHREADS_Y=%" PRId64
-             " -DSLICE=%" PRId64 " -DVALUE_SLICES=%" PRId64 " -DSUBGROUP_SHUFFLE=%d",
+             "%s-DATTN_TYPE=%d -DBLOCK_QUERY=%" PRId64 " -DBLOCK_KEY=%" PRId64 " -DTHREADS_X=%" PRId64
+             " -DTHREADS_Y=%" PRId64 " -DSLICE=%" PRId64 " -DVALUE_SLICES=%" PRId64 " -DSUBGROUP_SHUFFLE=%d",
              shuffles ? "-cl-std=CL3.0 " : "", (int)fused->problem.type, blocks->query, blocks->key, blocks->threads_x,
              blocks->threads_y, blocks->slice, (row->head_dim_max + width - 1) / width, shuffles ? 1 : 0);
-    return attn_shape_build(&fused->device, "attention_fused_gpu", options, blocks->threads_x * blocks->threads_y, !last,
-                            &fused->main, info, report);
+    return attn_shape_build(&fused->device, "attention_fused_gpu", options, blocks->threads_x * blocks->threads_y,
+                            !last, &fused->main, info, report);
 }
 
 clattn_status attn_fused_gpu_prepare(attn_fused *fused, clattn_plan_info *info, clattn_report *report) {
     attn_tuning_row rows[ATTN_SHAPE_ROWS];
     int64_t count = attn_shape_find("attention_fused_gpu", &fused->problem, &fused->device, rows);
-    gpu_blocks blocks = {0, 0, 0, 0, 0};
+    gpu_blocks blocks = { 0, 0, 0, 0, 0 };
     clattn_status status = CLATTN_UNSUPPORTED;
     for (int64_t k = 0; k < count && status != CLATTN_OK; k++) {
         status = choose_blocks(fused, &rows[k], &blocks, report);
@@ -88,9 +92,10 @@ clattn_status attn_fused_gpu_prepare(attn_fused *fused, clattn_plan_info *info, 
 clattn_status attn_fused_gpu_submit(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call) {
     const attn_arguments *a = &call->arguments;
     const int64_t blocks = (a->query_length + fused->block_query - 1) / fused->block_query;
-    attn_grid grid = {attn_kernel_call_begin(slot->main), "attention_fused_gpu", a->batch * a->query_heads * blocks,
-                      fused->threads,
-                      2.0 * (double)(a->head_dim + a->value_dim) * (double)fused->block_query * (double)a->key_length};
+    attn_grid grid = { attn_kernel_call_begin(slot->main), "attention_fused_gpu", a->batch * a->query_heads * blocks,
+                       fused->threads,
+                       2.0 * (double)(a->head_dim + a->value_dim) * (double)fused->block_query *
+                           (double)a->key_length };
     attn_pass_arguments(&grid.kernel, call);
     attn_pass_int64(&grid.kernel, 0);
     attn_pass_int64(&grid.kernel, blocks);

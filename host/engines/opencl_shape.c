@@ -9,11 +9,12 @@
 
 enum {
     MOST_DIMS = 576,
-    MOST_PRIVATE = 1024,   /* bytes a GPU kernel may keep outside registers before it counts as spilling */
-    ROWS_PER_REPAIR = 32   /* rows that one work-item looks at, on a CPU device */
+    MOST_PRIVATE = 1024, /* bytes a GPU kernel may keep outside registers before it counts as spilling */
+    ROWS_PER_REPAIR = 32 /* rows that one work-item looks at, on a CPU device */
 };
 
-static const double WORK_PER_UNIT = 1e10; /* operations of one dispatch a compute unit: well below a second on any GPU */
+static const double WORK_PER_UNIT =
+    1e10; /* operations of one dispatch a compute unit: well below a second on any GPU */
 
 attn_shape attn_shape_choose(const attn_device *device) {
     if (device->blocks.variant != 0) {
@@ -37,7 +38,8 @@ bool attn_shape_supports(const clattn_problem *problem, const attn_device *devic
         return false;
     }
     if (device->blocks.variant < 0 || device->blocks.variant > 2) {
-        attn_report_line(why_not, "variant: %" PRId64 " is none of 0, 1 (CPU-shaped), 2 (GPU-shaped)", device->blocks.variant);
+        attn_report_line(why_not, "variant: %" PRId64 " is none of 0, 1 (CPU-shaped), 2 (GPU-shaped)",
+                         device->blocks.variant);
         return false;
     }
     return true;
@@ -56,8 +58,8 @@ int64_t attn_shape_find(const char *table, const clattn_problem *problem, const 
     } else if (opencl->is_cpu) {
         snprintf(architecture, sizeof architecture, "vector%" PRId64, attn_shape_vector(opencl));
     }
-    attn_tuning_key key = {opencl->info.vendor, architecture, opencl->info.name, clattn_type_name(problem->type),
-                           attn_max(problem->head_dim, problem->value_dim)};
+    attn_tuning_key key = { opencl->info.vendor, architecture, opencl->info.name, clattn_type_name(problem->type),
+                            attn_max(problem->head_dim, problem->value_dim) };
     const char *text = attn_tuning_get_table(table);
     return text != NULL ? attn_tuning_find(text, &key, rows, ATTN_SHAPE_ROWS) : 0;
 }
@@ -66,12 +68,14 @@ static clattn_status check_limits(const attn_device *device, const char *name, c
                                   int64_t threads, bool spills_matter, clattn_report *report) {
     const clattn_device_info *info = &device->opencl->info;
     if (limits->work_group < threads) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED, "%s: needs a work-group of %" PRId64 ", the device allows it %" PRId64,
-                           name, threads, limits->work_group);
+        return attn_refuse(report, CLATTN_UNSUPPORTED,
+                           "%s: needs a work-group of %" PRId64 ", the device allows it %" PRId64, name, threads,
+                           limits->work_group);
     }
     if (limits->local_memory > info->local_memory) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED, "%s: needs %" PRId64 " bytes of local memory, the device has %" PRId64,
-                           name, limits->local_memory, info->local_memory);
+        return attn_refuse(report, CLATTN_UNSUPPORTED,
+                           "%s: needs %" PRId64 " bytes of local memory, the device has %" PRId64, name,
+                           limits->local_memory, info->local_memory);
     }
     if (spills_matter && device->kind == CLATTN_DEVICE_OPENCL_GPU && limits->private_memory > MOST_PRIVATE) {
         return attn_refuse(report, CLATTN_UNSUPPORTED, "%s: spills %" PRId64 " bytes a work-item", name,
@@ -83,8 +87,9 @@ static clattn_status check_limits(const attn_device *device, const char *name, c
 clattn_status attn_shape_build(const attn_device *device, const char *name, const char *options, int64_t threads,
                                bool spills_matter, cl_program *program, clattn_plan_info *info, clattn_report *report) {
     if (threads > device->opencl->info.max_work_group) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED, "%s: needs a work-group of %" PRId64 ", the device allows %" PRId64,
-                           name, threads, device->opencl->info.max_work_group);
+        return attn_refuse(report, CLATTN_UNSUPPORTED,
+                           "%s: needs a work-group of %" PRId64 ", the device allows %" PRId64, name, threads,
+                           device->opencl->info.max_work_group);
     }
     ATTN_TRY(attn_program_get(device->opencl, name, options, program, report));
     cl_kernel kernel = NULL;
@@ -133,8 +138,8 @@ clattn_status attn_repair_launch(attn_opencl_call *call, cl_kernel repair) {
     const attn_arguments *a = &call->arguments;
     const int64_t rows = a->batch * a->query_heads * a->query_length;
     const int64_t share = call->slot->device->is_cpu ? ROWS_PER_REPAIR : 1;
-    attn_grid grid = {attn_kernel_call_begin(repair), "attention_repair", (rows + share - 1) / share,
-                      call->slot->device->is_cpu ? 1 : 0, 0.0};
+    attn_grid grid = { attn_kernel_call_begin(repair), "attention_repair", (rows + share - 1) / share,
+                       call->slot->device->is_cpu ? 1 : 0, 0.0 };
     attn_pass_arguments(&grid.kernel, call);
     attn_pass_int64(&grid.kernel, 0);
     attn_pass_int32(&grid.kernel, (int32_t)share);

@@ -1,6 +1,6 @@
 /*
- * What opencl-fused and opencl-decode share: which body runs on a device, the tuning rows for it, dispatches cut to a bounded
- * amount of work, and the repair of rows that a masked value spoilt.
+ * What opencl-fused and opencl-decode share: which body runs on a device, the tuning rows for it, dispatches cut to a
+ * bounded amount of work, and the repair of rows that a masked value spoilt.
  */
 #ifndef ATTN_ENGINES_OPENCL_SHAPE_H
 #define ATTN_ENGINES_OPENCL_SHAPE_H
@@ -27,8 +27,8 @@ int64_t attn_shape_find(const char *table, const clattn_problem *problem, const 
                         attn_tuning_row rows[ATTN_SHAPE_ROWS]);
 
 /**
- * Builds program `name` (its kernel has the same name) and checks that it fits the device: work-group of `threads`, local
- * memory, and, where `spills_matter`, private memory. Refusals (UNSUPPORTED, or the build's status) leave a line.
+ * Builds program `name` (its kernel has the same name) and checks that it fits the device: work-group of `threads`,
+ * local memory, and, where `spills_matter`, private memory. Refusals (UNSUPPORTED, or the build's status) leave a line.
  */
 clattn_status attn_shape_build(const attn_device *device, const char *name, const char *options, int64_t threads,
                                bool spills_matter, cl_program *program, clattn_plan_info *info, clattn_report *report);
@@ -42,10 +42,10 @@ typedef struct attn_grid {
     double work;     /* floating-point operations of one group */
 } attn_grid;
 
-/** Launches the grid, in as many dispatches as keep each short. Progress goes from `from` to `to`; CANCELLED between two. */
+/** Launches the grid, in as many dispatches as keep each short. Progress goes from `from` to `to`; may be CANCELLED. */
 clattn_status attn_grid_launch(attn_opencl_call *call, attn_grid grid, double from, double to);
 
-/** Whether rows may need repair: a key inside the lengths can be forbidden to a row that shares a block with one that sees it. */
+/** Whether rows may need repair: a key inside the lengths can be forbidden to some rows and allowed to others. */
 bool attn_repair_needed(const clattn_problem *problem);
 
 /** Launches attention_repair over all rows. */

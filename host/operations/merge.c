@@ -7,7 +7,8 @@
 #include "clattn/clattn.h"
 
 static double get_logsumexp(const clattn_merge_part *part, int64_t row) {
-    return part->type == CLATTN_FP64 ? ((const double *)part->logsumexp)[row] : (double)((const float *)part->logsumexp)[row];
+    return part->type == CLATTN_FP64 ? ((const double *)part->logsumexp)[row]
+                                     : (double)((const float *)part->logsumexp)[row];
 }
 
 static void set_logsumexp(const clattn_merge_part *part, int64_t row, double x) {

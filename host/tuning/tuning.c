@@ -1,6 +1,6 @@
 /*
- * Choosing rows of a tuning table. Pure functions from text to numbers: knows no device, no OpenCL and no file. Columns are
- * separated by commas, the first line names them, "*" matches everything, the note comes last and has no commas.
+ * Choosing rows of a tuning table. Pure functions from text to numbers: knows no device, no OpenCL and no file. Columns
+ * are separated by commas, the first line names them, "*" matches everything, the note comes last and has no commas.
  */
 #include "tuning/tuning.h"
 
@@ -28,7 +28,7 @@ static field get_field(const char *line, int64_t index) {
     while (index > 0 && *line != '\0' && *line != '\n') {
         index -= *line++ == ',';
     }
-    field f = {line, index == 0 ? strcspn(line, ",\n") : 0};
+    field f = { line, index == 0 ? strcspn(line, ",\n") : 0 };
     return f;
 }
 
@@ -64,8 +64,8 @@ static bool is_part_of(field part, const char *whole) {
 
 /* How specific the row is for the key, or -1 when it does not apply. */
 static int match(const char *header, const char *line, const attn_tuning_key *key) {
-    const char *columns[] = {"type", "vendor", "architecture", "device"};
-    const char *values[] = {key->type, key->vendor, key->architecture, key->device};
+    const char *columns[] = { "type", "vendor", "architecture", "device" };
+    const char *values[] = { key->type, key->vendor, key->architecture, key->device };
     int specificity = 0;
     for (int k = 0; k < 4; k++) {
         field f = find_column(header, line, columns[k]);
@@ -105,7 +105,7 @@ int64_t attn_tuning_find(const char *text, const attn_tuning_key *key, attn_tuni
     int64_t count = 0;
     const char *line = text;
     while ((line = strchr(line, '\n')) != NULL && *++line != '\0') {
-        attn_tuning_row row = {text, line, match(text, line, key), 0};
+        attn_tuning_row row = { text, line, match(text, line, key), 0 };
         row.head_dim_max = attn_tuning_get(&row, "head_dim_max");
         if (row.specificity >= 0 && row.head_dim_max >= key->head_dim) {
             count = insert(rows, count, room, row);

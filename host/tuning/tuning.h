@@ -1,6 +1,7 @@
 /*
- * Block sizes as data: the tables of kernels/tuning, one a program. A row says for which devices, types and head_dims it is,
- * and the sizes. Several rows may apply; an engine tries them from the most specific on until one fits the device.
+ * Block sizes as data: the tables of kernels/tuning, one a program. A row says for which devices, types and head_dims
+ * it is, and the sizes. Several rows may apply; an engine tries them from the most specific on until one fits the
+ * device.
  */
 #ifndef ATTN_TUNING_TUNING_H
 #define ATTN_TUNING_TUNING_H

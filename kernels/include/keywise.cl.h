@@ -1,12 +1,13 @@
-// Softcap, bias, ALiBi and masks on vectors of scores, for CPU-shaped kernels: the same rules as mask.cl.h, which serves
-// whatever does not lie contiguous.
+// Softcap, bias, ALiBi and masks on vectors of scores, for CPU-shaped kernels: the same rules as mask.cl.h, which
+// serves whatever does not lie contiguous.
 #ifndef ATTN_KEYWISE_CL_H
 #define ATTN_KEYWISE_CL_H
 
 #include "include/mask.cl.h"
 
 // Whether the mask forbids keys first .. first + TILE_KEYS - 1 to all the rows. 0 also when that is not looked at.
-static inline int keywise_closed(const attn_arguments *a, const attn_extras *x, long b, long h, long row, int rows, long first) {
+static inline int keywise_closed(const attn_arguments *a, const attn_extras *x, long b, long h, long row, int rows,
+                                 long first) {
     if (!(ATTN_FEATURES(a) & ATTN_HAS_MASK_BYTES) || a->mask.stride[3] != 1 || first + TILE_KEYS > a->key_length) {
         return 0;
     }
@@ -31,7 +32,8 @@ static inline int keywise_is_plain(const attn_arguments *a, const attn_row *row,
            distance > -(1L << 24) && distance < (1L << 24);
 }
 
-static inline vfloat keywise_vector(const attn_arguments *a, const attn_extras *x, const attn_row *row, long j, vfloat score) {
+static inline vfloat keywise_vector(const attn_arguments *a, const attn_extras *x, const attn_row *row, long j,
+                                    vfloat score) {
     const int features = ATTN_FEATURES(a);
     if (features & ATTN_HAS_SOFTCAP) {
         score = a->softcap * tanh(score / a->softcap);
@@ -54,8 +56,8 @@ static inline vfloat keywise_vector(const attn_arguments *a, const attn_extras *
 }
 
 // One row's scores of TILE_KEYS keys from `first` on; only keys low <= n < high (counted from first) are in its range.
-static inline void keywise_row(const attn_arguments *a, const attn_extras *x, const attn_entry *e, long b, long h, long i,
-                        long first, int low, int high, float *scores) {
+static inline void keywise_row(const attn_arguments *a, const attn_extras *x, const attn_entry *e, long b, long h,
+                               long i, long first, int low, int high, float *scores) {
     const int features = ATTN_FEATURES(a) & (ATTN_HAS_KEYWISE | ATTN_HAS_SOFTCAP);
     const attn_row row = attn_get_row(a, x, e, b, h, i);
     for (int n = 0; n < TILE_KEYS; n += VECTOR) {

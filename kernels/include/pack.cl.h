@@ -1,6 +1,6 @@
-// How keys and values lie when packed, in fp32: keys in panels of TILE_KEYS as [head_dim][key], so that a vector holds keys;
-// values as rows. Per batch entry and key-value head PACK_KEYS keys; what pads is zero. Used by attention_pack.cl (which
-// writes) and attention_fused_cpu.cl (which reads); the host sizes it with the same rules.
+// How keys and values lie when packed, in fp32: keys in panels of TILE_KEYS as [head_dim][key], so that a vector holds
+// keys; values as rows. Per batch entry and key-value head PACK_KEYS keys; what pads is zero. Used by attention_pack.cl
+// (which writes) and attention_fused_cpu.cl (which reads); the host sizes it with the same rules.
 #ifndef ATTN_PACK_CL_H
 #define ATTN_PACK_CL_H
 

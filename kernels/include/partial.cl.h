@@ -1,7 +1,7 @@
-// Results over a part of the keys, before they are merged: for every (batch entry, query head, row) and every split a maximum,
-// a sum, and value_dim sums of weighted values, all fp32: the values at the start of the workspace, the pairs of maximum
-// and sum from element stats_at on. Written by attention_decode_*.cl, read by
-// attention_merge.cl; the host sizes them with the same rules.
+// Results over a part of the keys, before they are merged: for every (batch entry, query head, row) and every split a
+// maximum, a sum, and value_dim sums of weighted values, all fp32: the values at the start of the workspace, the pairs
+// of maximum and sum from element stats_at on. Written by attention_decode_*.cl, read by attention_merge.cl; the host
+// sizes them with the same rules.
 #ifndef ATTN_PARTIAL_CL_H
 #define ATTN_PARTIAL_CL_H
 

@@ -1,6 +1,7 @@
-// What work-items that share a row tell each other. tile_lane() numbers the work-items of a group; THREADS_X neighbours share
-// ROWS rows. Through local memory everywhere; through subgroup shuffles where the program is built with SUBGROUP_SHUFFLE=1
-// and the subgroup turns out to hold whole rows of work-items (asked at run time: nothing relies on its size).
+// What work-items that share a row tell each other. tile_lane() numbers the work-items of a group; THREADS_X neighbours
+// share ROWS rows. Through local memory everywhere; through subgroup shuffles where the program is built with
+// SUBGROUP_SHUFFLE=1 and the subgroup turns out to hold whole rows of work-items (asked at run time: nothing relies on
+// its size).
 // Defines: THREADS_X, THREADS_Y, ROWS.
 #ifndef ATTN_REDUCE_CL_H
 #define ATTN_REDUCE_CL_H
@@ -22,8 +23,8 @@ static inline float reduce_two(float a, float b, int is_max) {
     return is_max ? (b > a ? b : a) : a + b;
 }
 
-// Maximum or sum of each of ROWS values over the THREADS_X work-items that share them, in a fixed order; all of them get
-// it. Every work-item of the group comes here; a barrier must lie between two calls with the same scratch.
+// Maximum or sum of each of ROWS values over the THREADS_X work-items that share them, in a fixed order; all of them
+// get it. Every work-item of the group comes here; a barrier must lie between two calls with the same scratch.
 static inline void reduce_rows(__local float *scratch, float *x, int is_max) {
     const int lane = tile_lane(), tx = lane % THREADS_X, ty = lane / THREADS_X;
 #if SUBGROUP_SHUFFLE

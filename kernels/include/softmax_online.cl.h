@@ -1,14 +1,15 @@
-// The running maximum and sum of a row. Scores are natural (a bias of -3.4e38 times log2(e) would no longer be a number); the
-// factor log2(e) meets the difference to the maximum. Knows nothing of memory or features.
-// A row that has seen nothing has maximum -inf and sum 0. NaN is never lost: the maximum ignores it, the sum and the output
-// keep it, so that a row is either right or visibly not finite.
+// The running maximum and sum of a row. Scores are natural (a bias of -3.4e38 times log2(e) would no longer be a
+// number); the factor log2(e) meets the difference to the maximum. Knows nothing of memory or features.
+// A row that has seen nothing has maximum -inf and sum 0. NaN is never lost: the maximum ignores it, the sum and the
+// output keep it, so that a row is either right or visibly not finite.
 #ifndef SOFTMAX_ONLINE_CL_H
 #define SOFTMAX_ONLINE_CL_H
 
 #define LOG2_E 1.44269504088896340736f
 
-// 2^t for t <= 0 or a little above: polynomial of degree 6 on [-1/2, 1/2], relative error below 1.4 * 2^-24. Where t < -126 the
-// answer is 0 (also for -inf), NaN stays NaN. The large constant rounds t to an integer that lands in the low bits of z.
+// 2^t for t <= 0 or a little above: polynomial of degree 6 on [-1/2, 1/2], relative error below 1.4 * 2^-24. Where t <
+// -126 the answer is 0 (also for -inf), NaN stays NaN. The large constant rounds t to an integer that lands in the low
+// bits of z.
 #define EXP2_BODY(FLOAT, INT, AS_FLOAT, AS_INT)                                          \
     FLOAT z = t + (FLOAT)12582912.0f;                                                    \
     FLOAT f = t - (z - (FLOAT)12582912.0f);                                              \

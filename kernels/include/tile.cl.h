@@ -1,6 +1,6 @@
 // Register tiles on explicit vectors, for CPU-shaped kernels: one work-item, no barriers. Defines: VECTOR (lanes of a
-// vector: 4, 8 or 16), TILE_ROWS (rows of a tile), TILE_VECTORS (vectors in a tile's row). Accumulators are private arrays
-// that only constants index, so that they live in registers. Knows nothing of features and storage types.
+// vector: 4, 8 or 16), TILE_ROWS (rows of a tile), TILE_VECTORS (vectors in a tile's row). Accumulators are private
+// arrays that only constants index, so that they live in registers. Knows nothing of features and storage types.
 #ifndef TILE_CL_H
 #define TILE_CL_H
 
@@ -63,8 +63,8 @@ static inline float sum_lanes(vfloat x) {
 #endif
 
 // scores[i][n] = factor * sum_d query[i][d] * panel[d][n] for TILE_ROWS rows and TILE_KEYS keys.
-static inline void tile_scores(const float *query, int query_stride, __global const float *panel, int dims, float factor,
-                        float *scores, int scores_stride) {
+static inline void tile_scores(const float *query, int query_stride, __global const float *panel, int dims,
+                               float factor, float *scores, int scores_stride) {
     vfloat sum[TILE_ROWS][TILE_VECTORS];
 #pragma unroll
     for (int i = 0; i < TILE_ROWS; i++) {
@@ -98,34 +98,35 @@ static inline void tile_scores(const float *query, int query_stride, __global co
 }
 
 // NAME: output[i][c] = output[i][c] * keep[i] + sum_j weights[i][j] * value[j][c] for ROWS rows and VECTORS vectors of
-// columns; LOAD(value, at) reads a vector. The sum over j starts from zero, so that long rows add blocks, not one chain.
-#define TILE_VALUES(NAME, ROWS, VECTORS, STORAGE, LOAD)                                                         \
-    static inline void NAME(const float *weights, int weights_stride, __global const STORAGE *value, long value_stride, \
-                     int keys, const float *keep, float *output, int output_stride) {                           \
-        vfloat sum[ROWS][VECTORS];                                                                               \
-        _Pragma("unroll") for (int i = 0; i < ROWS; i++) {                                                       \
-            _Pragma("unroll") for (int c = 0; c < VECTORS; c++) {                                                \
-                sum[i][c] = (vfloat)0.0f;                                                                        \
-            }                                                                                                    \
-        }                                                                                                        \
-        for (int j = 0; j < keys; j++) {                                                                         \
-            vfloat column[VECTORS];                                                                              \
-            _Pragma("unroll") for (int c = 0; c < VECTORS; c++) {                                                \
-                column[c] = LOAD(value, j * value_stride + c * VECTOR);                                          \
-            }                                                                                                    \
-            _Pragma("unroll") for (int i = 0; i < ROWS; i++) {                                                   \
-                vfloat x = (vfloat)weights[i * weights_stride + j];                                              \
-                _Pragma("unroll") for (int c = 0; c < VECTORS; c++) {                                            \
-                    sum[i][c] = fma(x, column[c], sum[i][c]);                                                    \
-                }                                                                                                \
-            }                                                                                                    \
-        }                                                                                                        \
-        _Pragma("unroll") for (int i = 0; i < ROWS; i++) {                                                       \
-            _Pragma("unroll") for (int c = 0; c < VECTORS; c++) {                                                \
-                float *place = output + i * output_stride;                                                       \
-                vector_store(fma(vector_load(c, place), (vfloat)keep[i], sum[i][c]), c, place);                  \
-            }                                                                                                    \
-        }                                                                                                        \
+// columns; LOAD(value, at) reads a vector. The sum over j starts from zero, so that long rows add blocks, not one
+// chain.
+#define TILE_VALUES(NAME, ROWS, VECTORS, STORAGE, LOAD)                                                                \
+    static inline void NAME(const float *weights, int weights_stride, __global const STORAGE *value,                   \
+                            long value_stride, int keys, const float *keep, float *output, int output_stride) {        \
+        vfloat sum[ROWS][VECTORS];                                                                                     \
+        _Pragma("unroll") for (int i = 0; i < ROWS; i++) {                                                             \
+            _Pragma("unroll") for (int c = 0; c < VECTORS; c++) {                                                      \
+                sum[i][c] = (vfloat)0.0f;                                                                              \
+            }                                                                                                          \
+        }                                                                                                              \
+        for (int j = 0; j < keys; j++) {                                                                               \
+            vfloat column[VECTORS];                                                                                    \
+            _Pragma("unroll") for (int c = 0; c < VECTORS; c++) {                                                      \
+                column[c] = LOAD(value, j * value_stride + c * VECTOR);                                                \
+            }                                                                                                          \
+            _Pragma("unroll") for (int i = 0; i < ROWS; i++) {                                                         \
+                vfloat x = (vfloat)weights[i * weights_stride + j];                                                    \
+                _Pragma("unroll") for (int c = 0; c < VECTORS; c++) {                                                  \
+                    sum[i][c] = fma(x, column[c], sum[i][c]);                                                          \
+                }                                                                                                      \
+            }                                                                                                          \
+        }                                                                                                              \
+        _Pragma("unroll") for (int i = 0; i < ROWS; i++) {                                                             \
+            _Pragma("unroll") for (int c = 0; c < VECTORS; c++) {                                                      \
+                float *place = output + i * output_stride;                                                             \
+                vector_store(fma(vector_load(c, place), (vfloat)keep[i], sum[i][c]), c, place);                        \
+            }                                                                                                          \
+        }                                                                                                              \
     }
 
 #define TILE_LOAD_FLOAT(p, at) vector_load(0, (p) + (at))
