@@ -16,8 +16,8 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 packages="gcc libc6-dev clang cmake ninja-build pkg-config git binutils"
 # OpenCL: loader, headers, CLBlast, PoCL as a device that is always there, oclgrind to catch bad accesses
 packages="$packages ocl-icd-opencl-dev opencl-headers libclblast-dev pocl-opencl-icd oclgrind"
-# tests; a BLAS to check the peak probe against; PNG plots
-packages="$packages check libsubunit-dev libopenblas-dev libpng-dev"
+# tests; a BLAS to check the peak probe against; PNG plots; sub-words
+packages="$packages check libsubunit-dev libopenblas-dev libpng-dev libsentencepiece-dev g++"
 # golden numbers, and the virtual environment of the intel step
 packages="$packages python3 python3-venv python3-numpy ca-certificates"
 

@@ -131,8 +131,8 @@ static void attn_png_box(attn_canvas *canvas, double x, double y, double width, 
 
 int attn_canvas_png_begin(attn_canvas *canvas, int width, int height) {
     size_t bytes = 3 * (size_t)width * (size_t)height;
-    *canvas = (attn_canvas){ width,        height,        NULL,             malloc(bytes), attn_png_line,
-                             attn_png_dot, attn_png_text, attn_png_text_up, attn_png_box };
+    *canvas = (attn_canvas){ width,         height,           NULL,        malloc(bytes), attn_png_line, attn_png_dot,
+                             attn_png_text, attn_png_text_up, attn_png_box };
     if (canvas->pixels == NULL) {
         return 0;
     }

@@ -46,8 +46,8 @@ static void attn_svg_box(attn_canvas *canvas, double x, double y, double width, 
 }
 
 void attn_canvas_svg_begin(attn_canvas *canvas, int width, int height, FILE *file) {
-    *canvas = (attn_canvas){ width,         height,        file,             NULL,        attn_svg_line,
-                             attn_svg_dot,  attn_svg_text, attn_svg_text_up, attn_svg_box };
+    *canvas = (attn_canvas){ width,         height,           file,        NULL, attn_svg_line, attn_svg_dot,
+                             attn_svg_text, attn_svg_text_up, attn_svg_box };
     fprintf(file,
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" "
             "font-family=\"sans-serif\" font-size=\"14\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"#ffffff\"/>\n",

@@ -2,6 +2,8 @@
  * clattn words: the word model of the articles. Reads flags and the text, then hands over to words_<sub-command>.c. To add a
  * sub-command: its function in words.h, a row in the table, the flags it takes.
  */
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,7 +36,8 @@ static const char attn_words_help_text[] =
 static const char attn_words_help_model[] =
     "  --embedding NAME       how vectors are drawn: uniform in [0, 1) (default), xavier, he\n"
     "  --dim N  --seed S      numbers a vector (16), seed (1): the same seed, the same vectors\n"
-    "  --vectors FILE         given vectors instead: text lines \"word x1 x2 ...\" (GloVe, word2vec), or an .npy array\n"
+    "  --vectors FILE         given vectors instead: text lines \"word x1 x2 ...\" (GloVe, word2vec), or an .npy "
+    "array\n"
     "                         [vocabulary, dim] in the order of `words count --json`\n"
     "  --heads N              share the vector out to N heads (1)\n"
     "  causal=yes             a word looks back only, not ahead\n"
@@ -46,10 +49,12 @@ static const char attn_words_help_count[] =
 
 static const char attn_words_help_weights[] =
     "clattn words weights [WORD] [FLAGS]\n\n"
-    "WORD (default fox) looks at every sentence of the text: weight j is softmax of the dot product of its vector with\n"
+    "WORD (default fox) looks at every sentence of the text: weight j is softmax of the dot product of its vector "
+    "with\n"
     "that of word j. The context vector is the sum of the words' vectors by these weights; nearest is the word of the\n"
     "vocabulary with the smallest Euclidean distance to it (of equals the first). Dot products are not scaled.\n"
-    "  --self                 the self-attention form: scaled by 1 / sqrt(numbers a head); in a sentence that holds the\n"
+    "  --self                 the self-attention form: scaled by 1 / sqrt(numbers a head); in a sentence that holds "
+    "the\n"
     "                         word these are the weights of its row\n"
     "With causal=yes the word stands at its first place in the sentence, or after its end when it is not in it.\n";
 
@@ -64,7 +69,8 @@ static const char attn_words_help_show[] =
 
 static const char attn_words_help_probe[] =
     "clattn words probe [SENTENCE] [FLAGS]\n\n"
-    "Misleading words: looks from one word of the sentence, before and after a change. The prediction is the word of the\n"
+    "Misleading words: looks from one word of the sentence, before and after a change. The prediction is the word of "
+    "the\n"
     "vocabulary nearest to the context vector. Without --add and --remove each other word is taken away in turn.\n"
     "  --word WORD            the word looked from; default: the last one\n"
     "  --remove WORDS         takes a word, or several in a row, away (their first place; or a number, from 1)\n"
@@ -149,6 +155,13 @@ static int attn_choice(const char *flag, const char *value, const char *const *n
 }
 
 static int attn_open_text(attn_words *w, attn_error *error) {
+    FILE *vectors = w->settings.vectors != NULL ? fopen(w->settings.vectors, "rb") : NULL;
+    if (w->settings.vectors != NULL && vectors == NULL) { /* said before a word is found missing in it */
+        return attn_fail(error, ATTN_BAD, "--vectors %s: cannot be read: %s", w->settings.vectors, strerror(errno));
+    }
+    if (vectors != NULL) {
+        fclose(vectors);
+    }
     static const char *const tokens[] = { "space", "words", "subwords", NULL };
     static const char *const sentences[] = { "lines", "marks", NULL };
     int token = attn_choice("--tokens", w->tokens, tokens, "space, words or subwords", error);

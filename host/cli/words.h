@@ -76,8 +76,8 @@ int attn_words_map_check(const char *map, attn_error *error);
 /** Prints patterns on standard output. */
 void attn_words_map(const attn_words *words, const attn_word_pattern *patterns, int64_t count);
 
-/** Draws patterns into words->plot, an .svg or .png file. */
-int attn_words_plot(const attn_words *words, const attn_word_pattern *patterns, int64_t count, const char *caption,
-                    attn_error *error);
+/** Draws patterns into words->plot, an .svg or .png file, so many columns of them. */
+int attn_words_plot(const attn_words *words, const attn_word_pattern *patterns, int64_t count, int columns,
+                    const char *caption, attn_error *error);
 
 #endif

@@ -29,10 +29,9 @@ int attn_words_read_sentence(attn_words *w, int64_t **ids, int64_t *count, attn_
     if (attn_words_cut(w, "SENTENCE", sentence, ids, count, error) != ATTN_DONE) {
         return error->status;
     }
-    return *count <= ATTN_WORDS_PICTURE_MAX
-               ? ATTN_DONE
-               : attn_fail(error, ATTN_BAD, "SENTENCE: %lld words; at most %d", (long long)*count,
-                           ATTN_WORDS_PICTURE_MAX);
+    return *count <= ATTN_WORDS_PICTURE_MAX ? ATTN_DONE
+                                            : attn_fail(error, ATTN_BAD, "SENTENCE: %lld words; at most %d",
+                                                        (long long)*count, ATTN_WORDS_PICTURE_MAX);
 }
 
 void attn_words_print_span(const attn_words *w, attn_word_span span, FILE *file) {

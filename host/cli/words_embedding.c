@@ -87,9 +87,9 @@ static int attn_take_vectors(attn_word_model *model, const clattn_word_vectors *
         }
     }
     if (status == ATTN_DONE) {
-        clattn_status done = clattn_embedding_forward(clattn_word_vectors_table(vectors),
-                                                      clattn_word_vectors_count(vectors), model->dim, ids,
-                                                      text->word_count, model->table, &report);
+        clattn_status done =
+            clattn_embedding_forward(clattn_word_vectors_table(vectors), clattn_word_vectors_count(vectors), model->dim,
+                                     ids, text->word_count, model->table, &report);
         status = done == CLATTN_OK ? ATTN_DONE : attn_fail_status(error, done, &report);
     }
     free(ids);

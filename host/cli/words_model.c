@@ -98,8 +98,7 @@ static int attn_read_heads(attn_word_model *model, attn_error *error) {
 
 int attn_word_model_open(attn_word_model *model, const attn_word_text *text, const attn_word_settings *settings,
                          const attn_options *options, int64_t max_rows, int64_t max_keys, attn_error *error) {
-    *model =
-        (attn_word_model){ .text = text, .settings = *settings, .max_rows = max_rows, .max_keys = max_keys };
+    *model = (attn_word_model){ .text = text, .settings = *settings, .max_rows = max_rows, .max_keys = max_keys };
     if (attn_session_open(&model->session, options, error) != ATTN_DONE) {
         return error->status;
     }
@@ -120,8 +119,9 @@ void attn_word_model_close(attn_word_model *model) {
     if (runtime == NULL) {
         return;
     }
-    float *const memory[] = { model->table, model->projections, model->rows,  model->keys,      model->query,  model->key,
-                              model->raw,   model->weights,     model->units, model->unit_rows, model->context };
+    float *const memory[] = { model->table, model->projections, model->rows,   model->keys,
+                              model->query, model->key,         model->raw,    model->weights,
+                              model->units, model->unit_rows,   model->context };
     for (size_t m = 0; m < sizeof memory / sizeof *memory; m++) {
         clattn_release(runtime, memory[m]);
     }
@@ -164,7 +164,8 @@ static clattn_status attn_read_block(attn_word_model *model, clattn_tensors *ten
     for (int64_t i = 0; i < rows && status == CLATTN_OK; i++) {
         for (int64_t h = 0; h < model->heads; h++) {
             for (int64_t d = 0; d < block && first + d < keys; d++) {
-                model->weights[(h * rows + i) * keys + first + d] = model->unit_rows[(i * model->heads + h) * block + d];
+                model->weights[(h * rows + i) * keys + first + d] =
+                    model->unit_rows[(i * model->heads + h) * block + d];
             }
         }
     }

@@ -13,10 +13,10 @@ enum { ATTN_EDGE = 20, ATTN_LINE = 22, ATTN_GAP = 8 };
 
 /* Sizes in pixels, and what is drawn of a panel. */
 typedef struct attn_layout {
-    int cell, letter;            /* of a cell; across a letter */
-    int label;                   /* the longest word, across */
+    int cell, letter; /* of a cell; across a letter */
+    int label;        /* the longest word, across */
     int panel_width, panel_height;
-    int columns, rows;           /* panels */
+    int columns, rows; /* panels */
     int caption_letters, caption_lines;
     int width, height;
     bool labels, numbers;
@@ -61,9 +61,9 @@ static int attn_count_lines(const char *caption, int letters) {
 }
 
 static void attn_measure(const attn_words *w, const attn_word_pattern *patterns, int64_t count, const char *caption,
-                         bool svg, attn_layout *l) {
+                         int columns, bool svg, attn_layout *l) {
     int words = 0;
-    *l = (attn_layout){ .letter = svg ? 9 : 12 };
+    *l = (attn_layout){ .letter = svg ? 9 : 12, .columns = columns };
     for (int64_t p = 0; p < count; p++) {
         int label = attn_words_width(w, patterns[p].span) * l->letter;
         words = patterns[p].span.count > words ? (int)patterns[p].span.count : words;
@@ -76,7 +76,6 @@ static void attn_measure(const attn_words *w, const attn_word_pattern *patterns,
     l->label = l->labels ? l->label + ATTN_GAP : 0;
     l->panel_width = l->label + words * l->cell + ATTN_EDGE;
     l->panel_height = ATTN_LINE + l->label + words * l->cell + ATTN_EDGE;
-    l->columns = (int)ceil(sqrt((double)count));
     l->rows = (int)((count + l->columns - 1) / l->columns);
     l->width = 2 * ATTN_EDGE + l->columns * l->panel_width;
     l->width = l->width < 400 ? 400 : l->width;
@@ -108,7 +107,7 @@ static void attn_draw_panel(attn_canvas *canvas, const attn_words *w, const attn
         double at_x = left + (double)(k % count * l->cell), at_y = top + (double)(k / count * l->cell);
         double part = attn_words_shade(&l->range, (double)pattern->weights[k]);
         canvas->box(canvas, at_x, at_y, l->cell, l->cell, attn_shade(part));
-        if (l->numbers) {
+        if (l->numbers && pattern->weights[k] != 0) {
             snprintf(number, sizeof number, "%.0f", 100 * (double)pattern->weights[k]);
             canvas->text(canvas, at_x + l->cell / 2.0, at_y + l->cell / 2.0, ATTN_ANCHOR_MIDDLE,
                          part > 0.5 ? 0xffffff : attn_ink, number);
@@ -129,7 +128,7 @@ static void attn_draw_legend(attn_canvas *canvas, const attn_layout *l, double y
     for (int s = 0; s < STEPS; s++) {
         canvas->box(canvas, left + s * STEP, y - 7, STEP, 14, attn_shade((s + 0.5) / STEPS));
     }
-    snprintf(number, sizeof number, "%.3f%s", l->range.darkest, l->numbers ? "   cells: per cent" : "");
+    snprintf(number, sizeof number, "%.3f%s", l->range.darkest, l->numbers ? ", cells in per cent" : "");
     canvas->text(canvas, left + STEPS * STEP + ATTN_GAP, y, ATTN_ANCHOR_START, attn_ink, number);
 }
 
@@ -149,8 +148,8 @@ static void attn_draw_all(attn_canvas *canvas, const attn_words *w, const attn_w
     attn_draw_legend(canvas, l, l->height - ATTN_EDGE - ATTN_LINE / 2.0);
 }
 
-int attn_words_plot(const attn_words *w, const attn_word_pattern *patterns, int64_t count, const char *caption,
-                    attn_error *error) {
+int attn_words_plot(const attn_words *w, const attn_word_pattern *patterns, int64_t count, int columns,
+                    const char *caption, attn_error *error) {
     attn_canvas canvas;
     attn_output_file output;
     attn_layout layout;
@@ -159,7 +158,7 @@ int attn_words_plot(const attn_words *w, const attn_word_pattern *patterns, int6
     if (attn_plot_check(w->plot, error) != ATTN_DONE || attn_output_open(&output, w->plot, error) != ATTN_DONE) {
         return error->status;
     }
-    attn_measure(w, patterns, count, caption, svg, &layout);
+    attn_measure(w, patterns, count, caption, columns, svg, &layout);
     if (svg) {
         attn_canvas_svg_begin(&canvas, layout.width, layout.height, output.file);
         attn_draw_all(&canvas, w, patterns, count, caption, &layout);

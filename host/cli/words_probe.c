@@ -122,8 +122,7 @@ static int attn_read_change(attn_probe *p, int64_t **added, attn_error *error) {
     attn_change *c = &p->change;
     int64_t at = 0;
     c->first = p->sentence.count;
-    if (w->remove != NULL &&
-        attn_read_place(p, "--remove", w->remove, &c->first, &c->removed, error) != ATTN_DONE) {
+    if (w->remove != NULL && attn_read_place(p, "--remove", w->remove, &c->first, &c->removed, error) != ATTN_DONE) {
         return error->status;
     }
     if (w->remove != NULL && p->from >= c->first && p->from < c->first + c->removed) {
@@ -286,16 +285,17 @@ static int attn_json_probe(attn_probe *p, attn_error *error) {
 static int attn_plot_change(const attn_probe *p, const char *caption, attn_error *error) {
     int64_t heads = p->w->model.heads;
     attn_word_pattern *patterns = calloc((size_t)(2 * heads), sizeof *patterns);
-    if (patterns == NULL) {
-        return attn_fail(error, ATTN_CANNOT, "out of memory");
-    }
-    for (int64_t n = 0; n < 2 * heads; n++) {
+    char(*titles)[40] = calloc((size_t)(2 * heads), sizeof *titles);
+    int status = patterns != NULL && titles != NULL ? ATTN_DONE : attn_fail(error, ATTN_CANNOT, "out of memory");
+    for (int64_t n = 0; n < 2 * heads && status == ATTN_DONE; n++) {
         const attn_view *view = n % 2 == 0 ? &p->before : &p->after;
-        patterns[n] = (attn_word_pattern){ n % 2 == 0 ? "before" : "after", view->span,
-                                           view->pattern + n / 2 * view->span.count * view->span.count };
+        snprintf(titles[n], sizeof titles[n], "head %lld, %s", (long long)n / 2 + 1, n % 2 == 0 ? "before" : "after");
+        patterns[n] =
+            (attn_word_pattern){ titles[n], view->span, view->pattern + n / 2 * view->span.count * view->span.count };
     }
-    int status = attn_words_plot(p->w, patterns, 2 * heads, caption, error);
+    status = status == ATTN_DONE ? attn_words_plot(p->w, patterns, 2 * heads, 2, caption, error) : status;
     free(patterns);
+    free(titles);
     return status;
 }
 

@@ -1,6 +1,7 @@
 /*
  * words show: the whole pattern of attention inside a sentence, head by head: on standard output, as JSON, as a picture.
  */
+#include <math.h>
 #include <stdlib.h>
 
 #include "bench.h" /* attn_plot_check */
@@ -37,7 +38,7 @@ static int attn_show_patterns(attn_words *w, attn_word_span span, attn_error *er
         patterns[h] = (attn_word_pattern){ titles[h], span, w->model.weights + h * span.count * span.count };
     }
     if (status == ATTN_DONE && w->plot != NULL) {
-        status = attn_words_plot(w, patterns, heads, description, error);
+        status = attn_words_plot(w, patterns, heads, (int)ceil(sqrt((double)heads)), description, error);
     }
     if (status == ATTN_DONE && w->json) {
         attn_json_patterns(w, span);

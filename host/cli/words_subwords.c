@@ -5,6 +5,7 @@
 #include "words_subwords.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #if CLATTN_HAVE_SENTENCEPIECE
 
@@ -40,6 +41,13 @@ void attn_subwords_close(void *model) {
 
 int attn_subwords_cut(attn_word_text *text, const char *sentence, int64_t length, attn_error *error) {
     attn_taking taking = { text, error };
+    while (length > 0 && strchr(" \t\r\n", sentence[length - 1]) != NULL) { /* the library takes them for words */
+        length--;
+    }
+    while (length > 0 && strchr(" \t\r\n", sentence[0]) != NULL) {
+        sentence++;
+        length--;
+    }
     int status = attn_sentencepiece_cut(text->subwords, sentence, length, attn_take_piece, &taking);
     return status < 0 ? attn_fail(error, ATTN_BAD, "%s: the sub-word library failed on it", text->reading) : status;
 }

@@ -221,8 +221,8 @@ int attn_word_text_read(attn_word_text *text, const char *path, attn_error *erro
     int64_t length;
     int status = attn_read_whole(path, &content, &length, error);
     if (status == ATTN_DONE) {
-        status = length == 0 ? attn_fail(error, ATTN_BAD, "%s: empty", path)
-                             : attn_check_text(path, content, length, error);
+        status =
+            length == 0 ? attn_fail(error, ATTN_BAD, "%s: empty", path) : attn_check_text(path, content, length, error);
     }
     if (status == ATTN_DONE) {
         int64_t mark = length >= 3 && memcmp(content, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;

@@ -72,7 +72,8 @@ static int attn_find_letters(attn_word_text *text, attn_error *error) {
         }
         freelocale(locale);
     }
-    return attn_fail(error, ATTN_CANNOT, "--tokens words: this system has no UTF-8 locale (C.UTF-8) to tell letters by");
+    return attn_fail(error, ATTN_CANNOT,
+                     "--tokens words: this system has no UTF-8 locale (C.UTF-8) to tell letters by");
 }
 
 int attn_tokens_init(attn_word_text *text, const char *subword_model, attn_error *error) {

@@ -1,0 +1,331 @@
+/*
+ * `clattn words` from outside: its JSON against goldens by NumPy on every engine, the same output for the same seed, pictures
+ * that are pictures, and errors that name the word or the file. Starts the program by the shell, as a user does.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "clattn/clattn_inspect.h"
+#include "support/suite.h"
+
+#define GOLDEN CLATTN_TEST_SOURCE_DIR "/golden/"
+
+static char folder[256], said[1 << 20], complained[16384];
+
+static void read_text(const char *name, char *text, size_t size) {
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "r");
+    ck_assert_msg(file != NULL, "%s is not there", name);
+    text[fread(text, 1, size - 1, file)] = '\0';
+    fclose(file);
+}
+
+/* Runs `clattn words` with these arguments in the test's folder; answers its exit status. */
+static int words(const char *arguments) {
+    char command[8192];
+    snprintf(command, sizeof command, "cd '%s' && '%s' words %s >said 2>complained </dev/null", folder, CLATTN_PROGRAM, arguments);
+    int status = system(command);
+    read_text("said", said, sizeof said);
+    read_text("complained", complained, sizeof complained);
+    ck_assert_msg(status != -1 && WIFEXITED(status), "words %s: crashed: %s", arguments, complained);
+    return WEXITSTATUS(status);
+}
+
+static void works(const char *arguments) {
+    int status = words(arguments);
+    ck_assert_msg(status == 0 && complained[0] == '\0', "words %s: exit %d: %s", arguments, status, complained);
+}
+
+/* Refused: the status, one line on stderr that has the text, nothing on stdout. */
+static void refused(int status, const char *arguments, const char *text) {
+    int got = words(arguments);
+    ck_assert_msg(got == status, "words %s: exit %d, not %d: %s", arguments, got, status, complained);
+    ck_assert_msg(strstr(complained, text) != NULL, "words %s: \"%s\" does not name %s", arguments, complained, text);
+    const char *end = strchr(complained, '\n');
+    ck_assert_msg(end != NULL && end[1] == '\0' && said[0] == '\0', "words %s: not one line: %s", arguments, complained);
+}
+
+static void shell(const char *command) {
+    char all[2048];
+    snprintf(all, sizeof all, "cd '%s' && %s", folder, command);
+    ck_assert_msg(system(all) == 0, "%s", command);
+}
+
+static void make_folder(void) {
+    snprintf(folder, sizeof folder, CLATTN_TEST_BINARY_DIR "/words.%d", (int)getpid());
+    char command[512];
+    snprintf(command, sizeof command, "mkdir -p '%s'", folder);
+    ck_assert_int_eq(system(command), 0);
+}
+
+static void remove_folder(void) {
+    char command[512];
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    ck_assert_int_eq(system(command), 0);
+}
+
+/* ------------------------------------------------------------------------------------ goldens */
+
+/* A JSON string without its last quote and its backslashes; *at moves behind it. */
+static void read_string(const char **at, char *value, size_t size) {
+    size_t used = 0;
+    do {
+        *at += **at == '\\';
+        value[used++] = *(*at)++;
+    } while (**at != '"' && **at != '\0' && used + 1 < size);
+    value[used] = '\0';
+    *at += **at == '"';
+}
+
+/* The next value of JSON: a string with its leading quote, or a number; names of members and punctuation are passed over. */
+static bool next_value(const char **at, char *value, size_t size) {
+    for (;;) {
+        *at += strcspn(*at, "\"-0123456789");
+        if (**at == '\0') {
+            return false;
+        }
+        if (**at != '"') {
+            size_t length = strspn(*at, "+-.0123456789e");
+            snprintf(value, size, "%.*s", (int)length, *at);
+            *at += length;
+            return true;
+        }
+        read_string(at, value, size);
+        if (**at != ':') {
+            return true;
+        }
+    }
+}
+
+static void compare(const char *arguments, const char *wanted) {
+    const char *at = strstr(said, "\"causal\": ");
+    char value[256], golden[256];
+    int count = 0;
+    at = at != NULL ? strchr(at, ',') : said;
+    for (; next_value(&at, value, sizeof value); count++) {
+        wanted += strspn(wanted, " ");
+        size_t length = strcspn(wanted, " \n");
+        ck_assert_msg(length > 0, "words %s: more values than %d", arguments, count);
+        snprintf(golden, sizeof golden, "%.*s", (int)length, wanted);
+        wanted += length;
+        if (golden[0] == '"') {
+            ck_assert_msg(strcmp(golden, value) == 0, "words %s: value %d is %s, not %s", arguments, count, value, golden);
+            continue;
+        }
+        double x = strtod(value, NULL), y = strtod(golden, NULL);
+        ck_assert_msg(value[0] != '"' && fabs(x - y) <= 4e-6 * (1 + fabs(y)), "words %s: value %d is %s, not %s", arguments, count,
+                      value, golden);
+    }
+    ck_assert_msg(wanted[strspn(wanted, " \n")] == '\0' && count > 0, "words %s: only %d values", arguments, count);
+}
+
+/* A line of words.txt as arguments: @ is the golden folder. */
+static void make_arguments(const char *line, const char *engine, char *arguments, size_t size) {
+    size_t used = 0;
+    for (; *line != '\t' && used + sizeof GOLDEN < size; line++) {
+        used += (size_t)snprintf(arguments + used, size - used, *line == '@' ? GOLDEN : "%c", *line);
+    }
+    snprintf(arguments + used, size - used, " --json%s%s", engine[0] != '\0' ? " --engine " : "", engine);
+}
+
+/* Runs every case that the engine concerns; answers how many. */
+static int run_golden(const char *engine) {
+    static char line[1 << 18];
+    char arguments[4096];
+    int count = 0;
+    FILE *file = fopen(GOLDEN "words.txt", "r");
+    ck_assert_ptr_nonnull(file);
+    while (fgets(line, sizeof line, file) != NULL) {
+        bool counting = strncmp(line, "count", 5) == 0;
+        if (counting != (engine[0] == '\0')) {
+            continue;
+        }
+        make_arguments(line, engine, arguments, sizeof arguments);
+        if (!CLATTN_TEST_SUBWORDS && strstr(arguments, "subwords") != NULL) {
+            refused(3, arguments, "SentencePiece");
+            continue;
+        }
+        works(arguments);
+        compare(arguments, strchr(line, '\t') + 1);
+        count++;
+    }
+    fclose(file);
+    return count;
+}
+
+START_TEST(test_count) {
+    make_folder();
+    ck_assert_int_ge(run_golden(""), 5);
+    works("count");
+    ck_assert_msg(strstr(said, "6 sentences, 35 words, a vocabulary of 30\n     3  The\n     3  the\n     2  I\n     1  quick\n") == said,
+                  "%s", said);
+    remove_folder();
+}
+END_TEST
+
+START_TEST(test_every_engine) {
+    make_folder();
+    clattn_runtime *runtime = suite_runtime(NULL);
+    int64_t device = suite_opencl_device(runtime);
+    clattn_runtime_destroy(runtime);
+    for (int64_t e = 0; e < clattn_engine_count(); e++) {
+        const char *engine = clattn_engine_name(e);
+        if (clattn_engine_built(engine) && (device >= 0 || strncmp(engine, "opencl", 6) != 0)) {
+            ck_assert_int_ge(run_golden(engine), 17);
+        }
+    }
+    remove_folder();
+}
+END_TEST
+
+/* ------------------------------------------------------------------------------------ the same again, and what is printed */
+
+START_TEST(test_same_seed) {
+    static const char *const commands[] = { "weights fox --seed 3", "show --heads 2 --seed 3 --json", "probe --seed 3 --embedding he" };
+    static char first[sizeof said];
+    char other[256];
+    make_folder();
+    for (size_t c = 0; c < sizeof commands / sizeof *commands; c++) {
+        works(commands[c]);
+        memcpy(first, said, sizeof said);
+        works(commands[c]);
+        ck_assert_msg(strcmp(first, said) == 0, "words %s: not the same twice", commands[c]);
+        snprintf(other, sizeof other, "%s", commands[c]);
+        *(strstr(other, "--seed 3") + 7) = '4';
+        works(other);
+        ck_assert_msg(strcmp(first, said) != 0, "words %s: the seed does not matter", other);
+    }
+    remove_folder();
+}
+END_TEST
+
+/* For people: four digits of the same numbers as in JSON. */
+START_TEST(test_printed) {
+    make_folder();
+    works("weights");
+    ck_assert_ptr_nonnull(strstr(said, "\n1. The quick brown fox jumps over the lazy dog.\n"));
+    ck_assert_ptr_nonnull(strstr(said, "     fox       0.4283\n")); /* 0.428304 in the golden */
+    ck_assert_ptr_nonnull(strstr(said, "   nearest  fox (distance 0.8024)\n"));
+    works("show");
+    ck_assert_msg(strchr(said, '\x1b') == NULL, "colours though not on a terminal");
+    works("show --map colours");
+    ck_assert_ptr_nonnull(strstr(said, "\x1b[48;5;"));
+    works("show --map blocks 'the cat'");
+    ck_assert_ptr_nonnull(strstr(said, "██"));
+    works("probe --word saw --remove 'with a telescope.'");
+    ck_assert_ptr_nonnull(strstr(said, "-> I saw a man in the park\n"));
+    ck_assert_ptr_nonnull(strstr(said, "   - telescope."));
+    remove_folder();
+}
+END_TEST
+
+START_TEST(test_pictures) {
+    make_folder();
+    works("show 'a <b> & \"c\" a' --heads 2 --plot p.svg");
+    read_text("p.svg", said, sizeof said);
+    int cells = 0;
+    for (const char *at = said; (at = strstr(at, "width=\"40.0\" height=\"40.0\"")) != NULL; at++) {
+        cells++;
+    }
+    ck_assert_int_eq(cells, 2 * 5 * 5);
+    ck_assert(strstr(said, ">&lt;b&gt;</text>") != NULL && strstr(said, ">&amp;</text>") != NULL && strstr(said, "</svg>") != NULL);
+    int status = words("probe --remove man --plot p.png");
+    if (status == 0) { /* a build without libpng says so */
+        shell("head -c 4 p.png | od -An -c | grep -q P");
+    } else {
+        ck_assert_msg(status == 3 && strstr(complained, "libpng") != NULL, "%s", complained);
+    }
+    remove_folder();
+}
+END_TEST
+
+static const struct {
+    int status;
+    const char *arguments, *text;
+} bad[] = {
+    { 2, "frob", "frob" },
+    { 2, "show --frob", "--frob" },
+    { 2, "count --heads 2", "--heads" },
+    { 2, "count fox", "fox" },
+    { 3, "train", "words train is of a later release" },
+    { 3, "predict", "words predict is of a later release" },
+    { 3, "generate", "words generate is of a later release" },
+    { 2, "weights wolf", "\"wolf\"" },
+    { 2, "weights dog", "\"dog.\" is" },
+    { 2, "weights 'brown fox'", "brown fox" },
+    { 2, "weights --text small.txt", "\"fox\": not in the vocabulary of small.txt" },
+    { 2, "count --text nowhere.txt", "nowhere.txt" },
+    { 2, "count --text .", ".: " },
+    { 2, "count --text empty.txt", "empty.txt: empty" },
+    { 2, "count --text blank.txt", "blank.txt: no words" },
+    { 2, "count --text bad.txt", "bad.txt: line 2: invalid UTF-8" },
+    { 2, "count --text long.txt", "long.txt: line 1: invalid UTF-8" },
+    { 2, "count --text cut.txt", "cut.txt: line 1: invalid UTF-8" },
+    { 2, "count --text surrogate.txt", "surrogate.txt: line 1: invalid UTF-8" },
+    { 2, "count --text nul.txt", "nul.txt: line 1: a control character" },
+    { 2, "count --text small.txt --tokens letters", "letters" },
+    { 2, "count --sentences many", "many" },
+    { 2, "count --subword-model x.model", "--subword-model" },
+    { 2, "show \"$(printf 'a \\377')\"", "invalid UTF-8" },
+    { 2, "show ''", "SENTENCE" },
+    { 2, "show --heads 3", "--heads 3" },
+    { 2, "show --heads 0", "--heads 0" },
+    { 2, "show --dim zero", "zero" },
+    { 2, "show --seed -1", "-1" },
+    { 2, "show --embedding glorot", "glorot" },
+    { 2, "show causal=perhaps", "causal=perhaps" },
+    { 2, "show scale=inf", "scale=inf" },
+    { 2, "show --map pie", "pie" },
+    { 2, "show --plot p.gif", "p.gif" },
+    { 2, "show --plot no/such/folder/p.svg", "no/such/folder" },
+    { 2, "show --engine all", "one engine" },
+    { 2, "show --engine gpu", "gpu" },
+    { 2, "show --vectors nowhere.txt", "nowhere.txt" },
+    { 2, "show --vectors bad.txt", "bad.txt" },
+    { 2, "show --vectors small.txt --dim 4", "--dim" },
+    { 2, "show horse --vectors " GOLDEN "words_vectors.txt", "\"horse\"" },
+    { 2, "show horse --vectors " GOLDEN "words_vectors.npy", "\"horse\"" },
+    { 2, "weights fox --tokens words --vectors " GOLDEN "words_vectors.npy", "words_vectors.npy" },
+    { 2, "show --vectors " GOLDEN "a_query.npy 'The cat chased'", "a_query.npy" },
+    { 2, "probe --remove zebra", "zebra" },
+    { 2, "probe --remove telescope.", "telescope." },
+    { 2, "probe --word zebra", "zebra" },
+    { 2, "probe --add x --at 12", "--at 12" },
+    { 2, "probe --at 2", "--at" },
+    { 2, "probe --plot p.svg", "--plot" },
+    { 2, "probe fox", "one word" },
+};
+
+START_TEST(test_refused) {
+    make_folder();
+    shell(": >empty.txt; printf ' \\n\\t\\n' >blank.txt; printf 'fine\\nnot \\377\\n' >bad.txt; printf 'a\\000b' >nul.txt;"
+          "printf '\\300\\200' >long.txt; printf 'e\\303' >cut.txt; printf '\\355\\240\\200' >surrogate.txt; echo a b >small.txt");
+    for (size_t n = 0; n < sizeof bad / sizeof *bad; n++) {
+        refused(bad[n].status, bad[n].arguments, bad[n].text);
+    }
+    shell("test ! -e p.svg -a ! -e p.gif");
+    remove_folder();
+}
+END_TEST
+
+START_TEST(test_help) {
+    static const char *const fine[] = { "", "--help", "help", "count --help", "weights --help", "show -h", "probe --help" };
+    make_folder();
+    for (size_t n = 0; n < sizeof fine / sizeof *fine; n++) {
+        works(fine[n]);
+        ck_assert_msg(strstr(said, "clattn words") != NULL, "words %s: %s", fine[n], said);
+    }
+    remove_folder();
+}
+END_TEST
+
+int main(void) {
+    const TTest *const tests[] = { test_help, test_refused, test_count, test_every_engine, test_same_seed, test_printed, test_pictures };
+    return suite_run(SUITE_OF("words", tests, 240), SUITE_NO_FORK);
+}
