@@ -289,6 +289,7 @@ static const struct {
     { 2, "show --vectors nowhere.txt", "nowhere.txt" },
     { 2, "show --vectors bad.txt", "bad.txt" },
     { 2, "show --vectors small.txt --dim 4", "--dim" },
+    { 2, "show --vectors small.txt --seed 4", "--seed" },
     { 2, "show horse --vectors " GOLDEN "words_vectors.txt", "\"horse\"" },
     { 2, "show horse --vectors " GOLDEN "words_vectors.npy", "\"horse\"" },
     { 2, "weights fox --tokens words --vectors " GOLDEN "words_vectors.npy", "words_vectors.npy" },

@@ -11,17 +11,16 @@ static const char attn_show_sentence[] = "I saw a man in the park with a telesco
 
 int attn_words_cut(attn_words *w, const char *flag, const char *value, int64_t **ids, int64_t *count,
                    attn_error *error) {
-    const char *vectors = w->settings.vectors;
-    bool npy = vectors != NULL && strlen(vectors) > 4 && strcmp(vectors + strlen(vectors) - 4, ".npy") == 0;
-    return attn_word_text_cut(&w->text, flag, value, !npy, ids, count, error);
+    return attn_word_text_cut(&w->text, flag, value, !attn_word_vectors_are_npy(w->settings.vectors), ids, count,
+                              error);
 }
 
 int attn_words_read_sentence(attn_words *w, int64_t **ids, int64_t *count, attn_error *error) {
-    const char *vectors = w->settings.vectors;
-    bool npy = vectors != NULL && strlen(vectors) > 4 && strcmp(vectors + strlen(vectors) - 4, ".npy") == 0;
+    bool npy = attn_word_vectors_are_npy(w->settings.vectors);
     *ids = NULL;
     w->text.name = "the sentence";
-    bool own_words = vectors != NULL && !npy && w->text_path == NULL; /* the file need not know the six sentences */
+    bool own_words =
+        w->settings.vectors != NULL && !npy && w->text_path == NULL; /* the file need not know the six sentences */
     if (!own_words && attn_word_text_read(&w->text, w->text_path, error) != ATTN_DONE) {
         return error->status;
     }

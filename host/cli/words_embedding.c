@@ -110,6 +110,11 @@ static int attn_read_vectors(attn_word_model *model, attn_error *error) {
     return status;
 }
 
+bool attn_word_vectors_are_npy(const char *path) {
+    size_t length = path != NULL ? strlen(path) : 0;
+    return length > 4 && strcmp(path + length - 4, ".npy") == 0;
+}
+
 int attn_word_model_embed(attn_word_model *model, attn_error *error) {
     const attn_word_settings *s = &model->settings;
     model->seed = 1;
@@ -119,12 +124,12 @@ int attn_word_model_embed(attn_word_model *model, attn_error *error) {
     if (s->vectors == NULL) {
         return attn_draw_table(model, error);
     }
-    if (s->embedding != NULL || s->dim_text != NULL) {
+    if (s->embedding != NULL || s->dim_text != NULL || (s->seed_text != NULL && !s->project)) {
         return attn_fail(error, ATTN_BAD, "%s: not together with --vectors, which brings its own",
-                         s->embedding != NULL ? "--embedding" : "--dim");
+                         s->embedding != NULL  ? "--embedding"
+                         : s->dim_text != NULL ? "--dim"
+                                               : "--seed");
     }
     model->embedding = s->vectors;
-    size_t length = strlen(s->vectors);
-    bool npy = length > 4 && strcmp(s->vectors + length - 4, ".npy") == 0;
-    return npy ? attn_read_npy(model, error) : attn_read_vectors(model, error);
+    return attn_word_vectors_are_npy(s->vectors) ? attn_read_npy(model, error) : attn_read_vectors(model, error);
 }

@@ -133,7 +133,7 @@ static int attn_check_text(const char *name, const char *text, int64_t length, a
             return attn_fail(error, ATTN_BAD, "%s: line %lld: invalid UTF-8 (byte 0x%02x)", name, (long long)line,
                              (unsigned)(unsigned char)text[at]);
         }
-        if ((code < 0x20 || code == 0x7f) && !attn_utf8_is_space(code)) {
+        if ((code < 0x20 || (code >= 0x7f && code < 0xa0)) && !attn_utf8_is_space(code)) {
             return attn_fail(error, ATTN_BAD, "%s: line %lld: a control character (0x%02x); a text is wanted", name,
                              (long long)line, (unsigned)code);
         }

@@ -205,6 +205,7 @@ weights The --embedding xavier --dim 24 --seed 5
 weights The --tokens words --embedding he --dim 12 --heads 3 --seed 7 --self causal=yes
 weights One --text @words_text.txt --dim 8 scale=0.5 causal=yes
 weights the --vectors @words_vectors.npy --heads 2
+weights mouse --tokens words --text @words_ties.txt --vectors @words_vectors.txt
 weights cat --tokens words --text @words_small.txt --vectors @words_vectors.txt
 show
 show --heads 4 --dim 32 --positions causal=yes --embedding xavier
@@ -227,7 +228,10 @@ def files():
         f.write("The cat, the dog.\nMouse! Mouse?\n")
     with open(here + "/words_vectors.txt", "w", encoding="utf-8") as f:
         for w in "dog cat the mouse house".split():
-            f.write(w + "".join(" %.4f" % x for x in rng.normal(size=6)) + "\n")
+            x = x if w == "house" else rng.normal(size=6)  # as near to anything as mouse
+            f.write(w + "".join(" %.4f" % n for n in x) + "\n")
+    with open(here + "/words_ties.txt", "w", encoding="utf-8") as f:
+        f.write("The dog.\nThe house\nMouse, MOUSE\n")
     with open("/tmp/words_six.txt", "w", encoding="utf-8") as f:
         f.write("\n".join(SIX) + "\n")
     subprocess.run(["spm_train", "--input=words_six.txt", "--model_prefix=words_subwords", "--vocab_size=60",
