@@ -63,7 +63,7 @@ static const char attn_words_help_show[] =
     "Scaled self-attention of a sentence (default: I saw a man in the park with a telescope.). A row shows where its\n"
     "word looks. New words join the vocabulary of the text, after its own; not so with an .npy of vectors.\n"
     "  --map KIND             numbers, blocks or colours; default: colours on a terminal, else numbers\n"
-    "  --plot F.svg|F.png     the pattern as a picture\n"
+    "  --plot F.svg|F.png     the pattern as a picture (PNG has letters for ASCII alone, boxes for others; SVG has all)\n"
     "  --positions            add the sinusoidal code of the place to each vector\n"
     "  --project              W_query, W_key and W_value, drawn (xavier, seeds S+1, S+2, S+3), before attention\n";
 
