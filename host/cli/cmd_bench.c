@@ -12,7 +12,7 @@
 static const char attn_bench_help[] =
     "clattn bench [PROBLEM...] [--suite FILE] [--rounds N] [--seconds S] [--csv F] [--json F] [--plot F.svg|F.png] "
     "[--scaling]\n"
-    "             [--engine NAME[,NAME]] [--device SELECTOR] [--threads N]\n"
+    "             [--engine NAME[,NAME]] [--device SELECTOR] [--threads N] [--blocks LIST]\n"
     "Time, throughput and memory of every engine that is here. Without words: query_length=128..8192 at 12 heads of "
     "64.\n"
     "For each: median and minimum time, GFLOP/s on the scores that causal and window allow, per cent of the measured "

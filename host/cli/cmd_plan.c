@@ -10,7 +10,7 @@
 #include "table.h"
 
 static const char attn_plan_help[] =
-    "clattn plan PROBLEM... [--engine NAME[,NAME]] [--device SELECTOR] [--threads N] [--json]\n"
+    "clattn plan PROBLEM... [--engine NAME[,NAME]] [--device SELECTOR] [--threads N] [--blocks LIST] [--json]\n"
     "Tells which engine and kernel would serve the problem, why others were refused, block sizes, accumulate type, "
     "workspace,\n"
     "private memory, FLOPs and bytes. With several engines (or `all`) one plan for each.\n\n";

@@ -16,7 +16,7 @@
 
 static const char attn_verify_help[] =
     "clattn verify [PROBLEM...] [--cases N] [--seed S] [--dims LIST] [--suite FILE] [--full] [--csv F] [--json F]\n"
-    "              [--engine NAME[,NAME]] [--device SELECTOR] [--threads N]\n"
+    "              [--engine NAME[,NAME]] [--device SELECTOR] [--threads N] [--blocks LIST]\n"
     "Checks engines (default: every one that is here) against the reference: a bound for every element, pooled "
     "comparisons with\n"
     "plain evaluation, empty rows, logsumexp, weights, writes outside the outputs, the same bits twice.\n"

@@ -52,6 +52,7 @@ int attn_options_read(attn_options *options, const attn_flag *flags, int count, 
         { "--engine", &options->engine, NULL },
         { "--device", &options->device, NULL },
         { "--threads", &options->threads_text, NULL },
+        { "--blocks", &options->blocks, NULL },
         { "--help", NULL, &options->help },
         { "-h", NULL, &options->help },
     };

@@ -165,6 +165,34 @@ static int attn_select_engines(attn_session *session, const char *engines, attn_
     return ATTN_DONE;
 }
 
+/* --blocks variant=2,key=64: choices taken from the engines, for tuning and for tests of what a device would not choose. */
+static int attn_select_blocks(const attn_session *session, const char *text, attn_error *error) {
+    clattn_block_override blocks = { 0 };
+    const struct {
+        const char *name;
+        int64_t *value;
+    } known[] = { { "query=", &blocks.block_query },
+                  { "key=", &blocks.block_key },
+                  { "splits=", &blocks.splits },
+                  { "variant=", &blocks.variant } };
+    char parts[4][64];
+    int count = text == NULL ? 0 : attn_text_split(text, parts, 4);
+    for (int n = 0; n < count; n++) {
+        bool read = false;
+        for (size_t k = 0; k < sizeof known / sizeof known[0]; k++) {
+            size_t length = strlen(known[k].name);
+            read = read || (strncmp(parts[n], known[k].name, length) == 0 &&
+                            attn_text_integer(parts[n] + length, known[k].value) == 0 && *known[k].value > 0);
+        }
+        count = read ? count : -1;
+    }
+    if (count < 0) {
+        return attn_fail(error, ATTN_BAD, "--blocks %.100s: query=N, key=N, splits=N or variant=N is wanted", text);
+    }
+    clattn_inspect_override_blocks(session->runtime, &blocks);
+    return ATTN_DONE;
+}
+
 int attn_session_open(attn_session *session, const attn_options *options, attn_error *error) {
     clattn_runtime_options runtime = CLATTN_RUNTIME_OPTIONS_INIT;
     *session = (attn_session){ 0 };
@@ -174,7 +202,8 @@ int attn_session_open(attn_session *session, const attn_options *options, attn_e
         return attn_fail(error, attn_exit_status(status), "the runtime does not start: %s",
                          clattn_status_message(status));
     }
-    if (attn_select_device(session, options->device, error) != ATTN_DONE ||
+    if (attn_select_blocks(session, options->blocks, error) != ATTN_DONE ||
+        attn_select_device(session, options->device, error) != ATTN_DONE ||
         attn_select_engines(session, options->engine, error) != ATTN_DONE) {
         attn_session_close(session);
         return error->status;
