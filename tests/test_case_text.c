@@ -214,7 +214,9 @@ END_TEST
 
 START_TEST(test_our_suites) {
     static const char *const folders[] = { "/cases/smoke.txt", "/cases/features.txt", "/cases/masks.txt", "/cases/dims.txt",
-                                           "/cases/lengths.txt", "/cases/types.txt", "/cases/edge.txt" };
+                                           "/cases/lengths.txt", "/cases/types.txt", "/cases/edge.txt",
+                                           "/../bench/suites/models.txt", "/../bench/suites/features.txt",
+                                           "/../bench/suites/sweep.txt", "/../bench/suites/sweep-causal.txt" };
     for (size_t n = 0; n < sizeof folders / sizeof *folders; n++) {
         char path[512];
         snprintf(path, sizeof path, CLATTN_TEST_SOURCE_DIR "%s", folders[n]);
@@ -225,8 +227,30 @@ START_TEST(test_our_suites) {
 }
 END_TEST
 
+/* Sizes and types have columns of their own in a table; what else differs must be in the name. */
+START_TEST(test_told_apart) {
+    read_line("query_length=4,8 head_dim=8 query_heads=4 kv_heads=1,4 causal=no,yes softcap=3");
+    ck_assert_int_eq(attn_cases_tell_apart(&cases, &error), ATTN_DONE);
+    for (int64_t n = 0; n < cases.count; n++) {
+        ck_assert_str_eq(cases.items[n].name, n % 2 == 0 ? "causal=no" : "causal=yes");
+    }
+    read_line("query_length=4..64 head_dim=8 type=fp32,fp16");
+    ck_assert_int_eq(attn_cases_tell_apart(&cases, &error), ATTN_DONE);
+    ck_assert_str_eq(cases.items[3].name, "");
+    read_line("query_length=4 head_dim=8 window=1,2 causal=yes");
+    ck_assert_int_eq(attn_cases_line(&cases, "query_length=4 head_dim=8", &error), ATTN_DONE);
+    ck_assert_int_eq(attn_cases_line(&cases, "query_length=4 head_dim=8 causal=yes", &error), ATTN_DONE);
+    strcpy(cases.items[2].name, "of another name");
+    ck_assert_int_eq(attn_cases_tell_apart(&cases, &error), ATTN_DONE);
+    ck_assert_str_eq(cases.items[0].name, "window=1,2 causal=yes");
+    ck_assert_str_eq(cases.items[1].name, "no further words");
+    ck_assert_str_eq(cases.items[2].name, "of another name");
+}
+END_TEST
+
 int main(void) {
     const TTest *const tests[] = { test_every_word,      test_defaults,   test_wrong_values, test_wrong_lines, test_later_words,
-                                   test_lists_and_ranges, test_round_trip, test_files,        test_our_suites };
+                                   test_lists_and_ranges, test_round_trip, test_files,        test_our_suites,
+                                   test_told_apart };
     return suite_run(SUITE_OF("case_text", tests, 20), SUITE_FORK);
 }

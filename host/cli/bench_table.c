@@ -34,7 +34,7 @@ const attn_column attn_bench_columns[ATTN_BENCH_COLUMNS] = {
     { "flops", NULL, true },
     { "problem", NULL, false },
 };
-static const int attn_bench_widths[ATTN_BENCH_NOTE] = { 0, 7, 6, 5, 5, 4, 14, 10, 10, 8, 7, 10, 8, 8 };
+static const int attn_bench_widths[ATTN_BENCH_NOTE] = { 0, 7, 6, 6, 5, 4, 14, 10, 10, 8, 7, 10, 8, 8 };
 
 static void attn_set_steps(attn_table *table, const attn_bench_row *row) {
     char names[512] = "", times[512] = "", note[1024] = "", text[32];
@@ -82,14 +82,17 @@ void attn_bench_add_row(attn_table *table, const attn_case *c, const clattn_prob
     attn_table_set(table, ATTN_BENCH_NAME, "%s", c->name);
     attn_table_set(table, ATTN_BENCH_QUERY_LENGTH, "%lld", (long long)problem->query_length);
     attn_table_set(table, ATTN_BENCH_KEY_LENGTH, "%lld", (long long)problem->key_length);
-    char batch[32] = "", value_dim[32] = "";
+    char batch[32] = "", kv_heads[32] = "", value_dim[32] = "";
     if (problem->batch != 1) {
         snprintf(batch, sizeof batch, "%lldx", (long long)problem->batch);
+    }
+    if (problem->kv_heads != problem->query_heads) {
+        snprintf(kv_heads, sizeof kv_heads, "/%lld", (long long)problem->kv_heads);
     }
     if (problem->value_dim != problem->head_dim) {
         snprintf(value_dim, sizeof value_dim, "/%lld", (long long)problem->value_dim);
     }
-    attn_table_set(table, ATTN_BENCH_HEADS, "%s%lld", batch, (long long)problem->query_heads);
+    attn_table_set(table, ATTN_BENCH_HEADS, "%s%lld%s", batch, (long long)problem->query_heads, kv_heads);
     attn_table_set(table, ATTN_BENCH_DIM, "%lld%s", (long long)problem->head_dim, value_dim);
     attn_table_set(table, ATTN_BENCH_TYPE, "%s", clattn_type_name(problem->type));
     attn_table_set(table, ATTN_BENCH_ENGINE, "%s", row->engine);

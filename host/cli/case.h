@@ -9,7 +9,7 @@
 #include "clattn/clattn.h"
 #include "text.h"
 
-enum { ATTN_CASE_LIST_MAX = 256, ATTN_CASE_TEXT = 4096, ATTN_CASE_NAME = 64 };
+enum { ATTN_CASE_LIST_MAX = 256, ATTN_CASE_TEXT = 4096, ATTN_CASE_NAME = 128 };
 
 typedef enum attn_list_kind { ATTN_LIST_NONE, ATTN_LIST_RANDOM, ATTN_LIST_GIVEN } attn_list_kind;
 
@@ -32,7 +32,7 @@ typedef struct attn_case {
     char drawing[32]; /* the first word given that only problems which draw their own data take */
     char later[32];   /* the first word given that belongs to a later release */
     char text[ATTN_CASE_TEXT];
-    char name[ATTN_CASE_NAME]; /* from a suite's comment; may be empty */
+    char name[ATTN_CASE_NAME]; /* from a suite's comment, and what tells it from others; may be empty */
 } attn_case;
 
 /** A growing list of cases. */
@@ -63,6 +63,12 @@ int attn_cases_line(attn_cases *cases, const char *line, attn_error *error);
 
 /** Every line of a file; a comment line names the cases up to the next one. Errors name file and line. */
 int attn_cases_file(attn_cases *cases, const char *path, attn_error *error);
+
+/**
+ * Adds to the names of cases of one name the words in which they differ, but for sizes and type, which a table has
+ * columns for. So no two lines of a table read alike.
+ */
+int attn_cases_tell_apart(attn_cases *cases, attn_error *error);
 
 void attn_cases_free(attn_cases *cases);
 

@@ -308,6 +308,84 @@ int attn_cases_file(attn_cases *cases, const char *path, attn_error *error) {
     return status;
 }
 
+/* ------------------------------------------------------------------------------------ telling cases apart */
+
+static bool attn_has_word(const attn_case *c, const char *word, size_t length) {
+    for (const char *at = c->text; *at != '\0'; at += strspn(at, " ")) {
+        size_t there = strcspn(at, " ");
+        if (there == length && strncmp(at, word, length) == 0) {
+            return true;
+        }
+        at += there;
+    }
+    return false;
+}
+
+/* Whether a table shows the word in a column of its own. */
+static bool attn_has_column(const char *word, size_t length) {
+    static const char *const shown[] = { "batch",    "query_heads", "kv_heads",  "query_length", "key_length",
+                                         "head_dim", "value_dim",   "type" };
+    for (size_t s = 0; s < sizeof shown / sizeof shown[0]; s++) {
+        if (strlen(shown[s]) == length && strncmp(shown[s], word, length) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Which words of c, counted from 0, another case has not and no column shows: one bit a word. */
+static uint64_t attn_words_beyond(const attn_case *c, const attn_case *other) {
+    uint64_t words = 0;
+    int word = 0;
+    for (const char *at = c->text; *at != '\0' && word < ATTN_WORDS_MAX; at += strspn(at, " "), word++) {
+        size_t length = strcspn(at, " ");
+        if (!attn_has_column(at, strcspn(at, "= ")) && !attn_has_word(other, at, length)) {
+            words |= UINT64_C(1) << word;
+        }
+        at += length;
+    }
+    return words;
+}
+
+/* Adds the words of case n that another case of its name has not. */
+static void attn_add_difference(const attn_cases *cases, int64_t n, char name[ATTN_CASE_NAME]) {
+    const attn_case *c = &cases->items[n];
+    uint64_t words = 0, others = 0;
+    int word = 0;
+    for (int64_t m = 0; m < cases->count; m++) {
+        if (strcmp(cases->items[m].name, c->name) == 0) {
+            words |= attn_words_beyond(c, &cases->items[m]);
+            others |= attn_words_beyond(&cases->items[m], c);
+        }
+    }
+    for (const char *at = c->text; *at != '\0'; at += strspn(at, " "), word++) {
+        size_t length = strcspn(at, " ");
+        if (word < ATTN_WORDS_MAX && (words >> word & 1) != 0) {
+            attn_text_add(name, ATTN_CASE_NAME, "%s%.*s", name[0] != '\0' ? " " : "", (int)length, at);
+        }
+        at += length;
+    }
+    if (words == 0 && others != 0) {
+        attn_text_add(name, ATTN_CASE_NAME, "%sno further words", name[0] != '\0' ? ", " : "");
+    }
+}
+
+int attn_cases_tell_apart(attn_cases *cases, attn_error *error) {
+    char(*names)[ATTN_CASE_NAME] = calloc((size_t)cases->count + 1, sizeof *names);
+    if (names == NULL) {
+        return attn_fail(error, ATTN_CANNOT, "out of memory");
+    }
+    for (int64_t n = 0; n < cases->count; n++) {
+        memcpy(names[n], cases->items[n].name, sizeof names[n]);
+        attn_add_difference(cases, n, names[n]);
+    }
+    for (int64_t n = 0; n < cases->count; n++) {
+        memcpy(cases->items[n].name, names[n], sizeof names[n]);
+    }
+    free(names);
+    return ATTN_DONE;
+}
+
 void attn_cases_free(attn_cases *cases) {
     free(cases->items);
     *cases = (attn_cases){ 0 };

@@ -168,6 +168,7 @@ static void attn_measure_gpus(attn_bench *bench) {
 static int attn_bench_all(attn_bench *bench, const attn_bench_options *o, attn_error *error) {
     attn_cases cases = { 0 };
     if (attn_prepare_bench(bench, o, error) != ATTN_DONE || attn_bench_cases(o, &cases, error) != ATTN_DONE ||
+        attn_cases_tell_apart(&cases, error) != ATTN_DONE ||
         attn_session_open(&bench->session, &o->options, error) != ATTN_DONE) {
         attn_cases_free(&cases);
         return error->status;

@@ -8,10 +8,10 @@
 #include "bench.h"
 #include "canvas.h"
 
-enum { ATTN_SERIES = 24, ATTN_POINTS = 64, PANEL_WIDTH = 420, PANEL_HEIGHT = 340, MARGIN_LEFT = 90, MARGIN_TOP = 60 };
+enum { ATTN_SERIES = 48, ATTN_POINTS = 64, PANEL_WIDTH = 420, PANEL_HEIGHT = 340, MARGIN_LEFT = 90, MARGIN_TOP = 60 };
 
 typedef struct attn_series {
-    char label[96];
+    char label[192];
     int count;
     double x[ATTN_POINTS], y[3][ATTN_POINTS]; /* ms, GFLOP/s, MiB; 0 = none */
 } attn_series;
@@ -19,7 +19,8 @@ typedef struct attn_series {
 typedef struct attn_plot {
     int count;
     bool by_keys; /* over key_length: query_length does not vary */
-    bool vary_type, vary_heads, vary_dim;
+    bool vary_name, vary_type, vary_heads, vary_dim;
+    int64_t left_out; /* points that have no room */
     attn_series series[ATTN_SERIES];
 } attn_plot;
 
@@ -28,8 +29,11 @@ typedef struct attn_axis {
 } attn_axis;
 
 static const uint32_t attn_colours[] = {
-    0x1f6fb4, 0xd9541e, 0x2f9e44, 0x8b4bb8, 0x7a7a7a, 0xb8860b, 0x0aa3a3, 0xc2255c
+    0x1f6fb4, 0xd9541e, 0x2f9e44, 0x8b4bb8, 0x7a7a7a, 0xb8860b, 0x0aa3a3, 0xc2255c, 0x7fb6e6, 0xf4a582, 0x8fd19e, 0xcbb0e3,
+    0xbdbdbd, 0xe6cf70, 0x86d9d9, 0xf0a3bf, 0x0b3c66, 0x7a2c0d, 0x14532d, 0x46217a, 0x333333, 0x6b4e00, 0x045c5c, 0x6b0f30,
 };
+enum { ATTN_COLOURS = sizeof attn_colours / sizeof attn_colours[0] };
+
 static const char *const attn_panel_titles[3] = { "time (ms)", "throughput (GFLOP/s)", "peak memory (MiB)" };
 static const int attn_panel_columns[3] = { ATTN_BENCH_MEDIAN, ATTN_BENCH_RATE, ATTN_BENCH_MEMORY };
 
@@ -67,7 +71,7 @@ static bool attn_varies(const attn_table *table, int column) {
 }
 
 static attn_series *attn_find_series(attn_plot *plot, const attn_table *table, int64_t row) {
-    char label[96];
+    char label[192];
     snprintf(label, sizeof label, "%.40s", attn_table_get(table, row, ATTN_BENCH_ENGINE));
     if (plot->vary_type) {
         attn_text_add(label, sizeof label, " %.8s", attn_table_get(table, row, ATTN_BENCH_TYPE));
@@ -77,6 +81,10 @@ static attn_series *attn_find_series(attn_plot *plot, const attn_table *table, i
     }
     if (plot->vary_dim) {
         attn_text_add(label, sizeof label, " dim %.12s", attn_table_get(table, row, ATTN_BENCH_DIM));
+    }
+    const char *name = attn_table_get(table, row, ATTN_BENCH_NAME);
+    if (plot->vary_name && name[0] != '\0') {
+        attn_text_add(label, sizeof label, ", %s", name);
     }
     for (int s = 0; s < plot->count; s++) {
         if (strcmp(plot->series[s].label, label) == 0) {
@@ -94,6 +102,8 @@ static attn_series *attn_find_series(attn_plot *plot, const attn_table *table, i
 
 static void attn_collect(attn_plot *plot, const attn_table *table) {
     plot->count = 0;
+    plot->left_out = 0;
+    plot->vary_name = attn_varies(table, ATTN_BENCH_NAME);
     plot->by_keys = !attn_varies(table, ATTN_BENCH_QUERY_LENGTH);
     plot->vary_type = attn_varies(table, ATTN_BENCH_TYPE);
     plot->vary_heads = attn_varies(table, ATTN_BENCH_HEADS);
@@ -103,6 +113,7 @@ static void attn_collect(attn_plot *plot, const attn_table *table) {
         attn_series *series =
             x > 0 && attn_cell_number(table, r, ATTN_BENCH_MEDIAN) > 0 ? attn_find_series(plot, table, r) : NULL;
         if (series == NULL || series->count == ATTN_POINTS) {
+            plot->left_out += x > 0 && attn_cell_number(table, r, ATTN_BENCH_MEDIAN) > 0 ? 1 : 0;
             continue;
         }
         series->x[series->count] = x;
@@ -193,21 +204,46 @@ static void attn_draw_series(attn_canvas *canvas, const attn_series *series, int
     }
 }
 
+/* How many names stand beside each other, so that the longest has room. */
+static int attn_legend_columns(const attn_plot *plot) {
+    size_t longest = 0;
+    for (int s = 0; s < plot->count; s++) {
+        size_t length = strlen(plot->series[s].label);
+        longest = length > longest ? length : longest;
+    }
+    return longest <= 36 ? 4 : longest <= 80 ? 2 : 1;
+}
+
+static int attn_legend_top(void) {
+    return MARGIN_TOP + PANEL_HEIGHT + 75;
+}
+
+static void attn_draw_legend(attn_canvas *canvas, const attn_plot *plot) {
+    int columns = attn_legend_columns(plot), s = 0;
+    char text[96];
+    for (; s < plot->count; s++) {
+        double x = MARGIN_LEFT + s % columns * (1480 / columns), y = attn_legend_top() + s / columns * 26;
+        canvas->line(canvas, x, y, x + 30, y, 3, attn_colours[s % ATTN_COLOURS]);
+        canvas->dot(canvas, x + 15, y, 4, attn_colours[s % ATTN_COLOURS]);
+        canvas->text(canvas, x + 40, y, ATTN_ANCHOR_START, 0x222222, plot->series[s].label);
+    }
+    if (plot->left_out > 0) {
+        snprintf(text, sizeof text, "%lld points have no room in this picture", (long long)plot->left_out);
+        canvas->text(canvas, MARGIN_LEFT, attn_legend_top() + (s + columns - 1) / columns * 26, ATTN_ANCHOR_START,
+                     0x222222, text);
+    }
+}
+
 static void attn_draw_plot(attn_canvas *canvas, const attn_plot *plot) {
     for (int panel = 0; panel < 3; panel++) {
         attn_axis x, y;
         attn_find_axes(plot, panel, &x, &y);
         attn_draw_grid(canvas, panel, &x, &y, plot->by_keys);
         for (int s = 0; s < plot->count; s++) {
-            attn_draw_series(canvas, &plot->series[s], panel, &x, &y, attn_colours[s % 8]);
+            attn_draw_series(canvas, &plot->series[s], panel, &x, &y, attn_colours[s % ATTN_COLOURS]);
         }
     }
-    for (int s = 0; s < plot->count; s++) {
-        double x = MARGIN_LEFT + s % 4 * 370, y = MARGIN_TOP + PANEL_HEIGHT + 75 + s / 4 * 26;
-        canvas->line(canvas, x, y, x + 30, y, 3, attn_colours[s % 8]);
-        canvas->dot(canvas, x + 15, y, 4, attn_colours[s % 8]);
-        canvas->text(canvas, x + 40, y, ATTN_ANCHOR_START, 0x222222, plot->series[s].label);
-    }
+    attn_draw_legend(canvas, plot);
 }
 
 int attn_bench_plot(const attn_table *table, const char *path, attn_error *error) {
@@ -215,8 +251,8 @@ int attn_bench_plot(const attn_table *table, const char *path, attn_error *error
     attn_canvas canvas;
     attn_output_file output;
     attn_collect(&plot, table);
-    int width = 3 * (PANEL_WIDTH + MARGIN_LEFT) + 40,
-        height = MARGIN_TOP + PANEL_HEIGHT + 75 + (plot.count + 3) / 4 * 26 + 10;
+    int columns = attn_legend_columns(&plot), lines = (plot.count + columns - 1) / columns + (plot.left_out > 0 ? 1 : 0);
+    int width = 3 * (PANEL_WIDTH + MARGIN_LEFT) + 40, height = attn_legend_top() + lines * 26 + 10;
     if (attn_plot_check(path, error) != ATTN_DONE || attn_output_open(&output, path, error) != ATTN_DONE) {
         return error->status;
     }
