@@ -154,6 +154,8 @@ START_TEST(test_run_refuses) {
         { 2, "run " ALL OUT "--weights w.npy --weights-stage last", "last" },
         { 2, "run " ALL OUT "--weights-stage raw", "--weights" },
         { 2, "run " ALL OUT "--logsumexp out.npy", "out.npy" },
+        { 2, "run " ALL OUT "--logsumexp ./out.npy", "out.npy" },
+        { 2, "run " QUERY KEY "--value " GOLDEN "g_value.npy " OUT, "a_key.npy: (" }, /* both shapes */
         { 2, "run " ALL OUT OUT, "--output" },
         { 2, "run " ALL "--output no/such/folder/out.npy", "no/such/folder" },
         { 2, "run " ALL OUT "--logsumexp no/such/folder/lse.npy", "no/such/folder" },

@@ -75,7 +75,8 @@ static int attn_check_outputs(attn_run *run, attn_error *error) {
     for (int o = 0; o < ATTN_RUN_OUTPUTS; o++) {
         any = any || run->output_path[o] != NULL;
         for (int before = 0; before < o && run->output_path[o] != NULL; before++) {
-            if (run->output_path[before] != NULL && strcmp(run->output_path[before], run->output_path[o]) == 0) {
+            if (run->output_path[before] != NULL &&
+                attn_output_same_place(run->output_path[before], run->output_path[o])) {
                 return attn_fail(error, ATTN_BAD, "%s %s: %s writes the same file", attn_run_output_flags[o],
                                  run->output_path[o], attn_run_output_flags[before]);
             }
@@ -182,7 +183,11 @@ static void attn_print_run(const attn_run *run, const attn_session *session, con
         }
         printf("%s{ \"name\": \"%s\", \"path\": ", separator, attn_run_output_flags[o] + 2);
         attn_json_string(stdout, run->output_path[o]);
-        printf(", \"type\": \"%s\", \"shape\": \"%s\" }", attn_npy_type_name(array->type), shape);
+        printf(", \"type\": \"%s\", \"shape\": [", attn_npy_type_name(array->type));
+        for (int d = 0; d < array->dims; d++) {
+            printf("%s%lld", d > 0 ? ", " : "", (long long)array->shape[d]);
+        }
+        printf("] }");
         separator = ", ";
     }
     fputs(json ? "] }\n" : "", stdout);

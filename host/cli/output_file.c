@@ -16,6 +16,25 @@ static bool attn_is_special(const char *path) {
     return stat(path, &there) == 0 && !S_ISREG(there.st_mode);
 }
 
+/* The folder of a path; answers where the name begins. */
+static const char *attn_split_path(const char *path, struct stat *folder) {
+    char text[1024];
+    const char *slash = strrchr(path, '/');
+    size_t length = slash == NULL ? 0 : (size_t)(slash - path) + 1;
+    snprintf(text, sizeof text, "%.*s.", (int)(length < sizeof text - 2 ? length : sizeof text - 2), path);
+    if (stat(text, folder) != 0) {
+        *folder = (struct stat){ 0 };
+    }
+    return path + length;
+}
+
+bool attn_output_same_place(const char *path, const char *other) {
+    struct stat folder, other_folder;
+    const char *name = attn_split_path(path, &folder), *other_name = attn_split_path(other, &other_folder);
+    return strcmp(path, other) == 0 || (strcmp(name, other_name) == 0 && folder.st_ino == other_folder.st_ino &&
+                                        folder.st_dev == other_folder.st_dev);
+}
+
 int attn_output_open(attn_output_file *output, const char *path, attn_error *error) {
     *output = (attn_output_file){ 0 };
     if (strlen(path) >= sizeof output->path) {

@@ -84,23 +84,31 @@ static int attn_read_sizes(const attn_run *run, int which, int64_t sizes[4], att
     return ATTN_DONE;
 }
 
-static int attn_check_same(const attn_run *run, int which, const int64_t sizes[4], int dimension, int64_t wanted,
-                           attn_error *error) {
-    static const char *const names[] = { "batch", "heads", "length", "dim" };
-    char text[128];
-    snprintf(text, sizeof text, "%s %lld is wanted", names[dimension], (long long)wanted);
-    return sizes[dimension] == wanted ? ATTN_DONE : attn_refuse_input(run, which, text, error);
+/* What differs between two files, with the shapes of both. */
+static int attn_refuse_pair(const attn_run *run, int which, int other, const char *what, attn_error *error) {
+    char shape[256], other_shape[256];
+    return attn_fail(error, ATTN_BAD, "%s %s: %s, %s %s: %s: %s", attn_run_input_flags[which], run->input_path[which],
+                     attn_npy_shape_text(&run->input[which], shape), attn_run_input_flags[other],
+                     run->input_path[other], attn_npy_shape_text(&run->input[other], other_shape), what);
 }
 
-/* Keys, values or past of either: what must agree. -1 = any. */
-static int attn_check_sizes(const attn_run *run, int which, const int64_t wanted[4], int64_t sizes[4],
-                            attn_error *error) {
+/* Keys, values or past of either. Each of the four sizes must be that of another input; -1 = may be any. */
+static int attn_check_sizes(const attn_run *run, int which, const int others[4], int64_t sizes[4], attn_error *error) {
+    static const char *const differ[] = { "their batch differs", "their heads differ", "their lengths differ",
+                                          "their dims differ" };
     if (attn_read_sizes(run, which, sizes, error) != ATTN_DONE) {
         return error->status;
     }
     for (int d = 0; d < 4; d++) {
-        if (wanted[d] >= 0 && attn_check_same(run, which, sizes, d, wanted[d], error) != ATTN_DONE) {
+        int64_t other[4];
+        if (others[d] < 0) {
+            continue;
+        }
+        if (attn_read_sizes(run, others[d], other, error) != ATTN_DONE) {
             return error->status;
+        }
+        if (sizes[d] != other[d]) {
+            return attn_refuse_pair(run, which, others[d], differ[d], error);
         }
     }
     return ATTN_DONE;
@@ -109,17 +117,22 @@ static int attn_check_sizes(const attn_run *run, int which, const int64_t wanted
 static int attn_find_sizes(attn_run *run, attn_error *error) {
     int64_t query[4], key[4], value[4], past[4] = { 0 }, past_value[4];
     clattn_problem *problem = &run->problem;
+    const int of_key[4] = { ATTN_RUN_QUERY, -1, -1, ATTN_RUN_QUERY };
+    const int of_value[4] = { ATTN_RUN_QUERY, ATTN_RUN_KEY, ATTN_RUN_KEY, -1 };
+    const int of_past_key[4] = { ATTN_RUN_QUERY, ATTN_RUN_KEY, -1, ATTN_RUN_QUERY };
+    const int of_past_value[4] = { ATTN_RUN_QUERY, ATTN_RUN_KEY, ATTN_RUN_PAST_KEY, ATTN_RUN_VALUE };
     if (attn_read_sizes(run, ATTN_RUN_QUERY, query, error) != ATTN_DONE ||
-        attn_check_sizes(run, ATTN_RUN_KEY, (int64_t[]){ query[0], -1, -1, query[3] }, key, error) != ATTN_DONE ||
-        attn_check_sizes(run, ATTN_RUN_VALUE, (int64_t[]){ query[0], key[1], key[2], -1 }, value, error) != ATTN_DONE) {
+        attn_check_sizes(run, ATTN_RUN_KEY, of_key, key, error) != ATTN_DONE ||
+        attn_check_sizes(run, ATTN_RUN_VALUE, of_value, value, error) != ATTN_DONE) {
         return error->status;
     }
     if (run->input[ATTN_RUN_PAST_KEY].data != NULL &&
-        (attn_check_sizes(run, ATTN_RUN_PAST_KEY, (int64_t[]){ query[0], key[1], -1, query[3] }, past, error) !=
-             ATTN_DONE ||
-         attn_check_sizes(run, ATTN_RUN_PAST_VALUE, (int64_t[]){ query[0], key[1], past[2], value[3] }, past_value,
-                          error) != ATTN_DONE)) {
+        (attn_check_sizes(run, ATTN_RUN_PAST_KEY, of_past_key, past, error) != ATTN_DONE ||
+         attn_check_sizes(run, ATTN_RUN_PAST_VALUE, of_past_value, past_value, error) != ATTN_DONE)) {
         return error->status;
+    }
+    if (key[1] > 0 && query[1] % key[1] != 0) {
+        return attn_refuse_pair(run, ATTN_RUN_QUERY, ATTN_RUN_KEY, "query_heads is not a multiple of kv_heads", error);
     }
     problem->batch = query[0];
     problem->query_heads = query[1];

@@ -47,6 +47,9 @@ typedef struct attn_output_file {
 
 int attn_output_open(attn_output_file *output, const char *path, attn_error *error);
 
+/** Whether two paths name the same place: the same name in the same folder, however the folder is written. */
+bool attn_output_same_place(const char *path, const char *other);
+
 /** Flushes and closes; the file is complete beside its place. */
 int attn_output_close(attn_output_file *output, attn_error *error);
 
