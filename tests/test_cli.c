@@ -341,6 +341,10 @@ START_TEST(test_bench) {
     ck_assert_ptr_nonnull(strstr(said, "cpu"));
     shell("test $(wc -l <table.csv) -ge 3 && grep -q cpu table.csv && grep -q '\"engine\"' table.json");
     shell("python3 -m json.tool <table.json >/dev/null || ! command -v python3");
+    /* work is counted on the used lengths (2 * 32 dims * 16 * 8 scores), plain loops are timed whatever the scores are */
+    ck_assert_int_eq(clattn("bench batch=2 query_length=16 key_length=32 head_dim=16 key_lengths=8,0 query_lengths=16,3 spread=9 "
+                            "bias=1,1,q,k --rounds 1 --engine cpu --csv used.csv"), 0);
+    shell("grep -q ',cpu,.*,8192,' used.csv && grep -q ',plain,.*,8192,' used.csv");
     refused(2, "bench query_length=16 head_dim=16 --engine cpu --suite nowhere.txt", "nowhere.txt");
     refused(2, "bench query_length=0..4 head_dim=16 --engine cpu", "query_length");
     refused(2, "bench query_length=16 head_dim=16 --engine cpu --csv no/such/folder/x.csv", "no/such/folder");

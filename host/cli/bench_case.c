@@ -229,19 +229,60 @@ static bool attn_plain_loops(attn_bench *bench, const attn_case_data *data, cons
     return plain->ran;
 }
 
-static void attn_count_work(const clattn_problem *problem, clattn_runtime *runtime, attn_bench_row *rows, int count) {
+/* FLOPs and bytes of a problem, added to a row's. */
+static void attn_add_work(clattn_runtime *runtime, const clattn_problem *problem, double sign, attn_bench_row *row) {
     clattn_problem reference = *problem;
     clattn_plan *plan = NULL;
     clattn_plan_info info = { 0 };
     reference.engine = "reference"; /* serves everything, and its plan costs nothing */
     if (clattn_plan_create(runtime, &reference, &plan, NULL) == CLATTN_OK &&
         clattn_plan_get_info(plan, &info) == CLATTN_OK) {
-        for (int t = 0; t < count; t++) {
-            rows[t].flops = info.flops;
-            rows[t].bytes = info.bytes;
-        }
+        row->flops += sign * info.flops;
+        row->bytes += sign * info.bytes;
     }
     clattn_plan_destroy(plan);
+}
+
+/* The entry as a problem of its own, with the lengths it really has. */
+static clattn_problem attn_entry_problem(const attn_case_data *data, const clattn_problem *shared, int64_t b) {
+    clattn_problem entry = *shared;
+    const clattn_integers *offsets = &data->tensors.offsets;
+    entry.batch = 1;
+    entry.query_length = attn_case_data_query_length(data, b);
+    entry.key_length = attn_case_data_key_length(data, b);
+    entry.query_lengths = entry.key_lengths = false;
+    entry.past_length = 0;
+    if (entry.alignment == CLATTN_ALIGN_PAST) {
+        entry.alignment = CLATTN_ALIGN_OFFSET;
+        entry.offset = shared->past_length;
+    } else if (entry.alignment == CLATTN_ALIGN_OFFSETS) {
+        int64_t at = offsets->offset + b;
+        entry.alignment = CLATTN_ALIGN_OFFSET;
+        entry.offset = offsets->type == CLATTN_INT32 ? ((const int32_t *)offsets->data)[at]
+                                                     : ((const int64_t *)offsets->data)[at];
+    }
+    return entry;
+}
+
+/* What the case computes and must move: a plan knows the largest lengths, the data the used ones. */
+static void attn_count_work(const attn_case_data *data, clattn_runtime *runtime, attn_bench_row *rows, int count) {
+    clattn_problem shared = data->problem;
+    attn_bench_row work = { 0 };
+    attn_add_work(runtime, &data->problem, 1, &work);
+    if (shared.query_lengths || shared.key_lengths || shared.alignment == CLATTN_ALIGN_OFFSETS) {
+        shared.mask = CLATTN_MASK_NONE; /* what does not follow the lengths stays as it is */
+        shared.bias = CLATTN_BIAS_NONE;
+        shared.weights = CLATTN_WEIGHTS_NONE;
+        attn_add_work(runtime, &shared, -1, &work);
+        for (int64_t b = 0; b < shared.batch; b++) {
+            clattn_problem entry = attn_entry_problem(data, &shared, b);
+            attn_add_work(runtime, &entry, 1, &work);
+        }
+    }
+    for (int t = 0; t < count; t++) {
+        rows[t].flops = work.flops;
+        rows[t].bytes = work.bytes;
+    }
 }
 
 /* What fits a cache is read faster than memory is: the limit of decoding is measured at the case's own size. */
@@ -259,7 +300,7 @@ static int attn_bench_data(attn_bench *bench, attn_case_data *data, attn_bench_r
     attn_runner runners[ATTN_TARGETS_MAX];
     int targets = bench->session.target_count, status = ATTN_DONE;
     memset(runners, 0, sizeof runners);
-    attn_count_work(&data->problem, bench->session.runtime, rows, targets);
+    attn_count_work(data, bench->session.runtime, rows, targets);
     attn_measure_case_reading(bench, &data->problem, targets > 0 ? rows[0].bytes : 0);
     for (int t = 0; t < targets && status == ATTN_DONE; t++) {
         attn_progress(attn_seconds() - bench->limits.began, bench->limits.seconds, data->c.text);

@@ -100,7 +100,8 @@ static void attn_check_output(attn_gate_row *row, const attn_gate_subject *subje
             }
         }
     }
-    if (row->pooled) {
+    if (row->plain_runs > 0 && type != CLATTN_FP64) { /* of every row looked at, so that they stand for all */
+        (void)attn_gate_plain(row, result->info.weights_rounded);
         result->plain_rows++;
         result->plain_seconds += row->plain_seconds[result->info.weights_rounded ? 1 : 0];
     }
