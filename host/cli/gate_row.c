@@ -123,6 +123,15 @@ static void attn_sum_keys(attn_gate_row *row) {
     }
 }
 
+/* Rows that are one row again and again (no scale, a query stride of 0) round alike: many outputs, few samples. */
+static bool attn_rows_repeat(const attn_case_data *data) {
+    const clattn_problem *p = &data->problem;
+    const clattn_tensor *query = &data->tensors.query;
+    return (p->has_scale && p->scale == 0) || (query->layout == CLATTN_STRIDED && ((query->batch_stride == 0 && p->batch > 1) ||
+                                                                 (query->head_stride == 0 && p->query_heads > 1) ||
+                                                                 (query->length_stride == 0 && p->query_length > 1)));
+}
+
 int attn_gate_row_compute(attn_gate_row *row, int64_t h, int64_t i, attn_error *error) {
     const attn_case_data *data = row->data;
     clattn_report report = { 0 };
@@ -141,7 +150,8 @@ int attn_gate_row_compute(attn_gate_row *row, int64_t h, int64_t i, attn_error *
         attn_measure_key(row, j);
     }
     /* a single term has weight 1 and plain evaluation makes no error at all: nothing to compare with */
-    row->pooled = row->pooled && row->any_allowed && row->terms > 1 && data->problem.type != CLATTN_FP64;
+    row->pooled = row->pooled && row->any_allowed && row->terms > 1 && data->problem.type != CLATTN_FP64 &&
+                  !attn_rows_repeat(data);
     attn_sum_keys(row);
     return ATTN_DONE;
 }
@@ -188,8 +198,9 @@ double attn_gate_weight_bound(const attn_gate_row *row, const clattn_plan_info *
         default: break;
     }
     double tiny = p->type == CLATTN_FP16 ? 0x1p-25 : 2 * attn_sum_tiny(row);
-    return attn_unit_roundoff(p->type) * weight + tiny +
-           u * weight * (row->key_error[j] + row->score_error + 2 * length + 4 * fabs((double)row->gold.maximum) + 16);
+    double units = row->key_error[j] + row->score_error + 2 * length + 4 * fabs((double)row->gold.maximum) + 16;
+    /* in an exponent: u * units where that is small, but a bias of -1e9 leaves fp32 scores no digits at all */
+    return attn_unit_roundoff(p->type) * weight + tiny + weight * expm1(fmin(u * units, 700));
 }
 
 const float *attn_gate_plain(attn_gate_row *row, bool round_weights) {
