@@ -77,6 +77,7 @@ void additive_run(clattn_runtime *runtime, additive_case *c, const char *engine)
     ck_assert_str_eq(info.engine, engine);
     ck_assert_int_gt((int)strlen(info.kernel), 0);
     EXPECT_STATUS(clattn_additive_execute(plan, &c->tensors), CLATTN_OK, &report);
+    c->tensors.report = NULL; /* it ends with this function */
     check_guards(c);
     clattn_additive_plan_destroy(plan);
 }
