@@ -297,8 +297,41 @@ START_TEST(test_batch_invariance) {
 }
 END_TEST
 
+/* Weights lie as the problem's largest lengths say; keys beyond a shorter call are written as 0. */
+static void check_shorter_call(const engine_at *at) {
+    enum { ROWS = 2, KEYS = 40, USED = 17 };
+    static float weights[ROWS * KEYS];
+    for (int stage = CLATTN_WEIGHTS_RAW; stage <= CLATTN_WEIGHTS_SOFTMAX; stage++) {
+        fill(query, ROWS * DIM, 1);
+        fill(key, KEYS * DIM, 0.25F);
+        fill(value, KEYS * DIM, 1);
+        clattn_problem p = make_problem(ROWS, KEYS);
+        clattn_tensors t = tensors();
+        p.weights = (clattn_weights_stage)stage;
+        p.engine = at->engine, p.device = at->device;
+        if (clattn_engine_supports(at->runtime, at->engine, at->device, &p, NULL) != CLATTN_OK) {
+            return; /* no weights out */
+        }
+        t.weights.data = weights, t.key_length = USED;
+        memset(weights, 0xff, sizeof weights);
+        engine_execute(at, p, &t);
+        double used = stage == CLATTN_WEIGHTS_SOFTMAX ? 1.0 / USED : 0.25 * DIM / sqrt(DIM);
+        for (int n = 0; n < ROWS * KEYS; n++) {
+            double wanted = n % KEYS < USED ? used : 0;
+            ck_assert_msg(fabs((double)weights[n] - wanted) < 1e-5, "%s, stage %d: weights[%d] is %g, not %g", at->name, stage, n,
+                          (double)weights[n], wanted);
+        }
+    }
+}
+
+START_TEST(test_shorter_call) {
+    for_every_engine(false, check_shorter_call);
+}
+END_TEST
+
 int main(void) {
     const TTest *const tests[] = { test_last_key,      test_low_biases,    test_large_products, test_stride_zero,
-                                   test_empty_rows,    test_unused_memory, test_rows_apart,     test_batch_invariance };
+                                   test_empty_rows,    test_unused_memory, test_rows_apart,     test_batch_invariance,
+                                   test_shorter_call };
     return suite_run(SUITE_OF("edges", tests, 0), SUITE_NO_FORK);
 }

@@ -185,7 +185,7 @@ void attn_opencl_placements(const clattn_problem *problem, const attn_call *call
     }
     if (problem->weights != CLATTN_WEIGHTS_NONE) {
         int64_t rows = attn_min(a->weights_rows, attn_max(sq - a->weights_first_row, 0));
-        int64_t size[4] = { b, a->weights_heads, rows, sk };
+        int64_t size[4] = { b, a->weights_heads, rows, problem->key_length }; /* whole rows: 0 beyond the call */
         list[ATTN_TENSOR_WEIGHTS] = tensor("weights", &call->weights, attn_weights_type(problem), size, &a->weights);
     }
     list[ATTN_TENSOR_OUTPUT].output = list[ATTN_TENSOR_LOGSUMEXP].output = list[ATTN_TENSOR_WEIGHTS].output = true;

@@ -133,7 +133,7 @@ typedef struct clattn_allocator {
 /** Options of a runtime; start from CLATTN_RUNTIME_OPTIONS_INIT. @since 0.1 */
 typedef struct clattn_runtime_options {
     size_t struct_size;
-    int64_t threads;            /**< threads of the CPU engines, the caller's included; 0 = the processors this process may use */
+    int64_t threads;            /**< threads of the CPU engines, the caller's included, 1024 at most; 0 = the processors this process may use */
     bool without_opencl;        /**< do not look for OpenCL devices */
     clattn_allocator allocator; /**< all NULL = the C library's */
 } clattn_runtime_options;
@@ -149,6 +149,17 @@ typedef struct clattn_runtime_options {
  * @since 0.1
  */
 CLATTN_API CLATTN_CHECK clattn_status clattn_runtime_create(const clattn_runtime_options *options, clattn_runtime **runtime);
+
+/**
+ * Reads block sizes of the OpenCL engines that `clattn tune` found (docs/tuning.md describes the file). Plans made
+ * afterwards prefer them to the library's own where those are not more specific; what was read before is forgotten.
+ * @param path    NULL = only forget
+ * @param report  may be NULL; "FILE:LINE:COLUMN: what is wrong"
+ * @return INVALID_ARGUMENT (no such file, or malformed: nothing changes then), OUT_OF_MEMORY. Any thread.
+ * @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_runtime_load_tuning(clattn_runtime *runtime, const char *path,
+                                                                 clattn_report *report);
 
 /** Ends the runtime; its plans must be gone and no call under way. NULL does nothing. @since 0.1 */
 CLATTN_API void clattn_runtime_destroy(clattn_runtime *runtime);
@@ -403,7 +414,10 @@ typedef struct clattn_tensors {
     clattn_array logsumexp, weights;
     clattn_integers query_lengths, key_lengths; /**< 0 <= length <= this call's query_length, key_length */
     clattn_integers offsets;                    /**< for CLATTN_ALIGN_OFFSETS */
-    int64_t query_length, key_length, past_length; /**< of this call; default CLATTN_SAME = the problem's; not above it */
+    /** Of this call; default CLATTN_SAME = the problem's. The first two not above the problem's, past_length not above
+        key_length. Output rows beyond query_length are left as they are; weights of keys beyond key_length are 0. Dense
+        layouts, masks, biases and weights keep the problem's shape. */
+    int64_t query_length, key_length, past_length;
     void *workspace; /**< when the problem says caller_workspace: host memory (64-byte aligned) or cl_mem */
     int64_t workspace_size;
     bool (*progress)(void *user, double done); /**< may be NULL; from the calling thread, done in 0..1; false cancels */
