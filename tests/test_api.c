@@ -88,6 +88,9 @@ START_TEST(test_plan_arguments) {
     ck_assert_ptr_null(plan);
     ck_assert_ptr_nonnull(strstr(report.text, "head_dim"));
     EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, NULL), CLATTN_INVALID_PROBLEM, NULL);
+    p = small();
+    p.concurrency = INT64_MAX; /* times the size of what a call needs */
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, &report), CLATTN_OVERFLOW, NULL);
     clattn_plan_info info;
     EXPECT_STATUS(clattn_plan_get_info(NULL, &info), CLATTN_INVALID_ARGUMENT, NULL);
     clattn_runtime_destroy(runtime);

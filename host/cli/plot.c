@@ -29,8 +29,9 @@ typedef struct attn_axis {
 } attn_axis;
 
 static const uint32_t attn_colours[] = {
-    0x1f6fb4, 0xd9541e, 0x2f9e44, 0x8b4bb8, 0x7a7a7a, 0xb8860b, 0x0aa3a3, 0xc2255c, 0x7fb6e6, 0xf4a582, 0x8fd19e, 0xcbb0e3,
-    0xbdbdbd, 0xe6cf70, 0x86d9d9, 0xf0a3bf, 0x0b3c66, 0x7a2c0d, 0x14532d, 0x46217a, 0x333333, 0x6b4e00, 0x045c5c, 0x6b0f30,
+    0x1f6fb4, 0xd9541e, 0x2f9e44, 0x8b4bb8, 0x7a7a7a, 0xb8860b, 0x0aa3a3, 0xc2255c, /* plain */
+    0x7fb6e6, 0xf4a582, 0x8fd19e, 0xcbb0e3, 0xbdbdbd, 0xe6cf70, 0x86d9d9, 0xf0a3bf, /* light */
+    0x0b3c66, 0x7a2c0d, 0x14532d, 0x46217a, 0x333333, 0x6b4e00, 0x045c5c, 0x6b0f30, /* dark */
 };
 enum { ATTN_COLOURS = sizeof attn_colours / sizeof attn_colours[0] };
 
@@ -251,7 +252,8 @@ int attn_bench_plot(const attn_table *table, const char *path, attn_error *error
     attn_canvas canvas;
     attn_output_file output;
     attn_collect(&plot, table);
-    int columns = attn_legend_columns(&plot), lines = (plot.count + columns - 1) / columns + (plot.left_out > 0 ? 1 : 0);
+    int columns = attn_legend_columns(&plot);
+    int lines = (plot.count + columns - 1) / columns + (plot.left_out > 0 ? 1 : 0);
     int width = 3 * (PANEL_WIDTH + MARGIN_LEFT) + 40, height = attn_legend_top() + lines * 26 + 10;
     if (attn_plot_check(path, error) != ATTN_DONE || attn_output_open(&output, path, error) != ATTN_DONE) {
         return error->status;

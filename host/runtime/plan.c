@@ -83,7 +83,12 @@ static clattn_status no_candidate(const clattn_problem *problem, const choice *c
 
 static clattn_status open_slots(clattn_plan *plan, clattn_report *report) {
     attn_memory *memory = &plan->runtime->memory;
-    plan->slots = attn_allocate_zeroed(memory, plan->problem.concurrency * (int64_t)sizeof *plan->slots);
+    int64_t bytes;
+    if (!attn_multiply(plan->problem.concurrency, (int64_t)sizeof *plan->slots, &bytes)) {
+        return attn_refuse(report, CLATTN_OVERFLOW, "concurrency: %lld calls at once do not fit 63 bits",
+                           (long long)plan->problem.concurrency);
+    }
+    plan->slots = attn_allocate_zeroed(memory, bytes);
     if (!plan->slots) {
         return attn_refuse(report, CLATTN_OUT_OF_MEMORY, "concurrency: no memory for %lld calls at once", (long long)plan->problem.concurrency);
     }
