@@ -106,6 +106,15 @@ function(attn_file_flags)
         -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512)
     endif()
   endforeach()
+  # Matrix units. A compiler that does not know AMX leaves that file empty, and the engine goes without.
+  set(matrix "host/engines/cpu_fused_matrix")
+  set_property(SOURCE ${matrix}_amx.c ${matrix}_plain.c APPEND PROPERTY COMPILE_OPTIONS -ffp-contract=fast -Wno-psabi)
+  check_c_compiler_flag("-mamx-tile -mamx-bf16 -mavx512bf16" CLATTN_COMPILER_AMX)
+  if(CLATTN_COMPILER_AMX AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+    set_property(SOURCE ${matrix}_amx.c APPEND PROPERTY COMPILE_OPTIONS
+      -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mamx-tile -mamx-bf16 -mfma -mf16c
+      -mprefer-vector-width=512)
+  endif()
   # What the benchmark compares with: plain loops, compiled plainly.
   set_property(SOURCE host/cli/plain.c APPEND PROPERTY COMPILE_OPTIONS -O2)
   set_property(SOURCE host/cli/fma_probe.c APPEND PROPERTY COMPILE_OPTIONS -ffp-contract=fast)

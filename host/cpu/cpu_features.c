@@ -2,6 +2,7 @@
  * Asks the processor what it is and can do. Knows nothing of kernels. To add an instruction set: its place in attn_isa, its
  * name and its test here, and a file of kernels in engines/.
  */
+#define _GNU_SOURCE
 #include "cpu/cpu_features.h"
 
 #include <stdio.h>
@@ -10,6 +11,11 @@
 #if (defined(__x86_64__) || defined(__i386__)) && defined(__GNUC__)
 #define ATTN_X86 1
 #include <cpuid.h>
+#endif
+#if defined(__x86_64__) && defined(__linux__)
+#define ATTN_LINUX_TILES 1
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 #if defined(ATTN_X86)
@@ -28,6 +34,26 @@ attn_isa attn_cpu_best_isa(void) {
         return ATTN_ISA_AVX512;
     }
     return ATTN_ISA_AVX2;
+}
+
+/** What the processor says of itself in leaf 7: bits of register b, c or d (a of sub-leaf 1). */
+static bool has_tiles_of_bf16(void) {
+    unsigned a, b, c, d;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & 1u << 22) || !(d & 1u << 24)) { /* AMX-BF16, AMX-TILE */
+        return false;
+    }
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 5); /* AVX512-BF16 */
+}
+
+bool attn_cpu_has_amx_bf16(void) {
+#if defined(ATTN_LINUX_TILES)
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 }; /* of arch_prctl(2) */
+    return attn_cpu_best_isa() == ATTN_ISA_AVX512 && has_tiles_of_bf16() &&
+           syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+#else
+    (void)has_tiles_of_bf16; /* other systems grant tiles in ways of their own: not known here */
+    return false;
+#endif
 }
 
 void attn_cpu_name(char *text, size_t size) {
@@ -73,12 +99,17 @@ void attn_cpu_features_text(char *text, size_t size) {
     append(text, size, __builtin_cpu_supports("avx512bw"), "avx512bw");
     append(text, size, __builtin_cpu_supports("avx512dq"), "avx512dq");
     append(text, size, __builtin_cpu_supports("avx512vl"), "avx512vl");
+    append(text, size, has_tiles_of_bf16(), "amx-bf16");
 }
 
 #else
 
 attn_isa attn_cpu_best_isa(void) {
     return ATTN_ISA_GENERIC;
+}
+
+bool attn_cpu_has_amx_bf16(void) {
+    return false;
 }
 
 void attn_cpu_name(char *text, size_t size) {

@@ -2,6 +2,7 @@
 #ifndef ATTN_CPU_CPU_FEATURES_H
 #define ATTN_CPU_CPU_FEATURES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /** Instruction sets that kernels are compiled for, each better than the one before. */
@@ -9,6 +10,12 @@ typedef enum attn_isa { ATTN_ISA_GENERIC, ATTN_ISA_AVX2, ATTN_ISA_AVX512, ATTN_I
 
 /** The best instruction set that this processor and system can run. */
 attn_isa attn_cpu_best_isa(void);
+
+/**
+ * Whether processor and system let this process use matrix tiles of bf16 (AMX-BF16, with AVX512-BF16 beside it). Asks the
+ * system for leave, which it gives once for the whole process; asking again changes nothing.
+ */
+bool attn_cpu_has_amx_bf16(void);
 
 /** "generic", "avx2", "avx512"; static. */
 const char *attn_isa_name(attn_isa isa);

@@ -30,7 +30,11 @@ typedef struct cpu_phase {
 } cpu_phase;
 
 static void work_prefill(const cpu_phase *phase, int64_t item, void *scratch) {
-    phase->kernels->prefill(phase->job, item, scratch);
+    if (phase->plan->matrix) {
+        phase->plan->matrix->prefill(phase->job, item, scratch);
+    } else {
+        phase->kernels->prefill(phase->job, item, scratch);
+    }
 }
 
 static void work_decode(const cpu_phase *phase, int64_t item, void *scratch) {
@@ -189,6 +193,7 @@ static int preference(const clattn_problem *problem, const attn_device *device) 
 
 static void describe(const clattn_problem *problem, const attn_cpu_plan *plan, clattn_plan_info *info) {
     const attn_cpu_kernels *kernels = plan->kernels;
+    bool matrix = plan->matrix && !attn_cpu_plan_decodes(plan, problem, problem->query_length);
     if (!kernels) {
         snprintf(info->kernel, sizeof info->kernel, "rows in double");
     } else if (attn_cpu_plan_decodes(plan, problem, problem->query_length)) {
@@ -200,11 +205,13 @@ static void describe(const clattn_problem *problem, const attn_cpu_plan *plan, c
         info->block_query = attn_cpu_plan_rows(plan, problem, problem->query_length);
         info->block_key = plan->block_key;
         snprintf(info->kernel, sizeof info->kernel, "prefill %s %lldx%lld, keys packed in blocks of %lld",
-                 kernels->name, (long long)kernels->tile_rows, (long long)kernels->tile_keys,
+                 matrix ? plan->matrix->name : kernels->name,
+                 (long long)(matrix ? plan->matrix->tile_rows : kernels->tile_rows),
+                 (long long)(matrix ? plan->matrix->tile_keys : kernels->tile_keys),
                  (long long)plan->block_key);
     }
     info->accumulate = kernels ? "fp32" : "fp64";
-    info->weights_rounded = false;
+    info->weights_rounded = matrix;
     info->sum_running = false;
     info->clean_values = true;
     info->workspace_size = plan->workspace_size;

@@ -20,14 +20,15 @@ enum {
 /** Where things lie in a worker's scratch, in bytes. */
 typedef struct attn_cpu_layout {
     int64_t tags;    /* int64_t [slots]: which block of which head lies in a slot */
-    int64_t keys;    /* float [slots][block_key * head_dim]: packed keys */
-    int64_t values;  /* float [slots][block_key * value_pitch]: copied values */
+    int64_t keys;    /* float [slots][block_key * head_dim]: packed keys; on a matrix unit bf16, whole tiles */
+    int64_t values;  /* float [slots][block_key * value_pitch]: copied values; on a matrix unit bf16, whole tiles */
     int64_t queries; /* float [rows][head_dim in whole vectors]: copied queries */
     int64_t output;  /* float [rows][value_pitch]: sums not yet divided */
     int64_t sums;    /* float [rows][lanes] */
+    int64_t exact;   /* the same before weights were rounded; on a matrix unit only */
     int64_t maxima;  /* float [rows] */
     int64_t ranges;  /* attn_key_range [rows] */
-    int64_t scores;  /* float [rows of a tile][block_key and some] */
+    int64_t scores;  /* float [rows of a tile][block_key and some]; on a matrix unit then [32][32] sums */
     int64_t row;     /* the careful path's */
     int64_t total;
 } attn_cpu_layout;
@@ -59,6 +60,18 @@ typedef struct attn_cpu_kernels {
     /** The parts of one group into its outputs: item = (batch entry, key-value head). */
     void (*merge)(const attn_cpu_job *job, int64_t item, void *scratch);
 } attn_cpu_kernels;
+
+/** Prefill in bf16 on a unit that multiplies small matrices: weights are rounded to bf16 before they meet the values. */
+typedef struct attn_cpu_matrix {
+    const char *name;
+    int64_t tile_rows, tile_keys; /* rows of a step, and keys, by which blocks go */
+    int64_t columns;              /* sums of values are padded to a multiple of these */
+    void (*prefill)(const attn_cpu_job *job, int64_t item, void *scratch);
+} attn_cpu_matrix;
+
+/** A matrix unit, or NULL when this build has none. plain: spelt out in C, for tests. */
+const attn_cpu_matrix *attn_cpu_matrix_plain(void);
+const attn_cpu_matrix *attn_cpu_matrix_amx(void);
 
 /** The kernels of an instruction set, or NULL when this build has none. */
 const attn_cpu_kernels *attn_cpu_kernels_generic(void);

@@ -17,6 +17,7 @@
 #include "engines/cpu_fused_step.h"
 #include "engines/cpu_fused_tile.h"
 #include "engines/cpu_fused_rows.h"
+#include "engines/cpu_fused_item.h"
 #include "engines/cpu_fused_prefill.h"
 #include "engines/cpu_fused_decode.h"
 

@@ -240,6 +240,6 @@ static void merge_item(const attn_cpu_job *job, int64_t item, void *scratch) {
         attn_key_range range = attn_row_keys(job->problem, job->call, w.b, decode_row(&w, row));
         merge_row(&w, item * job->splits, row, &maximum, &sum);
         finish_row(job, w.b, decode_head(&w, row), decode_row(&w, row), w.output,
-                   range.begin < range.end ? maximum : -INFINITY, sum, w.scratch + job->layout.row);
+                   range.begin < range.end ? maximum : -INFINITY, sum, sum, w.scratch + job->layout.row);
     }
 }

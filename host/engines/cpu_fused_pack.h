@@ -71,7 +71,7 @@ INLINE void pack_keys_typed(const clattn_type type, float *packed, const void *d
     }
 }
 
-static void pack_keys(clattn_type type, float *packed, const void *data, int64_t first, int64_t stride, int64_t n,
+static inline void pack_keys(clattn_type type, float *packed, const void *data, int64_t first, int64_t stride, int64_t n,
                       int64_t dim, vf factor) {
     switch (type) {
         case CLATTN_FP16: pack_keys_typed(CLATTN_FP16, packed, data, first, stride, n, dim, factor); break;
@@ -90,13 +90,19 @@ INLINE void copy_rows_typed(const clattn_type type, float *copy, int64_t pitch, 
     }
 }
 
-static void copy_rows(clattn_type type, float *copy, int64_t pitch, const void *data, int64_t first, int64_t stride,
+static inline void copy_rows(clattn_type type, float *copy, int64_t pitch, const void *data, int64_t first, int64_t stride,
                       int64_t n, int64_t dim, vf factor) {
     switch (type) {
         case CLATTN_FP16: copy_rows_typed(CLATTN_FP16, copy, pitch, data, first, stride, n, dim, factor); break;
         case CLATTN_BF16: copy_rows_typed(CLATTN_BF16, copy, pitch, data, first, stride, n, dim, factor); break;
         default: copy_rows_typed(CLATTN_FP32, copy, pitch, data, first, stride, n, dim, factor); break;
     }
+}
+
+/** Rounded to nearest even; NaN stays one. */
+INLINE vh to_bf16(vf x) {
+    vu word = (vu)x, rounded = word + 0x7fffu + ((word >> 16) & 1u), quiet = word | 0x400000u;
+    return __builtin_convertvector((vu)choose(x == x, (vf)rounded, (vf)quiet) >> 16, vh);
 }
 
 INLINE void store_typed(const clattn_type type, void *data, int64_t index, vf x) {
@@ -121,8 +127,7 @@ INLINE void store_typed(const clattn_type type, void *data, int64_t index, vf x)
         return;
     }
 #endif
-    vu word = (vu)x, rounded = word + 0x7fffu + ((word >> 16) & 1u), quiet = word | 0x400000u;
-    vh half = __builtin_convertvector((vu)choose(x == x, (vf)rounded, (vf)quiet) >> 16, vh);
+    vh half = to_bf16(x);
     memcpy(bits, &half, sizeof half);
 }
 

@@ -3,18 +3,6 @@
  * the item pass over them. Included by cpu_fused_body.h.
  */
 
-/** One item under way. */
-typedef struct prefill_work {
-    const attn_cpu_job *job;
-    char *scratch;
-    int64_t b, h, g;
-    int64_t first, count;   /* rows */
-    int64_t dim_pitch;      /* of copied queries */
-    attn_key_range *ranges; /* of each row */
-    float *queries, *output, *maxima, *scores;
-    vf *sums;
-} prefill_work;
-
 /** A block of keys: n keys from number `first` on. */
 typedef struct key_block {
     int64_t first;
@@ -27,26 +15,6 @@ typedef struct key_block {
 static inline int tile_height(int64_t left) {
     if (TILE_ROWS > 8 && left <= 8 && left > 4) return 8;
     return left > 4 ? TILE_ROWS : 4;
-}
-
-static prefill_work start_prefill(const attn_cpu_job *job, int64_t item, char *scratch) {
-    const clattn_problem *problem = job->problem;
-    const attn_cpu_layout *at = &job->layout;
-    prefill_work w = { .job = job, .scratch = scratch };
-    int64_t head = item / job->chunks, chunk = job->chunks - 1 - item % job->chunks; /* causal: the long ones first */
-    w.b = head / problem->query_heads;
-    w.h = head % problem->query_heads;
-    w.g = w.h / (problem->query_heads / problem->kv_heads);
-    w.first = chunk * job->rows;
-    w.dim_pitch = attn_round_up(problem->head_dim, LANES);
-    w.count = attn_min(job->rows, job->call->query_length - w.first);
-    w.ranges = (attn_key_range *)(void *)(scratch + at->ranges);
-    w.queries = (float *)(void *)(scratch + at->queries);
-    w.output = (float *)(void *)(scratch + at->output);
-    w.maxima = (float *)(void *)(scratch + at->maxima);
-    w.scores = (float *)(void *)(scratch + at->scores);
-    w.sums = (vf *)(void *)(scratch + at->sums);
-    return w;
 }
 
 /** Whole tiles of fp32 are read where they lie; the others from a copy. */
@@ -227,12 +195,5 @@ static void prefill_item(const attn_cpu_job *job, int64_t item, void *scratch) {
         key_block block = get_block(&w, number);
         rows_block(&w, &block);
     }
-    for (int64_t i = 0; i < w.count; i++) {
-        if (w.ranges[i].begin >= w.ranges[i].end) w.maxima[i] = -INFINITY;
-        w.sums[i][0] = lanes_sum(w.sums[i]);
-    }
-    for (int64_t i = 0; i < w.count; i++) {
-        finish_row(job, w.b, w.h, w.first + i, w.output + i * job->value_pitch, w.maxima[i], w.sums[i][0],
-                   w.scratch + job->layout.row);
-    }
+    finish_prefill(&w);
 }

@@ -4,11 +4,10 @@
  */
 
 /**
- * Scores (times log2(e)) of keys begin .. end of one row become weights relative to *maximum, their sums are added to *sums.
- * When the maximum grew by more than LAZY, what was summed before is rescaled; output has nothing yet when `first`.
+ * Takes a block's maximum into a row's. When it grew by more than LAZY, what was summed before is rescaled; output has
+ * nothing yet when `first`. Answers what to subtract from scores.
  */
-INLINE void softmax_row(float *scores, int begin, int end, float block_maximum, float *maximum, vf *sums, float *output,
-                        int64_t pitch, bool first) {
+INLINE vf raise_maximum(float block_maximum, float *maximum, vf *sums, float *output, int64_t pitch, bool first) {
     if (block_maximum > *maximum + LAZY) {
         if (*maximum > -INFINITY) {
             vf factor = power_of_two(splat(*maximum - block_maximum));
@@ -17,7 +16,13 @@ INLINE void softmax_row(float *scores, int begin, int end, float block_maximum, 
         }
         *maximum = block_maximum;
     }
-    vf zero = splat(*maximum > -INFINITY ? *maximum : 0.0f), sum = { 0 }, sum2 = { 0 };
+    return splat(*maximum > -INFINITY ? *maximum : 0.0f);
+}
+
+/** Scores (times log2(e)) of keys begin .. end of one row become weights relative to *maximum, their sums are added to *sums. */
+INLINE void softmax_row(float *scores, int begin, int end, float block_maximum, float *maximum, vf *sums, float *output,
+                        int64_t pitch, bool first) {
+    vf zero = raise_maximum(block_maximum, maximum, sums, output, pitch, first), sum = { 0 }, sum2 = { 0 };
     int c = begin;
     for (; c + 4 * LANES <= end; c += 4 * LANES) {
         vf e[4];
@@ -65,11 +70,12 @@ static float row_logsumexp(const attn_cpu_job *job, int64_t h, float maximum, fl
 }
 
 /**
- * Writes a finished row; `output` is not yet divided by sum. What is not finite, and rows that met no score above -inf, go
- * to the careful path, which selects instead of multiplying by 0 and does not overflow.
+ * Writes a finished row; `output` is not yet divided by sum, that of the weights as they met the values; `exact` is the one
+ * before any rounding. What is not finite, and rows that met no score above -inf, go to the careful path, which selects
+ * instead of multiplying by 0 and does not overflow.
  */
 static void finish_row(const attn_cpu_job *job, int64_t b, int64_t h, int64_t i, const float *output, float maximum,
-                       float sum, void *row_scratch) {
+                       float sum, float exact, void *row_scratch) {
     const clattn_problem *problem = job->problem;
     const attn_call *call = job->call;
     int64_t index = attn_view_row(&call->output, b, h, i);
@@ -79,6 +85,6 @@ static void finish_row(const attn_cpu_job *job, int64_t b, int64_t h, int64_t i,
         return;
     }
     if (problem->logsumexp) {
-        ((float *)call->logsumexp.data)[attn_view_row(&call->logsumexp, b, h, i)] = row_logsumexp(job, h, maximum, sum);
+        ((float *)call->logsumexp.data)[attn_view_row(&call->logsumexp, b, h, i)] = row_logsumexp(job, h, maximum, exact);
     }
 }

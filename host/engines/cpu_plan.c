@@ -30,17 +30,43 @@ static bool is_moderate(double x) {
     return x == 0 || (fabs(x) >= 1e-12 && fabs(x) <= 1e12);
 }
 
-/** device->blocks.variant: 0 = the best this processor has, else 1 + the instruction set. */
+/**
+ * device->blocks.variant: 0 = the best this processor has; 1, 2, 3 = that instruction set, without a matrix unit; 4 = the
+ * matrix unit spelt out in C, on the plainest kernels; 5 = AMX. Problems in other types than bf16 leave the unit alone.
+ */
+enum { VARIANT_PLAIN_MATRIX = ATTN_ISA_COUNT + 1, VARIANT_AMX };
+
+/** Chooses the matrix unit and, when asked for one, the instruction set beside it. */
+static clattn_status choose_matrix(const clattn_problem *problem, int64_t variant, attn_cpu_plan *plan,
+                                   clattn_report *report) {
+    const attn_cpu_matrix *matrix = NULL;
+    plan->isa = variant == VARIANT_PLAIN_MATRIX ? ATTN_ISA_GENERIC : plan->isa;
+    if (variant == VARIANT_PLAIN_MATRIX) {
+        matrix = attn_cpu_matrix_plain();
+    } else if ((variant == 0 && problem->type == CLATTN_BF16) || variant == VARIANT_AMX) {
+        bool served = attn_cpu_kernels_avx512() && attn_cpu_has_amx_bf16(); /* its vectors are as wide */
+        matrix = served ? attn_cpu_matrix_amx() : NULL;
+    }
+    if (variant == VARIANT_AMX && !matrix) {
+        return attn_refuse(report, CLATTN_UNSUPPORTED,
+                           "blocks.variant: %d, this processor, system or build has no AMX-BF16", (int)VARIANT_AMX);
+    }
+    plan->matrix = problem->type == CLATTN_BF16 ? matrix : NULL;
+    return CLATTN_OK;
+}
+
 static clattn_status choose_kernels(const clattn_problem *problem, const attn_device *device, attn_cpu_plan *plan,
                                     clattn_report *report) {
     int64_t variant = device->blocks.variant;
     attn_isa best = attn_cpu_best_isa();
-    if (variant < 0 || variant > (int64_t)best + 1) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED, "blocks.variant: %lld, this processor has 1..%d",
-                           (long long)variant, (int)best + 1);
+    bool of_matrix = variant == VARIANT_PLAIN_MATRIX || variant == VARIANT_AMX;
+    if (variant < 0 || (variant > (int64_t)best + 1 && !of_matrix)) {
+        return attn_refuse(report, CLATTN_UNSUPPORTED, "blocks.variant: %lld, this processor has 1..%d, and %d",
+                           (long long)variant, (int)best + 1, (int)VARIANT_PLAIN_MATRIX);
     }
-    plan->isa = variant ? (attn_isa)(variant - 1) : best;
-    while (!variant && !kernels_of(plan->isa)) {
+    plan->isa = variant && !of_matrix ? (attn_isa)(variant - 1) : best;
+    ATTN_TRY(choose_matrix(problem, variant, plan, report));
+    while ((!variant || of_matrix) && !kernels_of(plan->isa)) {
         plan->isa--;
     }
     plan->kernels = kernels_of(plan->isa);
@@ -50,8 +76,17 @@ static clattn_status choose_kernels(const clattn_problem *problem, const attn_de
     }
     if (problem->type == CLATTN_FP64 || !is_moderate(problem->scale) || !is_moderate(problem->softcap)) {
         plan->kernels = NULL;
+        plan->matrix = NULL;
     }
     return CLATTN_OK;
+}
+
+static int64_t tile_rows(const attn_cpu_plan *plan) {
+    return plan->matrix ? plan->matrix->tile_rows : plan->kernels->tile_rows;
+}
+
+static int64_t tile_keys(const attn_cpu_plan *plan) {
+    return plan->matrix ? plan->matrix->tile_keys : plan->kernels->tile_keys;
 }
 
 static clattn_status choose_blocks(const clattn_problem *problem, const attn_device *device, attn_cpu_plan *plan,
@@ -60,9 +95,9 @@ static clattn_status choose_blocks(const clattn_problem *problem, const attn_dev
     plan->block_key = asked->block_key ? asked->block_key : ATTN_CPU_BLOCK_KEY;
     plan->block_query = asked->block_query;
     if (plan->block_key < 1 || plan->block_key > ATTN_CPU_BLOCK_KEY ||
-        plan->block_key % plan->kernels->tile_keys != 0) {
+        plan->block_key % tile_keys(plan) != 0) {
         return attn_refuse(report, CLATTN_UNSUPPORTED, "blocks.block_key: %lld is no multiple of %lld up to %d",
-                           (long long)plan->block_key, (long long)plan->kernels->tile_keys, (int)ATTN_CPU_BLOCK_KEY);
+                           (long long)plan->block_key, (long long)tile_keys(plan), (int)ATTN_CPU_BLOCK_KEY);
     }
     if (plan->block_query < 0 || plan->block_query > ATTN_CPU_MOST_ROWS) {
         return attn_refuse(report, CLATTN_UNSUPPORTED, "blocks.block_query: %lld is outside 1..%d",
@@ -76,7 +111,7 @@ static clattn_status choose_blocks(const clattn_problem *problem, const attn_dev
             blocks = problem->key_length / plan->block_key + 1;
     plan->slots = blocks <= KEEP_FLOATS / plan->block_key / widest ? blocks : 1;
     plan->most_rows = plan->block_query ? plan->block_query : attn_min(ATTN_CPU_MOST_ROWS, ROW_FLOATS / widest);
-    plan->most_rows = attn_round_up(attn_max(plan->most_rows, 1), plan->kernels->tile_rows);
+    plan->most_rows = attn_round_up(attn_max(plan->most_rows, 1), tile_rows(plan));
     return CLATTN_OK;
 }
 
@@ -99,6 +134,25 @@ static bool place(int64_t *end, int64_t count, int64_t size, int64_t *at) {
            attn_add(*end, bytes / ATTN_ALIGNMENT * ATTN_ALIGNMENT, end);
 }
 
+/** Bytes of a packed key, of a value beside it, of a query, of a row's sums. */
+typedef struct row_sizes {
+    int64_t key, value, query, output;
+} row_sizes;
+
+static row_sizes sizes_of(const clattn_problem *problem, const attn_cpu_plan *plan) {
+    const int64_t size = (int64_t)sizeof(float), lanes = plan->kernels->lanes;
+    row_sizes sizes = { problem->head_dim * size, attn_round_up(problem->value_dim, lanes) * size,
+                        attn_round_up(problem->head_dim, lanes) * size, attn_round_up(problem->value_dim, lanes) * size };
+    if (plan->matrix) { /* bf16; queries and sums are also those of decode */
+        int64_t columns = attn_round_up(problem->value_dim, plan->matrix->columns);
+        sizes.key = attn_round_up(problem->head_dim, plan->matrix->tile_keys) * 2;
+        sizes.value = columns * 2;
+        sizes.query = attn_max(sizes.query, sizes.key);
+        sizes.output = columns * size;
+    }
+    return sizes;
+}
+
 static bool lay_out(const clattn_problem *problem, attn_cpu_plan *plan) {
     attn_cpu_layout *at = &plan->layout;
     int64_t end = 0, row_bytes, size = (int64_t)sizeof(float);
@@ -106,18 +160,20 @@ static bool lay_out(const clattn_problem *problem, attn_cpu_plan *plan) {
     if (plan->kernels) {
         int64_t lanes = plan->kernels->lanes, most = INT64_MAX / 65536;
         if (problem->head_dim > most || problem->value_dim > most) return false;
-        int64_t pitch = attn_round_up(problem->value_dim, lanes), dim = attn_round_up(problem->head_dim, lanes);
+        row_sizes sizes = sizes_of(problem, plan);
         int64_t rows = attn_max(plan->most_rows, attn_round_up(plan->decode_rows, 4)),
-                keys = plan->slots * plan->block_key;
+                keys = plan->slots * plan->block_key,
+                scores = tile_rows(plan) * ((int64_t)ATTN_CPU_SCORE_PITCH + (plan->matrix ? plan->matrix->tile_rows : 0));
         ok = ok && place(&end, plan->slots, (int64_t)sizeof(int64_t), &at->tags);
-        ok = ok && place(&end, keys, problem->head_dim * size, &at->keys);
-        ok = ok && place(&end, keys, pitch * size, &at->values);
-        ok = ok && place(&end, rows, dim * size, &at->queries);
-        ok = ok && place(&end, rows, pitch * size, &at->output);
+        ok = ok && place(&end, keys, sizes.key, &at->keys);
+        ok = ok && place(&end, keys, sizes.value, &at->values);
+        ok = ok && place(&end, rows, sizes.query, &at->queries);
+        ok = ok && place(&end, rows, sizes.output, &at->output);
         ok = ok && place(&end, rows, lanes * size, &at->sums);
+        ok = ok && place(&end, plan->matrix ? rows : 0, lanes * size, &at->exact);
         ok = ok && place(&end, rows, size, &at->maxima);
         ok = ok && place(&end, rows, (int64_t)sizeof(int64_t) * 2, &at->ranges);
-        ok = ok && place(&end, plan->kernels->tile_rows, ATTN_CPU_SCORE_PITCH * size, &at->scores);
+        ok = ok && place(&end, scores, size, &at->scores);
     }
     ok = ok && place(&end, row_bytes, 1, &at->row);
     at->total = end;
@@ -162,7 +218,7 @@ int64_t attn_cpu_plan_rows(const attn_cpu_plan *plan, const clattn_problem *prob
     if (plan->block_query) {
         return plan->block_query;
     }
-    int64_t tile = plan->kernels->tile_rows,
+    int64_t tile = tile_rows(plan),
             heads = attn_max(1, problem->query_heads * (problem->batch_invariant ? 1 : problem->batch));
     int64_t wanted = (ITEMS_PER_THREAD * plan->workers + heads - 1) / heads, least = 8 * tile;
     int64_t enough = (2 * plan->workers + heads - 1) / heads; /* fewer items than this would leave threads idle */

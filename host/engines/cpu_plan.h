@@ -12,6 +12,7 @@ typedef struct attn_cpu_plan {
     int64_t workers;
     attn_isa isa;
     const attn_cpu_kernels *kernels; /* NULL = every row takes the careful path in double */
+    const attn_cpu_matrix *matrix;   /* prefill on a matrix unit; NULL = none */
     attn_cpu_layout layout;          /* of one worker's scratch */
     int64_t block_query;             /* asked for; 0 = our choice */
     int64_t block_key, slots;
