@@ -77,7 +77,7 @@ static void remove_folder(void) {
 START_TEST(test_help_and_usage) {
     make_folder();
     static const char *const fine[] = { "", "help", "--help", "--version", "devices", "devices --json", "devices --help", "plan --help",
-                                        "run --help", "verify --help", "bench --help" };
+                                        "run --help", "verify --help", "bench --help", "tune --help" };
     for (size_t n = 0; n < sizeof fine / sizeof *fine; n++) {
         ck_assert_msg(clattn(fine[n]) == 0, "clattn %s: %s", fine[n], complained);
         ck_assert_msg(said[0] != '\0' && complained[0] == '\0', "clattn %s: %s", fine[n], complained);

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "support/suite.h"
-#include "tuning/tuning.h"
+#include "tuning/tuning_user.h"
 
 static const char table[] = "vendor,architecture,device,type,head_dim_max,size,note\n"
                             "*,*,*,*,128,1,any\n"
@@ -37,7 +37,7 @@ END_TEST
 
 START_TEST(test_order_and_room) {
     const attn_tuning_key key = { "acme", "x9", "Rocket 7", "fp16", 1 };
-    const int64_t order[] = { 5, 4, 6, 3, 2, 7, 1 };
+    const int64_t order[] = { 5, 4, 6, 3, 2, 7, 1 }; /* 1 is for wider heads, so last */
     attn_tuning_row rows[8];
     ck_assert_int_eq(attn_tuning_find(table, &key, rows, 8), 7);
     for (int k = 0; k < 7; k++) {
@@ -66,7 +66,45 @@ START_TEST(test_every_device_has_a_row) {
 }
 END_TEST
 
+/* Rows tuned for wide heads do not displace those for narrow ones, however specific they are. */
+START_TEST(test_narrow_rows_come_first) {
+    static const char two[] = "vendor,architecture,device,type,head_dim_max,size,note\n"
+                              "*,*,Rocket,fp32,128,1,\n"
+                              "*,*,*,*,64,2,\n";
+    const attn_tuning_key key = { "", "", "Rocket", "fp32", 64 }, wide = { "", "", "Rocket", "fp32", 65 };
+    attn_tuning_row rows[2];
+    ck_assert_int_eq(attn_tuning_find(two, &key, rows, 2), 2);
+    ck_assert_int_eq(attn_tuning_get(&rows[0], "size"), 2);
+    ck_assert_int_eq(attn_tuning_find(two, &wide, rows, 2), 1);
+    ck_assert_int_eq(attn_tuning_get(&rows[0], "size"), 1);
+}
+END_TEST
+
+START_TEST(test_user_rows_come_before_equals) {
+    static const char text[] = "[attention_decode_gpu]\n"
+                               "vendor,architecture,device,type,head_dim_max,threads,slice,note\n"
+                               "*,*,*,*,64,77,1,\n";
+    const attn_tuning_key key = { "", "", "Rocket", "fp32", 64 };
+    attn_tuning_row rows[8];
+    attn_tuning_user *user = NULL;
+    attn_memory memory;
+    attn_memory_init(&memory, &(clattn_allocator){ 0 });
+    ck_assert_int_eq(attn_tuning_parse(&memory, "text", text, &user, NULL), CLATTN_OK);
+    ck_assert_int_gt(attn_tuning_find_rows(user, "attention_decode_gpu", &key, rows, 8), 1);
+    ck_assert_int_eq(attn_tuning_get(&rows[0], "threads"), 77);
+    ck_assert_int_eq(attn_tuning_find_rows(NULL, "attention_decode_gpu", &key, rows, 1), 1);
+    ck_assert_int_ne(attn_tuning_get(&rows[0], "threads"), 77);
+    ck_assert_int_ge(attn_tuning_find_rows(user, "attention_decode_cpu", &key, rows, 8), 1);
+    user->only = true;
+    ck_assert_int_eq(attn_tuning_find_rows(user, "attention_decode_gpu", &key, rows, 8), 1);
+    ck_assert_int_eq(attn_tuning_find_rows(user, "attention_decode_cpu", &key, rows, 8), 0);
+    attn_release(&memory, user);
+    ck_assert_int_eq(atomic_load(&memory.host), 0);
+}
+END_TEST
+
 int main(void) {
-    const TTest *const tests[] = { test_the_most_specific_row_wins, test_order_and_room, test_every_device_has_a_row };
+    const TTest *const tests[] = { test_the_most_specific_row_wins, test_order_and_room, test_narrow_rows_come_first,
+                                   test_user_rows_come_before_equals, test_every_device_has_a_row };
     return suite_run(SUITE_OF("tuning", tests, 10), SUITE_FORK);
 }

@@ -26,6 +26,9 @@ static void attn_print_plan(const attn_session *session, const clattn_plan_info 
     if (info->block_query > 0 || info->block_key > 0) {
         printf("blocks            %lld rows, %lld keys\n", (long long)info->block_query, (long long)info->block_key);
     }
+    if (session->tuning[0] != '\0') {
+        printf("tuning file       %s\n", session->tuning);
+    }
     printf("workspace         %s\n", attn_text_bytes((double)info->workspace_size, workspace));
     if (info->private_memory >= 0) {
         printf("private memory    %s a work-item\n", attn_text_bytes((double)info->private_memory, text));

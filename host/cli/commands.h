@@ -9,6 +9,7 @@ int attn_command_plan(int argc, char **argv, attn_error *error);
 int attn_command_run(int argc, char **argv, attn_error *error);
 int attn_command_verify(int argc, char **argv, attn_error *error);
 int attn_command_bench(int argc, char **argv, attn_error *error);
+int attn_command_tune(int argc, char **argv, attn_error *error);
 int attn_command_words(int argc, char **argv, attn_error *error);
 
 #endif

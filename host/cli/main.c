@@ -16,6 +16,7 @@ static const char attn_usage[] =
     "  clattn run    PROBLEM... FILES attention on your own arrays (.npy in, .npy out)\n"
     "  clattn verify [PROBLEM...]     engines against the reference\n"
     "  clattn bench  [PROBLEM...]     time, throughput and memory over sequence lengths\n"
+    "  clattn tune   [PROBLEM...]     search block sizes of the OpenCL engines on this device, keep what wins\n"
     "  clattn words  ...              the word model: what words of a text look at, and the word nearest to it\n"
     "  clattn --version\n"
     "\n"
@@ -24,8 +25,8 @@ static const char attn_usage[] =
     "`opencl`\n"
     "= the best of them; `all`), --device NUMBER|PART-OF-NAME, --threads N, --help;\n"
     "for tuning and tests --blocks query=N,key=N,splits=N,variant=N (variant: OpenCL engines 1 = CPU-shaped, 2 = GPU-shaped).\n"
-    "Exit status: 0 done; 1 a result is wrong; 2 bad usage or input; 3 nothing here can serve it.\n"
-    "Later releases: clattn tune.\n";
+    "--tuning FILE|none: the block sizes that clattn tune found (else ~/.config/clattn/tuning.csv, where it is).\n"
+    "Exit status: 0 done; 1 a result is wrong; 2 bad usage or input; 3 nothing here can serve it.\n";
 
 static const struct {
     const char *name;
@@ -36,7 +37,7 @@ static const struct {
     { "run", attn_command_run },
     { "verify", attn_command_verify },
     { "bench", attn_command_bench },
-    { "tune", NULL },
+    { "tune", attn_command_tune },
     { "words", attn_command_words },
 };
 

@@ -53,6 +53,7 @@ int attn_options_read(attn_options *options, const attn_flag *flags, int count, 
         { "--device", &options->device, NULL },
         { "--threads", &options->threads_text, NULL },
         { "--blocks", &options->blocks, NULL },
+        { "--tuning", &options->tuning, NULL },
         { "--help", NULL, &options->help },
         { "-h", NULL, &options->help },
     };

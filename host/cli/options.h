@@ -13,7 +13,7 @@ typedef struct attn_flag {
 
 /** What every command takes, and the words that are left. */
 typedef struct attn_options {
-    const char *engine, *device, *threads_text, *blocks;
+    const char *engine, *device, *threads_text, *blocks, *tuning;
     int64_t threads; /* 0 = as many as there are processors */
     bool help;
     int word_count;

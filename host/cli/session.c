@@ -2,10 +2,14 @@
  * Opens the runtime a command works with and turns --engine and --device into targets. Knows engines by the library's
  * list of names alone, so a new engine needs nothing here.
  */
+#define _POSIX_C_SOURCE 200809L
 #include "session.h"
 
 #include <ctype.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "tuning_file.h"
 
 static bool attn_is_opencl(const char *engine) {
     return strncmp(engine, "opencl", 6) == 0;
@@ -193,6 +197,25 @@ static int attn_select_blocks(const attn_session *session, const char *text, att
     return ATTN_DONE;
 }
 
+/* --tuning FILE|none; without it the user's own file, where there is one. */
+static int attn_load_tuning(attn_session *session, const char *named, attn_error *error) {
+    clattn_report report = { 0 };
+    char path[sizeof session->tuning];
+    snprintf(path, sizeof path, "%s", named != NULL ? named : "");
+    if (named == NULL) {
+        attn_tuning_path(path, sizeof path);
+    }
+    if (path[0] == '\0' || (named == NULL && access(path, F_OK) != 0) || (named != NULL && strcmp(named, "none") == 0)) {
+        return ATTN_DONE;
+    }
+    clattn_status status = clattn_runtime_load_tuning(session->runtime, path, &report);
+    if (status != CLATTN_OK) {
+        return attn_fail(error, attn_exit_status(status), "%.*s", (int)strcspn(report.text, "\n"), report.text);
+    }
+    strcpy(session->tuning, path);
+    return ATTN_DONE;
+}
+
 int attn_session_open(attn_session *session, const attn_options *options, attn_error *error) {
     clattn_runtime_options runtime = CLATTN_RUNTIME_OPTIONS_INIT;
     *session = (attn_session){ 0 };
@@ -202,7 +225,8 @@ int attn_session_open(attn_session *session, const attn_options *options, attn_e
         return attn_fail(error, attn_exit_status(status), "the runtime does not start: %s",
                          clattn_status_message(status));
     }
-    if (attn_select_blocks(session, options->blocks, error) != ATTN_DONE ||
+    if (attn_load_tuning(session, options->tuning, error) != ATTN_DONE ||
+        attn_select_blocks(session, options->blocks, error) != ATTN_DONE ||
         attn_select_device(session, options->device, error) != ATTN_DONE ||
         attn_select_engines(session, options->engine, error) != ATTN_DONE) {
         attn_session_close(session);

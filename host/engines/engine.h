@@ -13,6 +13,7 @@
 
 struct attn_threads;       /* cpu/threads.h */
 struct attn_opencl_device; /* opencl/device.h */
+struct attn_tuning_user;   /* tuning/tuning_user.h */
 
 /** A device as engines see it. */
 typedef struct attn_device {
@@ -22,6 +23,7 @@ typedef struct attn_device {
     struct attn_threads *threads;       /* the runtime's threads; always there */
     struct attn_opencl_device *opencl;  /* NULL for the CPU */
     clattn_block_override blocks;       /* all 0 = the engine's choice */
+    const struct attn_tuning_user *tuning; /* the user's own rows, or NULL; to be read while a plan is made */
 } attn_device;
 
 /** The OpenCL side of a call: NULL queue = the engine's own, blocking. Handles are cl_*, kept opaque here. */

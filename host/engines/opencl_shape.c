@@ -60,8 +60,7 @@ int64_t attn_shape_find(const char *table, const clattn_problem *problem, const 
     }
     attn_tuning_key key = { opencl->info.vendor, architecture, opencl->info.name, clattn_type_name(problem->type),
                             attn_max(problem->head_dim, problem->value_dim) };
-    const char *text = attn_tuning_get_table(table);
-    return text != NULL ? attn_tuning_find(text, &key, rows, ATTN_SHAPE_ROWS) : 0;
+    return attn_tuning_find_rows(device->tuning, table, &key, rows, ATTN_SHAPE_ROWS);
 }
 
 static clattn_status check_limits(const attn_device *device, const char *name, const attn_kernel_limits *limits,

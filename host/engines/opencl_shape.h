@@ -6,7 +6,7 @@
 #define ATTN_ENGINES_OPENCL_SHAPE_H
 
 #include "engines/opencl_common.h"
-#include "tuning/tuning.h"
+#include "tuning/tuning_user.h"
 
 /** The two bodies, numbered like clattn_block_override.variant. */
 typedef enum attn_shape { ATTN_SHAPE_CPU = 1, ATTN_SHAPE_GPU = 2 } attn_shape;

@@ -66,6 +66,7 @@ static void find_candidates(clattn_runtime *runtime, const clattn_problem *probl
             choice->device_known = true;
             attn_device device = *runtime->devices[d];
             device.blocks = runtime->blocks;
+            device.tuning = runtime->tuning;
             consider(choice, problem, entry->engine, &device, report);
         }
     }

@@ -100,6 +100,7 @@ void clattn_runtime_destroy(clattn_runtime *runtime) {
     }
     attn_release(&runtime->memory, runtime->devices);
     attn_threads_destroy(runtime->threads);
+    attn_runtime_forget_tuning(runtime);
     pthread_mutex_destroy(&runtime->lock);
     attn_memory memory;
     attn_memory_init(&memory, &runtime->memory.allocator);

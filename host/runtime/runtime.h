@@ -13,6 +13,7 @@ struct clattn_runtime {
     attn_device **devices; /* each its own block: plans keep pointers; device 0 is the CPU */
     int64_t device_count;
     clattn_block_override blocks;
+    struct attn_tuning_user *tuning, *tuning_read; /* in force, or NULL; the newest read, which leads to the older */
 };
 
 /** What one call under way uses. */
@@ -38,6 +39,9 @@ struct clattn_plan {
 
 /** Appends a device. The list owns `opencl`. */
 clattn_status attn_runtime_add_device(clattn_runtime *runtime, clattn_device_kind kind, struct attn_opencl_device *opencl);
+
+/** Gives back what was read of tuning files; at the runtime's end. */
+void attn_runtime_forget_tuning(clattn_runtime *runtime);
 
 /** Device `index`, or NULL. The pointer stays valid as long as the runtime. */
 const attn_device *attn_runtime_device(clattn_runtime *runtime, int64_t index);

@@ -79,11 +79,12 @@ static int match(const char *header, const char *line, const attn_tuning_key *ke
     return specificity;
 }
 
+/* head_dim_max first: it sizes a program's arrays, and sizes tuned for wider heads say little about narrow ones. */
 static bool is_better(const attn_tuning_row *a, const attn_tuning_row *b) {
-    if (a->specificity != b->specificity) {
-        return a->specificity > b->specificity;
+    if (a->head_dim_max != b->head_dim_max) {
+        return a->head_dim_max < b->head_dim_max;
     }
-    return a->head_dim_max < b->head_dim_max;
+    return a->specificity > b->specificity;
 }
 
 /* Keeps the best `room` rows in order; equals stay in the order of the file. */
@@ -101,8 +102,8 @@ static int64_t insert(attn_tuning_row *rows, int64_t count, int64_t room, attn_t
     return count;
 }
 
-int64_t attn_tuning_find(const char *text, const attn_tuning_key *key, attn_tuning_row *rows, int64_t room) {
-    int64_t count = 0;
+int64_t attn_tuning_add(const char *text, const attn_tuning_key *key, attn_tuning_row *rows, int64_t count,
+                        int64_t room) {
     const char *line = text;
     while ((line = strchr(line, '\n')) != NULL && *++line != '\0') {
         attn_tuning_row row = { text, line, match(text, line, key), 0 };
@@ -112,6 +113,10 @@ int64_t attn_tuning_find(const char *text, const attn_tuning_key *key, attn_tuni
         }
     }
     return count;
+}
+
+int64_t attn_tuning_find(const char *text, const attn_tuning_key *key, attn_tuning_row *rows, int64_t room) {
+    return attn_tuning_add(text, key, rows, 0, room);
 }
 
 int64_t attn_tuning_get(const attn_tuning_row *row, const char *column) {

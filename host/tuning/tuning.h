@@ -33,10 +33,13 @@ typedef struct attn_tuning_row {
 const char *attn_tuning_get_table(const char *name);
 
 /**
- * The rows of a table's text that apply, best first: the most specific (device, then architecture, vendor, type), among
- * equals the smallest head_dim_max, then the earlier line. Returns how many were stored, at most room.
+ * The rows of a table's text that apply, best first: the smallest head_dim_max, among equals the most specific (device,
+ * then architecture, vendor, type), then the earlier line. Returns how many were stored, at most room.
  */
 int64_t attn_tuning_find(const char *text, const attn_tuning_key *key, attn_tuning_row *rows, int64_t room);
+
+/** The same for one more table: adds to the `count` rows that are there, which come before what is equal. */
+int64_t attn_tuning_add(const char *text, const attn_tuning_key *key, attn_tuning_row *rows, int64_t count, int64_t room);
 
 /** The number in a column of a row; 0 when there is no such column or number. */
 int64_t attn_tuning_get(const attn_tuning_row *row, const char *column);

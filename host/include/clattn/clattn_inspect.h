@@ -67,6 +67,18 @@ typedef struct clattn_block_override {
 /** Any thread. @since 0.1 */
 CLATTN_API void clattn_inspect_override_blocks(clattn_runtime *runtime, const clattn_block_override *override);
 
+/**
+ * The same as clattn_runtime_load_tuning(), from text. For tuning.
+ * @param text  NULL = forget what was read
+ * @param only  the library's own rows do not count: an engine that cannot use these refuses
+ * @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_inspect_tuning(clattn_runtime *runtime, const char *text, bool only,
+                                                            clattn_report *report);
+
+/** Name and text of the library's table @p index of block sizes (kernels/tuning); NULL past the end. Static. @since 0.1 */
+CLATTN_API const char *clattn_inspect_tuning_table(int64_t index, const char **text);
+
 /** The problem with every default filled in, as engines see it, or what is wrong with it. @since 0.1 */
 CLATTN_API CLATTN_CHECK clattn_status clattn_problem_resolve(const clattn_problem *problem, clattn_problem *resolved,
                                                              clattn_report *report);

@@ -1,0 +1,194 @@
+/*
+ * `clattn tune` from outside, with small problems and a few seconds: what it stores is read back and used, rows of other
+ * devices stay, a malformed file is refused by line and column, and nothing is left half written. The GPU-shaped body
+ * with 16 rows stands for a device whose own choice is bad: its first row makes blocks of 64 rows.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "clattn/clattn_inspect.h"
+#include "support/suite.h"
+
+#define PROBLEM "query_length=16 query_heads=2 head_dim=64 --engine opencl-fused --blocks variant=2"
+#define TABLE "attention_fused_gpu"
+#define HEADER "vendor,architecture,device,type,head_dim_max,block_query,block_key,threads_x,threads_y,slice,note\n"
+#define OTHER "*,*,Some Other Device,fp32,64,64,32,16,16,32,kept\n"
+
+static char folder[256], said[65536], complained[16384];
+
+static void read_text(const char *name, char *text, size_t size) {
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "r");
+    ck_assert_ptr_nonnull(file);
+    text[fread(text, 1, size - 1, file)] = '\0';
+    fclose(file);
+}
+
+static void write_text(const char *name, const char *text) {
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "w");
+    ck_assert_ptr_nonnull(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static int shell(const char *command) {
+    char all[2048];
+    snprintf(all, sizeof all, "cd '%s' && %s", folder, command);
+    int status = system(all);
+    ck_assert(status != -1 && WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+/* Runs the program with a configuration folder of the test's own. */
+static int clattn(const char *arguments) {
+    char command[1500];
+    snprintf(command, sizeof command, "XDG_CONFIG_HOME='%s/config' '%s' %s >said 2>complained </dev/null", folder,
+             CLATTN_PROGRAM, arguments);
+    int status = shell(command);
+    read_text("said", said, sizeof said);
+    read_text("complained", complained, sizeof complained);
+    return status;
+}
+
+static void begin(void) {
+    snprintf(folder, sizeof folder, CLATTN_TEST_BINARY_DIR "/tune.%d", (int)getpid());
+    char command[600];
+    snprintf(command, sizeof command, "rm -rf '%s' && mkdir -p '%s'", folder, folder);
+    ck_assert_int_eq(system(command), 0);
+}
+
+static void end(void) {
+    char command[600];
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    ck_assert_int_eq(system(command), 0);
+}
+
+START_TEST(test_winners_are_stored_and_used) {
+    char first[4096], plan[600], blocks[64];
+    begin();
+    ck_assert_msg(clattn("tune " PROBLEM " --seconds 5") == 0, "%s%s", said, complained);
+    ck_assert_msg(strstr(said, "timed, ") != NULL && strstr(said, "noise") != NULL, "%s", said);
+    ck_assert_msg(strstr(said, "1 of 1 problems gained") != NULL, "nothing gained on blocks of 64 for 16 rows: %s", said);
+    read_text("config/clattn/tuning.csv", first, sizeof first);
+    const char *row = strstr(first, "\n*,*,");
+    long long rows, keys;
+    ck_assert_msg(strncmp(first, "[" TABLE "]\n" HEADER, strlen("[" TABLE "]\n" HEADER)) == 0 && row != NULL, "%s", first);
+    ck_assert_int_eq(sscanf(strstr(row, ",fp32,64,"), ",fp32,64,%lld,%lld,", &rows, &keys), 2);
+    ck_assert_msg(strstr(said, row) != NULL, "the rows printed are not those stored: %s", said);
+    snprintf(blocks, sizeof blocks, "%lld rows, %lld keys\n", rows, keys);
+    snprintf(plan, sizeof plan, "plan " PROBLEM);
+    ck_assert_msg(clattn(plan) == 0 && strstr(said, blocks) != NULL, "not %s: %s%s", blocks, said, complained);
+    ck_assert_ptr_nonnull(strstr(said, "tuning file"));
+    ck_assert_int_eq(clattn("plan " PROBLEM " --tuning none"), 0);
+    ck_assert_msg(strstr(said, "64 rows, 32 keys") != NULL && strstr(said, "tuning file") == NULL, "%s", said);
+    ck_assert_int_eq(clattn("verify --cases 2 --seed 3 --engine opencl-fused --blocks variant=2 --dims 64"), 0);
+    ck_assert_int_eq(shell("test $(ls config/clattn | wc -l) -eq 1"), 0); /* no temporary file is left */
+    end();
+}
+END_TEST
+
+START_TEST(test_other_rows_stay) {
+    char text[8192];
+    begin();
+    write_text("my.csv", "# mine\n[attention_decode_gpu]\n"
+                         "vendor,architecture,device,type,head_dim_max,threads,slice,note\n"
+                         "*,*,Some Other Device,*,64,64,32,stays too\n[" TABLE "]\n" HEADER OTHER);
+    ck_assert_msg(clattn("tune " PROBLEM " --seconds 3 --tuning my.csv --json") == 0, "%s", complained);
+    ck_assert_int_eq(shell("python3 -m json.tool <said >/dev/null || ! command -v python3"), 0);
+    const char *tuned = strstr(said, "\"kept\": true") != NULL ? "tuned " : NULL;
+    read_text("my.csv", text, sizeof text);
+    ck_assert_msg(strncmp(text, "# mine\n", 7) == 0 && strstr(text, OTHER) != NULL && strstr(text, "stays too") != NULL,
+                  "%s", text);
+    ck_assert_msg((strstr(text, "tuned ") != NULL) == (tuned != NULL), "%s", text);
+    ck_assert_int_eq(shell("test -e config"), 1); /* the default file is not touched */
+    ck_assert_int_eq(clattn("plan " PROBLEM " --tuning my.csv"), 0);
+    end();
+}
+END_TEST
+
+START_TEST(test_nothing_is_stored_when_not_asked) {
+    begin();
+    ck_assert_msg(clattn("tune " PROBLEM " --seconds 2 --tuning none") == 0, "%s", complained);
+    ck_assert_int_eq(shell("test -e config"), 1);
+    ck_assert_int_eq(clattn("tune query_length=4 head_dim=8 --engine cpu"), 3);
+    ck_assert_ptr_nonnull(strstr(complained, "cpu"));
+    ck_assert_int_eq(clattn("tune query_length=4 head_dim=8 --seconds none"), 2);
+    ck_assert_int_eq(clattn("tune query_length=4 head_dim=600 --engine opencl-fused"), 3);
+    ck_assert_ptr_nonnull(strstr(complained, "head_dim"));
+    end();
+}
+END_TEST
+
+START_TEST(test_malformed_files_are_refused_by_line) {
+    static const struct {
+        const char *text, *where;
+    } bad[] = {
+        { "[nothing]\n", "bad.csv:1:2: no such table" },
+        { "*,*,*,*,64\n", "bad.csv:1:1: a line before" },
+        { "[" TABLE "]\n", "bad.csv:1:1: a table without its header" },
+        { "[" TABLE "]\nvendor,architect\n", "bad.csv:2:17: not the columns" },
+        { "[" TABLE "]\n" HEADER "# fine\n*,*,*,*,64,64,32,16,16,x,\n", "bad.csv:4:24: not a size" },
+        { "[" TABLE "]\n" HEADER "*,*,*,*,64,64,0,16,16,32,\n", "bad.csv:3:15: not a size" },
+        { "[" TABLE "]\n" HEADER "*,*,*,*,64,64,32,16,16,32\n", "bad.csv:3:26: fewer fields" },
+        { "[" TABLE "]\n" HEADER "*,*,*,*,64,64,32,16,16,32,a,b\n", "bad.csv:3:28: more fields" },
+        { "[" TABLE "]\n" HEADER ",*,*,*,64,64,32,16,16,32,a\n", "bad.csv:3:1: an empty field" },
+        { "[" TABLE "]\n" HEADER "[" TABLE "]\n", "bad.csv:3:2: a table given twice" },
+        { "[" TABLE "]\n" HEADER "\n[" TABLE "\n", "bad.csv:4:1: not a [table]" },
+    };
+    char after[4096];
+    begin();
+    for (size_t n = 0; n < sizeof bad / sizeof *bad; n++) {
+        write_text("bad.csv", bad[n].text);
+        ck_assert_msg(clattn("plan query_length=4 head_dim=8 --tuning bad.csv") == 2, "%s: %s", bad[n].text, said);
+        ck_assert_msg(strstr(complained, bad[n].where) != NULL, "\"%s\" is not where: %s", bad[n].where, complained);
+        ck_assert_int_eq(clattn("tune query_length=4 head_dim=8 --tuning bad.csv --seconds 1"), 2);
+        read_text("bad.csv", after, sizeof after);
+        ck_assert_str_eq(after, bad[n].text);
+    }
+    ck_assert_int_eq(clattn("plan query_length=4 head_dim=8 --tuning nowhere.csv"), 2);
+    ck_assert_ptr_nonnull(strstr(complained, "nowhere.csv"));
+    ck_assert_int_eq(clattn("plan query_length=4 head_dim=8"), 0); /* no file of the user's is no error */
+    end();
+}
+END_TEST
+
+START_TEST(test_the_interface) {
+    clattn_report report;
+    clattn_runtime *runtime = suite_runtime(NULL);
+    const char *text = NULL;
+    begin();
+    char path[512];
+    snprintf(path, sizeof path, "%s/good.csv", folder);
+    write_text("good.csv", "[" TABLE "]\r\n" HEADER OTHER "\n# no end of line\n*,*,*,*,64,32,16,8,8,16,");
+    ck_assert_int_eq(clattn_runtime_load_tuning(runtime, path, &report), CLATTN_OK);
+    ck_assert_int_eq(clattn_runtime_load_tuning(runtime, NULL, &report), CLATTN_OK);
+    ck_assert_int_eq(clattn_runtime_load_tuning(NULL, path, &report), CLATTN_INVALID_ARGUMENT);
+    ck_assert_int_eq(clattn_runtime_load_tuning(runtime, folder, &report), CLATTN_INVALID_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(report.text, folder));
+    ck_assert_int_eq(clattn_inspect_tuning(runtime, "[x", true, &report), CLATTN_INVALID_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(report.text, ":1:1:"));
+    ck_assert_int_eq(clattn_inspect_tuning(runtime, "", false, NULL), CLATTN_OK);
+    ck_assert_ptr_nonnull(clattn_inspect_tuning_table(0, &text));
+    ck_assert_ptr_nonnull(text);
+    ck_assert_ptr_null(clattn_inspect_tuning_table(-1, NULL));
+    ck_assert_ptr_null(clattn_inspect_tuning_table(1000, NULL));
+    clattn_runtime_destroy(runtime);
+    end();
+}
+END_TEST
+
+int main(void) {
+    const TTest *const everywhere[] = { test_malformed_files_are_refused_by_line, test_the_interface };
+    const TTest *const on_a_device[] = { test_winners_are_stored_and_used, test_other_rows_stay,
+                                         test_nothing_is_stored_when_not_asked, test_malformed_files_are_refused_by_line,
+                                         test_the_interface };
+    return suite_has_opencl() ? suite_run(SUITE_OF("tune", on_a_device, 0), SUITE_NO_FORK)
+                        : suite_run(SUITE_OF("tune", everywhere, 0), SUITE_NO_FORK);
+}
