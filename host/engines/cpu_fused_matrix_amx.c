@@ -3,7 +3,7 @@
  * (cmake/CompileFlags.cmake) and entered only after cpu_features.c said yes; so nothing outside the kernels may live here.
  * Everything is in cpu_fused_matrix_body.h.
  */
-#if defined(__AMX_BF16__) && defined(__AMX_TILE__) && defined(__AVX512BF16__) && defined(__AVX512F__)
+#if (defined(__AMX_BF16__) || defined(__AMXBF16__)) && defined(__AVX512BF16__) /* the second is clang 14's name */
 #define ATTN_VECTOR_BYTES 64
 #define ATTN_MATRIX_AMX 1
 #define ATTN_MATRIX attn_cpu_matrix_amx
