@@ -40,6 +40,15 @@ as_root() {
     fi
 }
 
+# Only for the check that compiles kernels for GPUs that are not here; skipped where a distribution has no such packages.
+install_optional() {
+    for package in clang-19 libclc-19; do
+        is_installed "$package" && continue
+        [ "$(id -u)" = 0 ] && env DEBIAN_FRONTEND=noninteractive LC_ALL=C apt-get -q install -y --no-install-recommends "$package" \
+            >/dev/null 2>&1 || say "$package is not to be had; tests/checks/offline.sh will be skipped"
+    done
+}
+
 install_packages() {
     command -v apt-get >/dev/null 2>&1 && command -v dpkg-query >/dev/null 2>&1 ||
         fail "this script knows Debian and its relatives only (no apt-get here). Please install by your system's" \
@@ -117,7 +126,7 @@ install_model() {
 }
 
 case "${1:-packages}" in
-packages) install_packages ;;
+packages) install_packages; install_optional ;;
 intel) install_intel ;;
 model) install_model ;;
 *) printf 'usage: sh cmake/setup.sh [packages|intel|model]\n' >&2; exit 2 ;;

@@ -35,7 +35,7 @@ static int64_t rows_of_head(const clattn_problem *p) {
 }
 
 static bool supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
-    if (!attn_shape_supports(problem, device, why_not)) {
+    if (!attn_shape_supports(problem, device, ATTN_SHAPE_GPU, why_not)) {
         return false;
     }
     if (device->blocks.splits < 0 || device->blocks.splits > MOST_SPLITS) {

@@ -1,14 +1,27 @@
 /*
  * The engine opencl-fused: one pass over the keys with a running maximum and sum; scores are never stored, memory is
- * linear in the lengths. Two bodies, opencl_fused_cpu.c and opencl_fused_gpu.c, chosen by device. To add one (matrix
- * units, say): another shape, another file with prepare and submit, and its lines here.
+ * linear in the lengths. Three bodies, opencl_fused_{cpu,gpu,mma}.c, chosen by device. To add one: another shape,
+ * another file with prepare and submit, and its line in the table here.
  */
 #include "engines/opencl_fused.h"
 
 #include <stdio.h>
 
+typedef struct fused_body {
+    const char *kernel;
+    clattn_status (*prepare)(attn_fused *fused, clattn_plan_info *info, clattn_report *report);
+    clattn_status (*submit)(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call);
+} fused_body;
+
+static const fused_body bodies[] = {
+    [ATTN_SHAPE_CPU] = { "attention_fused_cpu", attn_fused_cpu_prepare, attn_fused_cpu_submit },
+    [ATTN_SHAPE_GPU] = { "attention_fused_gpu", attn_fused_gpu_prepare, attn_fused_gpu_submit },
+    [ATTN_SHAPE_MMA] = { "attention_fused_mma", attn_fused_mma_prepare, attn_fused_mma_submit },
+};
+
 static bool supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
-    return attn_shape_supports(problem, device, why_not);
+    return attn_shape_supports(problem, device, ATTN_SHAPE_MMA, why_not) &&
+           (device->blocks.variant != ATTN_SHAPE_MMA || attn_fused_mma_serves(problem, why_not));
 }
 
 static int preference(const clattn_problem *problem, const attn_device *device) {
@@ -23,6 +36,18 @@ static void release(void *state) {
     }
 }
 
+/* The body on matrix units is tried first where there are some; whether it builds, only the device can tell. */
+static clattn_status prepare_body(attn_fused *fused, clattn_plan_info *info, clattn_report *report) {
+    if (attn_fused_mma_wanted(&fused->problem, &fused->device)) {
+        fused->shape = ATTN_SHAPE_MMA;
+        if (attn_fused_mma_prepare(fused, info, report) == CLATTN_OK) {
+            return CLATTN_OK;
+        }
+    }
+    fused->shape = attn_shape_choose(&fused->device);
+    return bodies[fused->shape].prepare(fused, info, report);
+}
+
 static clattn_status prepare(const clattn_problem *problem, const attn_device *device, void **state,
                              clattn_plan_info *info, clattn_report *report) {
     attn_fused *fused = attn_allocate_zeroed(device->memory, (int64_t)sizeof *fused);
@@ -32,10 +57,8 @@ static clattn_status prepare(const clattn_problem *problem, const attn_device *d
     }
     fused->problem = *problem;
     fused->device = *device;
-    fused->shape = attn_shape_choose(device);
     attn_shape_describe(info);
-    clattn_status status = fused->shape == ATTN_SHAPE_CPU ? attn_fused_cpu_prepare(fused, info, report)
-                                                          : attn_fused_gpu_prepare(fused, info, report);
+    clattn_status status = prepare_body(fused, info, report);
     if (status == CLATTN_OK && attn_repair_needed(problem)) {
         char options[32];
         snprintf(options, sizeof options, "-DATTN_TYPE=%d", (int)problem->type);
@@ -67,8 +90,7 @@ static void slot_close(void *state, void *memory) {
 }
 
 static clattn_status create_kernels(const attn_fused *fused, attn_fused_slot *slot, clattn_report *report) {
-    const char *main = fused->shape == ATTN_SHAPE_CPU ? "attention_fused_cpu" : "attention_fused_gpu";
-    ATTN_TRY(attn_kernel_create(fused->main, main, &slot->main, report));
+    ATTN_TRY(attn_kernel_create(fused->main, bodies[fused->shape].kernel, &slot->main, report));
     if (fused->pack != NULL) {
         ATTN_TRY(attn_kernel_create(fused->pack, "attention_pack", &slot->pack, report));
     }
@@ -99,11 +121,7 @@ static clattn_status slot_open(void *state, void **result, clattn_report *report
 }
 
 static clattn_status submit(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call) {
-    if (fused->shape == ATTN_SHAPE_CPU) {
-        ATTN_TRY(attn_fused_cpu_submit(fused, slot, call));
-    } else {
-        ATTN_TRY(attn_fused_gpu_submit(fused, slot, call));
-    }
+    ATTN_TRY(bodies[fused->shape].submit(fused, slot, call));
     return slot->repair != NULL ? attn_repair_launch(call, slot->repair) : CLATTN_OK;
 }
 

@@ -1,4 +1,4 @@
-/* The inside of opencl-fused: what a plan and a slot hold, and the two bodies. */
+/* The inside of opencl-fused: what a plan and a slot hold, and the three bodies. */
 #ifndef ATTN_ENGINES_OPENCL_FUSED_H
 #define ATTN_ENGINES_OPENCL_FUSED_H
 
@@ -11,7 +11,7 @@ typedef struct attn_fused {
     cl_program main, pack, repair;        /* pack: CPU-shaped only; repair: only when rows may need it */
     int64_t block_query;                  /* rows of a work-group */
     int64_t threads;                      /* work-items of a work-group */
-    int64_t local_memory;                 /* GPU-shaped: bytes of the kernel's local argument */
+    int64_t local_memory;                 /* bytes of the kernel's local argument, if it has one */
     int64_t tile_rows, tile_keys, vector; /* CPU-shaped: the register tile */
     int64_t workspace_size;
 } attn_fused;
@@ -24,9 +24,17 @@ typedef struct attn_fused_slot {
 /** Chooses blocks and builds; fills fused and info. */
 clattn_status attn_fused_cpu_prepare(attn_fused *fused, clattn_plan_info *info, clattn_report *report);
 clattn_status attn_fused_gpu_prepare(attn_fused *fused, clattn_plan_info *info, clattn_report *report);
+clattn_status attn_fused_mma_prepare(attn_fused *fused, clattn_plan_info *info, clattn_report *report);
 
 /** Submits the dispatches of one call, repair excepted. */
 clattn_status attn_fused_cpu_submit(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call);
 clattn_status attn_fused_gpu_submit(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call);
+clattn_status attn_fused_mma_submit(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call);
+
+/** Whether matrix tiles hold the problem; if not, one line in why_not (may be NULL). */
+bool attn_fused_mma_serves(const clattn_problem *problem, clattn_report *why_not);
+
+/** Whether the device has matrix units that serve the problem, and nothing else was asked for. */
+bool attn_fused_mma_wanted(const clattn_problem *problem, const attn_device *device);
 
 #endif

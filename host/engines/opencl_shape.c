@@ -18,12 +18,13 @@ static const double WORK_PER_UNIT =
 
 attn_shape attn_shape_choose(const attn_device *device) {
     if (device->blocks.variant != 0) {
-        return device->blocks.variant == 1 ? ATTN_SHAPE_CPU : ATTN_SHAPE_GPU;
+        return (attn_shape)device->blocks.variant;
     }
     return device->opencl->is_cpu ? ATTN_SHAPE_CPU : ATTN_SHAPE_GPU;
 }
 
-bool attn_shape_supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
+bool attn_shape_supports(const clattn_problem *problem, const attn_device *device, attn_shape last,
+                         clattn_report *why_not) {
     if (!attn_opencl_supports(problem, device, why_not)) {
         return false;
     }
@@ -37,9 +38,9 @@ bool attn_shape_supports(const clattn_problem *problem, const attn_device *devic
                          attn_max(problem->head_dim, problem->value_dim), MOST_DIMS);
         return false;
     }
-    if (device->blocks.variant < 0 || device->blocks.variant > 2) {
-        attn_report_line(why_not, "variant: %" PRId64 " is none of 0, 1 (CPU-shaped), 2 (GPU-shaped)",
-                         device->blocks.variant);
+    if (device->blocks.variant < 0 || device->blocks.variant > (int64_t)last) {
+        attn_report_line(why_not, "variant: %" PRId64 " is none of 0, 1 (CPU-shaped), 2 (GPU-shaped)%s",
+                         device->blocks.variant, last == ATTN_SHAPE_MMA ? ", 3 (matrix units)" : "");
         return false;
     }
     return true;

@@ -8,14 +8,15 @@
 #include "engines/opencl_common.h"
 #include "tuning/tuning_user.h"
 
-/** The two bodies, numbered like clattn_block_override.variant. */
-typedef enum attn_shape { ATTN_SHAPE_CPU = 1, ATTN_SHAPE_GPU = 2 } attn_shape;
+/** The bodies, numbered like clattn_block_override.variant. The last one is of opencl-fused alone. */
+typedef enum attn_shape { ATTN_SHAPE_CPU = 1, ATTN_SHAPE_GPU = 2, ATTN_SHAPE_MMA = 3 } attn_shape;
 
-/** The body for the device: the override's, or by its kind. */
+/** The body for the device: the override's, or by its kind; matrix units only by the override. */
 attn_shape attn_shape_choose(const attn_device *device);
 
-/** What both engines refuse: attn_opencl_supports(), weights out, dims beyond 576, an unknown variant. */
-bool attn_shape_supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not);
+/** What both engines refuse: attn_opencl_supports(), weights out, dims beyond 576, a variant beyond `last`. */
+bool attn_shape_supports(const clattn_problem *problem, const attn_device *device, attn_shape last,
+                         clattn_report *why_not);
 
 /** Lanes of the vectors that CPU-shaped kernels use on the device: 4, 8 or 16. */
 int64_t attn_shape_vector(const struct attn_opencl_device *device);

@@ -61,7 +61,8 @@ CLATTN_API void clattn_inspect_memory_reset(clattn_runtime *runtime);
 typedef struct clattn_block_override {
     int64_t block_query, block_key;
     int64_t splits;    /**< parts the keys are split into */
-    int64_t variant;   /**< opencl-fused, opencl-decode: 0 = by device, 1 = CPU-shaped, 2 = GPU-shaped */
+    int64_t variant;   /**< opencl-fused, opencl-decode: 0 = by device, 1 = CPU-shaped, 2 = GPU-shaped; opencl-fused alone:
+                          3 = matrix units */
 } clattn_block_override;
 
 /** Any thread. @since 0.1 */

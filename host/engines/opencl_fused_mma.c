@@ -1,0 +1,144 @@
+/*
+ * opencl-fused, the body on matrix units: fp16 and bf16, a work-group of warps a block of rows of one head
+ * (attention_fused_mma.cl). No workspace. Chosen for NVIDIA devices of compute capability 8.0 and later, when one of the
+ * rows of kernels/tuning/attention_fused_mma.csv builds there; elsewhere only by variant=3, with a portable tile that
+ * is for tests. To add another vendor's tile: its header beside warp_tile_nvidia.cl.h, and the choice of it here.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "engines/opencl_fused.h"
+
+enum {
+    MOST_DIMS = 128,
+    WARP = 32,
+    PORTABLE_SCRATCH = 32 * 6 * 4 /* bytes a warp: TILE_SCRATCH_WORDS of warp_tile_portable.cl.h */
+};
+
+static const double SMALLEST_SCALE = 1e-30; /* unscaled scores times less could lose a masked key's -inf */
+
+typedef struct mma_blocks {
+    int64_t query, key, warps, stages, lazy, dim;
+} mma_blocks;
+
+static bool has_nvidia_tile(const struct attn_opencl_device *device) {
+    return device->nvidia_capability >= 80;
+}
+
+bool attn_fused_mma_serves(const clattn_problem *problem, clattn_report *why_not) {
+    if (problem->type != CLATTN_FP16 && problem->type != CLATTN_BF16) {
+        attn_report_line(why_not, "type: %s has no matrix tile, only fp16 and bf16", clattn_type_name(problem->type));
+        return false;
+    }
+    if (problem->head_dim > MOST_DIMS || problem->value_dim > MOST_DIMS) {
+        attn_report_line(why_not, "%s: %" PRId64 " is more than the %d that matrix tiles hold",
+                         problem->head_dim > MOST_DIMS ? "head_dim" : "value_dim",
+                         attn_max(problem->head_dim, problem->value_dim), MOST_DIMS);
+        return false;
+    }
+    return true;
+}
+
+bool attn_fused_mma_wanted(const clattn_problem *problem, const attn_device *device) {
+    return device->blocks.variant == 0 && has_nvidia_tile(device->opencl) && attn_fused_mma_serves(problem, NULL);
+}
+
+static clattn_status choose_blocks(const attn_fused *fused, const attn_tuning_row *row, mma_blocks *blocks,
+                                   clattn_report *report) {
+    const clattn_block_override *override = &fused->device.blocks;
+    *blocks = (mma_blocks){ attn_tuning_get(row, "block_query"), attn_tuning_get(row, "block_key"),
+                            attn_tuning_get(row, "warps"), attn_tuning_get(row, "stages"),
+                            attn_tuning_get(row, "lazy"), row->head_dim_max };
+    blocks->query = override->block_query != 0 ? override->block_query : blocks->query;
+    blocks->key = override->block_key != 0 ? override->block_key : blocks->key;
+    const int64_t rows = 16 * blocks->warps;
+    if (blocks->query <= 0 || blocks->query % rows != 0 || blocks->query > 2 * rows) {
+        return attn_refuse(report, CLATTN_UNSUPPORTED,
+                           "block_query: %" PRId64 " is not a multiple of %" PRId64 " up to %" PRId64, blocks->query,
+                           rows, 2 * rows);
+    }
+    const int64_t keys = attn_max(16, WARP * blocks->warps * 8 / blocks->dim); /* of one pass of copies */
+    if (blocks->key <= 0 || blocks->key % keys != 0 || blocks->key > 128) {
+        return attn_refuse(report, CLATTN_UNSUPPORTED,
+                           "block_key: %" PRId64 " is not a multiple of %" PRId64 " up to 128", blocks->key, keys);
+    }
+    return CLATTN_OK;
+}
+
+/* Whether scores need more than a factor and a range of keys: the kernel then finishes them one by one. */
+static bool is_keywise(const clattn_problem *problem) {
+    return problem->mask != CLATTN_MASK_NONE || problem->bias != CLATTN_BIAS_NONE || problem->alibi ||
+           problem->softcap > 0.0 || !(problem->scale >= SMALLEST_SCALE);
+}
+
+static clattn_status build(attn_fused *fused, const mma_blocks *blocks, clattn_plan_info *info,
+                           clattn_report *report) {
+    char options[256];
+    const bool nvidia = has_nvidia_tile(fused->device.opencl);
+    const int64_t tiles = 2 * blocks->stages * blocks->key * blocks->dim * 2;
+    const int64_t need = tiles + (nvidia ? 0 : blocks->warps * PORTABLE_SCRATCH);
+    if (need > fused->device.opencl->info.local_memory) {
+        return attn_refuse(report, CLATTN_UNSUPPORTED,
+                           "attention_fused_mma: needs %" PRId64 " bytes of local memory, the device has %" PRId64,
+                           need, fused->device.opencl->info.local_memory);
+    }
+    fused->local_memory = nvidia ? 0 : need;
+    info->local_memory = need;
+    snprintf(options, sizeof options,
+             "-DATTN_TYPE=%d -DBLOCK_QUERY=%" PRId64 " -DBLOCK_KEY=%" PRId64 " -DWARPS=%" PRId64 " -DSTAGES=%" PRId64
+             " -DLAZY=%" PRId64 " -DDIM=%" PRId64 " -DKEYWISE=%d -DWARP_TILE_NVIDIA=%d",
+             (int)fused->problem.type, blocks->query, blocks->key, blocks->warps, blocks->stages, blocks->lazy,
+             blocks->dim, is_keywise(&fused->problem) ? 1 : 0, nvidia ? 1 : 0);
+    clattn_plan_info built = *info;
+    ATTN_TRY(attn_shape_build(&fused->device, "attention_fused_mma", options, WARP * blocks->warps, true, &fused->main,
+                              &built, report));
+    info->private_memory = built.private_memory;
+    return CLATTN_OK;
+}
+
+clattn_status attn_fused_mma_prepare(attn_fused *fused, clattn_plan_info *info, clattn_report *report) {
+    attn_tuning_row rows[ATTN_SHAPE_ROWS];
+    int64_t count = attn_shape_find("attention_fused_mma", &fused->problem, &fused->device, rows);
+    const bool nvidia = has_nvidia_tile(fused->device.opencl);
+    mma_blocks blocks = { 0, 0, 0, 0, 0, 0 };
+    clattn_status status = CLATTN_UNSUPPORTED;
+    for (int64_t k = 0; k < count && status != CLATTN_OK; k++) {
+        status = choose_blocks(fused, &rows[k], &blocks, report);
+        if (status == CLATTN_OK) {
+            status = build(fused, &blocks, info, report);
+        }
+    }
+    ATTN_TRY(status);
+    fused->block_query = blocks.query;
+    fused->threads = WARP * blocks.warps;
+    info->block_query = blocks.query;
+    info->block_key = blocks.key;
+    info->weights_rounded = true;
+    snprintf(info->kernel, sizeof info->kernel,
+             "attention_fused_mma: %s tile, %" PRId64 " warps, %" PRId64 " stage%s%s", nvidia ? "NVIDIA" : "portable",
+             blocks.warps, blocks.stages, blocks.stages > 1 ? "s" : "", blocks.lazy ? ", delayed rescaling" : "");
+    return CLATTN_OK;
+}
+
+clattn_status attn_fused_mma_submit(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call) {
+    const attn_arguments *a = &call->arguments;
+    const int64_t blocks = (a->query_length + fused->block_query - 1) / fused->block_query;
+    attn_grid grid = { attn_kernel_call_begin(slot->main), "attention_fused_mma", a->batch * a->query_heads * blocks,
+                       fused->threads,
+                       2.0 * (double)(a->head_dim + a->value_dim) * (double)fused->block_query *
+                           (double)a->key_length };
+    attn_pass_arguments(&grid.kernel, call);
+    attn_pass_int64(&grid.kernel, 0);
+    attn_pass_int64(&grid.kernel, blocks);
+    attn_pass_extras(&grid.kernel, call);
+    attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_QUERY);
+    attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_KEY);
+    attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_VALUE);
+    attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_OUTPUT);
+    attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_LOGSUMEXP);
+    if (fused->local_memory > 0) {
+        attn_pass_local(&grid.kernel, fused->local_memory);
+    }
+    ATTN_TRY(attn_chain_step(&call->chain, "attention"));
+    return attn_grid_launch(call, grid, 0.0, 0.99);
+}
