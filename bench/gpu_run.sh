@@ -219,7 +219,7 @@ if [ $quick = 1 ]; then
     run sweep-fp32 stage_sweep fp32 no
 else
     run tune-fused stage_tune "query_length=4096 query_heads=16 head_dim=64,128 type=fp16,fp32,bf16"
-    run tune-decode stage_tune "batch=8 query_length=1 key_length=8192 query_heads=32 kv_heads=8 head_dim=128 type=fp16,fp32"
+    run tune-decode stage_tune "batch=2 query_length=1 key_length=8192 query_heads=32 kv_heads=8 head_dim=128 type=fp16,fp32"
     for type in fp16 fp32 bf16; do
         run "sweep-$type" stage_sweep $type no
         run "sweep-$type-causal" stage_sweep $type yes

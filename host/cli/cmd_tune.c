@@ -109,7 +109,11 @@ static void attn_print_json(const attn_tune *tune, const char *row, bool first) 
         attn_tune_describe(tune, n, sizes, sizeof sizes);
         printf("%s\n      { \"sizes\": \"%s\", \"outcome\": \"%s\", \"speed\": ", n > 0 ? "," : "", sizes,
                attn_outcomes[tune->items[n].outcome]);
-        printf(tune->items[n].outcome == ATTN_TUNE_TIMED ? "%.4g" : "null", 1 / tune->items[n].ratio);
+        if (tune->items[n].outcome == ATTN_TUNE_TIMED) {
+            printf("%.4g", 1 / tune->items[n].ratio);
+        } else {
+            printf("null");
+        }
         printf(", \"why\": ");
         attn_json_string(stdout, tune->items[n].why);
         printf(" }");
@@ -188,7 +192,9 @@ static int attn_tune_class(attn_tune_all *all, attn_tune *tune, bool first, attn
     attn_session_device_name(&all->session, tune->device, device, sizeof device);
     if (status == ATTN_DONE && !all->json) {
         printf("%s%s on %s\n%s\n", first ? "" : "\n", tune->engine, device, tune->c->text);
-        printf(tune->skipped[0] != '\0' ? "  not searched: %s\n" : "", tune->skipped);
+        if (tune->skipped[0] != '\0') {
+            printf("  not searched: %s\n", tune->skipped);
+        }
         fflush(stdout);
     }
     if (status == ATTN_DONE && tune->skipped[0] == '\0') {
