@@ -3,9 +3,10 @@
 // tiles of scores, rounded, are one tile of weights, so weights never leave registers. Keys and values wait in local
 // memory in the storage type, STAGES blocks of them; one pass, running maximum and sum (of weights not yet rounded).
 // Which instructions make a tile is the business of warp_tile_*.cl.h.
-// Defines: BLOCK_QUERY, BLOCK_KEY, WARPS, STAGES (1 to 3), DIM (head_dim and value_dim rounded up: 64, 128, 256),
-// KEYWISE (1: softcap, bias, ALiBi, a mask, or a scale that is not positive; 0: key ranges only, and scores stay unscaled
-// until the maximum is subtracted), LAZY (1: sums are rescaled only when a maximum has grown by more than 2^8), WARP_TILE_NVIDIA (0 or 1).
+// Defines: BLOCK_QUERY, BLOCK_KEY, WARPS, STAGES (1 to 3), DIM (head_dim and value_dim rounded up: 64 or 128),
+// KEYWISE (1: softcap, bias, ALiBi, a mask, or a scale that is not positive; 0: key ranges only, and scores stay
+// unscaled until the maximum is subtracted), LAZY (1: sums are rescaled only when a maximum has grown by more than 2^8),
+// WARP_TILE_NVIDIA (0 or 1).
 #define THREADS (WARPS * 32)
 #define TILES (BLOCK_QUERY / (16 * WARPS)) // 16-row tiles of a warp
 #define CHUNKS (DIM / 8)                   // a chunk is 16 bytes of a row
@@ -242,7 +243,8 @@ void attention_fused_mma(attn_arguments a, long first_group, long row_blocks, AT
     int stage = 0;
 #pragma unroll
     for (int n = 0; n < AHEAD; n++) {
-        next = fetch_block(keys + n * BLOCK_SIZE, values + n * BLOCK_SIZE, &key_rows, &value_rows, &g, next, e.key_length);
+        next = fetch_block(keys + n * BLOCK_SIZE, values + n * BLOCK_SIZE, &key_rows, &value_rows, &g, next,
+                           e.key_length);
     }
     for (; first < g.visit.end; first += BLOCK_KEY) {
         const int now = stage * BLOCK_SIZE, slot = (stage + AHEAD) % STAGES * BLOCK_SIZE;

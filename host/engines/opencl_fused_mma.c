@@ -1,8 +1,8 @@
 /*
  * opencl-fused, the body on matrix units: fp16 and bf16, a work-group of warps a block of rows of one head
- * (attention_fused_mma.cl). No workspace. Chosen for NVIDIA devices of compute capability 8.0 and later, when one of the
- * rows of kernels/tuning/attention_fused_mma.csv builds there; elsewhere only by variant=3, with a portable tile that
- * is for tests. To add another vendor's tile: its header beside warp_tile_nvidia.cl.h, and the choice of it here.
+ * (attention_fused_mma.cl). No workspace. Chosen for NVIDIA devices of compute capability 8.0 and later, when one of
+ * the rows of kernels/tuning/attention_fused_mma.csv builds there; elsewhere only by variant=3, with a portable tile
+ * that is for tests. To add another vendor's tile: its header beside warp_tile_nvidia.cl.h, and the choice of it here.
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-// Rows between memory and the fragments of a warp tile: keys and values to local memory, queries to A fragments, outputs
-// from C fragments. Any strides; 16 bytes at a time where rows are aligned, element by element elsewhere.
+// Rows between memory and the fragments of a warp tile: keys and values to local memory, queries to A fragments,
+// outputs from C fragments. Any strides; 16 bytes at a time where rows are aligned, element by element elsewhere.
 // Defines: those of attention_fused_mma.cl.
 #ifndef ATTN_WARP_ROWS_CL_H
 #define ATTN_WARP_ROWS_CL_H
@@ -33,7 +33,8 @@ static inline source_rows get_source(__global const ushort *memory, const attn_l
 
 // BLOCK_KEY rows from key `first` on into `to`; zeros from key `keys` on and beyond the row's end.
 static inline void copy_rows(__local ushort *to, const source_rows *s, long first, long keys) {
-    const int id = (int)get_local_id(0), chunk = id % CHUNKS, column = chunk * 8, there = (int)min(keys - first, (long)BLOCK_KEY);
+    const int id = (int)get_local_id(0), chunk = id % CHUNKS, column = chunk * 8;
+    const int there = (int)min(keys - first, (long)BLOCK_KEY);
     __global const ushort *from = s->start + (first + id / CHUNKS) * s->stride + column;
     if (s->aligned) {
         const int rows = column < s->dims ? there : 0;
