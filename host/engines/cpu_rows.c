@@ -243,6 +243,9 @@ static double stage_score(row_work *row, int64_t j) {
 
 void attn_cpu_row_weights(const clattn_problem *problem, const attn_call *call, int64_t b, int64_t h, int64_t i,
                           void *scratch) {
+    if (i >= call->query_length) {
+        return; /* a shorter call leaves them as they are */
+    }
     row_work row = start_row(problem, call, b, h, i, scratch);
     clattn_type type = attn_weights_type(problem);
     bool used = i < attn_used_query_length(call, b);
