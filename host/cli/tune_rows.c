@@ -110,28 +110,40 @@ void attn_tune_add_rows(attn_tune *tune, const char *text) {
     }
 }
 
-/* Values for a column: twice, half, and what the table has. Answers how many. */
-static int attn_steps(const attn_tune *tune, int column, int64_t size, int64_t values[8]) {
+/* The values that a column has in the table. Answers how many. */
+static int attn_table_values(const attn_tune_table *table, int column, int64_t values[8]) {
     int count = 0;
-    values[count++] = 2 * size;
-    if (size % 2 == 0) {
-        values[count++] = size / 2;
-    }
-    for (const char *line = attn_next_line(tune->table.text); *line != '\0' && count < 8; line = attn_next_line(line)) {
+    for (const char *line = attn_next_line(table->text); *line != '\0' && count < 8; line = attn_next_line(line)) {
         int64_t value = strtoll(attn_field(line, ATTN_FIRST_SIZE + column), NULL, 10);
-        bool known = value == size;
+        bool known = false;
         for (int n = 0; n < count; n++) {
             known = known || values[n] == value;
         }
-        if (!known && value > 0) {
+        if (!known) {
             values[count++] = value;
         }
     }
     return count;
 }
 
+/* Values to try in a column: what the table has, twice and half of the present one. A column with a 0 is a switch: it
+ * takes what the table has alone. */
+static int attn_steps(const attn_tune *tune, int column, int64_t size, int64_t values[10]) {
+    int count = attn_table_values(&tune->table, column, values);
+    for (int n = 0; n < count; n++) {
+        if (values[n] == 0) {
+            return count;
+        }
+    }
+    values[count++] = 2 * size;
+    if (size % 2 == 0) {
+        values[count++] = size / 2;
+    }
+    return count;
+}
+
 bool attn_tune_add_neighbours(attn_tune *tune, const int64_t *from, int columns) {
-    int64_t base[ATTN_TUNE_COLUMNS], sizes[ATTN_TUNE_COLUMNS], values[8];
+    int64_t base[ATTN_TUNE_COLUMNS], sizes[ATTN_TUNE_COLUMNS], values[10];
     int before = tune->count;
     memcpy(base, from, sizeof base); /* `from` may move */
     for (int k = 0; k < tune->table.count; k++) {
@@ -144,11 +156,11 @@ bool attn_tune_add_neighbours(attn_tune *tune, const int64_t *from, int columns)
                 continue;
             }
             for (int other = k + 1; other < tune->table.count; other++) {
-                for (int up = 0; up < 2; up++) {
-                    sizes[other] = up ? 2 * base[other] : base[other] / 2;
-                    if (sizes[other] > 0) {
-                        (void)attn_add_candidate(tune, sizes);
-                    }
+                int64_t others[10];
+                int count = attn_steps(tune, other, base[other], others);
+                for (int m = 0; m < count; m++) {
+                    sizes[other] = others[m];
+                    (void)attn_add_candidate(tune, sizes);
                 }
                 sizes[other] = base[other];
             }

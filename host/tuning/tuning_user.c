@@ -86,6 +86,23 @@ static bool is_size(const char *text, size_t length) {
     return length > 0 && length <= MOST_DIGITS && strspn(text, "0123456789") >= length && text[0] != '0';
 }
 
+/* Whether the library's own table has a 0 in that column: only there it means something (a switch that is off). */
+static bool may_be_zero(const reader *r, const char *column, size_t length) {
+    char name[64];
+    if (length >= sizeof name) {
+        return false;
+    }
+    memcpy(name, column, length);
+    name[length] = '\0';
+    for (const char *line = strchr(r->header, '\n'); line != NULL && line[1] != '\0'; line = strchr(line + 1, '\n')) {
+        const attn_tuning_row row = { r->header, line + 1, 0, 0 };
+        if (attn_tuning_get(&row, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static clattn_status read_row(reader *r, const char *line, size_t length) {
     const char *column = r->header;
     size_t at = 0;
@@ -98,7 +115,8 @@ static clattn_status read_row(reader *r, const char *line, size_t length) {
         if (last != (end == length)) {
             return refuse(r, (int64_t)end, last ? "more fields than columns" : "fewer fields than columns", line, length);
         }
-        if (is_text_column(column, name) ? end == at && !is_note : !is_size(line + at, end - at)) {
+        const bool zero = end - at == 1 && line[at] == '0' && may_be_zero(r, column, name);
+        if (is_text_column(column, name) ? end == at && !is_note : !zero && !is_size(line + at, end - at)) {
             return refuse(r, (int64_t)at, is_text_column(column, name) ? "an empty field" : "not a size", line + at,
                           end - at);
         }
