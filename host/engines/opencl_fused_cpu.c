@@ -86,6 +86,19 @@ static clattn_status build(attn_fused *fused, const attn_tuning_row *row, int64_
     return attn_shape_build(&fused->device, "attention_pack", options, 1, false, &fused->pack, NULL, report);
 }
 
+/** What the kernel takes for granted of a row, which may be the user's own. With one vector a tile results are wrong. */
+static clattn_status check_row(const attn_tuning_row *row, clattn_report *report) {
+    const int64_t rows = attn_tuning_get(row, "tile_rows"), value_rows = attn_tuning_get(row, "value_rows");
+    if (attn_tuning_get(row, "tile_vectors") != 2) {
+        return attn_refuse(report, CLATTN_UNSUPPORTED, "tile_vectors: the kernel serves 2");
+    }
+    if (rows <= 0 || value_rows <= 0 || rows % value_rows != 0) {
+        return attn_refuse(report, CLATTN_UNSUPPORTED, "tile_rows: %" PRId64 " is not a multiple of value_rows %" PRId64, rows,
+                           value_rows);
+    }
+    return CLATTN_OK;
+}
+
 clattn_status attn_fused_cpu_prepare(attn_fused *fused, clattn_plan_info *info, clattn_report *report) {
     attn_tuning_row rows[ATTN_SHAPE_ROWS];
     int64_t count = attn_shape_find("attention_fused_cpu", &fused->problem, &fused->device, rows), block_key = 0;
@@ -93,6 +106,9 @@ clattn_status attn_fused_cpu_prepare(attn_fused *fused, clattn_plan_info *info, 
     fused->vector = attn_shape_vector(fused->device.opencl);
     fused->threads = 1;
     for (int64_t k = 0; k < count && status != CLATTN_OK; k++) {
+        if ((status = check_row(&rows[k], report)) != CLATTN_OK) {
+            continue;
+        }
         fused->tile_rows = attn_tuning_get(&rows[k], "tile_rows");
         fused->tile_keys = attn_tuning_get(&rows[k], "tile_vectors") * fused->vector;
         ATTN_TRY(choose_rows(fused, attn_tuning_get(&rows[k], "item_tiles"), report));
