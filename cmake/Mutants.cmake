@@ -39,7 +39,9 @@ function(attn_copy_file_flags originals copies)
 endfunction()
 
 function(attn_add_mutant name file words)
-  set(folder "${PROJECT_BINARY_DIR}/mutants/${name}")
+  # A folder for each file: a mutant that moves to another file leaves no changed copy behind where -I would find it.
+  string(MAKE_C_IDENTIFIER "${file}" place)
+  set(folder "${PROJECT_BINARY_DIR}/mutants/${name}/${place}")
   string(REGEX REPLACE "^host/(include/)?" "" include_path "${file}")
   set(changed "${folder}/${include_path}") # so that -I<folder> finds a changed header before the true one
   add_custom_command(
