@@ -28,6 +28,10 @@ clattn_status attn_fused_mma_prepare(attn_fused *fused, clattn_plan_info *info, 
 
 /** Submits the dispatches of one call, repair excepted. */
 clattn_status attn_fused_cpu_submit(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call);
+
+/** One work-group a block of rows: what the GPU-shaped and the matrix-unit body submit alike (opencl_fused_gpu.c). */
+clattn_status attn_fused_groups_submit(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call,
+                                       const char *kernel);
 clattn_status attn_fused_gpu_submit(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call);
 clattn_status attn_fused_mma_submit(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call);
 

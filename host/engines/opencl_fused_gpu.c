@@ -89,10 +89,11 @@ clattn_status attn_fused_gpu_prepare(attn_fused *fused, clattn_plan_info *info, 
     return CLATTN_OK;
 }
 
-clattn_status attn_fused_gpu_submit(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call) {
+clattn_status attn_fused_groups_submit(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call,
+                                       const char *kernel) {
     const attn_arguments *a = &call->arguments;
     const int64_t blocks = (a->query_length + fused->block_query - 1) / fused->block_query;
-    attn_grid grid = { attn_kernel_call_begin(slot->main), "attention_fused_gpu", a->batch * a->query_heads * blocks,
+    attn_grid grid = { attn_kernel_call_begin(slot->main), kernel, a->batch * a->query_heads * blocks,
                        fused->threads,
                        2.0 * (double)(a->head_dim + a->value_dim) * (double)fused->block_query *
                            (double)a->key_length };
@@ -105,7 +106,13 @@ clattn_status attn_fused_gpu_submit(const attn_fused *fused, attn_fused_slot *sl
     attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_VALUE);
     attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_OUTPUT);
     attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_LOGSUMEXP);
-    attn_pass_local(&grid.kernel, fused->local_memory);
+    if (fused->local_memory > 0) { /* else the kernel declares its own */
+        attn_pass_local(&grid.kernel, fused->local_memory);
+    }
     ATTN_TRY(attn_chain_step(&call->chain, "attention"));
     return attn_grid_launch(call, grid, 0.0, 0.99);
+}
+
+clattn_status attn_fused_gpu_submit(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call) {
+    return attn_fused_groups_submit(fused, slot, call, "attention_fused_gpu");
 }

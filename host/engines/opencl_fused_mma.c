@@ -121,24 +121,5 @@ clattn_status attn_fused_mma_prepare(attn_fused *fused, clattn_plan_info *info, 
 }
 
 clattn_status attn_fused_mma_submit(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call) {
-    const attn_arguments *a = &call->arguments;
-    const int64_t blocks = (a->query_length + fused->block_query - 1) / fused->block_query;
-    attn_grid grid = { attn_kernel_call_begin(slot->main), "attention_fused_mma", a->batch * a->query_heads * blocks,
-                       fused->threads,
-                       2.0 * (double)(a->head_dim + a->value_dim) * (double)fused->block_query *
-                           (double)a->key_length };
-    attn_pass_arguments(&grid.kernel, call);
-    attn_pass_int64(&grid.kernel, 0);
-    attn_pass_int64(&grid.kernel, blocks);
-    attn_pass_extras(&grid.kernel, call);
-    attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_QUERY);
-    attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_KEY);
-    attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_VALUE);
-    attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_OUTPUT);
-    attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_LOGSUMEXP);
-    if (fused->local_memory > 0) {
-        attn_pass_local(&grid.kernel, fused->local_memory);
-    }
-    ATTN_TRY(attn_chain_step(&call->chain, "attention"));
-    return attn_grid_launch(call, grid, 0.0, 0.99);
+    return attn_fused_groups_submit(fused, slot, call, "attention_fused_mma");
 }
