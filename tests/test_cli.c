@@ -7,47 +7,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "clattn/clattn_inspect.h"
 #include "support/array.h"
+#include "support/program.h"
 #include "support/suite.h"
 
 #define GOLDEN CLATTN_TEST_SOURCE_DIR "/golden/"
 
-static char folder[256], said[16384], complained[16384];
+static char *const said = program_said, *const complained = program_complained;
 
-static void read_text(const char *name, char *text, size_t size) {
-    char path[512];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *file = fopen(path, "r");
-    ck_assert_ptr_nonnull(file);
-    text[fread(text, 1, size - 1, file)] = '\0';
-    fclose(file);
-}
-
-/* Runs the program with these arguments in the test's folder; answers its exit status. stdout to said, stderr to complained. */
 static int clattn(const char *arguments) {
-    char command[8192];
-    snprintf(command, sizeof command, "cd '%s' && '%s' %s >said 2>complained </dev/null", folder, CLATTN_PROGRAM, arguments);
-    int status = system(command);
-    read_text("said", said, sizeof said);
-    read_text("complained", complained, sizeof complained);
-    ck_assert_msg(status != -1 && WIFEXITED(status), "clattn %s: crashed: %s", arguments, complained);
-    return WEXITSTATUS(status);
-}
-
-static bool exists(const char *name) {
-    char path[512];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return access(path, F_OK) == 0;
+    return program_run("", arguments);
 }
 
 static void shell(const char *command) {
-    char all[1024];
-    snprintf(all, sizeof all, "cd '%s' && %s", folder, command);
-    ck_assert_int_eq(system(all), 0);
+    ck_assert_int_eq(program_shell(command), 0);
 }
 
 /* Refused: the status, one line on stderr with the text, nothing written. */
@@ -56,26 +32,12 @@ static void refused(int status, const char *arguments, const char *text) {
     int got = clattn(arguments);
     ck_assert_msg(got == status, "clattn %s: exit %d, not %d: %s", arguments, got, status, complained);
     ck_assert_msg(strstr(complained, text) != NULL, "clattn %s: \"%s\" does not name %s", arguments, complained, text);
-    const char *end = strchr(complained, '\n');
-    ck_assert_msg(status == 3 || (end != NULL && end[1] == '\0'), "clattn %s: not one line: %s", arguments, complained);
-    ck_assert_msg(!exists("out.npy") && !exists("lse.npy"), "clattn %s: written though refused", arguments);
-}
-
-static void make_folder(void) {
-    snprintf(folder, sizeof folder, CLATTN_TEST_BINARY_DIR "/cli.%d", (int)getpid());
-    char command[512];
-    snprintf(command, sizeof command, "mkdir -p '%s'", folder);
-    ck_assert_int_eq(system(command), 0);
-}
-
-static void remove_folder(void) {
-    char command[512];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    ck_assert_int_eq(system(command), 0);
+    ck_assert_msg(status == 3 || program_complained_once(), "clattn %s: not one line: %s", arguments, complained);
+    ck_assert_msg(!program_has("out.npy") && !program_has("lse.npy"), "clattn %s: written though refused", arguments);
 }
 
 START_TEST(test_help_and_usage) {
-    make_folder();
+    program_begin("cli");
     static const char *const fine[] = { "", "help", "--help", "--version", "devices", "devices --json", "devices --help", "plan --help",
                                         "run --help", "verify --help", "bench --help", "tune --help" };
     for (size_t n = 0; n < sizeof fine / sizeof *fine; n++) {
@@ -91,12 +53,12 @@ START_TEST(test_help_and_usage) {
     refused(2, "plan query_length=3 head_dim=4 --threads 0x", "--threads");
     refused(2, "plan query_length=3 head_dim=4 --threads -1", "--threads");
     refused(3, "words train", "words"); /* more of words in test_words.c */
-    remove_folder();
+    program_end();
 }
 END_TEST
 
 START_TEST(test_plan) {
-    make_folder();
+    program_begin("cli");
     ck_assert_int_eq(clattn("plan query_heads=8 kv_heads=2 query_length=16 head_dim=64 causal=yes"), 0);
     ck_assert_ptr_nonnull(strstr(said, "cpu"));
     ck_assert_int_eq(clattn("plan query_length=16 head_dim=64 --engine reference --json"), 0);
@@ -109,7 +71,7 @@ START_TEST(test_plan) {
     refused(2, "plan query_length=9223372036854775807 head_dim=4", "query");
     refused(3, "plan query_length=3 head_dim=4 direction=backward", "direction");
     refused(3, "plan query_length=3 head_dim=4 dropout=0.5", "dropout");
-    remove_folder();
+    program_end();
 }
 END_TEST
 
@@ -163,16 +125,16 @@ START_TEST(test_run_refuses) {
         { 3, "run " ALL OUT "--dropout-mask m.npy", "--dropout-mask" },
         { 3, "run " ALL OUT "dropout=0.1", "dropout" },
     };
-    make_folder();
+    program_begin("cli");
     for (size_t n = 0; n < sizeof bad / sizeof *bad; n++) {
         refused(bad[n].status, bad[n].arguments, bad[n].text);
     }
-    remove_folder();
+    program_end();
 }
 END_TEST
 
 START_TEST(test_run_damaged_files) {
-    make_folder();
+    program_begin("cli");
     shell("head -c 400 '" GOLDEN "a_key.npy' >cut.npy");
     refused(2, "run " QUERY "--key cut.npy " VALUE OUT, "cut.npy");
     shell("echo hello >text.npy");
@@ -184,7 +146,7 @@ START_TEST(test_run_damaged_files) {
     shell(": >empty.npy");
     refused(2, "run " QUERY "--key empty.npy " VALUE OUT, "empty.npy");
     refused(2, "run " QUERY "--key . " VALUE OUT, ".");
-    remove_folder();
+    program_end();
 }
 END_TEST
 
@@ -225,7 +187,7 @@ static void compare_file(const char *name, const char *engine, const char *what)
         return;
     }
     test_array wanted = test_array_read(path);
-    snprintf(path, sizeof path, "%s/%s.npy", folder, what);
+    snprintf(path, sizeof path, "%s/%s.npy", program_folder, what);
     test_array got = test_array_read(path);
     double unit = got.kind == 'u' ? 0x1p-8 : got.item == 2 ? 0x1p-11 : 0x1p-24;
     ck_assert_int_eq(got.count, wanted.count);
@@ -266,16 +228,16 @@ static int run_golden(const char *engine, const char *list, int device) {
 }
 
 START_TEST(test_run_golden_on_the_cpu) {
-    make_folder();
+    program_begin("cli");
     ck_assert_int_ge(run_golden("cpu", NULL, 0), 30);
     ck_assert_int_ge(run_golden("reference", "encoder_layer onnx24_past", 0), 2);
-    remove_folder();
+    program_end();
 }
 END_TEST
 
 START_TEST(test_run_golden_on_opencl) {
     static const char *const list = "encoder_layer onnx25_window_nonpad onnx25_past_window gqa_softcap fp16_causal bf16_plain";
-    make_folder();
+    program_begin("cli");
     clattn_runtime *runtime = suite_runtime(NULL);
     int64_t device = suite_opencl_device(runtime);
     clattn_runtime_destroy(runtime);
@@ -285,43 +247,43 @@ START_TEST(test_run_golden_on_opencl) {
             ck_assert_int_ge(run_golden(engine, list, (int)device), 6);
         }
     }
-    remove_folder();
+    program_end();
 }
 END_TEST
 
 START_TEST(test_run_writes_present_keys) {
-    make_folder();
+    program_begin("cli");
     ck_assert_int_eq(clattn("run --query " GOLDEN "p_query.npy --key " GOLDEN "p_key.npy --value " GOLDEN "p_value.npy --past-key " GOLDEN
                             "p_past_key.npy --past-value " GOLDEN "p_past_value.npy --output out.npy --present-key k.npy"),
                      0);
     char path[512];
-    snprintf(path, sizeof path, "%s/k.npy", folder);
+    snprintf(path, sizeof path, "%s/k.npy", program_folder);
     test_array present = test_array_read(path), past = test_array_read(GOLDEN "p_past_key.npy");
     ck_assert(present.shape[2] == 10 && past.shape[2] == 6);
     ck_assert(memcmp(present.data, past.data, (size_t)(6 * 8 * 4)) == 0); /* the first head begins with the past */
     test_array_free(&present);
     test_array_free(&past);
-    remove_folder();
+    program_end();
 }
 END_TEST
 
 START_TEST(test_run_keeps_what_it_cannot_replace) {
-    make_folder();
+    program_begin("cli");
     shell("echo precious >out.npy");
     int status = clattn("run " ALL "--output out.npy head_dim=9");
     ck_assert_int_eq(status, 2);
-    read_text("out.npy", said, sizeof said);
+    program_read("out.npy", said, sizeof program_said);
     ck_assert_str_eq(said, "precious\n");
     ck_assert_int_eq(clattn("run " ALL "--output out.npy"), 0);
     shell("test $(ls | wc -l) -eq 3"); /* said, complained, out.npy: no temporary file is left */
-    remove_folder();
+    program_end();
 }
 END_TEST
 
 /* ------------------------------------------------------------------------------------ verify and bench */
 
 START_TEST(test_verify) {
-    make_folder();
+    program_begin("cli");
     ck_assert_msg(clattn("verify query_heads=2 query_length=9 key_length=33 head_dim=16 causal=yes align=bottom_right") == 0, "%s%s",
                   said, complained);
     ck_assert_msg(clattn("verify --cases 12 --seed 4 --engine cpu") == 0, "%s%s", said, complained);
@@ -330,12 +292,12 @@ START_TEST(test_verify) {
     refused(2, "verify --cases many", "--cases");
     refused(2, "verify --cases -3", "--cases");
     refused(2, "verify query_length=3 head_dim=4 --engine nothing", "nothing");
-    remove_folder();
+    program_end();
 }
 END_TEST
 
 START_TEST(test_bench) {
-    make_folder();
+    program_begin("cli");
     ck_assert_msg(clattn("bench query_length=16,32 head_dim=16 --engine cpu --csv table.csv --json table.json") == 0, "%s", complained);
     ck_assert_ptr_nonnull(strstr(said, "cpu"));
     shell("test $(wc -l <table.csv) -ge 3 && grep -q cpu table.csv && grep -q '\"engine\"' table.json");
@@ -347,7 +309,7 @@ START_TEST(test_bench) {
     refused(2, "bench query_length=16 head_dim=16 --engine cpu --suite nowhere.txt", "nowhere.txt");
     refused(2, "bench query_length=0..4 head_dim=16 --engine cpu", "query_length");
     refused(2, "bench query_length=16 head_dim=16 --engine cpu --csv no/such/folder/x.csv", "no/such/folder");
-    remove_folder();
+    program_end();
 }
 END_TEST
 

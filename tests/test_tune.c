@@ -7,10 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "clattn/clattn_inspect.h"
+#include "support/program.h"
 #include "support/suite.h"
 
 #define PROBLEM "query_length=16 query_heads=2 head_dim=64 --engine opencl-fused --blocks variant=2"
@@ -18,65 +17,22 @@
 #define HEADER "vendor,architecture,device,type,head_dim_max,block_query,block_key,threads_x,threads_y,slice,note\n"
 #define OTHER "*,*,Some Other Device,fp32,64,64,32,16,16,32,kept\n"
 
-static char folder[256], said[65536], complained[16384];
-
-static void read_text(const char *name, char *text, size_t size) {
-    char path[512];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *file = fopen(path, "r");
-    ck_assert_ptr_nonnull(file);
-    text[fread(text, 1, size - 1, file)] = '\0';
-    fclose(file);
-}
-
-static void write_text(const char *name, const char *text) {
-    char path[512];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *file = fopen(path, "w");
-    ck_assert_ptr_nonnull(file);
-    fputs(text, file);
-    fclose(file);
-}
-
-static int shell(const char *command) {
-    char all[2048];
-    snprintf(all, sizeof all, "cd '%s' && %s", folder, command);
-    int status = system(all);
-    ck_assert(status != -1 && WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
+static char *const said = program_said, *const complained = program_complained;
 
 /* Runs the program with a configuration folder of the test's own. */
 static int clattn(const char *arguments) {
-    char command[1500];
-    snprintf(command, sizeof command, "XDG_CONFIG_HOME='%s/config' '%s' %s >said 2>complained </dev/null", folder,
-             CLATTN_PROGRAM, arguments);
-    int status = shell(command);
-    read_text("said", said, sizeof said);
-    read_text("complained", complained, sizeof complained);
-    return status;
-}
-
-static void begin(void) {
-    snprintf(folder, sizeof folder, CLATTN_TEST_BINARY_DIR "/tune.%d", (int)getpid());
-    char command[600];
-    snprintf(command, sizeof command, "rm -rf '%s' && mkdir -p '%s'", folder, folder);
-    ck_assert_int_eq(system(command), 0);
-}
-
-static void end(void) {
-    char command[600];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    ck_assert_int_eq(system(command), 0);
+    char settings[300];
+    snprintf(settings, sizeof settings, "XDG_CONFIG_HOME='%s/config'", program_folder);
+    return program_run(settings, arguments);
 }
 
 START_TEST(test_winners_are_stored_and_used) {
     char first[4096], plan[600], blocks[64];
-    begin();
+    program_begin("tune");
     ck_assert_msg(clattn("tune " PROBLEM " --seconds 5") == 0, "%s%s", said, complained);
     ck_assert_msg(strstr(said, "timed, ") != NULL && strstr(said, "noise") != NULL, "%s", said);
     ck_assert_msg(strstr(said, "1 of 1 problems gained") != NULL, "nothing gained on blocks of 64 for 16 rows: %s", said);
-    read_text("config/clattn/tuning.csv", first, sizeof first);
+    program_read("config/clattn/tuning.csv", first, sizeof first);
     const char *row = strstr(first, "\n*,*,");
     long long rows, keys;
     ck_assert_msg(strncmp(first, "[" TABLE "]\n" HEADER, strlen("[" TABLE "]\n" HEADER)) == 0 && row != NULL, "%s", first);
@@ -89,40 +45,40 @@ START_TEST(test_winners_are_stored_and_used) {
     ck_assert_int_eq(clattn("plan " PROBLEM " --tuning none"), 0);
     ck_assert_msg(strstr(said, "64 rows, 32 keys") != NULL && strstr(said, "tuning file") == NULL, "%s", said);
     ck_assert_int_eq(clattn("verify --cases 2 --seed 3 --engine opencl-fused --blocks variant=2 --dims 64"), 0);
-    ck_assert_int_eq(shell("test $(ls config/clattn | wc -l) -eq 1"), 0); /* no temporary file is left */
-    end();
+    ck_assert_int_eq(program_shell("test $(ls config/clattn | wc -l) -eq 1"), 0); /* no temporary file is left */
+    program_end();
 }
 END_TEST
 
 START_TEST(test_other_rows_stay) {
     char text[8192];
-    begin();
-    write_text("my.csv", "# mine\n[attention_decode_gpu]\n"
+    program_begin("tune");
+    program_write("my.csv", "# mine\n[attention_decode_gpu]\n"
                          "vendor,architecture,device,type,head_dim_max,threads,slice,note\n"
                          "*,*,Some Other Device,*,64,64,32,stays too\n[" TABLE "]\n" HEADER OTHER);
     ck_assert_msg(clattn("tune " PROBLEM " --seconds 3 --tuning my.csv --json") == 0, "%s", complained);
-    ck_assert_int_eq(shell("python3 -m json.tool <said >/dev/null || ! command -v python3"), 0);
+    ck_assert_int_eq(program_shell("python3 -m json.tool <said >/dev/null || ! command -v python3"), 0);
     const char *tuned = strstr(said, "\"kept\": true") != NULL ? "tuned " : NULL;
-    read_text("my.csv", text, sizeof text);
+    program_read("my.csv", text, sizeof text);
     ck_assert_msg(strncmp(text, "# mine\n", 7) == 0 && strstr(text, OTHER) != NULL && strstr(text, "stays too") != NULL,
                   "%s", text);
     ck_assert_msg((strstr(text, "tuned ") != NULL) == (tuned != NULL), "%s", text);
-    ck_assert_int_eq(shell("test -e config"), 1); /* the default file is not touched */
+    ck_assert_int_eq(program_shell("test -e config"), 1); /* the default file is not touched */
     ck_assert_int_eq(clattn("plan " PROBLEM " --tuning my.csv"), 0);
-    end();
+    program_end();
 }
 END_TEST
 
 START_TEST(test_nothing_is_stored_when_not_asked) {
-    begin();
+    program_begin("tune");
     ck_assert_msg(clattn("tune " PROBLEM " --seconds 2 --tuning none") == 0, "%s", complained);
-    ck_assert_int_eq(shell("test -e config"), 1);
+    ck_assert_int_eq(program_shell("test -e config"), 1);
     ck_assert_int_eq(clattn("tune query_length=4 head_dim=8 --engine cpu"), 3);
     ck_assert_ptr_nonnull(strstr(complained, "cpu"));
     ck_assert_int_eq(clattn("tune query_length=4 head_dim=8 --seconds none"), 2);
     ck_assert_int_eq(clattn("tune query_length=4 head_dim=600 --engine opencl-fused"), 3);
     ck_assert_ptr_nonnull(strstr(complained, "head_dim"));
-    end();
+    program_end();
 }
 END_TEST
 
@@ -143,19 +99,19 @@ START_TEST(test_malformed_files_are_refused_by_line) {
         { "[" TABLE "]\n" HEADER "\n[" TABLE "\n", "bad.csv:4:1: not a [table]" },
     };
     char after[4096];
-    begin();
+    program_begin("tune");
     for (size_t n = 0; n < sizeof bad / sizeof *bad; n++) {
-        write_text("bad.csv", bad[n].text);
+        program_write("bad.csv", bad[n].text);
         ck_assert_msg(clattn("plan query_length=4 head_dim=8 --tuning bad.csv") == 2, "%s: %s", bad[n].text, said);
         ck_assert_msg(strstr(complained, bad[n].where) != NULL, "\"%s\" is not where: %s", bad[n].where, complained);
         ck_assert_int_eq(clattn("tune query_length=4 head_dim=8 --tuning bad.csv --seconds 1"), 2);
-        read_text("bad.csv", after, sizeof after);
+        program_read("bad.csv", after, sizeof after);
         ck_assert_str_eq(after, bad[n].text);
     }
     ck_assert_int_eq(clattn("plan query_length=4 head_dim=8 --tuning nowhere.csv"), 2);
     ck_assert_ptr_nonnull(strstr(complained, "nowhere.csv"));
     ck_assert_int_eq(clattn("plan query_length=4 head_dim=8"), 0); /* no file of the user's is no error */
-    end();
+    program_end();
 }
 END_TEST
 
@@ -163,15 +119,15 @@ START_TEST(test_the_interface) {
     clattn_report report;
     clattn_runtime *runtime = suite_runtime(NULL);
     const char *text = NULL;
-    begin();
+    program_begin("tune");
     char path[512];
-    snprintf(path, sizeof path, "%s/good.csv", folder);
-    write_text("good.csv", "[" TABLE "]\r\n" HEADER OTHER "\n# no end of line\n*,*,*,*,64,32,16,8,8,16,");
+    snprintf(path, sizeof path, "%s/good.csv", program_folder);
+    program_write("good.csv", "[" TABLE "]\r\n" HEADER OTHER "\n# no end of line\n*,*,*,*,64,32,16,8,8,16,");
     ck_assert_int_eq(clattn_runtime_load_tuning(runtime, path, &report), CLATTN_OK);
     ck_assert_int_eq(clattn_runtime_load_tuning(runtime, NULL, &report), CLATTN_OK);
     ck_assert_int_eq(clattn_runtime_load_tuning(NULL, path, &report), CLATTN_INVALID_ARGUMENT);
-    ck_assert_int_eq(clattn_runtime_load_tuning(runtime, folder, &report), CLATTN_INVALID_ARGUMENT);
-    ck_assert_ptr_nonnull(strstr(report.text, folder));
+    ck_assert_int_eq(clattn_runtime_load_tuning(runtime, program_folder, &report), CLATTN_INVALID_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(report.text, program_folder));
     ck_assert_int_eq(clattn_inspect_tuning(runtime, "[x", true, &report), CLATTN_INVALID_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(report.text, ":1:1:"));
     ck_assert_int_eq(clattn_inspect_tuning(runtime, "", false, NULL), CLATTN_OK);
@@ -180,7 +136,7 @@ START_TEST(test_the_interface) {
     ck_assert_ptr_null(clattn_inspect_tuning_table(-1, NULL));
     ck_assert_ptr_null(clattn_inspect_tuning_table(1000, NULL));
     clattn_runtime_destroy(runtime);
-    end();
+    program_end();
 }
 END_TEST
 

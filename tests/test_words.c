@@ -7,34 +7,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "clattn/clattn_inspect.h"
+#include "support/program.h"
 #include "support/suite.h"
 
 #define GOLDEN CLATTN_TEST_SOURCE_DIR "/golden/"
 
-static char folder[256], said[1 << 20], complained[16384];
+static char *const said = program_said, *const complained = program_complained;
 
-static void read_text(const char *name, char *text, size_t size) {
-    char path[512];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *file = fopen(path, "r");
-    ck_assert_msg(file != NULL, "%s is not there", name);
-    text[fread(text, 1, size - 1, file)] = '\0';
-    fclose(file);
-}
-
-/* Runs `clattn words` with these arguments in the test's folder; answers its exit status. */
 static int words(const char *arguments) {
-    char command[8192];
-    snprintf(command, sizeof command, "cd '%s' && '%s' words %s >said 2>complained </dev/null", folder, CLATTN_PROGRAM, arguments);
-    int status = system(command);
-    read_text("said", said, sizeof said);
-    read_text("complained", complained, sizeof complained);
-    ck_assert_msg(status != -1 && WIFEXITED(status), "words %s: crashed: %s", arguments, complained);
-    return WEXITSTATUS(status);
+    char all[4096];
+    snprintf(all, sizeof all, "words %s", arguments);
+    return program_run("", all);
 }
 
 static void works(const char *arguments) {
@@ -47,27 +32,11 @@ static void refused(int status, const char *arguments, const char *text) {
     int got = words(arguments);
     ck_assert_msg(got == status, "words %s: exit %d, not %d: %s", arguments, got, status, complained);
     ck_assert_msg(strstr(complained, text) != NULL, "words %s: \"%s\" does not name %s", arguments, complained, text);
-    const char *end = strchr(complained, '\n');
-    ck_assert_msg(end != NULL && end[1] == '\0' && said[0] == '\0', "words %s: not one line: %s", arguments, complained);
+    ck_assert_msg(program_complained_once() && said[0] == '\0', "words %s: not one line: %s", arguments, complained);
 }
 
 static void shell(const char *command) {
-    char all[2048];
-    snprintf(all, sizeof all, "cd '%s' && %s", folder, command);
-    ck_assert_msg(system(all) == 0, "%s", command);
-}
-
-static void make_folder(void) {
-    snprintf(folder, sizeof folder, CLATTN_TEST_BINARY_DIR "/words.%d", (int)getpid());
-    char command[512];
-    snprintf(command, sizeof command, "mkdir -p '%s'", folder);
-    ck_assert_int_eq(system(command), 0);
-}
-
-static void remove_folder(void) {
-    char command[512];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    ck_assert_int_eq(system(command), 0);
+    ck_assert_msg(program_shell(command) == 0, "%s", command);
 }
 
 /* ------------------------------------------------------------------------------------ goldens */
@@ -160,17 +129,17 @@ static int run_golden(const char *engine) {
 }
 
 START_TEST(test_count) {
-    make_folder();
+    program_begin("words");
     ck_assert_int_ge(run_golden(""), 5);
     works("count");
     ck_assert_msg(strstr(said, "6 sentences, 35 words, a vocabulary of 30\n     3  The\n     3  the\n     2  I\n     1  quick\n") == said,
                   "%s", said);
-    remove_folder();
+    program_end();
 }
 END_TEST
 
 START_TEST(test_every_engine) {
-    make_folder();
+    program_begin("words");
     clattn_runtime *runtime = suite_runtime(NULL);
     int64_t device = suite_opencl_device(runtime);
     clattn_runtime_destroy(runtime);
@@ -180,7 +149,7 @@ START_TEST(test_every_engine) {
             ck_assert_int_ge(run_golden(engine), 17);
         }
     }
-    remove_folder();
+    program_end();
 }
 END_TEST
 
@@ -188,12 +157,12 @@ END_TEST
 
 START_TEST(test_same_seed) {
     static const char *const commands[] = { "weights fox --seed 3", "show --heads 2 --seed 3 --json", "probe --seed 3 --embedding he" };
-    static char first[sizeof said];
+    static char first[sizeof program_said];
     char other[256];
-    make_folder();
+    program_begin("words");
     for (size_t c = 0; c < sizeof commands / sizeof *commands; c++) {
         works(commands[c]);
-        memcpy(first, said, sizeof said);
+        memcpy(first, said, sizeof program_said);
         works(commands[c]);
         ck_assert_msg(strcmp(first, said) == 0, "words %s: not the same twice", commands[c]);
         snprintf(other, sizeof other, "%s", commands[c]);
@@ -201,13 +170,13 @@ START_TEST(test_same_seed) {
         works(other);
         ck_assert_msg(strcmp(first, said) != 0, "words %s: the seed does not matter", other);
     }
-    remove_folder();
+    program_end();
 }
 END_TEST
 
 /* For people: four digits of the same numbers as in JSON. */
 START_TEST(test_printed) {
-    make_folder();
+    program_begin("words");
     works("weights");
     ck_assert_ptr_nonnull(strstr(said, "\n1. The quick brown fox jumps over the lazy dog.\n"));
     ck_assert_ptr_nonnull(strstr(said, "     fox       0.4283\n")); /* 0.428304 in the golden */
@@ -221,14 +190,14 @@ START_TEST(test_printed) {
     works("probe --word saw --remove 'with a telescope.'");
     ck_assert_ptr_nonnull(strstr(said, "-> I saw a man in the park\n"));
     ck_assert_ptr_nonnull(strstr(said, "   - telescope."));
-    remove_folder();
+    program_end();
 }
 END_TEST
 
 START_TEST(test_pictures) {
-    make_folder();
+    program_begin("words");
     works("show 'a <b> & \"c\" a' --heads 2 --plot p.svg");
-    read_text("p.svg", said, sizeof said);
+    program_read("p.svg", said, sizeof program_said);
     int cells = 0;
     for (const char *at = said; (at = strstr(at, "width=\"40.0\" height=\"40.0\"")) != NULL; at++) {
         cells++;
@@ -241,7 +210,7 @@ START_TEST(test_pictures) {
     } else {
         ck_assert_msg(status == 3 && strstr(complained, "libpng") != NULL, "%s", complained);
     }
-    remove_folder();
+    program_end();
 }
 END_TEST
 
@@ -304,25 +273,25 @@ static const struct {
 };
 
 START_TEST(test_refused) {
-    make_folder();
+    program_begin("words");
     shell(": >empty.txt; printf ' \\n\\t\\n' >blank.txt; printf 'fine\\nnot \\377\\n' >bad.txt; printf 'a\\000b' >nul.txt;"
           "printf '\\300\\200' >long.txt; printf 'e\\303' >cut.txt; printf '\\355\\240\\200' >surrogate.txt; echo a b >small.txt");
     for (size_t n = 0; n < sizeof bad / sizeof *bad; n++) {
         refused(bad[n].status, bad[n].arguments, bad[n].text);
     }
     shell("test ! -e p.svg -a ! -e p.gif");
-    remove_folder();
+    program_end();
 }
 END_TEST
 
 START_TEST(test_help) {
     static const char *const fine[] = { "", "--help", "help", "count --help", "weights --help", "show -h", "probe --help" };
-    make_folder();
+    program_begin("words");
     for (size_t n = 0; n < sizeof fine / sizeof *fine; n++) {
         works(fine[n]);
         ck_assert_msg(strstr(said, "clattn words") != NULL, "words %s: %s", fine[n], said);
     }
-    remove_folder();
+    program_end();
 }
 END_TEST
 
