@@ -4,15 +4,15 @@
  */
 #include "clattn/clattn_additive.h"
 
-#include <string.h>
+#include <stddef.h>
 
 #include "engines/additive.h"
 #include "operations/operation.h"
 #include "runtime/runtime.h"
 
 struct clattn_additive_plan {
-    clattn_additive_problem problem; /* resolved */
     attn_operation operation;
+    clattn_additive_problem problem; /* resolved */
 };
 
 static const attn_operation_engine *const engines[] = {
@@ -77,8 +77,18 @@ static clattn_status resolve(const clattn_additive_problem *problem, clattn_addi
     return check_mask(resolved, report);
 }
 
+static const attn_operation_shape shape = {
+    .engines = engines,
+    .count = sizeof engines / sizeof *engines,
+    .plan_size = sizeof(clattn_additive_plan),
+    .problem_at = offsetof(clattn_additive_plan, problem),
+    .problem_size = sizeof(clattn_additive_problem),
+};
+
 clattn_status clattn_additive_plan_create(clattn_runtime *runtime, const clattn_additive_problem *problem,
                                           clattn_additive_plan **plan, clattn_report *report) {
+    clattn_additive_problem resolved;
+    void *made = NULL;
     attn_report_clear(report);
     if (plan) {
         *plan = NULL;
@@ -86,39 +96,20 @@ clattn_status clattn_additive_plan_create(clattn_runtime *runtime, const clattn_
     if (!runtime || !plan) {
         return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "%s: is NULL", runtime ? "plan" : "runtime");
     }
-    clattn_additive_problem resolved;
     ATTN_TRY(resolve(problem, &resolved, report));
-    clattn_additive_plan *made = attn_allocate_zeroed(&runtime->memory, sizeof *made);
-    if (!made) {
-        return CLATTN_OUT_OF_MEMORY;
-    }
     attn_operation_wish wish = { resolved.engine, resolved.device };
-    made->problem = resolved;
-    made->problem.engine = NULL; /* the caller's string is not kept */
-    clattn_status status = attn_operation_prepare(runtime, engines, sizeof engines / sizeof *engines, &made->problem,
-                                                  wish, &made->operation, report);
-    if (status != CLATTN_OK) {
-        attn_release(&runtime->memory, made);
-        return status;
-    }
+    resolved.engine = NULL; /* the caller's string is not kept */
+    ATTN_TRY(attn_operation_create(runtime, &shape, &resolved, wish, &made, report));
     *plan = made;
     return CLATTN_OK;
 }
 
 void clattn_additive_plan_destroy(clattn_additive_plan *plan) {
-    if (plan) {
-        attn_memory *memory = &plan->operation.runtime->memory;
-        attn_operation_release(&plan->operation);
-        attn_release(memory, plan);
-    }
+    attn_operation_destroy(plan);
 }
 
 clattn_status clattn_additive_plan_get_info(const clattn_additive_plan *plan, clattn_operation_info *info) {
-    if (!plan || !info) {
-        return CLATTN_INVALID_ARGUMENT;
-    }
-    *info = plan->operation.info;
-    return CLATTN_OK;
+    return attn_operation_get_info(plan, info);
 }
 
 static clattn_status check_lengths(const clattn_additive_problem *p, bool wanted, const clattn_integers *lengths,

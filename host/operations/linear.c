@@ -4,13 +4,15 @@
  */
 #include "clattn/clattn_linear.h"
 
+#include <stddef.h>
+
 #include "engines/linear.h"
 #include "operations/operation.h"
 #include "runtime/runtime.h"
 
 struct clattn_linear_plan {
-    clattn_linear_problem problem;
     attn_operation operation;
+    clattn_linear_problem problem;
 };
 
 static const attn_operation_engine *const engines[] = {
@@ -43,8 +45,18 @@ static clattn_status check(const clattn_linear_problem *p, clattn_report *report
     return CLATTN_OK;
 }
 
+static const attn_operation_shape shape = {
+    .engines = engines,
+    .count = sizeof engines / sizeof *engines,
+    .plan_size = sizeof(clattn_linear_plan),
+    .problem_at = offsetof(clattn_linear_plan, problem),
+    .problem_size = sizeof(clattn_linear_problem),
+};
+
 clattn_status clattn_linear_plan_create(clattn_runtime *runtime, const clattn_linear_problem *problem,
                                         clattn_linear_plan **plan, clattn_report *report) {
+    clattn_linear_problem resolved;
+    void *made = NULL;
     attn_report_clear(report);
     if (plan) {
         *plan = NULL;
@@ -53,37 +65,20 @@ clattn_status clattn_linear_plan_create(clattn_runtime *runtime, const clattn_li
         return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "%s: is NULL", runtime ? "plan" : "runtime");
     }
     ATTN_TRY(check(problem, report));
-    clattn_linear_plan *made = attn_allocate_zeroed(&runtime->memory, sizeof *made);
-    if (!made) {
-        return CLATTN_OUT_OF_MEMORY;
-    }
-    attn_operation_wish wish = { problem->engine, problem->device };
-    made->problem = *problem;
-    made->problem.engine = NULL; /* the caller's string is not kept */
-    clattn_status status = attn_operation_prepare(runtime, engines, sizeof engines / sizeof *engines, &made->problem,
-                                                  wish, &made->operation, report);
-    if (status != CLATTN_OK) {
-        attn_release(&runtime->memory, made);
-        return status;
-    }
+    resolved = *problem;
+    attn_operation_wish wish = { resolved.engine, resolved.device };
+    resolved.engine = NULL; /* the caller's string is not kept */
+    ATTN_TRY(attn_operation_create(runtime, &shape, &resolved, wish, &made, report));
     *plan = made;
     return CLATTN_OK;
 }
 
 void clattn_linear_plan_destroy(clattn_linear_plan *plan) {
-    if (plan) {
-        attn_memory *memory = &plan->operation.runtime->memory;
-        attn_operation_release(&plan->operation);
-        attn_release(memory, plan);
-    }
+    attn_operation_destroy(plan);
 }
 
 clattn_status clattn_linear_plan_get_info(const clattn_linear_plan *plan, clattn_operation_info *info) {
-    if (!plan || !info) {
-        return CLATTN_INVALID_ARGUMENT;
-    }
-    *info = plan->operation.info;
-    return CLATTN_OK;
+    return attn_operation_get_info(plan, info);
 }
 
 clattn_status clattn_linear_execute(clattn_linear_plan *plan, const clattn_linear_tensors *tensors) {

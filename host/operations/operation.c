@@ -41,9 +41,10 @@ static bool supports(const attn_operation_engine *engine, const void *problem, c
     return false;
 }
 
-clattn_status attn_operation_prepare(clattn_runtime *runtime, const attn_operation_engine *const *engines,
-                                     int64_t count, const void *problem, attn_operation_wish wish, attn_operation *made,
-                                     clattn_report *report) {
+/* Prepares the problem with the best engine. `made` is to be released unless this fails. */
+static clattn_status prepare(clattn_runtime *runtime, const attn_operation_engine *const *engines, int64_t count,
+                             const void *problem, attn_operation_wish wish, attn_operation *made,
+                             clattn_report *report) {
     const attn_operation_engine *best = NULL;
     const attn_device *place = NULL;
     int64_t devices = clattn_runtime_device_count(runtime);
@@ -85,7 +86,38 @@ clattn_status attn_operation_run(attn_operation *operation, const void *call) {
     return status;
 }
 
-void attn_operation_release(attn_operation *operation) {
-    operation->engine->release(operation->state);
-    pthread_mutex_destroy(&operation->lock);
+clattn_status attn_operation_create(clattn_runtime *runtime, const attn_operation_shape *shape, const void *problem,
+                                    attn_operation_wish wish, void **plan, clattn_report *report) {
+    char *made = attn_allocate_zeroed(&runtime->memory, shape->plan_size);
+    if (!made) {
+        return CLATTN_OUT_OF_MEMORY;
+    }
+    memcpy(made + shape->problem_at, problem, (size_t)shape->problem_size);
+    clattn_status status = prepare(runtime, shape->engines, shape->count, made + shape->problem_at, wish,
+                                   (attn_operation *)(void *)made, report);
+    if (status != CLATTN_OK) {
+        attn_release(&runtime->memory, made);
+        return status;
+    }
+    *plan = made;
+    return CLATTN_OK;
+}
+
+void attn_operation_destroy(void *plan) {
+    attn_operation *operation = plan;
+    if (operation) {
+        attn_memory *memory = &operation->runtime->memory;
+        operation->engine->release(operation->state);
+        pthread_mutex_destroy(&operation->lock);
+        attn_release(memory, plan);
+    }
+}
+
+clattn_status attn_operation_get_info(const void *plan, clattn_operation_info *info) {
+    const attn_operation *operation = plan;
+    if (!operation || !info) {
+        return CLATTN_INVALID_ARGUMENT;
+    }
+    *info = operation->info;
+    return CLATTN_OK;
 }

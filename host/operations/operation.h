@@ -21,16 +21,24 @@ typedef struct attn_operation_wish {
     int64_t device;
 } attn_operation_wish;
 
+/** Where a plan keeps its problem: a plan's structure begins with its attn_operation. */
+typedef struct attn_operation_shape {
+    const attn_operation_engine *const *engines;
+    int64_t count;
+    int64_t plan_size, problem_at, problem_size;
+} attn_operation_shape;
+
 /**
- * Prepares the problem with the best engine of the table that supports it: a GPU, then the CPU, then OpenCL on a CPU.
- * `made` is to be released unless this fails.
+ * *plan = new memory of the shape with the checked problem in it, prepared by the best engine that supports it: a GPU,
+ * then the CPU, then OpenCL on a CPU. attn_operation_destroy frees it and takes NULL.
  */
-clattn_status attn_operation_prepare(clattn_runtime *runtime, const attn_operation_engine *const *engines,
-                                     int64_t count, const void *problem, attn_operation_wish wish, attn_operation *made,
-                                     clattn_report *report);
+clattn_status attn_operation_create(clattn_runtime *runtime, const attn_operation_shape *shape, const void *problem,
+                                    attn_operation_wish wish, void **plan, clattn_report *report);
+void attn_operation_destroy(void *plan);
+
+/** What a plan tells of itself. */
+clattn_status attn_operation_get_info(const void *plan, clattn_operation_info *info);
 
 clattn_status attn_operation_run(attn_operation *operation, const void *call);
-
-void attn_operation_release(attn_operation *operation);
 
 #endif
