@@ -10,6 +10,7 @@ typedef struct attn_fused {
     attn_shape shape;
     cl_program main, pack, repair;        /* pack: CPU-shaped only; repair: only when rows may need it */
     int64_t block_query;                  /* rows of a work-group */
+    bool shares_heads;                    /* a block may hold rows of several heads: kernels/include/row_blocks.cl.h */
     int64_t threads;                      /* work-items of a work-group */
     int64_t local_memory;                 /* bytes of the kernel's local argument, if it has one */
     int64_t tile_rows, tile_keys, vector; /* CPU-shaped: the register tile */

@@ -8,6 +8,8 @@
 
 #include "engines/opencl_fused.h"
 
+#include "../../kernels/include/row_blocks.cl.h"
+
 typedef struct gpu_blocks {
     int64_t query, key, threads_x, threads_y, slice;
 } gpu_blocks;
@@ -92,8 +94,9 @@ clattn_status attn_fused_gpu_prepare(attn_fused *fused, clattn_plan_info *info, 
 clattn_status attn_fused_groups_submit(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call,
                                        const char *kernel) {
     const attn_arguments *a = &call->arguments;
-    const int64_t blocks = (a->query_length + fused->block_query - 1) / fused->block_query;
-    attn_grid grid = { attn_kernel_call_begin(slot->main), kernel, a->batch * a->query_heads * blocks,
+    const int64_t heads = fused->shares_heads ? attn_block_heads(a->group, a->query_length, fused->block_query) : 1;
+    const int64_t blocks = attn_block_count(heads, a->query_length, fused->block_query);
+    attn_grid grid = { attn_kernel_call_begin(slot->main), kernel, a->batch * (a->query_heads / heads) * blocks,
                        fused->threads,
                        2.0 * (double)(a->head_dim + a->value_dim) * (double)fused->block_query *
                            (double)a->key_length };
