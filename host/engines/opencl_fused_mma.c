@@ -2,18 +2,14 @@
  * opencl-fused, the body on matrix units: fp16 and bf16, a work-group of warps a block of rows of one head
  * (attention_fused_mma.cl). No workspace. Chosen for NVIDIA devices of compute capability 8.0 and later, when one of
  * the rows of kernels/tuning/attention_fused_mma.csv builds there; elsewhere only by variant=3, with a portable tile
- * that is for tests. To add another vendor's tile: its header beside warp_tile_nvidia.cl.h, and the choice of it here.
+ * that is for tests. To add another vendor's tile: its header beside warp_tile_nvidia.cl.h, and its entry in tiles[].
  */
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "engines/opencl_fused.h"
 
-enum {
-    MOST_DIMS = 128,
-    WARP = 32,
-    PORTABLE_SCRATCH = 32 * 6 * 4 /* bytes a warp: TILE_SCRATCH_WORDS of warp_tile_portable.cl.h */
-};
+enum { MOST_DIMS = 128 };
 
 static const double SMALLEST_SCALE = 1e-30; /* unscaled scores times less could lose a masked key's -inf */
 
@@ -21,8 +17,24 @@ typedef struct mma_blocks {
     int64_t query, key, warps, stages, lazy, dim;
 } mma_blocks;
 
+/* A body of the warp tile, as its header says: work-items of a warp, rows of a tile, TILE_SCRATCH_WORDS in bytes. */
+typedef struct mma_tile {
+    const char *name, *defines;
+    int64_t lanes, rows, scratch;
+    bool declares_memory; /* TILE_STATIC */
+} mma_tile;
+
+static const mma_tile tiles[] = {
+    { "portable", "", 32, 16, 32 * 6 * 4, false },
+    { "NVIDIA", " -DWARP_TILE_NVIDIA=1", 32, 16, 0, true },
+};
+
 static bool has_nvidia_tile(const struct attn_opencl_device *device) {
     return device->nvidia_capability >= 80;
+}
+
+static const mma_tile *choose_tile(const struct attn_opencl_device *device) {
+    return &tiles[has_nvidia_tile(device) ? 1 : 0];
 }
 
 bool attn_fused_mma_serves(const clattn_problem *problem, clattn_report *why_not) {
@@ -43,21 +55,22 @@ bool attn_fused_mma_wanted(const clattn_problem *problem, const attn_device *dev
     return device->blocks.variant == 0 && has_nvidia_tile(device->opencl) && attn_fused_mma_serves(problem, NULL);
 }
 
-static clattn_status choose_blocks(const attn_fused *fused, const attn_tuning_row *row, mma_blocks *blocks,
-                                   clattn_report *report) {
+static clattn_status choose_blocks(const attn_fused *fused, const mma_tile *tile, const attn_tuning_row *row,
+                                   mma_blocks *blocks, clattn_report *report) {
     const clattn_block_override *override = &fused->device.blocks;
     *blocks = (mma_blocks){ attn_tuning_get(row, "block_query"), attn_tuning_get(row, "block_key"),
                             attn_tuning_get(row, "warps"), attn_tuning_get(row, "stages"),
                             attn_tuning_get(row, "lazy"), row->head_dim_max };
     blocks->query = override->block_query != 0 ? override->block_query : blocks->query;
     blocks->key = override->block_key != 0 ? override->block_key : blocks->key;
-    const int64_t rows = 16 * blocks->warps;
+    const int64_t rows = tile->rows * blocks->warps;
     if (blocks->query <= 0 || blocks->query % rows != 0 || blocks->query > 2 * rows) {
         return attn_refuse(report, CLATTN_UNSUPPORTED,
                            "block_query: %" PRId64 " is not a multiple of %" PRId64 " up to %" PRId64, blocks->query,
                            rows, 2 * rows);
     }
-    const int64_t keys = attn_max(16, WARP * blocks->warps * 8 / blocks->dim); /* of one pass of copies */
+    const int64_t pass = tile->lanes * blocks->warps / (blocks->dim % 64 != 0 ? 4 : 8); /* rows copied at once */
+    const int64_t keys = attn_max(16, pass);
     if (blocks->key <= 0 || blocks->key % keys != 0 || blocks->key > 128) {
         return attn_refuse(report, CLATTN_UNSUPPORTED,
                            "block_key: %" PRId64 " is not a multiple of %" PRId64 " up to 128", blocks->key, keys);
@@ -71,27 +84,26 @@ static bool is_keywise(const clattn_problem *problem) {
            problem->softcap > 0.0 || !(problem->scale >= SMALLEST_SCALE);
 }
 
-static clattn_status build(attn_fused *fused, const mma_blocks *blocks, clattn_plan_info *info,
+static clattn_status build(attn_fused *fused, const mma_tile *tile, const mma_blocks *blocks, clattn_plan_info *info,
                            clattn_report *report) {
     char options[256];
-    const bool nvidia = has_nvidia_tile(fused->device.opencl);
-    const int64_t tiles = 2 * blocks->stages * blocks->key * blocks->dim * 2;
-    const int64_t need = tiles + (nvidia ? 0 : blocks->warps * PORTABLE_SCRATCH);
+    const int64_t stages = 2 * blocks->stages * blocks->key * blocks->dim * 2;
+    const int64_t need = stages + blocks->warps * tile->scratch;
     if (need > fused->device.opencl->info.local_memory) {
         return attn_refuse(report, CLATTN_UNSUPPORTED,
                            "attention_fused_mma: needs %" PRId64 " bytes of local memory, the device has %" PRId64,
                            need, fused->device.opencl->info.local_memory);
     }
-    fused->local_memory = nvidia ? 0 : need;
+    fused->local_memory = tile->declares_memory ? 0 : need;
     info->local_memory = need;
     snprintf(options, sizeof options,
              "-DATTN_TYPE=%d -DBLOCK_QUERY=%" PRId64 " -DBLOCK_KEY=%" PRId64 " -DWARPS=%" PRId64 " -DSTAGES=%" PRId64
-             " -DLAZY=%" PRId64 " -DDIM=%" PRId64 " -DKEYWISE=%d -DWARP_TILE_NVIDIA=%d",
+             " -DLAZY=%" PRId64 " -DDIM=%" PRId64 " -DKEYWISE=%d%s",
              (int)fused->problem.type, blocks->query, blocks->key, blocks->warps, blocks->stages, blocks->lazy,
-             blocks->dim, is_keywise(&fused->problem) ? 1 : 0, nvidia ? 1 : 0);
+             blocks->dim, is_keywise(&fused->problem) ? 1 : 0, tile->defines);
     clattn_plan_info built = *info;
-    ATTN_TRY(attn_shape_build(&fused->device, "attention_fused_mma", options, WARP * blocks->warps, true, &fused->main,
-                              &built, report));
+    ATTN_TRY(attn_shape_build(&fused->device, "attention_fused_mma", options, tile->lanes * blocks->warps, true,
+                              &fused->main, &built, report));
     info->private_memory = built.private_memory;
     return CLATTN_OK;
 }
@@ -99,24 +111,24 @@ static clattn_status build(attn_fused *fused, const mma_blocks *blocks, clattn_p
 clattn_status attn_fused_mma_prepare(attn_fused *fused, clattn_plan_info *info, clattn_report *report) {
     attn_tuning_row rows[ATTN_SHAPE_ROWS];
     int64_t count = attn_shape_find("attention_fused_mma", &fused->problem, &fused->device, rows);
-    const bool nvidia = has_nvidia_tile(fused->device.opencl);
+    const mma_tile *tile = choose_tile(fused->device.opencl);
     mma_blocks blocks = { 0, 0, 0, 0, 0, 0 };
     clattn_status status = CLATTN_UNSUPPORTED;
     for (int64_t k = 0; k < count && status != CLATTN_OK; k++) {
-        status = choose_blocks(fused, &rows[k], &blocks, report);
+        status = choose_blocks(fused, tile, &rows[k], &blocks, report);
         if (status == CLATTN_OK) {
-            status = build(fused, &blocks, info, report);
+            status = build(fused, tile, &blocks, info, report);
         }
     }
     ATTN_TRY(status);
     fused->block_query = blocks.query;
-    fused->threads = WARP * blocks.warps;
+    fused->threads = tile->lanes * blocks.warps;
     info->block_query = blocks.query;
     info->block_key = blocks.key;
     info->weights_rounded = true;
     snprintf(info->kernel, sizeof info->kernel,
-             "attention_fused_mma: %s tile, %" PRId64 " warps, %" PRId64 " stage%s%s", nvidia ? "NVIDIA" : "portable",
-             blocks.warps, blocks.stages, blocks.stages > 1 ? "s" : "", blocks.lazy ? ", delayed rescaling" : "");
+             "attention_fused_mma: %s tile, %" PRId64 " warps, %" PRId64 " stage%s%s", tile->name, blocks.warps,
+             blocks.stages, blocks.stages > 1 ? "s" : "", blocks.lazy ? ", delayed rescaling" : "");
     return CLATTN_OK;
 }
 

@@ -1,10 +1,5 @@
 // Warp tile, NVIDIA body: PTX for compute capability 8.0 and later. A warp is 32 consecutive work-items of a
-// one-dimensional work-group. Both bodies of the warp tile (the other: warp_tile_portable.cl.h) have the fragments of
-// mma.m16n8k16, with g = lane / 4, t = lane % 4 and two 16-bit values a word:
-//   A 16 x 16: a[0] row g, columns 2t and 2t+1;  a[1] row g+8, the same columns;  a[2], a[3]: columns 8 further
-//   B 16 x 8:  b0 rows 2t and 2t+1 of column g;  b1 rows 8 further
-//   C 16 x 8:  c[0], c[1] row g, columns 2t and 2t+1;  c[2], c[3] row g+8
-// To add a body: these names, chosen in attention_fused_mma.cl.
+// one-dimensional work-group. Only instructions are here; the fragments are those of warp_tile_m16n8.cl.h.
 #ifndef ATTN_WARP_TILE_NVIDIA_CL_H
 #define ATTN_WARP_TILE_NVIDIA_CL_H
 
@@ -15,7 +10,9 @@
 #define TILE_ASM __asm__ volatile // clang, for the check without a card
 #endif
 
-#define TILE_SCRATCH_WORDS 0 // 32-bit words of local memory that a warp needs for the operations below
+#define TILE_M16N8 1 // the rest is in warp_tile_m16n8.cl.h
+#define TILE_STATIC 1 // only a static array may grow beyond what the driver tells
+#define TILE_SCRATCH_WORDS 0
 
 typedef struct warp_tile {
     int lane, warp;
@@ -37,13 +34,13 @@ static inline warp_tile tile_begin(__local uint *scratch) {
              : "memory")
 
 // Four 8 x 8 matrices of local memory; lane i names row i % 8 of matrix i / 8, `offset` elements from base.
-static inline void tile_load(const warp_tile *w, uint *r, __local const ushort *base, int offset) {
+static inline void fragment_load(const warp_tile *w, uint *r, __local const ushort *base, int offset) {
     (void)w;
     TILE_LOAD("");
 }
 
 // The same, each matrix transposed.
-static inline void tile_load_transposed(const warp_tile *w, uint *r, __local const ushort *base, int offset) {
+static inline void fragment_load_transposed(const warp_tile *w, uint *r, __local const ushort *base, int offset) {
     (void)w;
     TILE_LOAD(".trans");
 }
@@ -57,14 +54,22 @@ static inline void tile_load_transposed(const warp_tile *w, uint *r, __local con
 #endif
 
 // c += a * b
-static inline void tile_multiply(const warp_tile *w, float *c, const uint *a, uint b0, uint b1) {
+static inline void fragment_multiply(const warp_tile *w, float *c, const uint *a, const uint *b) {
     (void)w;
     TILE_ASM(TILE_MMA "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
              : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-             : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+             : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
-// Two numbers rounded to the storage type: to nearest, ties to even.
+// The x of the lane whose number differs in the bit `distance`.
+static inline float fragment_exchange(const warp_tile *w, float x, int distance) {
+    float r;
+    (void)w;
+    TILE_ASM("shfl.sync.bfly.b32 %0, %1, %2, 0x1f, 0xffffffff;" : "=f"(r) : "f"(x), "r"(distance));
+    return r;
+}
+
+// To nearest, ties to even.
 static inline uint tile_pack(float low, float high) {
     uint r;
     TILE_ASM(TILE_CONVERT "%0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
@@ -77,26 +82,6 @@ static inline float tile_exp2(float x) {
     return r;
 }
 
-static inline float tile_exchange(float x, int distance) {
-    float r;
-    TILE_ASM("shfl.sync.bfly.b32 %0, %1, %2, 0x1f, 0xffffffff;" : "=f"(r) : "f"(x), "r"(distance));
-    return r;
-}
-
-// Over the four lanes that hold one row of C. The maximum ignores NaN.
-static inline float tile_row_max(const warp_tile *w, float x) {
-    (void)w;
-    x = fmax(x, tile_exchange(x, 1));
-    return fmax(x, tile_exchange(x, 2));
-}
-
-static inline float tile_row_sum(const warp_tile *w, float x) {
-    (void)w;
-    x += tile_exchange(x, 1);
-    return x + tile_exchange(x, 2);
-}
-
-// Whether any lane of the warp says so.
 static inline int tile_any(const warp_tile *w, int x) {
     int r;
     (void)w;
@@ -106,8 +91,6 @@ static inline int tile_any(const warp_tile *w, int x) {
     return r;
 }
 
-// 16 bytes from global to local memory, both aligned to 16; zeros, and nothing read, when not ok. They are there after
-// tile_commit(), tile_wait() and a barrier.
 static inline void tile_copy(__local ushort *to, __global const ushort *from, int ok) {
     TILE_ASM("cp.async.cg.shared.global [%0], [%1], 16, %2;"
              :
@@ -115,7 +98,6 @@ static inline void tile_copy(__local ushort *to, __global const ushort *from, in
              : "memory");
 }
 
-// Copies since the last one are a group; tile_wait(n) waits for all groups but the last n.
 #define tile_commit() TILE_ASM("cp.async.commit_group;" : : : "memory")
 #define tile_wait(n) TILE_ASM("cp.async.wait_group %0;" : : "n"(n) : "memory")
 

@@ -1,9 +1,11 @@
-// Warp tile, portable body: the fragments of warp_tile_nvidia.cl.h, but what lanes tell each other goes through local
-// memory and barriers. Slow; it lets the kernel above it be tested on any OpenCL 1.2 device. Every operation with a
-// warp_tile must be reached by the whole work-group.
+// Warp tile, portable body: the fragments of warp_tile_m16n8.cl.h, but what lanes tell each other goes through local
+// memory and barriers. Slow; it lets the kernel above it be tested on any OpenCL 1.2 device, and the fragments with it.
+// Every operation with a warp_tile must be reached by the whole work-group.
 #ifndef ATTN_WARP_TILE_PORTABLE_CL_H
 #define ATTN_WARP_TILE_PORTABLE_CL_H
 
+#define TILE_M16N8 1 // the rest is in warp_tile_m16n8.cl.h
+#define TILE_STATIC 0 // PoCL 3.1 leaves arrays declared in a kernel to all its threads
 #define TILE_LANE_WORDS 6
 #define TILE_SCRATCH_WORDS (32 * TILE_LANE_WORDS)
 
@@ -37,7 +39,7 @@ static inline uint tile_pack(float low, float high) {
 #endif
 }
 
-static inline void tile_load_either(const warp_tile *w, uint *r, __local const ushort *base, int offset,
+static inline void fragment_load_either(const warp_tile *w, uint *r, __local const ushort *base, int offset,
                                     int transposed) {
     const int g = w->lane >> 2, t = w->lane & 3;
     barrier(CLK_LOCAL_MEM_FENCE);
@@ -50,19 +52,19 @@ static inline void tile_load_either(const warp_tile *w, uint *r, __local const u
     }
 }
 
-static inline void tile_load(const warp_tile *w, uint *r, __local const ushort *base, int offset) {
-    tile_load_either(w, r, base, offset, 0);
+static inline void fragment_load(const warp_tile *w, uint *r, __local const ushort *base, int offset) {
+    fragment_load_either(w, r, base, offset, 0);
 }
 
-static inline void tile_load_transposed(const warp_tile *w, uint *r, __local const ushort *base, int offset) {
-    tile_load_either(w, r, base, offset, 1);
+static inline void fragment_load_transposed(const warp_tile *w, uint *r, __local const ushort *base, int offset) {
+    fragment_load_either(w, r, base, offset, 1);
 }
 
-static inline void tile_multiply(const warp_tile *w, float *c, const uint *a, uint b0, uint b1) {
+static inline void fragment_multiply(const warp_tile *w, float *c, const uint *a, const uint *b) {
     const int g = w->lane >> 2, t = w->lane & 3;
     __local uint *mine = w->scratch + w->lane * TILE_LANE_WORDS;
     barrier(CLK_LOCAL_MEM_FENCE);
-    mine[0] = a[0], mine[1] = a[1], mine[2] = a[2], mine[3] = a[3], mine[4] = b0, mine[5] = b1;
+    mine[0] = a[0], mine[1] = a[1], mine[2] = a[2], mine[3] = a[3], mine[4] = b[0], mine[5] = b[1];
     barrier(CLK_LOCAL_MEM_FENCE);
     for (int e = 0; e < 4; e++) {
         float sum = c[e];
@@ -78,24 +80,11 @@ static inline void tile_multiply(const warp_tile *w, float *c, const uint *a, ui
 
 #define tile_exp2(x) exp2(x)
 
-static inline float tile_row_either(const warp_tile *w, float x, int is_max) {
+static inline float fragment_exchange(const warp_tile *w, float x, int distance) {
     barrier(CLK_LOCAL_MEM_FENCE);
     w->scratch[w->lane] = as_uint(x);
     barrier(CLK_LOCAL_MEM_FENCE);
-    float all = as_float(w->scratch[w->lane & ~3]);
-    for (int n = 1; n < 4; n++) {
-        const float next = as_float(w->scratch[(w->lane & ~3) + n]);
-        all = is_max ? fmax(all, next) : all + next;
-    }
-    return all;
-}
-
-static inline float tile_row_max(const warp_tile *w, float x) {
-    return tile_row_either(w, x, 1);
-}
-
-static inline float tile_row_sum(const warp_tile *w, float x) {
-    return tile_row_either(w, x, 0);
+    return as_float(w->scratch[w->lane ^ distance]);
 }
 
 static inline int tile_any(const warp_tile *w, int x) {
