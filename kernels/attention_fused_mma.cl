@@ -1,5 +1,5 @@
-// Fused attention on matrix units, fp16 and bf16: a work-group makes BLOCK_QUERY rows of one head and walks over the
-// keys in blocks of BLOCK_KEY. A warp holds its rows' queries, scores and outputs in registers as warp tiles; scores,
+// Fused attention on matrix units, fp16 and bf16: a work-group makes BLOCK_QUERY rows (row_blocks.cl.h) and walks over
+// their keys in blocks of BLOCK_KEY. A warp holds its rows' queries, scores and outputs in registers as warp tiles; scores,
 // rounded, are the weights' operand of the second product, so weights never leave registers. Keys and values wait in
 // local memory in the storage type, STAGES blocks of them; one pass, running maximum and sum (of weights not yet
 // rounded). Which instructions make a tile and who holds what of it: warp_tile.cl.h and the bodies behind it.
@@ -20,6 +20,7 @@
 #define AHEAD (STAGES > 1 ? STAGES - 1 : 1) // blocks of keys that are asked for before they are needed
 #include "include/arguments.cl.h"
 #include "include/index.cl.h"
+#include "include/row_blocks.cl.h"
 #include "include/types.cl.h"
 #include "include/mask.cl.h"
 #include "include/softmax_online.cl.h"
@@ -106,15 +107,20 @@ static inline void block_values(const warp_tile *w, float s[TILES][KEY_TILES][TI
 
 static inline row_block get_block(const attn_arguments *a, const attn_entry *e, long group, long row_blocks) {
     row_block g;
-    const long head = group / row_blocks;
-    g.b = head / a->query_heads;
-    g.h = head % a->query_heads;
-    g.first = (row_blocks - 1 - group % row_blocks) * BLOCK_QUERY; // last rows first: the longest if causal
-    g.rows = (int)min((long)BLOCK_QUERY, a->query_length - g.first);
+    g.heads = (int)attn_block_heads(a->group, a->query_length, BLOCK_QUERY);
+    g.h = group / row_blocks % (a->query_heads / g.heads) * g.heads;
+    g.b = group / row_blocks / (a->query_heads / g.heads);
+    g.first = attn_block_first(group, row_blocks, BLOCK_QUERY);
+    g.rows = (int)min((long)BLOCK_QUERY, a->query_length * g.heads - g.first);
     g.factor = KEYWISE ? LOG2_E : a->scale * LOG2_E;
-    g.visit = attn_rows_range(a, e, g.first, g.first + g.rows - 1);
-    g.open = attn_rows_common_range(a, e, g.first, g.first + g.rows - 1);
+    const long begin = row_position(&g, 0), end = row_position(&g, g.rows - 1);
+    g.visit = attn_rows_range(a, e, begin, end);
+    g.open = attn_rows_common_range(a, e, begin, end);
     return g;
+}
+
+static inline long get_entry(const attn_arguments *a, long group, long row_blocks) {
+    return group / row_blocks / (a->query_heads / attn_block_heads(a->group, a->query_length, BLOCK_QUERY));
 }
 
 static inline void clear_rows(float top[TILES][TILE_ROW_SETS], float sum[TILES][TILE_ROW_SETS],
@@ -133,18 +139,55 @@ static inline void clear_rows(float top[TILES][TILE_ROW_SETS], float sum[TILES][
     }
 }
 
-// Asks for the block of keys from `next` on, if there is one, and for its values (with one stage they are asked for
-// later, while the scores are made). A commit without copies keeps the count of groups right.
-static inline long fetch_block(__local ushort *stage, const source_rows *key_rows, const source_rows *value_rows,
-                               const row_block *g, long next, long key_length) {
-    if (next < g->visit.end) {
-        copy_rows(stage, key_rows, BLOCK_KEY, next, key_length);
+// The keys and values that the rows visit; next: the first key not yet asked for.
+typedef struct key_walk {
+    source_rows keys, values;
+    long next, end, length;
+} key_walk;
+
+static inline key_walk get_walk(const attn_arguments *a, const attn_entry *e, const row_block *g,
+                                __global const ushort *key, __global const ushort *value) {
+    key_walk walk = { get_source(key, &a->key, g->b, g->h / a->group, a->head_dim),
+                      get_source(value, &a->value, g->b, g->h / a->group, a->value_dim),
+                      g->visit.begin / BLOCK_KEY * BLOCK_KEY, g->visit.end, e->key_length };
+    return walk;
+}
+
+// Asks for the next block of keys, if there is one, and for its values (with one stage they are asked for later, while
+// the scores are made). A commit without copies keeps the count of groups right.
+static inline void fetch_block(__local ushort *stage, key_walk *walk) {
+    if (walk->next < walk->end) {
+        copy_rows(stage, &walk->keys, walk->next, walk->length);
         if (STAGES > 1) {
-            copy_rows(stage + BLOCK_SIZE, value_rows, BLOCK_KEY, next, key_length);
+            copy_rows(stage + BLOCK_SIZE, &walk->values, walk->next, walk->length);
         }
     }
     tile_commit();
-    return next + BLOCK_KEY;
+    walk->next += BLOCK_KEY;
+}
+
+// Asks for queries and for the first blocks; queries go to registers, unless they stay where they are.
+static inline void begin_walk(const attn_arguments *a, const row_block *g, const warp_tile *w, key_walk *walk,
+                              __global const ushort *query, __local ushort *blocks,
+                              uint q[TILES][QUERY_TILES][TILE_QUERY_WORDS]) {
+    __local ushort *queries = blocks + QUERY_AT;
+    copy_queries(queries, a, g, query);
+#if QUERY_ALONE
+    tile_commit();
+    tile_wait(0);
+    barrier(CLK_LOCAL_MEM_FENCE);
+    load_query(w, queries, 0, q);
+    barrier(CLK_LOCAL_MEM_FENCE); // all have theirs: keys may take the place
+#endif
+#pragma unroll
+    for (int n = 0; n < AHEAD; n++) {
+        fetch_block(blocks + n * STAGE_SIZE, walk);
+    }
+#if !QUERY_ALONE && !QUERY_LOCAL
+    tile_wait(AHEAD - 1);
+    barrier(CLK_LOCAL_MEM_FENCE);
+    load_query(w, queries, 0, q);
+#endif
 }
 
 #if TILE_STATIC
@@ -161,54 +204,35 @@ void attention_fused_mma(attn_arguments a, long first_group, long row_blocks, AT
                          __global const ushort *restrict value, __global ushort *restrict output_memory,
                          __global float *restrict logsumexp MEMORY_PARAMETER) {
     MEMORY_DECLARED
-    __local ushort *blocks = (__local ushort *)memory, *queries = blocks + QUERY_AT;
+    __local ushort *blocks = (__local ushort *)memory;
     const warp_tile w = tile_begin((__local uint *)(blocks + MEMORY_SIZE));
     const attn_extras x = ATTN_EXTRAS;
     const long group = first_group + get_group_id(0);
-    const attn_entry e = attn_get_entry(&a, &x, group / row_blocks / a.query_heads);
+    const attn_entry e = attn_get_entry(&a, &x, get_entry(&a, group, row_blocks));
     const row_block g = get_block(&a, &e, group, row_blocks);
-    const source_rows query_rows = get_source(query, &a.query, g.b, g.h, a.head_dim);
-    const source_rows key_rows = get_source(key, &a.key, g.b, g.h / a.group, a.head_dim);
-    const source_rows value_rows = get_source(value, &a.value, g.b, g.h / a.group, a.value_dim);
+    key_walk walk = get_walk(&a, &e, &g, key, value);
 
     uint q[TILES][QUERY_TILES][TILE_QUERY_WORDS];
     float s[TILES][KEY_TILES][TILE_C], output[TILES][DIM_TILES][TILE_C];
     float top[TILES][TILE_ROW_SETS], sum[TILES][TILE_ROW_SETS];
     clear_rows(top, sum, output);
-    long first = g.visit.begin / BLOCK_KEY * BLOCK_KEY, next = first; // next: the first key not yet asked for
     int stage = 0;
-    copy_rows(queries, &query_rows, BLOCK_QUERY, g.first, a.query_length);
-#if QUERY_ALONE
-    tile_commit();
-    tile_wait(0);
-    barrier(CLK_LOCAL_MEM_FENCE);
-    load_query(&w, queries, 0, q);
-    barrier(CLK_LOCAL_MEM_FENCE); // all have theirs: keys may take the place
-#endif
-#pragma unroll
-    for (int n = 0; n < AHEAD; n++) {
-        next = fetch_block(blocks + n * STAGE_SIZE, &key_rows, &value_rows, &g, next, e.key_length);
-    }
-#if !QUERY_ALONE && !QUERY_LOCAL
-    tile_wait(AHEAD - 1);
-    barrier(CLK_LOCAL_MEM_FENCE);
-    load_query(&w, queries, 0, q);
-#endif
+    long first = walk.next;
+    begin_walk(&a, &g, &w, &walk, query, blocks, q);
     for (; first < g.visit.end; first += BLOCK_KEY) {
         __local ushort *keys = blocks + stage * STAGE_SIZE, *values = keys + BLOCK_SIZE;
         tile_wait(AHEAD - 1);
         barrier(CLK_LOCAL_MEM_FENCE); // this block is here, and nobody needs the one before
 #if STAGES > 1
-        next = fetch_block(blocks + (stage + AHEAD) % STAGES * STAGE_SIZE, &key_rows, &value_rows, &g, next,
-                           e.key_length);
-        block_scores(&w, q, queries, keys, s);
+        fetch_block(blocks + (stage + AHEAD) % STAGES * STAGE_SIZE, &walk);
+        block_scores(&w, q, blocks + QUERY_AT, keys, s);
 #else
-        copy_rows(values, &value_rows, BLOCK_KEY, first, e.key_length);
+        copy_rows(values, &walk.values, first, walk.length);
         tile_commit();
-        block_scores(&w, q, queries, keys, s);
+        block_scores(&w, q, blocks + QUERY_AT, keys, s);
         tile_wait(0);
         barrier(CLK_LOCAL_MEM_FENCE); // its values are here, and nobody needs its keys
-        next = fetch_block(keys, &key_rows, &value_rows, &g, next, e.key_length);
+        fetch_block(keys, &walk);
 #endif
         block_keywise(&a, &x, &e, &g, &w, first, s);
 #pragma unroll
@@ -221,10 +245,6 @@ void attention_fused_mma(attn_arguments a, long first_group, long row_blocks, AT
     tile_wait(0);
 #pragma unroll
     for (int i = 0; i < TILES; i++) {
-#pragma unroll
-        for (int r = 0; r < TILE_ROW_SETS; r++) {
-            sum[i][r] = tile_row_sum(&w, sum[i][r]);
-        }
         store_rows(&a, &x, &g, &w, i, top[i], sum[i], output[i], output_memory, logsumexp);
     }
 }

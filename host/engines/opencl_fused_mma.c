@@ -122,6 +122,7 @@ clattn_status attn_fused_mma_prepare(attn_fused *fused, clattn_plan_info *info, 
     }
     ATTN_TRY(status);
     fused->block_query = blocks.query;
+    fused->shares_heads = true;
     fused->threads = tile->lanes * blocks.warps;
     info->block_query = blocks.query;
     info->block_key = blocks.key;

@@ -10,11 +10,20 @@
 
 // The rows of this work-group, and what does not change from block to block.
 typedef struct row_block {
-    long b, h, first;
-    int rows;
+    long b, h, first; // h: the first head
+    int heads, rows;
     float factor; // of a difference of scores, to the exponent of 2
     attn_range visit, open;
 } row_block;
+
+// Of row n of the block. Rows of several heads are few.
+static inline long row_position(const row_block *g, int n) {
+    return g->heads == 1 ? g->first + n : (long)(((int)g->first + n) / g->heads);
+}
+
+static inline long row_head(const row_block *g, int n) {
+    return g->heads == 1 ? g->h : g->h + ((int)g->first + n) % g->heads;
+}
 
 // Key or value rows of one head, as they lie in global memory.
 typedef struct source_rows {
@@ -30,33 +39,53 @@ static inline source_rows get_source(__global const ushort *memory, const attn_l
     return s;
 }
 
-// `count` rows from row `first` on into `to`; zeros from row `end` on and beyond the rows' dims.
-static inline void copy_rows(__local ushort *to, const source_rows *s, int count, long first, long end) {
-    const int id = (int)get_local_id(0), lane = id % COPY_LANES;
-    const int there = (int)clamp(end - first, 0L, (long)count);
-    __global const ushort *from = s->start + (first + id / COPY_LANES) * s->stride + lane * 8;
+// This work-item's chunks of one row into row `row` of `to`; zeros beyond the row's dims, of which there may be none.
+static inline void copy_row(__local ushort *to, int row, __global const ushort *from, int dims, int aligned) {
+    const int lane = (int)get_local_id(0) % COPY_LANES;
+    if (aligned) {
+#pragma unroll
+        for (int c = lane; c < CHUNKS; c += COPY_LANES) {
+            tile_copy(to + CHUNK_AT(row, c), from + c * 8, c * 8 < dims);
+        }
+        return;
+    }
+#pragma unroll 1
+    for (int n = 0; n < CHUNKS / COPY_LANES * 8; n++) {
+        const int chunk = n / 8 * COPY_LANES + lane, column = chunk * 8 + n % 8;
+        to[CHUNK_AT(row, chunk) + n % 8] = column < dims ? from[column] : (ushort)0;
+    }
+}
+
+// BLOCK_KEY rows from row `first` on into `to`; zeros from row `end` on.
+static inline void copy_rows(__local ushort *to, const source_rows *s, long first, long end) {
+    const int row = (int)get_local_id(0) / COPY_LANES, there = (int)min(end - first, (long)BLOCK_KEY);
+    __global const ushort *from = s->start + (first + row) * s->stride;
     if (s->aligned) {
 #pragma unroll
-        for (int pass = 0; pass < (count + PASS - 1) / PASS; pass++) {
-            const int row = pass * PASS + id / COPY_LANES;
-#pragma unroll
-            for (int c = 0; c < CHUNKS; c += COPY_LANES) {
-                const int ok = row < there && (c + lane) * 8 < s->dims;
-                tile_copy(to + CHUNK_AT(row, c + lane), ok ? from + c * 8 : s->start, ok);
-            }
+        for (int n = 0; n < BLOCK_KEY; n += PASS) {
+            copy_row(to, row + n, row + n < there ? from : s->start, row + n < there ? s->dims : 0, 1);
             from += PASS * s->stride;
         }
         return;
     }
 #pragma unroll 1
-    for (int row = id / COPY_LANES; row < count; row += PASS) {
-#pragma unroll 1
-        for (int n = 0; n < CHUNKS / COPY_LANES * 8; n++) {
-            const int column = n / 8 * COPY_LANES * 8 + n % 8; // from this lane's first on
-            to[CHUNK_AT(row, n / 8 * COPY_LANES + lane) + n % 8] =
-                row < there && lane * 8 + column < s->dims ? from[column] : (ushort)0;
-        }
+    for (int n = 0; n < BLOCK_KEY; n += PASS) {
+        copy_row(to, row + n, from, row + n < there ? s->dims : 0, 0);
         from += PASS * s->stride;
+    }
+}
+
+// The block's rows of query; zeros beyond.
+static inline void copy_queries(__local ushort *to, const attn_arguments *a, const row_block *g,
+                                __global const ushort *query) {
+    const source_rows s = get_source(query, &a->query, g->b, g->h, a->head_dim);
+    const int aligned = s.aligned && (a->query.stride[1] & 7) == 0;
+#pragma unroll 1
+    for (int row = (int)get_local_id(0) / COPY_LANES; row < BLOCK_QUERY; row += PASS) {
+        const int n = min(row, g->rows - 1);
+        __global const ushort *from =
+            s.start + (row_head(g, n) - g->h) * a->query.stride[1] + row_position(g, n) * s.stride;
+        copy_row(to, row, from, row < g->rows ? s.dims : 0, aligned);
     }
 }
 
@@ -92,22 +121,22 @@ static inline void store_row(const warp_tile *w, int set, float factor, float ou
     }
 }
 
-// Outputs and logsumexp of the warp's tile i. `top` and `sum` are those of whole rows.
+// Outputs and logsumexp of the warp's tile i. `sum` is that of the lane's keys alone.
 static inline void store_rows(const attn_arguments *a, const attn_extras *x, const row_block *g, const warp_tile *w,
                               int i, const float *top, const float *sum, float output[DIM / 16][TILE_C],
                               __global ushort *memory, __global float *logsumexp) {
     const int has_sink = (ATTN_FEATURES(a) & ATTN_HAS_SINKS) != 0;
-    const float sink = has_sink ? x->sinks[a->sinks_at + g->h] : 0.0f;
 #pragma unroll
     for (int r = 0; r < TILE_ROW_SETS; r++) {
         const int n = row_number(w, i, r);
+        const float whole = tile_row_sum(w, sum[r]), maximum = KEYWISE ? top[r] : top[r] * a->scale;
         if (n < g->rows) {
-            const float maximum = KEYWISE ? top[r] : top[r] * a->scale;
-            const softmax_end end = softmax_finish(maximum, sum[r], has_sink, sink);
-            store_row(w, r, end.factor, output, memory + attn_row_at(&a->output, g->b, g->h, g->first + n),
+            const long h = row_head(g, n), position = row_position(g, n);
+            const softmax_end end = softmax_finish(maximum, whole, has_sink, has_sink ? x->sinks[a->sinks_at + h] : 0.0f);
+            store_row(w, r, end.factor, output, memory + attn_row_at(&a->output, g->b, h, position),
                       (int)a->value_dim);
             if (tile_column(w) == 0 && (ATTN_FEATURES(a) & ATTN_HAS_LOGSUMEXP)) { // the lane of the row's start
-                logsumexp[ATTN_LOGSUMEXP_AT(a, g->b, g->h, g->first + n)] = end.logsumexp;
+                logsumexp[ATTN_LOGSUMEXP_AT(a, g->b, h, position)] = end.logsumexp;
             }
         }
     }

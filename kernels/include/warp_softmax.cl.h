@@ -17,12 +17,12 @@ static inline void block_keywise(const attn_arguments *a, const attn_extras *x, 
 #pragma unroll
         for (int set = 0; set < TILE_ROW_SETS; set++) {
             const int n = row_number(w, i, set);
-            const long position = g->first + min(n, g->rows - 1), key = first + tile_column(w);
+            const long position = row_position(g, min(n, g->rows - 1)), key = first + tile_column(w);
             const attn_range r = attn_row_range(a, e, position);
             const int begin = (int)clamp(r.begin - key, 0L, (long)BLOCK_KEY);
             const int end = n < g->rows ? (int)clamp(r.end - key, 0L, (long)BLOCK_KEY) : 0;
 #if KEYWISE
-            const attn_row row = attn_get_row(a, x, e, g->b, g->h, position);
+            const attn_row row = attn_get_row(a, x, e, g->b, row_head(g, min(n, g->rows - 1)), position);
 #endif
 #pragma unroll
             for (int m = 0; m < KEY_TILES * TILE_C; m++) {
