@@ -25,7 +25,7 @@ static const char attn_usage[] =
     "`opencl`\n"
     "= the best of them; `all`), --device NUMBER|PART-OF-NAME, --threads N, --help;\n"
     "for tuning and tests --blocks query=N,key=N,splits=N,variant=N (variant: OpenCL engines 1 = CPU-shaped, 2 = GPU-shaped,\n"
-    "3 = matrix units, opencl-fused alone).\n"
+    "opencl-fused alone: 3 = matrix units; 4, 5, 6, 7 = those of AMD MFMA, RDNA3, RDNA4 and Intel, emulated).\n"
     "--tuning FILE|none: the block sizes that clattn tune found (else ~/.config/clattn/tuning.csv, where it is).\n"
     "Exit status: 0 done; 1 a result is wrong; 2 bad usage or input; 3 nothing here can serve it.\n";
 

@@ -4,6 +4,7 @@
  * another file with prepare and submit, and its line in the table here.
  */
 #include "engines/opencl_fused.h"
+#include "engines/opencl_fused_tiles.h"
 
 #include <stdio.h>
 
@@ -20,8 +21,8 @@ static const fused_body bodies[] = {
 };
 
 static bool supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
-    return attn_shape_supports(problem, device, ATTN_SHAPE_MMA, why_not) &&
-           (device->blocks.variant != ATTN_SHAPE_MMA || attn_fused_mma_serves(problem, why_not));
+    return attn_shape_supports(problem, device, ATTN_MMA_EMULATED_LAST, why_not) &&
+           (device->blocks.variant < ATTN_SHAPE_MMA || attn_fused_mma_serves(problem, why_not));
 }
 
 static int preference(const clattn_problem *problem, const attn_device *device) {

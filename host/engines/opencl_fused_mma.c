@@ -2,12 +2,13 @@
  * opencl-fused, the body on matrix units: fp16 and bf16, a work-group of warps a block of rows of one head
  * (attention_fused_mma.cl). No workspace. Chosen for NVIDIA devices of compute capability 8.0 and later, when one of
  * the rows of kernels/tuning/attention_fused_mma.csv builds there; elsewhere only by variant=3, with a portable tile
- * that is for tests. To add another vendor's tile: its header beside warp_tile_nvidia.cl.h, and its entry in tiles[].
+ * that is for tests. To add another vendor's tile: see opencl_fused_tiles.c.
  */
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "engines/opencl_fused.h"
+#include "engines/opencl_fused_tiles.h"
 
 enum { MOST_DIMS = 128 };
 
@@ -16,26 +17,6 @@ static const double SMALLEST_SCALE = 1e-30; /* unscaled scores times less could 
 typedef struct mma_blocks {
     int64_t query, key, warps, stages, lazy, dim;
 } mma_blocks;
-
-/* A body of the warp tile, as its header says: work-items of a warp, rows of a tile, TILE_SCRATCH_WORDS in bytes. */
-typedef struct mma_tile {
-    const char *name, *defines;
-    int64_t lanes, rows, scratch;
-    bool declares_memory; /* TILE_STATIC */
-} mma_tile;
-
-static const mma_tile tiles[] = {
-    { "portable", "", 32, 16, 32 * 6 * 4, false },
-    { "NVIDIA", " -DWARP_TILE_NVIDIA=1", 32, 16, 0, true },
-};
-
-static bool has_nvidia_tile(const struct attn_opencl_device *device) {
-    return device->nvidia_capability >= 80;
-}
-
-static const mma_tile *choose_tile(const struct attn_opencl_device *device) {
-    return &tiles[has_nvidia_tile(device) ? 1 : 0];
-}
 
 bool attn_fused_mma_serves(const clattn_problem *problem, clattn_report *why_not) {
     if (problem->type != CLATTN_FP16 && problem->type != CLATTN_BF16) {
@@ -52,10 +33,10 @@ bool attn_fused_mma_serves(const clattn_problem *problem, clattn_report *why_not
 }
 
 bool attn_fused_mma_wanted(const clattn_problem *problem, const attn_device *device) {
-    return device->blocks.variant == 0 && has_nvidia_tile(device->opencl) && attn_fused_mma_serves(problem, NULL);
+    return device->blocks.variant == 0 && attn_mma_tile_trusted(device->opencl) && attn_fused_mma_serves(problem, NULL);
 }
 
-static clattn_status choose_blocks(const attn_fused *fused, const mma_tile *tile, const attn_tuning_row *row,
+static clattn_status choose_blocks(const attn_fused *fused, const attn_mma_tile *tile, const attn_tuning_row *row,
                                    mma_blocks *blocks, clattn_report *report) {
     const clattn_block_override *override = &fused->device.blocks;
     *blocks = (mma_blocks){ attn_tuning_get(row, "block_query"), attn_tuning_get(row, "block_key"),
@@ -84,7 +65,7 @@ static bool is_keywise(const clattn_problem *problem) {
            problem->softcap > 0.0 || !(problem->scale >= SMALLEST_SCALE);
 }
 
-static clattn_status build(attn_fused *fused, const mma_tile *tile, const mma_blocks *blocks, clattn_plan_info *info,
+static clattn_status build(attn_fused *fused, const attn_mma_tile *tile, const mma_blocks *blocks, clattn_plan_info *info,
                            clattn_report *report) {
     char options[256];
     const int64_t stages = 2 * blocks->stages * blocks->key * blocks->dim * 2;
@@ -111,7 +92,10 @@ static clattn_status build(attn_fused *fused, const mma_tile *tile, const mma_bl
 clattn_status attn_fused_mma_prepare(attn_fused *fused, clattn_plan_info *info, clattn_report *report) {
     attn_tuning_row rows[ATTN_SHAPE_ROWS];
     int64_t count = attn_shape_find("attention_fused_mma", &fused->problem, &fused->device, rows);
-    const mma_tile *tile = choose_tile(fused->device.opencl);
+    const attn_mma_tile *tile = attn_mma_tile_choose(&fused->device, fused->problem.type, report);
+    if (tile == NULL) {
+        return CLATTN_UNSUPPORTED;
+    }
     mma_blocks blocks = { 0, 0, 0, 0, 0, 0 };
     clattn_status status = CLATTN_UNSUPPORTED;
     for (int64_t k = 0; k < count && status != CLATTN_OK; k++) {

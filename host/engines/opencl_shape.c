@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 enum {
     MOST_DIMS = 576,
@@ -17,13 +18,13 @@ static const double WORK_PER_UNIT =
     1e10; /* operations of one dispatch a compute unit: well below a second on any GPU */
 
 attn_shape attn_shape_choose(const attn_device *device) {
-    if (device->blocks.variant != 0) {
-        return (attn_shape)device->blocks.variant;
+    if (device->blocks.variant != 0) { /* beyond: matrix units, emulated */
+        return (attn_shape)attn_min(device->blocks.variant, ATTN_SHAPE_MMA);
     }
     return device->opencl->is_cpu ? ATTN_SHAPE_CPU : ATTN_SHAPE_GPU;
 }
 
-bool attn_shape_supports(const clattn_problem *problem, const attn_device *device, attn_shape last,
+bool attn_shape_supports(const clattn_problem *problem, const attn_device *device, int64_t last,
                          clattn_report *why_not) {
     if (!attn_opencl_supports(problem, device, why_not)) {
         return false;
@@ -38,9 +39,9 @@ bool attn_shape_supports(const clattn_problem *problem, const attn_device *devic
                          attn_max(problem->head_dim, problem->value_dim), MOST_DIMS);
         return false;
     }
-    if (device->blocks.variant < 0 || device->blocks.variant > (int64_t)last) {
+    if (device->blocks.variant < 0 || device->blocks.variant > last) {
         attn_report_line(why_not, "variant: %" PRId64 " is none of 0, 1 (CPU-shaped), 2 (GPU-shaped)%s",
-                         device->blocks.variant, last == ATTN_SHAPE_MMA ? ", 3 (matrix units)" : "");
+                         device->blocks.variant, last >= ATTN_SHAPE_MMA ? ", 3 (matrix units), 4 to 7 (emulated)" : "");
         return false;
     }
     return true;
@@ -50,15 +51,25 @@ int64_t attn_shape_vector(const struct attn_opencl_device *device) {
     return device->float_vector >= 16 ? 16 : device->float_vector >= 8 ? 8 : 4;
 }
 
+/* What rows of the tables name in the column architecture. */
+static void get_architecture(const struct attn_opencl_device *device, char *text, size_t size) {
+    text[0] = '\0';
+    if (device->nvidia_capability > 0) {
+        snprintf(text, size, "sm_%" PRId64, device->nvidia_capability);
+    } else if (device->is_cpu) {
+        snprintf(text, size, "vector%" PRId64, attn_shape_vector(device));
+    } else if (strncmp(device->info.name, "gfx", 3) == 0) { /* AMD: "gfx90a:sramecc+:xnack-" */
+        snprintf(text, size, "%.*s", (int)strcspn(device->info.name, ":"), device->info.name);
+    } else if (attn_opencl_has_extension(device, "cl_intel_subgroup_matrix_multiply_accumulate")) {
+        snprintf(text, size, "matrix%" PRId64, device->smallest_sub_group);
+    }
+}
+
 int64_t attn_shape_find(const char *table, const clattn_problem *problem, const attn_device *device,
                         attn_tuning_row rows[ATTN_SHAPE_ROWS]) {
     const struct attn_opencl_device *opencl = device->opencl;
-    char architecture[32] = "";
-    if (opencl->nvidia_capability > 0) {
-        snprintf(architecture, sizeof architecture, "sm_%" PRId64, opencl->nvidia_capability);
-    } else if (opencl->is_cpu) {
-        snprintf(architecture, sizeof architecture, "vector%" PRId64, attn_shape_vector(opencl));
-    }
+    char architecture[32];
+    get_architecture(opencl, architecture, sizeof architecture);
     attn_tuning_key key = { opencl->info.vendor, architecture, opencl->info.name, clattn_type_name(problem->type),
                             attn_max(problem->head_dim, problem->value_dim) };
     return attn_tuning_find_rows(device->tuning, table, &key, rows, ATTN_SHAPE_ROWS);

@@ -15,7 +15,7 @@ typedef enum attn_shape { ATTN_SHAPE_CPU = 1, ATTN_SHAPE_GPU = 2, ATTN_SHAPE_MMA
 attn_shape attn_shape_choose(const attn_device *device);
 
 /** What both engines refuse: attn_opencl_supports(), weights out, dims beyond 576, a variant beyond `last`. */
-bool attn_shape_supports(const clattn_problem *problem, const attn_device *device, attn_shape last,
+bool attn_shape_supports(const clattn_problem *problem, const attn_device *device, int64_t last,
                          clattn_report *why_not);
 
 /** Lanes of the vectors that CPU-shaped kernels use on the device: 4, 8 or 16. */

@@ -16,6 +16,9 @@
 #ifndef CL_DEVICE_WAVEFRONT_WIDTH_AMD
 #define CL_DEVICE_WAVEFRONT_WIDTH_AMD 0x4043
 #endif
+#ifndef CL_DEVICE_SUB_GROUP_SIZES_INTEL
+#define CL_DEVICE_SUB_GROUP_SIZES_INTEL 0x4108
+#endif
 
 bool attn_opencl_has_extension(const struct attn_opencl_device *device, const char *name) {
     size_t length = strlen(name);
@@ -88,6 +91,18 @@ static bool ask_texts(struct attn_opencl_device *device) {
     return good && version_number(info->version, "OpenCL ") >= 120;
 }
 
+static int64_t ask_smallest_sub_group(const struct attn_opencl_device *device) {
+    size_t sizes[8] = { 0 }, bytes = 0, smallest = 0;
+    if (!attn_opencl_has_extension(device, "cl_intel_required_subgroup_size") ||
+        clGetDeviceInfo(device->id, CL_DEVICE_SUB_GROUP_SIZES_INTEL, sizeof sizes, sizes, &bytes) != CL_SUCCESS) {
+        return 0;
+    }
+    for (size_t k = 0; k < bytes / sizeof sizes[0]; k++) {
+        smallest = smallest == 0 || sizes[k] < smallest ? sizes[k] : smallest;
+    }
+    return (int64_t)smallest;
+}
+
 static void ask_numbers(struct attn_opencl_device *device) {
     cl_device_id id = device->id;
     clattn_device_info *info = &device->info;
@@ -111,6 +126,7 @@ static void ask_numbers(struct attn_opencl_device *device) {
     } else if (attn_opencl_has_extension(device, "cl_amd_device_attribute_query")) {
         device->warp = ask_uint(id, CL_DEVICE_WAVEFRONT_WIDTH_AMD, 0);
     }
+    device->smallest_sub_group = ask_smallest_sub_group(device);
 }
 
 /* Extensions that some kernel or reader cares about, in one line. */
@@ -121,6 +137,7 @@ static void list_features(struct attn_opencl_device *device) {
                                          "cl_intel_subgroups",
                                          "cl_khr_subgroup_shuffle",
                                          "cl_intel_required_subgroup_size",
+                                         "cl_intel_subgroup_matrix_multiply_accumulate",
                                          "cl_khr_integer_dot_product",
                                          "cl_nv_device_attribute_query",
                                          "cl_amd_device_attribute_query" };

@@ -24,6 +24,7 @@ struct attn_opencl_device {
     int64_t c_version;         /* OpenCL C: 120, 200, 300 */
     int64_t nvidia_capability; /* 90 = compute capability 9.0; 0 = not NVIDIA, or not told */
     int64_t warp;              /* NVIDIA's warp or AMD's wavefront; 0 = not told */
+    int64_t smallest_sub_group; /* Intel's, 8, 16 or 32; 0 = not told */
     char extensions[4096];     /* as the device lists them, cut when longer */
 
     /* Made by attn_opencl_open(), constant afterwards. */

@@ -29,6 +29,8 @@
 
 #if WARP_TILE_NVIDIA
 #include "include/warp_tile_nvidia.cl.h"
+#elif WARP_TILE_AMD_MFMA || WARP_TILE_AMD_GFX11 || WARP_TILE_AMD_GFX12 || WARP_TILE_INTEL
+#include "include/warp_tile_columns.cl.h"
 #else
 #include "include/warp_tile_portable.cl.h"
 #endif

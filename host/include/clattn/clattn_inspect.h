@@ -62,7 +62,8 @@ typedef struct clattn_block_override {
     int64_t block_query, block_key;
     int64_t splits;    /**< parts the keys are split into */
     int64_t variant;   /**< opencl-fused, opencl-decode: 0 = by device, 1 = CPU-shaped, 2 = GPU-shaped; opencl-fused alone:
-                          3 = matrix units */
+                          3 = matrix units; 4, 5, 6, 7 = those of AMD (MFMA, RDNA3, RDNA4) and Intel,
+                          emulated (slow; for tests on any device) */
 } clattn_block_override;
 
 /** Any thread. @since 0.1 */
