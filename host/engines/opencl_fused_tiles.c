@@ -10,20 +10,20 @@
 enum { PORTABLE, NVIDIA, AMD_MFMA, AMD_GFX11, AMD_GFX12, INTEL };
 
 static const attn_mma_tile tiles[] = {
-    [PORTABLE] = { "portable", "", 32, 16, 32 * 6 * 4, false },
-    [NVIDIA] = { "NVIDIA", " -DWARP_TILE_NVIDIA=1", 32, 16, 0, true },
-    [AMD_MFMA] = { "AMD MFMA", " -DWARP_TILE_AMD_MFMA=1", 64, 16, 0, true },
-    [AMD_GFX11] = { "AMD RDNA3", " -DWARP_TILE_AMD_GFX11=1", 32, 16, 0, true },
-    [AMD_GFX12] = { "AMD RDNA4", " -DWARP_TILE_AMD_GFX12=1", 32, 16, 0, true },
-    [INTEL] = { "Intel", " -DWARP_TILE_INTEL=1", 16, 16, 0, true },
+    [PORTABLE] = { "portable", "", 32, 16, 32 * 6 * 4, false, NULL },
+    [NVIDIA] = { "NVIDIA", " -DWARP_TILE_NVIDIA=1", 32, 16, 0, true, "-cl-nv-maxrregcount" },
+    [AMD_MFMA] = { "AMD MFMA", " -DWARP_TILE_AMD_MFMA=1", 64, 16, 0, true, NULL },
+    [AMD_GFX11] = { "AMD RDNA3", " -DWARP_TILE_AMD_GFX11=1", 32, 16, 0, true, NULL },
+    [AMD_GFX12] = { "AMD RDNA4", " -DWARP_TILE_AMD_GFX12=1", 32, 16, 0, true, NULL },
+    [INTEL] = { "Intel", " -DWARP_TILE_INTEL=1", 16, 16, 0, true, NULL },
 };
 
 /* Scratch: two operands of every lane. */
 static const attn_mma_tile emulated[] = {
-    { "AMD MFMA (emulated)", " -DWARP_TILE_AMD_MFMA=1 -DTILE_EMULATED=1", 64, 16, 64 * 4 * 4, false },
-    { "AMD RDNA3 (emulated)", " -DWARP_TILE_AMD_GFX11=1 -DTILE_EMULATED=1", 32, 16, 32 * 16 * 4, false },
-    { "AMD RDNA4 (emulated)", " -DWARP_TILE_AMD_GFX12=1 -DTILE_EMULATED=1", 32, 16, 32 * 8 * 4, false },
-    { "Intel (emulated)", " -DWARP_TILE_INTEL=1 -DTILE_EMULATED=1", 16, 16, 16 * 16 * 4, false },
+    { "AMD MFMA (emulated)", " -DWARP_TILE_AMD_MFMA=1 -DTILE_EMULATED=1", 64, 16, 64 * 4 * 4, false, NULL },
+    { "AMD RDNA3 (emulated)", " -DWARP_TILE_AMD_GFX11=1 -DTILE_EMULATED=1", 32, 16, 32 * 16 * 4, false, NULL },
+    { "AMD RDNA4 (emulated)", " -DWARP_TILE_AMD_GFX12=1 -DTILE_EMULATED=1", 32, 16, 32 * 8 * 4, false, NULL },
+    { "Intel (emulated)", " -DWARP_TILE_INTEL=1 -DTILE_EMULATED=1", 16, 16, 16 * 16 * 4, false, NULL },
 };
 
 _Static_assert(sizeof emulated / sizeof *emulated == ATTN_MMA_EMULATED_LAST - ATTN_MMA_EMULATED_FIRST + 1,

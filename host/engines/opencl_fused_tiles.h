@@ -8,7 +8,8 @@
 typedef struct attn_mma_tile {
     const char *name, *defines;
     int64_t lanes, rows, scratch;
-    bool declares_memory; /* TILE_STATIC */
+    bool declares_memory;       /* TILE_STATIC */
+    const char *register_limit; /* build option that takes a number, or NULL */
 } attn_mma_tile;
 
 /** The variants of opencl-fused from `first` to `last` are matrix units of other makers, emulated: for tests. */
