@@ -1,7 +1,7 @@
 /*
  * The engine opencl-fused: one pass over the keys with a running maximum and sum; scores are never stored, memory is
- * linear in the lengths. Three bodies, opencl_fused_{cpu,gpu,mma}.c, chosen by device. To add one: another shape,
- * another file with prepare and submit, and its line in the table here.
+ * linear in the lengths. Four bodies, opencl_fused_{cpu,gpu,mma,tf32}.c, chosen by device and type. To add one:
+ * another shape, another file with prepare and submit, and its line in the table here.
  */
 #include "engines/opencl_fused.h"
 #include "engines/opencl_fused_tiles.h"
@@ -18,11 +18,28 @@ static const fused_body bodies[] = {
     [ATTN_SHAPE_CPU] = { "attention_fused_cpu", attn_fused_cpu_prepare, attn_fused_cpu_submit },
     [ATTN_SHAPE_GPU] = { "attention_fused_gpu", attn_fused_gpu_prepare, attn_fused_gpu_submit },
     [ATTN_SHAPE_MMA] = { "attention_fused_mma", attn_fused_mma_prepare, attn_fused_mma_submit },
+    [ATTN_SHAPE_TF32] = { "attention_fused_tf32", attn_fused_tf32_prepare, attn_fused_tf32_submit },
 };
+
+/* Of the two bodies on matrix units the one for the problem's type. */
+static attn_shape matrix_shape(const clattn_problem *problem) {
+    return problem->type == CLATTN_FP32 ? ATTN_SHAPE_TF32 : ATTN_SHAPE_MMA;
+}
+
+static bool matrix_serves(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
+    const bool emulated = device->blocks.variant > ATTN_SHAPE_MMA;
+    return !emulated && matrix_shape(problem) == ATTN_SHAPE_TF32 ? attn_fused_tf32_serves(problem, why_not)
+                                                                 : attn_fused_mma_serves(problem, why_not);
+}
+
+static bool matrix_wanted(const clattn_problem *problem, const attn_device *device) {
+    return matrix_shape(problem) == ATTN_SHAPE_TF32 ? attn_fused_tf32_wanted(problem, device)
+                                                    : attn_fused_mma_wanted(problem, device);
+}
 
 static bool supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
     return attn_shape_supports(problem, device, ATTN_MMA_EMULATED_LAST, why_not) &&
-           (device->blocks.variant < ATTN_SHAPE_MMA || attn_fused_mma_serves(problem, why_not));
+           (device->blocks.variant < ATTN_SHAPE_MMA || matrix_serves(problem, device, why_not));
 }
 
 static int preference(const clattn_problem *problem, const attn_device *device) {
@@ -39,13 +56,15 @@ static void release(void *state) {
 
 /* The body on matrix units is tried first where there are some; whether it builds, only the device can tell. */
 static clattn_status prepare_body(attn_fused *fused, clattn_plan_info *info, clattn_report *report) {
-    if (attn_fused_mma_wanted(&fused->problem, &fused->device)) {
-        fused->shape = ATTN_SHAPE_MMA;
-        if (attn_fused_mma_prepare(fused, info, report) == CLATTN_OK) {
+    const attn_shape matrix = matrix_shape(&fused->problem);
+    if (matrix_wanted(&fused->problem, &fused->device)) {
+        fused->shape = matrix;
+        if (bodies[matrix].prepare(fused, info, report) == CLATTN_OK) {
             return CLATTN_OK;
         }
     }
     fused->shape = attn_shape_choose(&fused->device);
+    fused->shape = fused->shape == ATTN_SHAPE_MMA ? matrix : fused->shape;
     return bodies[fused->shape].prepare(fused, info, report);
 }
 
@@ -60,7 +79,7 @@ static clattn_status prepare(const clattn_problem *problem, const attn_device *d
     fused->device = *device;
     attn_shape_describe(info);
     clattn_status status = prepare_body(fused, info, report);
-    if (status == CLATTN_OK && attn_repair_needed(problem)) {
+    if (status == CLATTN_OK && (attn_repair_needed(problem) || fused->shape == ATTN_SHAPE_TF32)) {
         char options[32];
         snprintf(options, sizeof options, "-DATTN_TYPE=%d", (int)problem->type);
         status = attn_program_get(device->opencl, "attention_repair", options, &fused->repair, report);

@@ -8,8 +8,11 @@
 #include "engines/opencl_common.h"
 #include "tuning/tuning_user.h"
 
-/** The bodies, numbered like clattn_block_override.variant. The last one is of opencl-fused alone. */
-typedef enum attn_shape { ATTN_SHAPE_CPU = 1, ATTN_SHAPE_GPU = 2, ATTN_SHAPE_MMA = 3 } attn_shape;
+/**
+ * The bodies, numbered like clattn_block_override.variant. Those on matrix units are of opencl-fused alone; both are
+ * variant 3, the second is its body for fp32.
+ */
+typedef enum attn_shape { ATTN_SHAPE_CPU = 1, ATTN_SHAPE_GPU = 2, ATTN_SHAPE_MMA = 3, ATTN_SHAPE_TF32 = 4 } attn_shape;
 
 /** The body for the device: the override's, or by its kind; matrix units only by the override. */
 attn_shape attn_shape_choose(const attn_device *device);

@@ -1,0 +1,174 @@
+// Rows of fp32 between memory and the fragments of a TF32 tile: keys and values to local memory, queries to registers,
+// outputs from C fragments. Any strides; 16 bytes at a time where rows are aligned, element by element elsewhere.
+// Which element a fragment's place stands for is free as long as both operands agree (the order of a sum) or the store
+// knows (columns of the output): chosen here so that lanes read 8 and 16 bytes and write 16. With g = lane / 4, t = lane % 4,
+// for each 16 dims: place t of step n is dim 4t + 2n, place t + 4 is dim 4t + 2n + 1; for each 16 value columns: column
+// g of tile n is 2g + n. Defines: those of attention_fused_tf32.cl.
+#ifndef ATTN_TF32_ROWS_CL_H
+#define ATTN_TF32_ROWS_CL_H
+
+// Element 0 of chunk c (4 elements) of row r in local memory. Rows lie dense; their chunks are permuted by the low bits
+// of the row, so that eight lanes that read together meet different banks: two neighbouring rows by four chunks for
+// keys, four rows of even distance by two chunks for values.
+// What a lane adds to r and c as it goes on is a constant, added by XOR where it meets the permuted bits (see the users),
+// so that few offsets a lane are enough.
+#define KEY_AT(r, c) (((r) * CHUNKS + ((c) ^ (((r) & 1) << 2))) * 4)
+#define VALUE_AT(r, c) (((r) * CHUNKS + ((c) ^ ((r) & 6))) * 4)
+
+// The rows of this work-group, and what does not change from block to block.
+typedef struct row_block {
+    long b, h, first; // h: the first head
+    int heads, rows;
+    float factor; // of a difference of scores, to the exponent of 2
+    attn_range visit, open;
+} row_block;
+
+// Of row n of the block. Rows of several heads are few.
+static inline long row_position(const row_block *g, int n) {
+    return g->heads == 1 ? g->first + n : (long)(((int)g->first + n) / g->heads);
+}
+
+static inline long row_head(const row_block *g, int n) {
+    return g->heads == 1 ? g->h : g->h + ((int)g->first + n) % g->heads;
+}
+
+// Number in the block of the row that the lane holds in half `r` of the warp's tile i.
+static inline int row_number(const tf32_tile *w, int i, int r) {
+    return (w->warp * TILES + i) * 16 + (w->lane >> 2) + 8 * r;
+}
+
+// Key or value rows of one head, as they lie in global memory.
+typedef struct source_rows {
+    __global const float *start;
+    long stride;
+    int dims, aligned; // aligned: every row begins at a multiple of 16 bytes and is whole chunks long
+} source_rows;
+
+static inline int is_aligned(__global const float *start, long stride, long dims) {
+    return (((ulong)(size_t)start | (ulong)(stride * 4) | (ulong)(dims * 4)) & 15) == 0;
+}
+
+static inline source_rows get_source(__global const float *memory, const attn_layout *layout, long b, long h,
+                                     long dims) {
+    source_rows s = { memory + attn_row_at(layout, b, h, 0), layout->stride[2], (int)dims, 0 };
+    s.aligned = is_aligned(s.start, s.stride, dims);
+    return s;
+}
+
+// BLOCK_KEY rows from key `first` on into `to`, permuted as keys or as values; zeros from key `keys` on and beyond the
+// row's end.
+static inline void copy_rows(__local float *to, int is_value, const source_rows *s, long first, long keys) {
+    const int id = (int)get_local_id(0), chunk = id % CHUNKS, column = chunk * 4;
+    const int there = (int)min(keys - first, (long)BLOCK_KEY);
+    __global const float *from = s->start + (first + id / CHUNKS) * s->stride + column;
+    if (s->aligned) {
+        const int rows = (column < s->dims ? there : 0) - id / CHUNKS;
+        const int at = is_value ? VALUE_AT(id / CHUNKS, chunk) : KEY_AT(id / CHUNKS, chunk);
+#pragma unroll
+        for (int pass = 0; pass < BLOCK_KEY; pass += PASS) {
+            const int turn = is_value ? (pass & 6) * 4 : (pass & 1) * 16; // rows of one work-item differ by constants
+            tile_copy(to + (at ^ turn) + pass * DIM, from, pass < rows);
+            from += PASS * s->stride;
+        }
+        return;
+    }
+#pragma unroll 1
+    for (int row = id / CHUNKS; row < BLOCK_KEY; row += PASS) {
+        const int dims = row < there ? s->dims - column : 0, at = is_value ? VALUE_AT(row, chunk) : KEY_AT(row, chunk);
+#pragma unroll 1
+        for (int n = 0; n < 4; n++) {
+            to[at + n] = n < dims ? from[n] : 0.0f;
+        }
+        from += PASS * s->stride;
+    }
+}
+
+// Four elements of a row from `column` on; zeros beyond its end.
+static inline float4 load_four(__global const float *from, int column, int dims, int aligned) {
+    float4 x = (float4)(0.0f);
+    if (aligned && column < dims) {
+        return *(__global const float4 *)(from + column);
+    }
+    if (column < dims) {
+        x.x = from[column];
+    }
+    if (column + 1 < dims) {
+        x.y = from[column + 1];
+    }
+    if (column + 2 < dims) {
+        x.z = from[column + 2];
+    }
+    if (column + 3 < dims) {
+        x.w = from[column + 3];
+    }
+    return x;
+}
+
+// The warp's rows of query; zeros beyond. q[i][d][r]: dims 16 d + 4 t + 0..3 of row g + 8 r of tile i.
+static inline void load_query(const attn_arguments *a, const row_block *g, const tf32_tile *w,
+                              __global const float *query, float4 q[TILES][DIM / 16][2]) {
+    const int dims = (int)a->head_dim;
+#pragma unroll
+    for (int i = 0; i < TILES; i++) {
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            const int row = row_number(w, i, r), n = min(row, g->rows - 1);
+            __global const float *start = query + attn_row_at(&a->query, g->b, row_head(g, n), row_position(g, n));
+            const int aligned = is_aligned(start, 0, dims);
+#pragma unroll
+            for (int d = 0; d < DIM / 16; d++) {
+                const int column = d * 16 + (w->lane & 3) * 4;
+                q[i][d][r] = load_four(start, column, row < g->rows ? dims : 0, aligned);
+            }
+        }
+    }
+}
+
+static inline void store_four(__global float *to, int column, int columns, int aligned, float4 x) {
+    if (aligned && column < columns) {
+        *(__global float4 *)(to + column) = x;
+        return;
+    }
+    if (column < columns) {
+        to[column] = x.x;
+    }
+    if (column + 1 < columns) {
+        to[column + 1] = x.y;
+    }
+    if (column + 2 < columns) {
+        to[column + 2] = x.z;
+    }
+    if (column + 3 < columns) {
+        to[column + 3] = x.w;
+    }
+}
+
+// Outputs and logsumexp of the warp's tile i. `sum` is that of the lane's keys alone.
+static inline void store_rows(const attn_arguments *a, const attn_extras *x, const row_block *g, const tf32_tile *w,
+                              int i, const float *top, const float *sum, float output[DIM / 8][4],
+                              __global float *memory, __global float *logsumexp) {
+    const int has_sink = (ATTN_FEATURES(a) & ATTN_HAS_SINKS) != 0, columns = (int)a->value_dim;
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        const int n = row_number(w, i, r);
+        const float whole = tile_row_sum(w, sum[r]), maximum = KEYWISE ? top[r] : top[r] * a->scale;
+        if (n < g->rows) {
+            const long h = row_head(g, n), position = row_position(g, n);
+            const softmax_end end = softmax_finish(maximum, whole, has_sink, has_sink ? x->sinks[a->sinks_at + h] : 0.0f);
+            __global float *to = memory + attn_row_at(&a->output, g->b, h, position);
+            const int aligned = is_aligned(to, 0, columns);
+#pragma unroll
+            for (int c = 0; c < DIM / 16; c++) {
+                const float4 four = (float4)(output[2 * c][2 * r], output[2 * c + 1][2 * r], output[2 * c][2 * r + 1],
+                                             output[2 * c + 1][2 * r + 1]);
+                store_four(to, c * 16 + (w->lane & 3) * 4, columns, aligned,
+                           end.factor == 0.0f ? (float4)(0.0f) : four * end.factor);
+            }
+            if ((w->lane & 3) == 0 && (ATTN_FEATURES(a) & ATTN_HAS_LOGSUMEXP)) {
+                logsumexp[ATTN_LOGSUMEXP_AT(a, g->b, h, position)] = end.logsumexp;
+            }
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,69 @@
+// Between the two products of attention_fused_tf32.cl: scores masked and finished key by key, then made weights under a
+// running maximum. Rows and keys are where C fragments have them (tf32_tile_nvidia.cl.h).
+// Defines: those of attention_fused_tf32.cl. To add a feature of the score: mask.cl.h.
+#ifndef ATTN_TF32_SOFTMAX_CL_H
+#define ATTN_TF32_SOFTMAX_CL_H
+
+// Masked, and with KEYWISE scaled and all that comes key by key. Without it, blocks inside the open range pass.
+static inline void block_keywise(const attn_arguments *a, const attn_extras *x, const attn_entry *e,
+                                 const row_block *g, const tf32_tile *w, long first,
+                                 float s[TILES][BLOCK_KEY / 8][4]) {
+#if !KEYWISE
+    if (first >= g->open.begin && first + BLOCK_KEY <= g->open.end) {
+        return;
+    }
+#endif
+#pragma unroll
+    for (int i = 0; i < TILES; i++) {
+#pragma unroll
+        for (int half_tile = 0; half_tile < 2; half_tile++) {
+            const int n = row_number(w, i, half_tile), last = g->rows - 1;
+            const long position = row_position(g, min(n, last)), key = first + (w->lane & 3) * 2;
+            const attn_range r = attn_row_range(a, e, position);
+            const int begin = (int)clamp(r.begin - key, 0L, (long)BLOCK_KEY);
+            const int end = n < g->rows ? (int)clamp(r.end - key, 0L, (long)BLOCK_KEY) : 0;
+#if KEYWISE
+            const attn_row row = attn_get_row(a, x, e, g->b, row_head(g, min(n, last)), position);
+#endif
+#pragma unroll
+            for (int j = 0; j < BLOCK_KEY / 4; j++) {
+                const int k = j / 2 * 8 + (j & 1);
+                float *score = &s[i][j / 2][2 * half_tile + (j & 1)];
+                if (k < begin || k >= end) {
+                    *score = -INFINITY;
+                }
+#if KEYWISE
+                else {
+                    *score = attn_score_step(a, x, &row, key + k, *score * a->scale);
+                }
+#endif
+            }
+        }
+    }
+}
+
+// Scores to weights; maximum and sum (of this lane's keys) go on. keep: what earlier sums and outputs are worth now.
+static inline void block_softmax(const row_block *g, const tf32_tile *w, float s[BLOCK_KEY / 8][4], float *top,
+                                 float *sum, float *keep) {
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        float next = top[r], block = 0.0f;
+#pragma unroll
+        for (int j = 0; j < BLOCK_KEY / 8; j++) {
+            next = fmax(next, fmax(s[j][2 * r], s[j][2 * r + 1]));
+        }
+        next = tile_row_max(w, next);
+        const float base = softmax_reference(next);
+        keep[r] = top[r] == next ? 1.0f : tile_exp2((top[r] - base) * g->factor);
+        top[r] = next;
+#pragma unroll
+        for (int n = 0; n < BLOCK_KEY / 4; n++) {
+            float *score = &s[n / 2][2 * r + (n & 1)];
+            *score = tile_exp2((*score - base) * g->factor);
+            block += *score;
+        }
+        sum[r] = fma(sum[r], keep[r], block);
+    }
+}
+
+#endif
