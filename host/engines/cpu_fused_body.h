@@ -16,6 +16,7 @@
 #include "engines/cpu_fused_pack.h"
 #include "engines/cpu_fused_step.h"
 #include "engines/cpu_fused_tile.h"
+#include "engines/cpu_fused_tile_step.h"
 #include "engines/cpu_fused_rows.h"
 #include "engines/cpu_fused_item.h"
 #include "engines/cpu_fused_prefill.h"

@@ -128,26 +128,30 @@ INLINE void tile_block(const int height, const prefill_work *w, const key_block 
     int64_t pitch = in_place ? query->stride[2] : w->dim_pitch;
     float *output = w->output + row * job->value_pitch, tops[TILE_ROWS];
     vf maxima[TILE_ROWS];
-    step_row steps[TILE_ROWS];
-    int real = (int)attn_min(height, w->count - row);
-    for (int i = 0; job->stepped && i < real; i++) steps[i] = start_step(job, w->b, w->h, w->first + row + i);
+    tile_steps steps;
+    tile_ahead ahead;
+    if (job->stepped) {
+        start_steps(&steps, job, w->b, w->h, w->first + row, (int)attn_min(height, w->count - row));
+    }
     UNROLL for (int i = 0; i < height; i++) maxima[i] = splat(-INFINITY);
     for (int key = t.begin; key < t.end; key += TILE_KEYS) {
-        for (int i = 0; job->stepped && i < real; i++) prefetch_step(&steps[i], block->first + key);
         tile_bounds bounds = { t.low, t.high, key };
-        bool inner = job->stepped || (key >= t.all_begin && key + TILE_KEYS <= t.all_end);
-        score_tile(height, dim, queries, pitch, block->keys + (int64_t)key * dim, w->scores + key, maxima,
-                   inner ? NULL : &bounds);
-    }
-    if (job->stepped) {
-        for (int i = 0; i < height; i++) {
-            tops[i] = i >= real ? 0
-                                : step_scores(&steps[i], w->scores + i * SCORE_PITCH, block->first, t.begin, t.end,
-                                              t.low[i], t.high[i]);
+        bool inner = key >= t.all_begin && key + TILE_KEYS <= t.all_end;
+        float *scores = w->scores + key;
+        const float *keys = block->keys + (int64_t)key * dim;
+        if (job->stepped) {
+            look_ahead(&steps, block->first + key, height, dim, &ahead);
+            score_tile_ahead(height, dim, queries, pitch, keys, scores, NULL, NULL, &ahead);
+            if (inner) {
+                step_tile(&steps, scores, block->first + key, maxima);
+            } else {
+                step_edge(&steps, scores, block->first, (int)attn_min(TILE_KEYS, t.end - key), &bounds, maxima);
+            }
+        } else {
+            score_tile(height, dim, queries, pitch, keys, scores, maxima, inner ? NULL : &bounds);
         }
-    } else {
-        UNROLL for (int i = 0; i < height; i++) tops[i] = lanes_max(maxima[i]);
     }
+    UNROLL for (int i = 0; i < height; i++) tops[i] = lanes_max(maxima[i]);
     for (int i = 0; i < height; i++) {
         softmax_row(w->scores + i * SCORE_PITCH, t.begin, t.end, tops[i], &w->maxima[row + i], &w->sums[row + i],
                     output + i * job->value_pitch, job->value_pitch, t.first);
@@ -190,10 +194,12 @@ static void prefill_item(const attn_cpu_job *job, int64_t item, void *scratch) {
     prefill_work w = start_prefill(job, item, scratch);
     start_rows(&w);
     attn_key_range all = rows_keys(job, w.b, w.first, w.count);
+    unsigned flush = start_flush();
     for (int64_t number = all.begin / job->block_key; all.begin < all.end && number * job->block_key < all.end;
          number++) {
         key_block block = get_block(&w, number);
         rows_block(&w, &block);
     }
+    end_flush(flush);
     finish_prefill(&w);
 }

@@ -1,185 +1,182 @@
 /*
- * The step between the two products, for problems that have one: softcap, bias, ALiBi, mask. One row of a block at a time,
- * on scores that lie in L1: a pass a feature. Included by cpu_fused_body.h. A new feature of the score is one more pass.
+ * The step between the two products, for problems that have one: softcap, bias, ALiBi, mask. One pass a feature, on
+ * scores that lie in L1; each pass keeps the maximum, so that the last one has it. Included by cpu_fused_body.h. A new
+ * feature of the score is one more kind, in the order of the formula: what forbids comes last, and selects.
  */
+#include "engines/cpu_fused_tanh.h"
+
+/** What a pass does. A row's kinds are a set of these; bias and mask in the form that they lie in. */
+enum {
+    STEP_CAP = 1,
+    STEP_ALIBI = 2,
+    STEP_BIAS = 4, /* fp32 */
+    STEP_BIAS_FP16 = 8,
+    STEP_BIAS_BF16 = 16,
+    STEP_BIAS_STRIDED = 32,
+    STEP_BYTES = 64,
+    STEP_BITS = 128,
+    STEP_BYTES_STRIDED = 256,
+    STEP_BIT_STRIDED = 512 /* bit 0 for every key */
+};
 
 /** What the step needs of one row. */
 typedef struct step_row {
-    bool has_mask, bits;
+    int kinds;
     clattn_type bias_type;
-    const void *bias; /* NULL = none */
+    const char *bias; /* of key 0; NULL = none */
     const uint8_t *mask;
-    int64_t bias_first, bias_stride; /* element of key 0, elements a key */
-    int64_t mask_stride;
-    int64_t position; /* i + offset */
+    int64_t bias_stride, mask_stride; /* elements a key */
+    int64_t position;                 /* i + offset */
     float slope;
-    float cap; /* 0 = none */
+    cap_factors cap;
 } step_row;
+
+static int64_t bias_size(clattn_type type) {
+    return type == CLATTN_FP32 ? 4 : 2;
+}
+
+static void start_bias(step_row *row, const attn_cpu_job *job, int64_t b, int64_t h, int64_t i) {
+    const attn_view *bias = &job->call->bias;
+    row->bias_type = attn_bias_type(job->problem);
+    row->bias = (const char *)bias->data + attn_view_row(bias, b, h, i) * bias_size(row->bias_type);
+    row->bias_stride = bias->stride[3];
+    if (row->bias_stride != 1) {
+        row->kinds |= STEP_BIAS_STRIDED;
+    } else {
+        row->kinds |= row->bias_type == CLATTN_FP16   ? STEP_BIAS_FP16
+                      : row->bias_type == CLATTN_BF16 ? STEP_BIAS_BF16
+                                                      : STEP_BIAS;
+    }
+}
+
+static void start_mask(step_row *row, const attn_cpu_job *job, int64_t b, int64_t h, int64_t i) {
+    const attn_view *mask = &job->call->mask;
+    row->mask = (const uint8_t *)mask->data + attn_view_row(mask, b, h, i);
+    row->mask_stride = mask->stride[3];
+    bool bits = job->problem->mask == CLATTN_MASK_BITS;
+    if (mask->stride[3] == 1) {
+        row->kinds |= bits ? STEP_BITS : STEP_BYTES;
+    } else {
+        row->kinds |= bits ? STEP_BIT_STRIDED : STEP_BYTES_STRIDED;
+    }
+}
 
 static step_row start_step(const attn_cpu_job *job, int64_t b, int64_t h, int64_t i) {
     const clattn_problem *problem = job->problem;
-    const attn_call *call = job->call;
-    step_row row = { .cap = (float)problem->softcap };
-    if (problem->bias != CLATTN_BIAS_NONE) {
-        row.bias = call->bias.data;
-        row.bias_type = attn_bias_type(problem);
-        row.bias_first = attn_view_row(&call->bias, b, h, i);
-        row.bias_stride = call->bias.stride[3];
-    }
-    if (problem->mask != CLATTN_MASK_NONE) {
-        row.has_mask = true;
-        row.bits = problem->mask == CLATTN_MASK_BITS;
-        row.mask = (const uint8_t *)call->mask.data + attn_view_row(&call->mask, b, h, i);
-        row.mask_stride = call->mask.stride[3];
+    step_row row = { 0 };
+    if (problem->softcap > 0) {
+        row.kinds |= STEP_CAP;
+        row.cap = start_cap(problem->softcap);
     }
     if (problem->alibi) {
-        row.slope = ((const float *)call->alibi_slopes.data)[call->alibi_slopes.offset + h];
-        row.position = i + attn_call_offset(problem, call, b);
+        const attn_view *slopes = &job->call->alibi_slopes;
+        row.kinds |= STEP_ALIBI;
+        row.slope = ((const float *)slopes->data)[slopes->offset + h];
+        row.position = i + attn_call_offset(problem, job->call, b);
     }
+    if (problem->bias != CLATTN_BIAS_NONE) start_bias(&row, job, b, h, i);
+    if (problem->mask != CLATTN_MASK_NONE) start_mask(&row, job, b, h, i);
     return row;
 }
 
-/** Calls in what the step will want for a tile's keys: rows are too short for the processor to see streams. */
-INLINE void prefetch_step(const step_row *row, int64_t key) {
-    if (row->bias) {
-        const char *bias = (const char *)row->bias +
-                           (row->bias_first + key * row->bias_stride) * (row->bias_type == CLATTN_FP32 ? 4 : 2);
-        __builtin_prefetch(bias, 0, 3);
-        __builtin_prefetch(bias + TILE_KEYS * 2, 0, 3);
-    }
-    if (row->has_mask) __builtin_prefetch(row->mask + (row->bits ? key / 8 : key) * row->mask_stride, 0, 3);
-}
+/* One vector of a pass: scores x of keys key .. key + n, n <= LANES; beyond n lanes are scratch. */
 
-/** tanh: odd polynomial (1.9e-8) below 0.63, through the exponential above, where some lane is. */
-INLINE vf hyperbolic_tangent(vf x) {
-    vi sign = (vi)x & splat_int(INT32_MIN);
-    vf y = (vf)((vi)x ^ sign), z = y * y;
-    vf p = splat(-6.045165098e-03f);
-    p = p * z + splat(2.096132911e-02f);
-    p = p * z + splat(-5.384326318e-02f);
-    p = p * z + splat(1.333271885e-01f);
-    p = p * z + splat(-3.333332843e-01f);
-    p = p * z * y + y;
-    vi small = y < splat(0.63f);
-    if (any_lane(~small)) {
-        vf e = power_of_two(choose(y > splat(10.0f), splat(10.0f), y) * splat((float)(2 * LOG2E)));
-        p = choose(small, p, splat(1.0f) - splat(2.0f) * one_over(e + splat(1.0f)));
-    }
-    return (vf)((vi)p | sign);
-}
-
-/** Elements of keys key .. key + n of the row's bias, n <= LANES. */
-INLINE vf bias_vector(const step_row *row, int64_t key, int64_t n) {
-    if (row->bias_stride == 1) {
-        int64_t index = row->bias_first + key;
-        switch (row->bias_type) {
-            case CLATTN_FP16: return load_up_to(CLATTN_FP16, row->bias, index, n);
-            case CLATTN_BF16: return load_up_to(CLATTN_BF16, row->bias, index, n);
-            default: return load_up_to(CLATTN_FP32, row->bias, index, n);
-        }
-    }
-    vf x = { 0 };
-    for (int64_t i = 0; i < attn_min(n, LANES); i++) {
-        x[i] = attn_load_float(row->bias_type, row->bias, row->bias_first + (key + i) * row->bias_stride);
-    }
-    return x;
-}
-
-/** LANES bytes as integers. */
-INLINE vi load_bytes(const uint8_t *bytes) {
-#if ATTN_VECTOR_BYTES == 64
-    return (vi)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)bytes));
-#elif ATTN_VECTOR_BYTES == 32
-    return (vi)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)bytes));
-#else
-    return (vi){ bytes[0], bytes[1], bytes[2], bytes[3] };
-#endif
-}
-
-/** -1 where the mask allows keys key .. key + n, n <= LANES; key is a multiple of LANES. The mask has a stride of 1. */
-INLINE vi mask_vector(const bool bits, const uint8_t *mask, int64_t key, int64_t n) {
-    if (bits) {
-        uint32_t word = mask[key / 8];
-        if (LANES > 8 && n > 8) word |= (uint32_t)mask[key / 8 + 1] << 8;
-        word >>= key % 8;
-#if ATTN_VECTOR_BYTES == 64
-        return (vi)_mm512_movm_epi32((__mmask16)word);
-#else
-        return (((vi)(word - (vu){ 0 }) >> lane_numbers()) & 1) != 0;
-#endif
-    }
-    if (n >= LANES) return load_bytes(mask + key) != 0;
-    vi allowed = { 0 };
-    for (int64_t i = 0; i < n; i++) allowed[i] = mask[key + i];
-    return allowed != 0;
-}
-
-/** The same for any stride. */
-static vi mask_gathered(const step_row *row, int64_t key, int64_t n) {
-    vi allowed = { 0 };
-    for (int64_t i = 0; i < attn_min(n, LANES); i++)
-        allowed[i] = row->bits ? row->mask[0] & 1 : row->mask[(key + i) * row->mask_stride];
-    return allowed != 0;
-}
-
-/* The passes: each takes scores begin .. end (lanes beyond `end` are scratch) of keys first + begin on. */
-
-/** Raw scores to capped ones times log2(e); without a cap that factor is in the queries. */
-static void cap_pass(const step_row *row, float *scores, int begin, int end) {
-    vf cap = splat((float)(row->cap * LOG2E)), inverse = splat((float)(1 / (double)row->cap));
-    for (int c = begin; c < end; c += LANES) store(scores + c, cap * hyperbolic_tangent(load(scores + c) * inverse));
-}
-
-static void alibi_pass(const step_row *row, float *scores, int64_t first, int begin, int end) {
+INLINE vf alibi_vector(const step_row *row, int64_t key, vf x) {
     vf slope = splat(row->slope * (float)LOG2E), each = __builtin_convertvector(lane_numbers(), vf);
-    for (int c = begin; c < end; c += LANES) {
-        vf distance = splat((float)(first + c - row->position)) + each;
-        store(scores + c, load(scores + c) - slope * (vf)((vi)distance & splat_int(INT32_MAX)));
+    vf distance = splat((float)(key - row->position)) + each;
+    return x - slope * (vf)((vi)distance & splat_int(INT32_MAX));
+}
+
+/** A score that is NaN stays so even where the bias is -inf: its row then goes the careful path, which selects. */
+INLINE vf bias_vector(const clattn_type type, const step_row *row, int64_t key, int64_t n, vf x) {
+    return x + load_up_to(type, row->bias, key, n) * splat((float)LOG2E);
+}
+
+static vf bias_strided(const step_row *row, int64_t key, int64_t n, vf x) {
+    vf bias = { 0 };
+    for (int64_t i = 0; i < attn_min(n, LANES); i++) {
+        bias[i] = attn_load_float(row->bias_type, row->bias, (key + i) * row->bias_stride);
+    }
+    return x + bias * splat((float)LOG2E);
+}
+
+INLINE vf bytes_vector(const uint8_t *bytes, int64_t n, vf x) {
+    uint8_t part[LANES] = { 0 };
+    if (n < LANES) {
+        for (int64_t i = 0; i < n; i++) part[i] = bytes[i];
+        bytes = part;
+    }
+#if ATTN_VECTOR_BYTES == 64
+    __m128i allowed = _mm_loadu_si128((const __m128i *)(const void *)bytes);
+    return (vf)_mm512_mask_mov_ps(_mm512_set1_ps(-INFINITY), _mm_test_epi8_mask(allowed, allowed), (__m512)x);
+#elif ATTN_VECTOR_BYTES == 32
+    vi allowed = (vi)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)bytes));
+#else
+    vi allowed = { bytes[0], bytes[1], bytes[2], bytes[3] };
+#endif
+#if ATTN_VECTOR_BYTES != 64
+    return choose(allowed != 0, x, splat(-INFINITY));
+#endif
+}
+
+/** key is a multiple of LANES. */
+INLINE vf bits_vector(const uint8_t *bits, int64_t key, int64_t n, vf x) {
+    uint32_t word = bits[key / 8];
+    if (LANES > 8 && n > 8) word |= (uint32_t)bits[key / 8 + 1] << 8;
+#if ATTN_VECTOR_BYTES == 64
+    return (vf)_mm512_mask_mov_ps(_mm512_set1_ps(-INFINITY), (__mmask16)word, (__m512)x);
+#else
+    vi bit = splat_int((int32_t)(word >> key % 8)) & (splat_int(1) << lane_numbers());
+    return choose(bit != 0, x, splat(-INFINITY));
+#endif
+}
+
+static vf bytes_strided(const step_row *row, int64_t key, int64_t n, vf x) {
+    vi allowed = { 0 };
+    for (int64_t i = 0; i < attn_min(n, LANES); i++) allowed[i] = row->mask[(key + i) * row->mask_stride];
+    return choose(allowed != 0, x, splat(-INFINITY));
+}
+
+INLINE vf step_vector(const int kind, const step_row *row, int64_t key, int64_t n, vf x) {
+    switch (kind) {
+        case STEP_CAP: return cap_vector(&row->cap, x);
+        case STEP_ALIBI: return alibi_vector(row, key, x);
+        case STEP_BIAS: return bias_vector(CLATTN_FP32, row, key, n, x);
+        case STEP_BIAS_FP16: return bias_vector(CLATTN_FP16, row, key, n, x);
+        case STEP_BIAS_BF16: return bias_vector(CLATTN_BF16, row, key, n, x);
+        case STEP_BIAS_STRIDED: return bias_strided(row, key, n, x);
+        case STEP_BYTES: return bytes_vector(row->mask + key, n, x);
+        case STEP_BITS: return bits_vector(row->mask, key, n, x);
+        case STEP_BYTES_STRIDED: return bytes_strided(row, key, n, x);
+        default: return row->mask[0] & 1 ? x : splat(-INFINITY);
     }
 }
 
-INLINE void add_bias(float *scores, vf bias) {
-    vf sum = load(scores) + bias * splat((float)LOG2E);
-    store(scores, choose(bias == splat(-INFINITY), bias, sum)); /* -inf forbids even a score of NaN */
-}
-
-INLINE void bias_pass_typed(const clattn_type type, const step_row *row, float *scores, int64_t first, int begin,
-                            int end) {
-    int64_t index = row->bias_first + first;
+/** One kind over the scores of keys first + begin .. first + end of a row; answers their maximum, lane by lane. */
+INLINE vf row_pass(const int kind, const step_row *row, float *scores, int64_t first, int begin, int end) {
+    vf top = splat(-INFINITY);
     int c = begin;
-    for (; c + LANES <= end; c += LANES) add_bias(scores + c, load_typed(type, row->bias, index + c));
-    if (c < end) add_bias(scores + c, load_part(type, row->bias, index + c, end - c));
-}
-
-static void bias_pass(const step_row *row, float *scores, int64_t first, int begin, int end) {
-    if (row->bias_stride != 1) {
-        for (int c = begin; c < end; c += LANES) add_bias(scores + c, bias_vector(row, first + c, end - c));
-        return;
+    for (; c + LANES <= end; c += LANES) {
+        vf x = step_vector(kind, row, first + c, LANES, load(scores + c));
+        store(scores + c, x);
+        top = larger(x, top);
     }
-    switch (row->bias_type) {
-        case CLATTN_FP16: bias_pass_typed(CLATTN_FP16, row, scores, first, begin, end); break;
-        case CLATTN_BF16: bias_pass_typed(CLATTN_BF16, row, scores, first, begin, end); break;
-        default: bias_pass_typed(CLATTN_FP32, row, scores, first, begin, end); break;
-    }
+    if (c < end) store(scores + c, step_vector(kind, row, first + c, end - c, load(scores + c)));
+    return top;
 }
 
-INLINE void forbid(float *scores, vi allowed) {
-    store(scores, choose(allowed, load(scores), splat(-INFINITY)));
-}
+/** Calls X with each kind. */
+#define STEP_KINDS(X)                                                                                                  \
+    X(STEP_CAP) X(STEP_ALIBI) X(STEP_BIAS) X(STEP_BIAS_FP16) X(STEP_BIAS_BF16) X(STEP_BIAS_STRIDED) X(STEP_BYTES)      \
+    X(STEP_BITS) X(STEP_BYTES_STRIDED) X(STEP_BIT_STRIDED)
 
-INLINE void mask_pass_typed(const bool bits, const uint8_t *mask, float *scores, int64_t first, int begin, int end) {
-    int c = begin;
-    for (; c + LANES <= end; c += LANES) forbid(scores + c, mask_vector(bits, mask, first + c, LANES));
-    if (c < end) forbid(scores + c, mask_vector(bits, mask, first + c, end - c));
-}
-
-static void mask_pass(const step_row *row, float *scores, int64_t first, int begin, int end) {
-    if (row->mask_stride != 1) {
-        for (int c = begin; c < end; c += LANES) forbid(scores + c, mask_gathered(row, first + c, end - c));
-    } else if (row->bits) {
-        mask_pass_typed(true, row->mask, scores, first, begin, end);
-    } else {
-        mask_pass_typed(false, row->mask, scores, first, begin, end);
+static vf any_row_pass(int kind, const step_row *row, float *scores, int64_t first, int begin, int end) {
+    switch (kind) {
+#define STEP_ROW(constant)                                                                                             \
+    case constant: return row_pass(constant, row, scores, first, begin, end);
+        STEP_KINDS(STEP_ROW)
+#undef STEP_ROW
+        default: return splat(-INFINITY);
     }
 }
 
@@ -204,14 +201,14 @@ static float maximum_pass(const float *scores, int begin, int end) {
 
 /**
  * Turns the products of keys first + begin .. first + end of one row into scores times log2(e), -inf where not allowed:
- * outside low .. high, by the mask, or by a bias of -inf. begin is a multiple of LANES. Answers the maximum. What forbids
- * comes last, and selects.
+ * outside low .. high, by the mask, or by a bias of -inf. first + begin is a multiple of LANES. Answers the maximum.
  */
 static float step_scores(const step_row *row, float *scores, int64_t first, int begin, int end, int low, int high) {
-    if (row->cap > 0) cap_pass(row, scores, begin, end);
-    if (row->slope != 0) alibi_pass(row, scores, first, begin, end);
-    if (row->bias) bias_pass(row, scores, first, begin, end);
-    if (row->has_mask) mask_pass(row, scores, first, begin, end);
-    if (low > begin || high < end || (end - begin) % LANES != 0) bounds_pass(scores, begin, end, low, high);
-    return maximum_pass(scores, begin, end);
+    vf top = { 0 };
+    for (int left = row->kinds; left != 0; left &= left - 1) {
+        top = any_row_pass(left & -left, row, scores, first, begin, end);
+    }
+    bool inner = low <= begin && high >= end && (end - begin) % LANES == 0;
+    if (!inner) bounds_pass(scores, begin, end, low, high);
+    return inner && row->kinds ? lanes_max(top) : maximum_pass(scores, begin, end);
 }

@@ -92,6 +92,41 @@ INLINE vf larger(vf a, vf b) {
 #endif
 }
 
+/** The smaller; b when either is NaN. */
+INLINE vf lesser(vf a, vf b) {
+#if ATTN_VECTOR_BYTES == 64
+    return (vf)_mm512_min_ps((__m512)a, (__m512)b);
+#elif ATTN_VECTOR_BYTES == 32
+    return (vf)_mm256_min_ps((__m256)a, (__m256)b);
+#elif defined(__SSE2__)
+    return (vf)_mm_min_ps((__m128)a, (__m128)b);
+#else
+    return choose(a < b, a, b);
+#endif
+}
+
+/**
+ * Lets results below 2^-126 become 0 from here on, on this thread; answers what end_flush() takes to undo it. Weights
+ * and sums of that size mean nothing beside the row's maximum of 1, but each operation on them costs a hundred cycles.
+ */
+static inline unsigned start_flush(void) {
+#if defined(__SSE2__)
+    unsigned before = _mm_getcsr();
+    _mm_setcsr(before | 0x8000u);
+    return before;
+#else
+    return 0;
+#endif
+}
+
+static inline void end_flush(unsigned before) {
+#if defined(__SSE2__)
+    _mm_setcsr(before);
+#else
+    (void)before;
+#endif
+}
+
 INLINE bool any_lane(vi mask) {
 #if ATTN_VECTOR_BYTES == 64
     return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0;
