@@ -1,9 +1,10 @@
 /*
- * Decode: the few rows of a group against keys as they lie in memory, which are read once; keys are split into parts, merged
- * by maximum and sum. Included by cpu_fused_body.h.
+ * Decode: the few rows of a group, of all its query heads, against keys that are split into parts; the parts are merged
+ * by maximum and sum. Very few rows take keys and values as they lie in memory (cpu_fused_decode_place.h), more take them
+ * in packed blocks (cpu_fused_decode_packed.h). Included by cpu_fused_body.h.
  */
 
-enum { DECODE_KEYS = ATTN_CPU_PART, DECODE_TILE = 4, TILE_STRIPE = LANES / DECODE_TILE };
+enum { DECODE_KEYS = ATTN_CPU_PART, DECODE_IN_PLACE = ATTN_CPU_IN_PLACE_ROWS };
 
 /** One part of the keys of one group under way. */
 typedef struct decode_work {
@@ -14,6 +15,7 @@ typedef struct decode_work {
     float *queries, *output, *maxima, *scores;
     vf *sums;
     attn_key_range *ranges;
+    attn_key_range inner; /* keys that every row attends */
 } decode_work;
 
 static inline int64_t decode_head(const decode_work *w, int64_t row) {
@@ -40,143 +42,34 @@ static decode_work start_group(const attn_cpu_job *job, int64_t group, char *scr
     return w;
 }
 
-/** Queries in floats, missing rows of the last tile 0; nothing summed yet. */
-static void start_group_rows(decode_work *w) {
+#include "engines/cpu_fused_decode_place.h"
+#include "engines/cpu_fused_decode_packed.h"
+
+/** Queries in floats, rows up to `padded` 0; nothing summed yet. */
+static void start_group_rows(decode_work *w, int64_t padded, bool paired) {
     const clattn_problem *problem = w->job->problem;
     const attn_view *query = &w->job->call->query;
-    int64_t padded = attn_round_up(w->rows, DECODE_TILE);
+    attn_row_rule rule = attn_row_rule_of(problem, w->job->call, w->b);
+    vf factor = splat(w->job->key_factor);
+    w->inner = (attn_key_range){ 0, INT64_MAX };
     memset(w->output, 0, (size_t)(padded * w->job->value_pitch) * sizeof(float));
     for (int64_t row = 0; row < padded; row++) {
         float *copy = w->queries + row * w->dim_pitch;
-        w->maxima[row] = -INFINITY;
-        w->sums[row] = (vf){ 0 };
-        if (row < w->rows) {
-            w->ranges[row] = attn_row_keys(problem, w->job->call, w->b, decode_row(w, row));
-            copy_rows(problem->type, copy, w->dim_pitch, query->data,
-                      attn_view_row(query, w->b, decode_head(w, row), decode_row(w, row)), 0, 1, problem->head_dim,
-                      splat(w->job->key_factor));
-        } else {
+        if (row >= w->rows) {
             w->ranges[row] = (attn_key_range){ 0, INT64_MAX };
             memset(copy, 0, (size_t)w->dim_pitch * sizeof(float));
+            continue;
         }
-    }
-}
-
-/** DECODE_TILE rows against n keys: dot products along the dim, LANES at a time through one transposing reduction. */
-INLINE void decode_scores_typed(const clattn_type type, const decode_work *w, const float *queries, int64_t key, int n,
-                                float *scores, bool prefetch) {
-    const attn_view *keys = &w->job->call->key, *values = &w->job->call->value;
-    const int64_t size = type == CLATTN_FP32 ? 4 : 2, dim = w->job->problem->head_dim;
-    int64_t first = attn_view_row(keys, w->b, w->g, key), value = attn_view_row(values, w->b, w->g, key);
-    for (int c = 0; c < n; c += TILE_STRIPE) {
-        vf a[LANES];
-        int64_t at[TILE_STRIPE];
-        UNROLL for (int i = 0; i < LANES; i++) a[i] = (vf){ 0 };
-        UNROLL for (int i = 0; i < TILE_STRIPE; i++) at[i] = first + (c + i < n ? c + i : n - 1) * keys->stride[2];
-        if (prefetch) {
-            for (int i = 0; i < TILE_STRIPE && c + i < n; i++) {
-                const char *line = (const char *)values->data + (value + (c + i) * values->stride[2]) * size;
-                for (int64_t x = 0; x < w->job->problem->value_dim * size; x += 64) __builtin_prefetch(line + x, 0, 3);
-            }
-        }
-        int64_t d = 0;
-        for (; d + LANES <= dim; d += LANES) {
-            vf k[TILE_STRIPE];
-            UNROLL for (int i = 0; i < TILE_STRIPE; i++) k[i] = load_typed(type, keys->data, at[i] + d);
-            UNROLL for (int r = 0; r < DECODE_TILE; r++) {
-                vf q = load(queries + r * w->dim_pitch + d);
-                UNROLL for (int i = 0; i < TILE_STRIPE; i++) a[r * TILE_STRIPE + i] += q * k[i];
-            }
-        }
-        if (d < dim) {
-            vf k[TILE_STRIPE];
-            UNROLL for (int i = 0; i < TILE_STRIPE; i++) k[i] = load_part(type, keys->data, at[i] + d, dim - d);
-            UNROLL for (int r = 0; r < DECODE_TILE; r++) {
-                vf q = load(queries + r * w->dim_pitch + d);
-                UNROLL for (int i = 0; i < TILE_STRIPE; i++) a[r * TILE_STRIPE + i] += q * k[i];
-            }
-        }
-        vf dots = transposed_sums(a);
-        UNROLL for (int r = 0; r < DECODE_TILE; r++) {
-            memcpy(scores + r * SCORE_PITCH + c, (const char *)&dots + r * TILE_STRIPE * 4, TILE_STRIPE * 4);
-        }
-    }
-}
-
-static void decode_scores(const decode_work *w, const float *queries, int64_t key, int n, float *scores,
-                          bool prefetch) {
-    switch (w->job->problem->type) {
-        case CLATTN_FP16: decode_scores_typed(CLATTN_FP16, w, queries, key, n, scores, prefetch); break;
-        case CLATTN_BF16: decode_scores_typed(CLATTN_BF16, w, queries, key, n, scores, prefetch); break;
-        default: decode_scores_typed(CLATTN_FP32, w, queries, key, n, scores, prefetch); break;
-    }
-}
-
-/** Columns column .. column + vectors of the sums of DECODE_TILE rows; `last` > 0: one vector of that many elements. */
-INLINE void decode_columns(const clattn_type type, const int vectors, const decode_work *w, int64_t first, int n,
-                           const float *weights, float *output, int64_t column, int64_t last) {
-    const attn_view *values = &w->job->call->value;
-    vf a[DECODE_TILE][4];
-    UNROLL for (int r = 0; r < DECODE_TILE; r++) {
-        UNROLL for (int c = 0; c < vectors; c++) a[r][c] = (vf){ 0 };
-    }
-    for (int key = 0; key < n; key++) {
-        int64_t at = first + key * values->stride[2] + column;
-        vf v[4];
-        UNROLL for (int c = 0; c < vectors; c++) {
-            v[c] = last ? load_part(type, values->data, at, last) : load_typed(type, values->data, at + c * LANES);
-        }
-        UNROLL for (int r = 0; r < DECODE_TILE; r++) {
-            vf p = splat(weights[r * SCORE_PITCH + key]);
-            UNROLL for (int c = 0; c < vectors; c++) a[r][c] += p * v[c];
-        }
-    }
-    UNROLL for (int r = 0; r < DECODE_TILE; r++) {
-        UNROLL for (int c = 0; c < vectors; c++) {
-            float *sum = output + r * w->job->value_pitch + column + c * LANES;
-            store(sum, load(sum) + a[r][c]);
-        }
-    }
-}
-
-INLINE void decode_values_typed(const clattn_type type, const decode_work *w, int64_t key, int n, const float *weights,
-                                float *output) {
-    int64_t first = attn_view_row(&w->job->call->value, w->b, w->g, key), dim = w->job->problem->value_dim, c = 0;
-    for (; c + 4 * LANES <= dim; c += 4 * LANES) decode_columns(type, 4, w, first, n, weights, output, c, 0);
-    for (; c + LANES <= dim; c += LANES) decode_columns(type, 1, w, first, n, weights, output, c, 0);
-    if (c < dim) decode_columns(type, 1, w, first, n, weights, output, c, dim - c);
-}
-
-static void decode_values(const decode_work *w, int64_t key, int n, const float *weights, float *output) {
-    switch (w->job->problem->type) {
-        case CLATTN_FP16: decode_values_typed(CLATTN_FP16, w, key, n, weights, output); break;
-        case CLATTN_BF16: decode_values_typed(CLATTN_BF16, w, key, n, weights, output); break;
-        default: decode_values_typed(CLATTN_FP32, w, key, n, weights, output); break;
-    }
-}
-
-/** DECODE_TILE rows against n keys. */
-static void decode_tile(const decode_work *w, int64_t row, int64_t key, int n) {
-    const attn_cpu_job *job = w->job;
-    float *output = w->output + row * job->value_pitch;
-    decode_scores(w, w->queries + row * w->dim_pitch, key, n, w->scores, row == 0);
-    for (int r = 0; r < DECODE_TILE; r++) {
-        float *scores = w->scores + r * SCORE_PITCH;
-        attn_key_range range = w->ranges[row + r];
-        int low = (int)attn_max(0, attn_min(range.begin - key, n)),
-            high = (int)attn_max(0, attn_min(range.end - key, n));
-        float top;
-        if (job->stepped && row + r < w->rows) {
-            step_row step = start_step(job, w->b, decode_head(w, row + r), decode_row(w, row + r));
-            top = step_scores(&step, scores, key, 0, n, low, high);
+        int64_t index = attn_view_row(query, w->b, decode_head(w, row), decode_row(w, row));
+        attn_key_range range = w->ranges[row] = attn_rule_keys(&rule, decode_row(w, row));
+        w->inner.begin = attn_max(w->inner.begin, range.begin);
+        w->inner.end = attn_min(w->inner.end, range.end);
+        if (paired && problem->type == CLATTN_BF16) {
+            copy_paired(CLATTN_BF16, copy, query->data, index, problem->head_dim, factor);
         } else {
-            if (low > 0 || high < n || n % LANES != 0) bounds_pass(scores, 0, n, low, high);
-            top = maximum_pass(scores, 0, n);
+            copy_rows(problem->type, copy, w->dim_pitch, query->data, index, 0, 1, problem->head_dim, factor);
         }
-        softmax_row(scores, 0, n, top, &w->maxima[row + r], &w->sums[row + r], output + r * job->value_pitch,
-                    job->value_pitch, false);
     }
-    decode_values(w, key, n, w->scores, output);
 }
 
 /** Keys of one part of a group: equal parts of what its rows attend, in whole blocks. */
@@ -193,19 +86,84 @@ static float *decode_partial(const attn_cpu_job *job, int64_t item, int64_t rows
     return job->partials + (item * rows + row) * (job->value_pitch + 2);
 }
 
+static void store_partial(const decode_work *w, int64_t item, int64_t row, float maximum, float sum) {
+    float *partial = decode_partial(w->job, item, w->rows, row);
+    int64_t pitch = w->job->value_pitch;
+    memcpy(partial, w->output + row * pitch, (size_t)pitch * sizeof(float));
+    partial[pitch] = maximum;
+    partial[pitch + 1] = sum;
+}
+
+/** Height of the next tile when `left` rows are left. */
+static inline int place_height(int64_t left) {
+    int height = PLACE_TILE;
+    while (height > 1 && left <= height / 2) height /= 2;
+    return height;
+}
+
+/** Keys of a block: L1 takes its keys and values, and those of the next that are on their way. */
+static inline int64_t place_keys(const clattn_problem *problem) {
+    int64_t bytes = (problem->head_dim + problem->value_dim) * (problem->type == CLATTN_FP32 ? 4 : 2);
+    return bytes <= 256 ? 64 : bytes <= 512 ? 32 : 16;
+}
+
+/** Rows of a part in place: all tiles go over a block of keys while it lies in L1. */
+static void place_item(decode_work *w, int64_t item, attn_key_range part) {
+    place_tile tiles[DECODE_IN_PLACE];
+    int64_t count = 0, padded = 0;
+    for (; padded < w->rows; padded += tiles[count++].height) {
+        tiles[count] = (place_tile){ .row = padded, .height = place_height(w->rows - padded) };
+        tiles[count].maxima = splat(-INFINITY);
+        tiles[count].sums = (vf){ 0 };
+    }
+    start_group_rows(w, padded, true);
+    const int64_t step = place_keys(w->job->problem);
+    for (int64_t key = part.begin; key < part.end; key += step) {
+        int n = (int)attn_min(step, part.end - key);
+        for (int64_t i = 0; i < count; i++) {
+            switch (w->job->problem->type) {
+                case CLATTN_FP16: place_fp16(w, &tiles[i], key, n); break;
+                case CLATTN_BF16: place_bf16(w, &tiles[i], key, n); break;
+                default: place_fp32(w, &tiles[i], key, n); break;
+            }
+        }
+    }
+    for (int64_t i = 0; i < count; i++) {
+        int stripe = LANES / tiles[i].height;
+        for (int64_t row = tiles[i].row; row < attn_min(tiles[i].row + tiles[i].height, w->rows); row++) {
+            int lane = (int)(row - tiles[i].row) * stripe;
+            float sum = 0;
+            for (int k = 0; k < stripe; k++) sum += tiles[i].sums[lane + k];
+            if (w->job->problem->type == CLATTN_BF16)
+                order_pairs(w->output + row * w->job->value_pitch, w->job->problem->value_dim);
+            store_partial(w, item, row, tiles[i].maxima[lane], sum);
+        }
+    }
+}
+
+/** The same with packed blocks of keys. */
+static void packed_item(decode_work *w, int64_t item, attn_key_range part) {
+    int64_t padded = 0;
+    while (padded < w->rows) padded += tile_height(w->rows - padded);
+    start_group_rows(w, padded, false);
+    for (int64_t row = 0; row < padded; row++) {
+        w->maxima[row] = -INFINITY;
+        w->sums[row] = (vf){ 0 };
+    }
+    for (int64_t key = part.begin; key < part.end; key += w->job->block_key) {
+        key_block block = pack_block(w, key, (int)attn_min(w->job->block_key, part.end - key));
+        for (int64_t row = 0; row < w->rows; row += tile_height(w->rows - row)) packed_tile(w, &block, row);
+    }
+    for (int64_t row = 0; row < w->rows; row++) store_partial(w, item, row, w->maxima[row], lanes_sum(w->sums[row]));
+}
+
 static void decode_item(const attn_cpu_job *job, int64_t item, void *scratch) {
     decode_work w = start_group(job, item / job->splits, scratch);
-    start_group_rows(&w);
     attn_key_range part = decode_part(&w, item % job->splits);
-    for (int64_t key = part.begin; key < part.end; key += DECODE_KEYS) {
-        int n = (int)attn_min(DECODE_KEYS, part.end - key);
-        for (int64_t row = 0; row < w.rows; row += DECODE_TILE) decode_tile(&w, row, key, n);
-    }
-    for (int64_t row = 0; row < w.rows; row++) {
-        float *partial = decode_partial(job, item, w.rows, row);
-        memcpy(partial, w.output + row * job->value_pitch, (size_t)job->value_pitch * sizeof(float));
-        partial[job->value_pitch] = w.maxima[row];
-        partial[job->value_pitch + 1] = lanes_sum(w.sums[row]);
+    if (w.rows <= DECODE_IN_PLACE) {
+        place_item(&w, item, part);
+    } else {
+        packed_item(&w, item, part);
     }
 }
 

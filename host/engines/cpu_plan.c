@@ -115,12 +115,21 @@ static clattn_status choose_blocks(const clattn_problem *problem, const attn_dev
     return CLATTN_OK;
 }
 
+/**
+ * Query rows of a head up to which a call may be decoded. A matrix unit is faster as soon as its tiles, which hold rows
+ * of one head, are filled well enough; the later, the more bf16 it takes a number of the type apart into.
+ */
+static int64_t most_decoded(const clattn_problem *problem, const attn_cpu_plan *plan) {
+    int64_t quarters = problem->type == CLATTN_BF16 ? 1 : problem->type == CLATTN_FP16 ? 2 : 3;
+    return plan->matrix ? quarters * plan->matrix->tile_rows / 4 : ATTN_CPU_DECODE_ROWS;
+}
+
 /** How the keys of few rows are split: by the problem and the threads alone, so that the same call gives the same bits. */
 static void choose_parts(const clattn_problem *problem, const attn_device *device, attn_cpu_plan *plan) {
     int64_t group = problem->query_heads / problem->kv_heads;
     int64_t heads = attn_max(1, problem->batch_invariant ? problem->kv_heads : problem->batch * problem->kv_heads);
-    plan->decode_rows =
-        group <= ATTN_CPU_DECODE_ROWS ? attn_min(ATTN_CPU_DECODE_ROWS, group * problem->query_length) : 0;
+    int64_t rows = group * attn_min(problem->query_length, most_decoded(problem, plan));
+    plan->decode_rows = group <= ATTN_CPU_DECODE_ROWS ? attn_min(ATTN_CPU_DECODE_ROWS, rows) : 0;
     int64_t parts = (ITEMS_PER_THREAD_DECODE * plan->workers + heads - 1) / heads;
     parts = attn_max(1, attn_min(parts, problem->key_length / FEWEST_KEYS_A_PART));
     plan->splits = device->blocks.splits ? device->blocks.splits : parts;
@@ -161,7 +170,9 @@ static bool lay_out(const clattn_problem *problem, attn_cpu_plan *plan) {
         int64_t lanes = plan->kernels->lanes, most = INT64_MAX / 65536;
         if (problem->head_dim > most || problem->value_dim > most) return false;
         row_sizes sizes = sizes_of(problem, plan);
-        int64_t rows = attn_max(plan->most_rows, attn_round_up(plan->decode_rows, 4)),
+        sizes.key = attn_max(sizes.key, problem->head_dim * size); /* decode packs floats beside any unit */
+        sizes.value = attn_max(sizes.value, attn_round_up(problem->value_dim, lanes) * size);
+        int64_t rows = attn_max(plan->most_rows, attn_round_up(plan->decode_rows, plan->kernels->tile_rows)),
                 keys = plan->slots * plan->block_key,
                 scores = tile_rows(plan) * ((int64_t)ATTN_CPU_SCORE_PITCH + (plan->matrix ? plan->matrix->tile_rows : 0));
         ok = ok && place(&end, plan->slots, (int64_t)sizeof(int64_t), &at->tags);
@@ -211,7 +222,8 @@ clattn_status attn_cpu_plan_make(const clattn_problem *problem, const attn_devic
 }
 
 bool attn_cpu_plan_decodes(const attn_cpu_plan *plan, const clattn_problem *problem, int64_t query_length) {
-    return plan->kernels && query_length * (problem->query_heads / problem->kv_heads) <= plan->decode_rows;
+    return plan->kernels && query_length * (problem->query_heads / problem->kv_heads) <= plan->decode_rows &&
+           query_length <= most_decoded(problem, plan);
 }
 
 int64_t attn_cpu_plan_rows(const attn_cpu_plan *plan, const clattn_problem *problem, int64_t query_length) {
