@@ -139,17 +139,17 @@ static inline void clear_rows(float top[TILES][TILE_ROW_SETS], float sum[TILES][
     }
 }
 
-// The keys and values that the rows visit; next: the first key not yet asked for.
+// The keys and values that the rows visit, from the next block on that is not yet asked for.
 typedef struct key_walk {
     source_rows keys, values;
-    long next, end, length;
+    long next, end;
 } key_walk;
 
-static inline key_walk get_walk(const attn_arguments *a, const attn_entry *e, const row_block *g,
-                                __global const ushort *key, __global const ushort *value) {
-    key_walk walk = { get_source(key, &a->key, g->b, g->h / a->group, a->head_dim),
-                      get_source(value, &a->value, g->b, g->h / a->group, a->value_dim),
-                      g->visit.begin / BLOCK_KEY * BLOCK_KEY, g->visit.end, e->key_length };
+static inline key_walk get_walk(const attn_arguments *a, const row_block *g, __global const ushort *key,
+                                __global const ushort *value) {
+    const long h = g->h / a->group, first = g->visit.begin / BLOCK_KEY * BLOCK_KEY;
+    key_walk walk = { get_source(key, &a->key, g->b, h, first, a->head_dim),
+                      get_source(value, &a->value, g->b, h, first, a->value_dim), first, g->visit.end };
     return walk;
 }
 
@@ -157,9 +157,9 @@ static inline key_walk get_walk(const attn_arguments *a, const attn_entry *e, co
 // the scores are made). A commit without copies keeps the count of groups right.
 static inline void fetch_block(__local ushort *stage, key_walk *walk) {
     if (walk->next < walk->end) {
-        copy_rows(stage, &walk->keys, walk->next, walk->length);
+        copy_block(stage, &walk->keys, walk->end - walk->next);
         if (STAGES > 1) {
-            copy_rows(stage + BLOCK_SIZE, &walk->values, walk->next, walk->length);
+            copy_block(stage + BLOCK_SIZE, &walk->values, walk->end - walk->next);
         }
     }
     tile_commit();
@@ -210,7 +210,7 @@ void attention_fused_mma(attn_arguments a, long first_group, long row_blocks, AT
     const long group = first_group + get_group_id(0);
     const attn_entry e = attn_get_entry(&a, &x, get_entry(&a, group, row_blocks));
     const row_block g = get_block(&a, &e, group, row_blocks);
-    key_walk walk = get_walk(&a, &e, &g, key, value);
+    key_walk walk = get_walk(&a, &g, key, value);
 
     uint q[TILES][QUERY_TILES][TILE_QUERY_WORDS];
     float s[TILES][KEY_TILES][TILE_C], output[TILES][DIM_TILES][TILE_C];
@@ -227,7 +227,7 @@ void attention_fused_mma(attn_arguments a, long first_group, long row_blocks, AT
         fetch_block(blocks + (stage + AHEAD) % STAGES * STAGE_SIZE, &walk);
         block_scores(&w, q, blocks + QUERY_AT, keys, s);
 #else
-        copy_rows(values, &walk.values, first, walk.length);
+        copy_block(values, &walk.values, g.visit.end - first);
         tile_commit();
         block_scores(&w, q, blocks + QUERY_AT, keys, s);
         tile_wait(0);

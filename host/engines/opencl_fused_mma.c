@@ -10,12 +10,13 @@
 #include "engines/opencl_fused.h"
 #include "engines/opencl_fused_tiles.h"
 
-enum { MOST_DIMS = 128 };
+enum { MOST_DIMS = 256, MOST_BLOCK_KEY = 128 };
 
 static const double SMALLEST_SCALE = 1e-30; /* unscaled scores times less could lose a masked key's -inf */
 
 typedef struct mma_blocks {
     int64_t query, key, warps, stages, lazy, dim;
+    int64_t query_local, registers; /* as the columns of the table */
 } mma_blocks;
 
 bool attn_fused_mma_serves(const clattn_problem *problem, clattn_report *why_not) {
@@ -36,14 +37,8 @@ bool attn_fused_mma_wanted(const clattn_problem *problem, const attn_device *dev
     return device->blocks.variant == 0 && attn_mma_tile_trusted(device->opencl) && attn_fused_mma_serves(problem, NULL);
 }
 
-static clattn_status choose_blocks(const attn_fused *fused, const attn_mma_tile *tile, const attn_tuning_row *row,
-                                   mma_blocks *blocks, clattn_report *report) {
-    const clattn_block_override *override = &fused->device.blocks;
-    *blocks = (mma_blocks){ attn_tuning_get(row, "block_query"), attn_tuning_get(row, "block_key"),
-                            attn_tuning_get(row, "warps"), attn_tuning_get(row, "stages"),
-                            attn_tuning_get(row, "lazy"), row->head_dim_max };
-    blocks->query = override->block_query != 0 ? override->block_query : blocks->query;
-    blocks->key = override->block_key != 0 ? override->block_key : blocks->key;
+/* What the kernel takes for granted, said in a line instead of a compiler's log. */
+static clattn_status check_blocks(const attn_mma_tile *tile, const mma_blocks *blocks, clattn_report *report) {
     const int64_t rows = tile->rows * blocks->warps;
     if (blocks->query <= 0 || blocks->query % rows != 0 || blocks->query > 2 * rows) {
         return attn_refuse(report, CLATTN_UNSUPPORTED,
@@ -52,11 +47,33 @@ static clattn_status choose_blocks(const attn_fused *fused, const attn_mma_tile 
     }
     const int64_t pass = tile->lanes * blocks->warps / (blocks->dim % 64 != 0 ? 4 : 8); /* rows copied at once */
     const int64_t keys = attn_max(16, pass);
-    if (blocks->key <= 0 || blocks->key % keys != 0 || blocks->key > 128) {
+    if (blocks->key <= 0 || blocks->key % keys != 0 || blocks->key > MOST_BLOCK_KEY) {
         return attn_refuse(report, CLATTN_UNSUPPORTED,
-                           "block_key: %" PRId64 " is not a multiple of %" PRId64 " up to 128", blocks->key, keys);
+                           "block_key: %" PRId64 " is not a multiple of %" PRId64 " up to %d", blocks->key, keys,
+                           MOST_BLOCK_KEY);
+    }
+    if (!blocks->query_local && blocks->query > 2 * blocks->stages * blocks->key) {
+        return attn_refuse(report, CLATTN_UNSUPPORTED,
+                           "block_query: %" PRId64 " rows do not fit where %" PRId64 " keys will be", blocks->query,
+                           blocks->stages * blocks->key);
     }
     return CLATTN_OK;
+}
+
+static clattn_status choose_blocks(const attn_fused *fused, const attn_mma_tile *tile, const attn_tuning_row *row,
+                                   mma_blocks *blocks, clattn_report *report) {
+    const clattn_block_override *override = &fused->device.blocks;
+    *blocks = (mma_blocks){ attn_tuning_get(row, "block_query"),
+                            attn_tuning_get(row, "block_key"),
+                            attn_tuning_get(row, "warps"),
+                            attn_tuning_get(row, "stages"),
+                            attn_tuning_get(row, "lazy"),
+                            row->head_dim_max,
+                            attn_tuning_get(row, "query_local"),
+                            attn_tuning_get(row, "registers") };
+    blocks->query = override->block_query != 0 ? override->block_query : blocks->query;
+    blocks->key = override->block_key != 0 ? override->block_key : blocks->key;
+    return check_blocks(tile, blocks, report);
 }
 
 /* Whether scores need more than a factor and a range of keys: the kernel then finishes them one by one. */
@@ -65,23 +82,32 @@ static bool is_keywise(const clattn_problem *problem) {
            problem->softcap > 0.0 || !(problem->scale >= SMALLEST_SCALE);
 }
 
+/* Bytes of local memory: stages of keys and values, queries that stay, what the tile needs for itself. */
+static int64_t local_need(const attn_mma_tile *tile, const mma_blocks *blocks) {
+    const int64_t rows = 2 * blocks->stages * blocks->key + (blocks->query_local ? blocks->query : 0);
+    return rows * blocks->dim * 2 + blocks->warps * tile->scratch;
+}
+
 static clattn_status build(attn_fused *fused, const attn_mma_tile *tile, const mma_blocks *blocks, clattn_plan_info *info,
                            clattn_report *report) {
-    char options[256];
-    const int64_t stages = 2 * blocks->stages * blocks->key * blocks->dim * 2;
-    const int64_t need = stages + blocks->warps * tile->scratch;
+    char options[320], limit[64] = "";
+    const int64_t need = local_need(tile, blocks);
+    const bool keywise = is_keywise(&fused->problem);
     if (need > fused->device.opencl->info.local_memory) {
         return attn_refuse(report, CLATTN_UNSUPPORTED,
                            "attention_fused_mma: needs %" PRId64 " bytes of local memory, the device has %" PRId64,
                            need, fused->device.opencl->info.local_memory);
     }
+    if (blocks->registers > 0 && tile->register_limit != NULL && !keywise) {
+        snprintf(limit, sizeof limit, " %s=%" PRId64, tile->register_limit, blocks->registers);
+    }
     fused->local_memory = tile->declares_memory ? 0 : need;
     info->local_memory = need;
     snprintf(options, sizeof options,
              "-DATTN_TYPE=%d -DBLOCK_QUERY=%" PRId64 " -DBLOCK_KEY=%" PRId64 " -DWARPS=%" PRId64 " -DSTAGES=%" PRId64
-             " -DLAZY=%" PRId64 " -DDIM=%" PRId64 " -DKEYWISE=%d%s",
+             " -DLAZY=%" PRId64 " -DDIM=%" PRId64 " -DQUERY_LOCAL=%" PRId64 " -DKEYWISE=%d%s%s",
              (int)fused->problem.type, blocks->query, blocks->key, blocks->warps, blocks->stages, blocks->lazy,
-             blocks->dim, is_keywise(&fused->problem) ? 1 : 0, tile->defines);
+             blocks->dim, blocks->query_local, keywise ? 1 : 0, tile->defines, limit);
     clattn_plan_info built = *info;
     ATTN_TRY(attn_shape_build(&fused->device, "attention_fused_mma", options, tile->lanes * blocks->warps, true,
                               &fused->main, &built, report));
@@ -96,7 +122,7 @@ clattn_status attn_fused_mma_prepare(attn_fused *fused, clattn_plan_info *info, 
     if (tile == NULL) {
         return CLATTN_UNSUPPORTED;
     }
-    mma_blocks blocks = { 0, 0, 0, 0, 0, 0 };
+    mma_blocks blocks = { .query = 0 };
     clattn_status status = CLATTN_UNSUPPORTED;
     for (int64_t k = 0; k < count && status != CLATTN_OK; k++) {
         status = choose_blocks(fused, tile, &rows[k], &blocks, report);
@@ -112,8 +138,9 @@ clattn_status attn_fused_mma_prepare(attn_fused *fused, clattn_plan_info *info, 
     info->block_key = blocks.key;
     info->weights_rounded = true;
     snprintf(info->kernel, sizeof info->kernel,
-             "attention_fused_mma: %s tile, %" PRId64 " warps, %" PRId64 " stage%s%s", tile->name, blocks.warps,
-             blocks.stages, blocks.stages > 1 ? "s" : "", blocks.lazy ? ", delayed rescaling" : "");
+             "attention_fused_mma: %s tile, %" PRId64 " warps, %" PRId64 " stage%s%s%s", tile->name,
+             blocks.warps, blocks.stages, blocks.stages > 1 ? "s" : "", blocks.lazy ? ", delayed rescaling" : "",
+             blocks.query_local ? ", queries in local memory" : "");
     return CLATTN_OK;
 }
 

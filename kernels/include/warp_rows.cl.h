@@ -25,17 +25,19 @@ static inline long row_head(const row_block *g, int n) {
     return g->heads == 1 ? g->h : g->h + ((int)g->first + n) % g->heads;
 }
 
-// Key or value rows of one head, as they lie in global memory.
+// Rows of one head as they lie in global memory, from the next one on that is not yet asked for. The same for all
+// work-items, so that compilers can keep it in registers that they share.
 typedef struct source_rows {
-    __global const ushort *start;
+    __global const ushort *next;
     long stride;
     int dims, aligned; // aligned: every row begins at a multiple of 16 bytes and is whole chunks long
 } source_rows;
 
 static inline source_rows get_source(__global const ushort *memory, const attn_layout *layout, long b, long h,
-                                     long dims) {
-    source_rows s = { memory + attn_row_at(layout, b, h, 0), layout->stride[2], (int)dims, 0 };
-    s.aligned = (((ulong)(size_t)s.start | (ulong)(s.stride * 2) | (ulong)(dims * 2)) & 15) == 0;
+                                     long first, long dims) {
+    const long stride = layout->stride[2];
+    source_rows s = { memory + attn_row_at(layout, b, h, first), stride, (int)dims, 0 };
+    s.aligned = (((ulong)(size_t)s.next | (ulong)(stride * 2) | (ulong)(dims * 2)) & 15) == 0;
     return s;
 }
 
@@ -44,8 +46,8 @@ static inline void copy_row(__local ushort *to, int row, __global const ushort *
     const int lane = (int)get_local_id(0) % COPY_LANES;
     if (aligned) {
 #pragma unroll
-        for (int c = lane; c < CHUNKS; c += COPY_LANES) {
-            tile_copy(to + CHUNK_AT(row, c), from + c * 8, c * 8 < dims);
+        for (int c = 0; c < CHUNKS; c += COPY_LANES) {
+            tile_copy(to + CHUNK_AT(row, c + lane), from + (c + lane) * 8, (c + lane) * 8 < dims);
         }
         return;
     }
@@ -56,21 +58,21 @@ static inline void copy_row(__local ushort *to, int row, __global const ushort *
     }
 }
 
-// BLOCK_KEY rows from row `first` on into `to`; zeros from row `end` on.
-static inline void copy_rows(__local ushort *to, const source_rows *s, long first, long end) {
-    const int row = (int)get_local_id(0) / COPY_LANES, there = (int)min(end - first, (long)BLOCK_KEY);
-    __global const ushort *from = s->start + (first + row) * s->stride;
+// The next BLOCK_KEY rows, of which `there` are to be used, into `to`; zeros instead of the others.
+static inline void copy_block(__local ushort *to, source_rows *s, long there) {
+    const int first = (int)get_local_id(0) / COPY_LANES, rows = (int)min(there, (long)BLOCK_KEY);
+    __global const ushort *from = s->next + first * s->stride;
+    s->next += BLOCK_KEY * s->stride;
     if (s->aligned) {
 #pragma unroll
         for (int n = 0; n < BLOCK_KEY; n += PASS) {
-            copy_row(to, row + n, row + n < there ? from : s->start, row + n < there ? s->dims : 0, 1);
-            from += PASS * s->stride;
+            copy_row(to, first + n, from + n * s->stride, first + n < rows ? s->dims : 0, 1);
         }
         return;
     }
 #pragma unroll 1
-    for (int n = 0; n < BLOCK_KEY; n += PASS) {
-        copy_row(to, row + n, from, row + n < there ? s->dims : 0, 0);
+    for (int n = first; n < BLOCK_KEY; n += PASS) {
+        copy_row(to, n, from, n < rows ? s->dims : 0, 0);
         from += PASS * s->stride;
     }
 }
@@ -78,13 +80,14 @@ static inline void copy_rows(__local ushort *to, const source_rows *s, long firs
 // The block's rows of query; zeros beyond.
 static inline void copy_queries(__local ushort *to, const attn_arguments *a, const row_block *g,
                                 __global const ushort *query) {
-    const source_rows s = get_source(query, &a->query, g->b, g->h, a->head_dim);
-    const int aligned = s.aligned && (a->query.stride[1] & 7) == 0;
+    const source_rows s = get_source(query, &a->query, g->b, g->h, 0, a->head_dim);
+    const int aligned = s.aligned && (g->heads == 1 || (a->query.stride[1] & 7) == 0);
+    __global const ushort *start = query + attn_row_at(&a->query, g->b, g->h, 0);
 #pragma unroll 1
     for (int row = (int)get_local_id(0) / COPY_LANES; row < BLOCK_QUERY; row += PASS) {
         const int n = min(row, g->rows - 1);
         __global const ushort *from =
-            s.start + (row_head(g, n) - g->h) * a->query.stride[1] + row_position(g, n) * s.stride;
+            start + (row_head(g, n) - g->h) * a->query.stride[1] + row_position(g, n) * s.stride;
         copy_row(to, row, from, row < g->rows ? s.dims : 0, aligned);
     }
 }

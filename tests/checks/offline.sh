@@ -51,12 +51,13 @@ nvidia() {
 
 printf '%-52s %9s %6s %12s\n' configuration registers spill local_memory
 grep '^[^,]*,sm_' "$table" >"$tmp/rows" || { echo "FAILED: no row for NVIDIA in $table"; exit 1; }
-while IFS=, read -r _ _ _ _ dim query key warps stages lazy _; do
+while IFS=, read -r _ _ _ _ dim query key warps stages lazy query_local _; do
     for type in 1 2; do
         for keywise in 0 1; do
-            nvidia "mma dim=$dim ${query}x$key warps=$warps stages=$stages lazy=$lazy type=$type keywise=$keywise" 1 \
+            nvidia "mma dim=$dim ${query}x$key warps=$warps stages=$stages lazy=$lazy local=$query_local type=$type keywise=$keywise" 1 \
                 attention_fused_mma.cl -DWARP_TILE_NVIDIA=1 -DDIM="$dim" -DBLOCK_QUERY="$query" -DBLOCK_KEY="$key" \
-                -DWARPS="$warps" -DSTAGES="$stages" -DLAZY="$lazy" -DATTN_TYPE=$type -DKEYWISE=$keywise
+                -DWARPS="$warps" -DSTAGES="$stages" -DLAZY="$lazy" \
+                -DQUERY_LOCAL="$query_local" -DATTN_TYPE=$type -DKEYWISE=$keywise
         done
     done
 done <"$tmp/rows"
