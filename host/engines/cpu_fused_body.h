@@ -19,6 +19,7 @@
 #include "engines/cpu_fused_tile_step.h"
 #include "engines/cpu_fused_rows.h"
 #include "engines/cpu_fused_item.h"
+#include "engines/cpu_fused_ahead.h"
 #include "engines/cpu_fused_prefill.h"
 #include "engines/cpu_fused_decode.h"
 

@@ -149,7 +149,7 @@ INLINE bool store_row_typed(const clattn_type type, void *data, int64_t index, c
             zero[0] += last[i] - last[i];
         }
     }
-    return lanes_sum(zero) == 0;
+    return !any_lane(zero != (vf){ 0 }); /* NaN where something is not finite */
 }
 
 static bool store_row(clattn_type type, void *data, int64_t index, const float *x, int64_t dim, float factor) {

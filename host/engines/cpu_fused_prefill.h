@@ -48,10 +48,10 @@ static key_block get_block(const prefill_work *w, int64_t number) {
     const attn_cpu_job *job = w->job;
     const clattn_problem *problem = job->problem;
     const attn_call *call = job->call;
-    int64_t used = attn_used_key_length(call, w->b), blocks = (call->key_length + job->block_key - 1) / job->block_key;
+    int64_t used = attn_used_key_length(call, w->b);
     key_block block = { .first = number * job->block_key };
     block.n = (int)attn_min(job->block_key, used - block.first);
-    int64_t slot = job->slots > 1 ? number : 0, tag = (w->b * problem->kv_heads + w->g) * blocks + number;
+    int64_t slot = job->slots > 1 ? number : 0, tag = block_tag(w, number);
     int64_t *tags = (int64_t *)(void *)(w->scratch + job->layout.tags);
     float *keys = (float *)(void *)(w->scratch + job->layout.keys) + slot * job->block_key * problem->head_dim;
     float *values = (float *)(void *)(w->scratch + job->layout.values) + slot * job->block_key * job->value_pitch;
@@ -116,7 +116,8 @@ static tile_range get_tile_range(const prefill_work *w, const key_block *block, 
 }
 
 /** One tile of rows against one block: scores, softmax, values. */
-INLINE void tile_block(const int height, const prefill_work *w, const key_block *block, int64_t row) {
+INLINE void tile_block(const int height, const prefill_work *w, const key_block *block, int64_t row,
+                       ahead_stream *stream) {
     const attn_cpu_job *job = w->job;
     int dim = (int)job->problem->head_dim;
     tile_range t = get_tile_range(w, block, row, height);
@@ -129,7 +130,7 @@ INLINE void tile_block(const int height, const prefill_work *w, const key_block 
     float *output = w->output + row * job->value_pitch, tops[TILE_ROWS];
     vf maxima[TILE_ROWS];
     tile_steps steps;
-    tile_ahead ahead;
+    tile_ahead ahead = { .count = 0 };
     if (job->stepped) {
         start_steps(&steps, job, w->b, w->h, w->first + row, (int)attn_min(height, w->count - row));
     }
@@ -139,16 +140,20 @@ INLINE void tile_block(const int height, const prefill_work *w, const key_block 
         bool inner = key >= t.all_begin && key + TILE_KEYS <= t.all_end;
         float *scores = w->scores + key;
         const float *keys = block->keys + (int64_t)key * dim;
-        if (job->stepped) {
-            look_ahead(&steps, block->first + key, height, dim, &ahead);
-            score_tile_ahead(height, dim, queries, pitch, keys, scores, NULL, NULL, &ahead);
-            if (inner) {
-                step_tile(&steps, scores, block->first + key, maxima);
-            } else {
-                step_edge(&steps, scores, block->first, (int)attn_min(TILE_KEYS, t.end - key), &bounds, maxima);
-            }
+        take_lines(stream, dim, &ahead);
+        if (job->stepped) look_ahead(&steps, block->first + key, height, dim, &ahead);
+        vf *wanted = job->stepped ? NULL : maxima;
+        if (inner) {
+            score_tile_wide(height, TILE_VECTORS, dim, queries, pitch, keys, scores, wanted, NULL, &ahead);
+        } else if (t.end - key > LANES) {
+            score_tile_wide(height, TILE_VECTORS, dim, queries, pitch, keys, scores, wanted, &bounds, &ahead);
         } else {
-            score_tile(height, dim, queries, pitch, keys, scores, maxima, inner ? NULL : &bounds);
+            score_tile_wide(height, 1, dim, queries, pitch, keys, scores, wanted, &bounds, &ahead);
+        }
+        if (job->stepped && inner) {
+            step_tile(&steps, scores, block->first + key, maxima);
+        } else if (job->stepped) {
+            step_edge(&steps, scores, block->first, (int)attn_min(TILE_KEYS, t.end - key), &bounds, maxima);
         }
     }
     UNROLL for (int i = 0; i < height; i++) tops[i] = lanes_max(maxima[i]);
@@ -160,31 +165,34 @@ INLINE void tile_block(const int height, const prefill_work *w, const key_block 
                t.end - t.begin, output, job->value_pitch, t.first);
 }
 
-static __attribute__((noinline)) void tile_block_full(const prefill_work *w, const key_block *block, int64_t row) {
-    tile_block(TILE_ROWS, w, block, row);
+static __attribute__((noinline)) void tile_block_full(const prefill_work *w, const key_block *block, int64_t row,
+                                                     ahead_stream *stream) {
+    tile_block(TILE_ROWS, w, block, row, stream);
 }
 
 #if TILE_ROWS > 8
-static __attribute__((noinline)) void tile_block_8(const prefill_work *w, const key_block *block, int64_t row) {
-    tile_block(8, w, block, row);
+static __attribute__((noinline)) void tile_block_8(const prefill_work *w, const key_block *block, int64_t row,
+                                                     ahead_stream *stream) {
+    tile_block(8, w, block, row, stream);
 }
 #endif
 
-static __attribute__((noinline)) void tile_block_4(const prefill_work *w, const key_block *block, int64_t row) {
-    tile_block(4, w, block, row);
+static __attribute__((noinline)) void tile_block_4(const prefill_work *w, const key_block *block, int64_t row,
+                                                     ahead_stream *stream) {
+    tile_block(4, w, block, row, stream);
 }
 
-static void rows_block(const prefill_work *w, const key_block *block) {
+static void rows_block(const prefill_work *w, const key_block *block, ahead_stream *stream) {
     for (int64_t i = 0; i < w->count;) {
         int height = tile_height(w->count - i);
         if (height == TILE_ROWS) {
-            tile_block_full(w, block, i);
+            tile_block_full(w, block, i, stream);
 #if TILE_ROWS > 8
         } else if (height == 8) {
-            tile_block_8(w, block, i);
+            tile_block_8(w, block, i, stream);
 #endif
         } else {
-            tile_block_4(w, block, i);
+            tile_block_4(w, block, i, stream);
         }
         i += height;
     }
@@ -198,7 +206,8 @@ static void prefill_item(const attn_cpu_job *job, int64_t item, void *scratch) {
     for (int64_t number = all.begin / job->block_key; all.begin < all.end && number * job->block_key < all.end;
          number++) {
         key_block block = get_block(&w, number);
-        rows_block(&w, &block);
+        ahead_stream stream = start_stream(&w, item, number, all);
+        rows_block(&w, &block, &stream);
     }
     end_flush(flush);
     finish_prefill(&w);

@@ -9,50 +9,69 @@ typedef struct tile_bounds {
     int key; /* of the tile's first lane */
 } tile_bounds;
 
-/** Lines of the caller's memory that are wanted soon. */
+/** A place in the caller's memory, or beyond it: only for prefetches. */
+INLINE const char *place_near(const void *p, int64_t bytes) {
+    return (const char *)((uintptr_t)p + (uintptr_t)bytes);
+}
+
+/** Lines of the caller's memory that are wanted soon, to be called in a few at a time: with four elements of head_dim. */
 typedef struct tile_ahead {
-    const void *lines[3 * TILE_ROWS];
-    int count, each; /* each: with four elements of head_dim */
+    const char *at; /* `each` lines at a time, step bytes apart */
+    int64_t step;
+    int each;
+    int each_line, count; /* and of these */
+    const char *lines[3 * TILE_ROWS];
 } tile_ahead;
 
+/** Calls in the next lines; answers how many of the listed ones are done. */
+INLINE int call_lines(const tile_ahead *ahead, const char **at, int line) {
+    for (int n = 0; n < ahead->each; n++) {
+        __builtin_prefetch(*at, 0, 2);
+        *at = place_near(*at, ahead->step);
+    }
+    for (int n = 0; n < ahead->each_line && line < ahead->count; n++) __builtin_prefetch(ahead->lines[line++], 0, 2);
+    return line;
+}
+
 /** One element of head_dim: a[i][n] += query i * vector n of keys. Moves rows on. */
-INLINE void score_step(const int height, const float **rows, int64_t pitch, const float *keys, vf a[][TILE_VECTORS]) {
+INLINE void score_step(const int height, const int vectors, const float **rows, int64_t pitch, const float *keys,
+                       vf a[][TILE_VECTORS]) {
     vf k[TILE_VECTORS];
-    UNROLL for (int n = 0; n < TILE_VECTORS; n++) k[n] = *(const vf *)(const void *)(keys + n * LANES);
+    UNROLL for (int n = 0; n < vectors; n++) k[n] = *(const vf *)(const void *)(keys + n * LANES);
     UNROLL for (int i = 0; i < height; i++) {
         vf q = splat(rows[i / 3][i % 3 * pitch]);
-        UNROLL for (int n = 0; n < TILE_VECTORS; n++) a[i][n] += q * k[n];
+        UNROLL for (int n = 0; n < vectors; n++) a[i][n] += q * k[n];
     }
     UNROLL for (int i = 0; i < height; i += 3) rows[i / 3]++;
 }
 
 /**
- * height rows against TILE_KEYS keys: scores to memory, maxima per lane in `maxima` (NULL: a step comes after). bounds
- * is NULL where every row attends every key. keys is [dim][TILE_KEYS]. Rows of queries lie pitch apart; three share a
- * pointer, as an address takes a base and one index times 1, 2 or 4: four pointers and one stride reach all rows without
- * arithmetic in the loop. ahead (NULL: nothing) is called in by the way.
+ * height rows against TILE_KEYS keys, or the first `vectors` vectors of them: scores to memory, maxima per lane in `maxima`
+ * (NULL: a step comes after). bounds is NULL where every row attends every key. keys is [dim][TILE_KEYS]. Rows of queries
+ * lie pitch apart; three share a pointer, as an address takes a base and one index times 1, 2 or 4: four pointers and one
+ * stride reach all rows without arithmetic in the loop. ahead (NULL: nothing) is called in by the way.
  */
-INLINE void score_tile_ahead(const int height, int dim, const float *queries, int64_t pitch, const float *keys,
-                             float *scores, vf *maxima, const tile_bounds *bounds, const tile_ahead *ahead) {
+INLINE void score_tile_wide(const int height, const int vectors, int dim, const float *queries, int64_t pitch,
+                            const float *keys, float *scores, vf *maxima, const tile_bounds *bounds,
+                            const tile_ahead *ahead) {
     vf a[TILE_ROWS][TILE_VECTORS];
     UNROLL for (int i = 0; i < height; i++) {
-        UNROLL for (int n = 0; n < TILE_VECTORS; n++) a[i][n] = (vf){ 0 };
+        UNROLL for (int n = 0; n < vectors; n++) a[i][n] = (vf){ 0 };
     }
     const float *rows[TILE_ROWS / 3];
     UNROLL for (int i = 0; i < height; i += 3) rows[i / 3] = queries + i * pitch;
+    const char *at = ahead ? ahead->at : NULL;
     int d = 0, line = 0;
     for (; d + 4 <= dim; d += 4) {
-        for (int end = ahead ? line + ahead->each : 0; line < end && line < ahead->count; line++) {
-            __builtin_prefetch(ahead->lines[line], 0, 2);
-        }
+        if (ahead) line = call_lines(ahead, &at, line);
         UNROLL for (int u = 0; u < 4; u++) {
-            score_step(height, rows, pitch, keys, a);
+            score_step(height, vectors, rows, pitch, keys, a);
             keys += TILE_KEYS;
         }
     }
-    for (; d < dim; d++, keys += TILE_KEYS) score_step(height, rows, pitch, keys, a);
+    for (; d < dim; d++, keys += TILE_KEYS) score_step(height, vectors, rows, pitch, keys, a);
     UNROLL for (int i = 0; i < height; i++) {
-        UNROLL for (int n = 0; n < TILE_VECTORS; n++) {
+        UNROLL for (int n = 0; n < vectors; n++) {
             if (bounds) {
                 vi at = lane_numbers() + (bounds->key + n * LANES);
                 a[i][n] = choose((at >= bounds->low[i]) & (at < bounds->high[i]), a[i][n], splat(-INFINITY));
@@ -65,7 +84,7 @@ INLINE void score_tile_ahead(const int height, int dim, const float *queries, in
 
 INLINE void score_tile(const int height, int dim, const float *queries, int64_t pitch, const float *keys, float *scores,
                        vf *maxima, const tile_bounds *bounds) {
-    score_tile_ahead(height, dim, queries, pitch, keys, scores, maxima, bounds, NULL);
+    score_tile_wide(height, TILE_VECTORS, dim, queries, pitch, keys, scores, maxima, bounds, NULL);
 }
 
 /**

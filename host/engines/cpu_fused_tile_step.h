@@ -23,11 +23,6 @@ static void start_steps(tile_steps *t, const attn_cpu_job *job, int64_t b, int64
     }
 }
 
-/** A place in the caller's memory, or beyond it: only for prefetches. */
-INLINE const void *place_near(const void *p, int64_t bytes) {
-    return (const void *)((uintptr_t)p + (uintptr_t)bytes);
-}
-
 /**
  * The lines of bias and mask of TILE_KEYS keys, `rows` rows further on, for score_tile_ahead() to call in: a tile has
  * too few of a row for the processor to see a stream, and all of them at once would keep keys waiting.
@@ -47,7 +42,7 @@ static void look_ahead(const tile_steps *t, int64_t key, int rows, int dim, tile
         for (int i = 0; i < t->count; i++) ahead->lines[n++] = place_near(row[i].mask, at);
     }
     ahead->count = n;
-    ahead->each = (n + dim / 4 - 1) / attn_max(dim / 4, 1);
+    ahead->each_line = (n + dim / 4 - 1) / (int)attn_max(dim / 4, 1);
 }
 
 /** One kind over a tile, all of whose keys exist. tops (NULL: not wanted) takes the maxima. */
