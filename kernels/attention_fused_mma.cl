@@ -81,6 +81,10 @@ static inline void block_scores(const warp_tile *w, uint q[TILES][QUERY_TILES][T
             }
         }
     }
+#pragma unroll
+    for (int n = 0; n < TILES * KEY_TILES; n++) {
+        tile_settle(s[n / KEY_TILES][n % KEY_TILES]);
+    }
 }
 
 // output += weights * values
@@ -198,7 +202,7 @@ static inline void begin_walk(const attn_arguments *a, const row_block *g, const
 #define MEMORY_DECLARED
 #endif
 
-__kernel __attribute__((reqd_work_group_size(THREADS, 1, 1)))
+__kernel TILE_KERNEL __attribute__((reqd_work_group_size(THREADS, 1, 1)))
 void attention_fused_mma(attn_arguments a, long first_group, long row_blocks, ATTN_EXTRAS_PARAMETERS,
                          __global const ushort *restrict query, __global const ushort *restrict key,
                          __global const ushort *restrict value, __global ushort *restrict output_memory,

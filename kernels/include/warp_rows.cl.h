@@ -97,25 +97,30 @@ static inline int row_number(const warp_tile *w, int i, int set) {
     return (w->warp * TILES + i) * TILE_ROWS + tile_row(w) + TILE_ROW(set);
 }
 
-// One row of output; the lane holds the elements of `set`.
+// Column of element n of output tile c: TILE_SPREAD neighbouring tiles take turns.
+static inline int output_column(const warp_tile *w, int c, int n) {
+    return (c / TILE_SPREAD * 16 + tile_column(w) + TILE_COLUMN(n)) * TILE_SPREAD + c % TILE_SPREAD;
+}
+
+// One row of output; the lane holds the elements of `set`. Neighbours: the next tile's element, or the next element.
 static inline void store_row(const warp_tile *w, int set, float factor, float output[DIM / 16][TILE_C],
                              __global ushort *to, int columns) {
-    const int step = TILE_RUN > 1 ? 2 : 1;
-    const int pairs = step == 2 && (((ulong)(size_t)to | (ulong)(columns * 2)) & 3) == 0;
+    const int tiles = TILE_SPREAD > 1 ? 2 : 1, step = tiles == 1 && TILE_RUN > 1 ? 2 : 1;
+    const int pairs = tiles * step == 2 && (((ulong)(size_t)to | (ulong)(columns * 2)) & 3) == 0;
 #pragma unroll
-    for (int c = 0; c < DIM / 16; c++) {
+    for (int c = 0; c < DIM / 16; c += tiles) {
 #pragma unroll
         for (int n = 0; n < TILE_C; n += step) {
-            const int column = c * 16 + tile_column(w) + TILE_COLUMN(n);
+            const int column = output_column(w, c, n);
             if (TILE_SET(n) == set && column < columns) {
                 const float low = factor == 0.0f ? 0.0f : output[c][n] * factor;
-                const float high = factor == 0.0f ? 0.0f : output[c][n + step - 1] * factor;
+                const float high = factor == 0.0f ? 0.0f : output[c + tiles - 1][n + step - 1] * factor;
                 const uint word = tile_pack(low, high);
                 if (pairs) {
                     *(__global uint *)(to + column) = word;
                 } else {
                     to[column] = (ushort)word;
-                    if (step == 2 && column + 1 < columns) {
+                    if (tiles * step == 2 && column + 1 < columns) {
                         to[column + 1] = (ushort)(word >> 16);
                     }
                 }

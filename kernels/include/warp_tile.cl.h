@@ -4,6 +4,8 @@
 //   TILE_ROW_SETS: rows of a tile that a lane holds a part of; TILE_SET(n): of which of them element n is;
 //   TILE_RUN: elements n, n + 1, .. (n a multiple of it) that are neighbours in a row;
 //   tile_row(w) + TILE_ROW(set), tile_column(w) + TILE_COLUMN(n): where an element is (the macros: constants);
+//   where wanted TILE_SPREAD: so many neighbouring tiles of outputs share their columns, in turns; TILE_KERNEL: an
+//   attribute of the kernel; tile_settle(c): the sum is complete, should the compiler want to know;
 //   TILE_QUERY_WORDS, TILE_KEY_WORDS, TILE_VALUE_WORDS, TILE_WEIGHT_WORDS: 32-bit words of a lane's operands;
 //   TILE_STATIC: 1 = the kernel declares its local memory, 0 = it is an argument; TILE_SCRATCH_WORDS: a warp's own part;
 //   tile_begin(scratch): the warp_tile, with members lane and warp at least;
@@ -33,6 +35,15 @@
 #include "include/warp_tile_columns.cl.h"
 #else
 #include "include/warp_tile_portable.cl.h"
+#endif
+#ifndef TILE_SPREAD
+#define TILE_SPREAD 1
+#endif
+#ifndef tile_settle
+#define tile_settle(c)
+#endif
+#ifndef TILE_KERNEL
+#define TILE_KERNEL
 #endif
 #ifdef TILE_M16N8 // here, once: the library includes a file once a program, whichever branch it stands in
 #include "include/warp_tile_m16n8.cl.h"

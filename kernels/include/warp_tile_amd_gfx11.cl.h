@@ -9,14 +9,15 @@
 
 #if !TILE_EMULATED
 static inline void unit_multiply(const warp_tile *w, float *c, const uint *left, const uint *right) {
-    const uint8 a = vload8(0, left), b = vload8(0, right);
+    const uint8 a = unit_get8(left), b = unit_get8(right);
     (void)w;
 #if ATTN_TYPE == 2
-    const float8 sum = __builtin_amdgcn_wmma_f32_16x16x16_bf16_w32(as_short16(a), as_short16(b), vload8(0, c));
+    float8 sum = __builtin_amdgcn_wmma_f32_16x16x16_bf16_w32(as_short16(a), as_short16(b), unit_get_sums(c));
 #else
-    const float8 sum = __builtin_amdgcn_wmma_f32_16x16x16_f16_w32(as_half16(a), as_half16(b), vload8(0, c));
+    float8 sum = __builtin_amdgcn_wmma_f32_16x16x16_f16_w32(as_half16(a), as_half16(b), unit_get_sums(c));
 #endif
-    vstore8(sum, 0, c);
+    UNIT_PIN(sum); // after each product: operands are large here
+    unit_put_sums(sum, c);
 }
 #endif
 
@@ -25,9 +26,9 @@ static inline int tile_column(const warp_tile *w) {
 }
 
 static inline void unit_load_dims(const warp_tile *w, uint *words, __local const ushort *rows, int i, int d) {
-    const int row = i * 16 + (w->lane & 15);
-    vstore4(UNIT_READ(uint4, rows, row, d * 16), 0, words);
-    vstore4(UNIT_READ(uint4, rows, row, d * 16 + 8), 1, words);
+    const int base = CHUNK_AT(w->lane & 15, 0);
+    unit_put4(UNIT_READ(uint4, rows, base, i * 16, d * 2, 0), words);
+    unit_put4(UNIT_READ(uint4, rows, base, i * 16, d * 2 + 1, 0), words + 4);
 }
 
 #define tile_load_query unit_load_dims
@@ -35,11 +36,10 @@ static inline void unit_load_dims(const warp_tile *w, uint *words, __local const
 
 // The even keys before the odd ones, as the weights are.
 static inline void tile_load_values(const warp_tile *w, uint *words, __local const ushort *rows, int i, int d) {
-    const int column = d * 16 + (w->lane & 15);
 #pragma unroll
     for (int m = 0; m < 8; m++) {
         const int key = i * 16 + m % 4 * 4 + m / 4;
-        words[m] = (uint)UNIT_READ(ushort, rows, key, column) | (uint)UNIT_READ(ushort, rows, key + 2, column) << 16;
+        words[m] = unit_values(w, rows, 0, key, key + 2, d);
     }
 }
 

@@ -10,14 +10,14 @@
 
 #if !TILE_EMULATED
 static inline void unit_multiply(const warp_tile *w, float *c, const uint *left, const uint *right) {
-    const uint4 a = vload4(0, left), b = vload4(0, right);
+    const uint4 a = unit_get4(left), b = unit_get4(right);
     (void)w;
 #if ATTN_TYPE == 2
-    const float8 sum = __builtin_amdgcn_wmma_f32_16x16x16_bf16_w32_gfx12(as_short8(a), as_short8(b), vload8(0, c));
+    float8 sum = __builtin_amdgcn_wmma_f32_16x16x16_bf16_w32_gfx12(as_short8(a), as_short8(b), unit_get_sums(c));
 #else
-    const float8 sum = __builtin_amdgcn_wmma_f32_16x16x16_f16_w32_gfx12(as_half8(a), as_half8(b), vload8(0, c));
+    float8 sum = __builtin_amdgcn_wmma_f32_16x16x16_f16_w32_gfx12(as_half8(a), as_half8(b), unit_get_sums(c));
 #endif
-    vstore8(sum, 0, c);
+    unit_put_sums(sum, c);
 }
 #endif
 
@@ -26,18 +26,18 @@ static inline int tile_column(const warp_tile *w) {
 }
 
 static inline void unit_load_dims(const warp_tile *w, uint *words, __local const ushort *rows, int i, int d) {
-    vstore4(UNIT_READ(uint4, rows, i * 16 + (w->lane & 15), d * 16 + (w->lane >> 4) * 8), 0, words);
+    const int base = CHUNK_AT(w->lane & 15, w->lane >> 4);
+    unit_put4(UNIT_READ(uint4, rows, base, i * 16, d * 2, 0), words);
 }
 
 #define tile_load_query unit_load_dims
 #define tile_load_keys unit_load_dims
 
 static inline void tile_load_values(const warp_tile *w, uint *words, __local const ushort *rows, int i, int d) {
-    const int key = i * 16 + (w->lane >> 4) * 8, column = d * 16 + (w->lane & 15);
+    const int key = w->lane >> 4 << 3;
 #pragma unroll
     for (int m = 0; m < 4; m++) {
-        words[m] = (uint)UNIT_READ(ushort, rows, key + 2 * m, column) |
-                   (uint)UNIT_READ(ushort, rows, key + 2 * m + 1, column) << 16;
+        words[m] = unit_values(w, rows, key, i * 16 + 2 * m, i * 16 + 2 * m + 1, d);
     }
 }
 

@@ -29,7 +29,8 @@ static inline int tile_column(const warp_tile *w) {
 // Products do not care in which order dims are summed: two neighbouring tiles of 16 dims share 16-byte reads, the even
 // one has the first halves.
 static inline void unit_load_dims(const warp_tile *w, uint *words, __local const ushort *rows, int i, int d) {
-    const uint2 dims = UNIT_READ(uint2, rows, i * 16 + (w->lane & 15), d / 2 * 32 + (w->lane >> 4) * 8 + d % 2 * 4);
+    const int base = CHUNK_AT(w->lane & 15, w->lane >> 4);
+    const uint2 dims = UNIT_READ(uint2, rows, base, i * 16, d / 2 * 4, d % 2 * 4);
     words[0] = dims.x, words[1] = dims.y;
 }
 
@@ -37,12 +38,9 @@ static inline void unit_load_dims(const warp_tile *w, uint *words, __local const
 #define tile_load_keys unit_load_dims
 
 static inline void tile_load_values(const warp_tile *w, uint *words, __local const ushort *rows, int i, int d) {
-    const int key = i * 16 + (w->lane >> 4) * 4, column = d * 16 + (w->lane & 15);
-#pragma unroll
-    for (int m = 0; m < 2; m++) {
-        words[m] = (uint)UNIT_READ(ushort, rows, key + 2 * m, column) |
-                   (uint)UNIT_READ(ushort, rows, key + 2 * m + 1, column) << 16;
-    }
+    const int key = w->lane >> 4 << 2;
+    words[0] = unit_values(w, rows, key, i * 16, i * 16 + 1, d);
+    words[1] = unit_values(w, rows, key, i * 16 + 2, i * 16 + 3, d);
 }
 
 static inline void tile_weights(const warp_tile *w, uint *words, const float *c) {

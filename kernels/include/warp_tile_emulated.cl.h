@@ -38,7 +38,7 @@
 #define UNIT_LANE_WORDS (2 * UNIT_WORDS)
 #define TILE_SCRATCH_WORDS (TILE_LANES * UNIT_LANE_WORDS)
 #define tile_exp2(x) exp2(x)
-#define unit_half_from_float2(x) as_uint(attn_half_from_float2(x))
+#define unit_pack_half(low, high) as_uint(attn_half_from_float2((float2)((low), (high))))
 
 static inline float unit_number(const warp_tile *w, int lane, int at) {
     const uint word = w->scratch[lane * UNIT_LANE_WORDS + at / 2], bits = at % 2 ? word >> 16 : word & 0xffffu;

@@ -15,10 +15,10 @@
 #endif
 
 static inline void unit_multiply(const warp_tile *w, float *c, const uint *left, const uint *right) {
-    const int8 b = as_int8(vload8(0, right));
+    const int8 b = as_int8(unit_get8(right));
     (void)w;
-    vstore8(UNIT_PRODUCT(as_short8(vload4(0, left)), b, vload8(0, c)), 0, c);
-    vstore8(UNIT_PRODUCT(as_short8(vload4(1, left)), b, vload8(1, c)), 1, c);
+    unit_put_sums(UNIT_PRODUCT(as_short8(unit_get4(left)), b, unit_get_sums(c)), c);
+    unit_put_sums(UNIT_PRODUCT(as_short8(unit_get4(left + 4)), b, unit_get_sums(c + 8)), c + 8);
 }
 #endif
 
@@ -31,24 +31,25 @@ static inline int tile_column(const warp_tile *w) {
 static inline void tile_load_query(const warp_tile *w, uint *words, __local const ushort *rows, int i, int d) {
 #pragma unroll
     for (int m = 0; m < 4; m++) {
-        const uint4 pairs = UNIT_READ(uint4, rows, i * 16 + w->lane, d / 2 * 32 + 8 * m);
+        const uint4 pairs = UNIT_READ(uint4, rows, CHUNK_AT(w->lane, 0), i * 16, d / 2 * 4 + m, 0);
         words[2 * m] = unit_join(pairs.x, pairs.y, d % 2);
         words[2 * m + 1] = unit_join(pairs.z, pairs.w, d % 2);
     }
 }
 
 static inline void tile_load_keys(const warp_tile *w, uint *words, __local const ushort *rows, int i, int d) {
-    const int column = d / 2 * 32 + 2 * w->lane;
+    const int base = CHUNK_AT(0, w->lane / 4) + w->lane % 4 * 2;
 #pragma unroll
     for (int m = 0; m < 8; m++) {
-        words[m] = unit_join(UNIT_READ(uint, rows, i * 16 + 2 * m, column),
-                             UNIT_READ(uint, rows, i * 16 + 2 * m + 1, column), d % 2);
+        words[m] = unit_join(UNIT_READ(uint, rows, base, i * 16 + 2 * m, d / 2 * 4, 0),
+                             UNIT_READ(uint, rows, base, i * 16 + 2 * m + 1, d / 2 * 4, 0), d % 2);
     }
 }
 
 static inline void tile_load_values(const warp_tile *w, uint *words, __local const ushort *rows, int i, int d) {
-    vstore4(UNIT_READ(uint4, rows, i * 16 + w->lane, d * 16), 0, words);
-    vstore4(UNIT_READ(uint4, rows, i * 16 + w->lane, d * 16 + 8), 1, words);
+    const int base = CHUNK_AT(w->lane, 0);
+    unit_put4(UNIT_READ(uint4, rows, base, i * 16, d * 2, 0), words);
+    unit_put4(UNIT_READ(uint4, rows, base, i * 16, d * 2 + 1, 0), words + 4);
 }
 
 static inline void tile_weights(const warp_tile *w, uint *words, const float *c) {

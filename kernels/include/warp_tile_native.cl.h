@@ -9,7 +9,11 @@
 #define TILE_STATIC 1
 #define TILE_SCRATCH_WORDS 0
 #define tile_exp2(x) native_exp2(x)
-#define unit_half_from_float2(x) as_uint((half2)((half)(x).x, (half)(x).y)) // to nearest, ties to even
+#define unit_pack_half(low, high) as_uint((half2)((half)(low), (half)(high))) // to nearest, ties to even
+
+// A register that is written here and not later: clang moves AMD's products down across barriers, to where they are
+// used, but not the reads of local memory before them, so that a whole block of operands waits in registers.
+#define UNIT_PIN(x) __asm__ volatile("" : "+v"(x))
 
 #if WARP_TILE_INTEL
 #define tile_any(w, x) sub_group_any(x)
