@@ -40,8 +40,9 @@ attn_opencl_program(attention_decode_cpu attention_decode_cpu.cl KERNELS attenti
   "-DATTN_TYPE=1 -DVECTOR=8 -DTILE_ROWS=4 -DTILE_VECTORS=2 -DTILE_STEP=2 -DBLOCK_KEY=64 -DITEM_ROWS=16 -DDIM_MAX=64"
   "-DATTN_TYPE=2 -DVECTOR=4 -DTILE_ROWS=4 -DTILE_VECTORS=2 -DTILE_STEP=2 -DBLOCK_KEY=64 -DITEM_ROWS=16 -DDIM_MAX=576")
 attn_opencl_program(attention_decode_gpu attention_decode_gpu.cl KERNELS attention_decode_gpu
-  DEFINES "-DATTN_TYPE=0 -DTHREADS=128 -DROWS=4 -DSLICE=32 -DCOLUMNS=1" "-DATTN_TYPE=1 -DTHREADS=64 -DROWS=1 -DSLICE=32 -DCOLUMNS=1"
-          "-DATTN_TYPE=2 -DTHREADS=128 -DROWS=16 -DSLICE=32 -DCOLUMNS=5")
+  DEFINES "-DATTN_TYPE=0 -DTHREADS=128 -DLANES=32 -DKEYS=4 -DROWS=4 -DDIM=128 -DWARP=0"
+          "-DATTN_TYPE=1 -DTHREADS=64 -DLANES=8 -DKEYS=2 -DROWS=1 -DDIM=64 -DWARP=0"
+          "-DATTN_TYPE=2 -DTHREADS=128 -DLANES=32 -DKEYS=1 -DROWS=16 -DDIM=576 -DWARP=0")
 attn_opencl_program(attention_merge attention_merge.cl KERNELS attention_merge
   DEFINES "-DATTN_TYPE=0" "-DATTN_TYPE=1" "-DATTN_TYPE=2")
 attn_opencl_program(attention_repair attention_repair.cl KERNELS attention_repair

@@ -85,8 +85,8 @@ END_TEST
 
 START_TEST(test_user_rows_come_before_equals) {
     static const char text[] = "[attention_decode_gpu]\n"
-                               "vendor,architecture,device,type,head_dim_max,threads,slice,note\n"
-                               "*,*,*,*,64,77,1,\n";
+                               "vendor,architecture,device,type,head_dim_max,threads,lanes,keys,rows,warp,note\n"
+                               "*,*,*,*,64,77,1,1,1,0,\n";
     const attn_tuning_key key = { "", "", "Rocket", "fp32", 64 };
     attn_tuning_row rows[8];
     attn_tuning_user *user = NULL;

@@ -7,14 +7,22 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "engines/opencl_shape.h"
+#include "engines/opencl_decode_gpu.h"
 
 enum {
     FEW_ROWS = 16, /* rows a key-value head up to which this engine is the better one; also the most of a work-group */
-    MOST_SPLITS = 128,
-    KEYS_PER_SPLIT = 256, /* at least, unless the caller says how many splits */
-    GROUPS_PER_UNIT = 4
+    MOST_SPLITS = 128
 };
+
+/* How far keys are split when the caller does not say: until there are so many work-groups a compute unit, but into
+ * parts of so many keys at least. */
+typedef struct split_rule {
+    int64_t groups, keys;
+} split_rule;
+
+static const split_rule cpu_rule = { 4, 256 };
+/* A GPU needs some work-groups a unit to be busy at all, whatever merging costs; many only where parts stay long. */
+static const split_rule gpu_busy = { 2, 128 }, gpu_even = { 16, 512 };
 
 typedef struct decode_state {
     clattn_problem problem;
@@ -22,6 +30,7 @@ typedef struct decode_state {
     attn_shape shape;
     cl_program main, merge, repair;
     int64_t rows, threads, splits; /* rows of a work-group */
+    int64_t local_memory;          /* bytes of the argument, where the kernel has one */
     int64_t workspace_size;
 } decode_state;
 
@@ -49,6 +58,11 @@ static int preference(const clattn_problem *problem, const attn_device *device) 
     return attn_opencl_preference(device) + (rows_of_head(problem) <= FEW_ROWS ? 30 : 10);
 }
 
+static int64_t split_by(const decode_state *state, int64_t groups, split_rule rule) {
+    const int64_t wanted = rule.groups * state->device.opencl->info.compute_units;
+    return attn_min((wanted + groups - 1) / groups, state->problem.key_length / rule.keys);
+}
+
 /* Parts of the keys: enough work-groups for the device, each long enough to be worth its merge. */
 static int64_t choose_splits(const decode_state *state) {
     const clattn_problem *p = &state->problem;
@@ -57,8 +71,9 @@ static int64_t choose_splits(const decode_state *state) {
     }
     const int64_t heads = p->kv_heads * (p->batch_invariant ? 1 : p->batch);
     const int64_t groups = attn_max(1, heads * ((rows_of_head(p) + state->rows - 1) / state->rows));
-    const int64_t wanted = GROUPS_PER_UNIT * state->device.opencl->info.compute_units;
-    const int64_t splits = attn_min((wanted + groups - 1) / groups, p->key_length / KEYS_PER_SPLIT);
+    const int64_t splits = state->shape == ATTN_SHAPE_CPU
+                               ? split_by(state, groups, cpu_rule)
+                               : attn_max(split_by(state, groups, gpu_busy), split_by(state, groups, gpu_even));
     return attn_max(1, attn_min(splits, MOST_SPLITS));
 }
 
@@ -99,21 +114,21 @@ static clattn_status build_cpu(decode_state *state, const attn_tuning_row *row, 
 static clattn_status build_gpu(decode_state *state, const attn_tuning_row *row, bool last, clattn_plan_info *info,
                                clattn_report *report) {
     char options[256];
-    const int64_t rows = rows_of_head(&state->problem), threads = attn_tuning_get(row, "threads");
-    state->rows = 1;
-    while (state->rows < rows && state->rows < FEW_ROWS) {
-        state->rows *= 2;
-    }
-    state->threads = threads;
-    info->block_key = threads;
-    snprintf(options, sizeof options,
-             "-DATTN_TYPE=%d -DTHREADS=%" PRId64 " -DROWS=%" PRId64 " -DSLICE=%" PRId64 " -DCOLUMNS=%" PRId64,
-             (int)state->problem.type, threads, state->rows, attn_tuning_get(row, "slice"),
-             (row->head_dim_max + threads - 1) / threads);
-    snprintf(info->kernel, sizeof info->kernel, "attention_decode_gpu: %" PRId64 " work-items, attention_merge",
-             threads);
-    return attn_shape_build(&state->device, "attention_decode_gpu", options, threads, !last, &state->main, info,
-                            report);
+    attn_decode_blocks blocks;
+    ATTN_TRY(attn_decode_gpu_choose(&state->device, &state->problem, rows_of_head(&state->problem), row, &blocks,
+                                    report));
+    attn_decode_gpu_options(&state->problem, &blocks, options, sizeof options);
+    ATTN_TRY(attn_shape_build(&state->device, "attention_decode_gpu", options, blocks.threads, !last, &state->main,
+                              info, report));
+    state->rows = blocks.rows;
+    state->threads = blocks.threads;
+    state->local_memory = blocks.local_memory;
+    info->local_memory += blocks.local_memory;
+    info->block_key = blocks.threads / blocks.lanes * blocks.keys;
+    snprintf(info->kernel, sizeof info->kernel,
+             "attention_decode_gpu: %" PRId64 " teams of %" PRId64 " %s, %" PRId64 " keys each, attention_merge",
+             blocks.threads / blocks.lanes, blocks.lanes, blocks.warp != 0 ? "in warps" : "with barriers", blocks.keys);
+    return CLATTN_OK;
 }
 
 static clattn_status build(decode_state *state, clattn_plan_info *info, clattn_report *report) {
@@ -229,6 +244,9 @@ static clattn_status submit_parts(const decode_state *state, decode_slot *slot, 
     attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_VALUE);
     attn_pass_buffer(&grid.kernel, call->workspace);
     attn_pass_int64(&grid.kernel, stats_at);
+    if (state->local_memory > 0) {
+        attn_pass_local(&grid.kernel, state->local_memory);
+    }
     ATTN_TRY(attn_chain_step(&call->chain, "parts"));
     return attn_grid_launch(call, grid, 0.0, 0.98);
 }

@@ -1,0 +1,294 @@
+// What a team of LANES work-items of attention_decode_gpu.cl does with KEYS keys: products, softmax, sums of values.
+// Knows nothing of splits and of other teams. Defines: those of attention_decode_gpu.cl.
+#ifndef ATTN_DECODE_TEAM_CL_H
+#define ATTN_DECODE_TEAM_CL_H
+
+#include "include/arguments.cl.h"
+#include "include/index.cl.h"
+#include "include/lanes.cl.h"
+#include "include/mask.cl.h"
+#include "include/softmax_online.cl.h"
+
+#define TEAMS (THREADS / LANES)
+#define PARTS ((DIM + LANES * CHUNK - 1) / (LANES * CHUNK)) // chunks of a row that a lane has
+#define SHARE (PARTS * CHUNK)                               // elements
+#define WIDTH (LANES * SHARE)
+#define SCORES (KEYS * ROWS)                                // of a team at a time: number key * ROWS + row
+#define OWNED ((SCORES + LANES - 1) / LANES)                // scores that a lane finishes: numbers lane + n * LANES
+#define QUERY_IN_REGISTERS (ROWS * SHARE <= 8)
+
+// Local memory, in floats; decode_gpu_local() of opencl_decode.c reckons the same.
+#define SUM_STRIDE (LANES + 4) // lanes that read four numbers each then meet different banks
+#define TEAM_STRIDE ((SCORES * SUM_STRIDE + 31) / 32 * 32 + LANES)
+#define EXCHANGE (TEAMS * (TEAM_STRIDE > WIDTH ? TEAM_STRIDE : WIDTH)) // merging takes WIDTH numbers of each team
+#define AT_SCORES EXCHANGE                      // [team][row][key], then weights [team][key][row]
+#define AT_WEIGHTS (AT_SCORES + TEAMS * SCORES)
+#define AT_KEEP (AT_WEIGHTS + TEAMS * SCORES)   // [team][row]
+#define AT_SUMS (AT_KEEP + TEAMS * ROWS)        // [work-item]
+#define AT_TOTAL (AT_SUMS + THREADS)            // [row][column]: outputs of all teams
+#define AT_STATS (AT_TOTAL + ROWS * WIDTH)      // [row]: their maximum, then their sums
+#define AT_ROWS (AT_STATS + (2 * ROWS + 3) / 4 * 4) // [row] of shared_row
+#define ROW_FLOATS 12                           // its size
+#define AT_SLOW (AT_ROWS + ROWS * ROW_FLOATS)   // [chunk][work-item], four each
+#define AT_QUERY (AT_SLOW + KEYS * PARTS * THREADS * 4) // [row][column], columns of a lane in fours
+
+typedef struct team_member {
+    long b, g, first;      // batch entry, key-value head, first row
+    int rows, lane, team;  // rows that exist
+    __local float *shared; // of the work-group
+} team_member;
+
+static inline long row_head(const attn_arguments *a, const team_member *t, int i) {
+    return t->g * a->group + (t->first + min(i, t->rows - 1)) % a->group;
+}
+
+static inline long row_position(const attn_arguments *a, const team_member *t, int i) {
+    return (t->first + min(i, t->rows - 1)) / a->group;
+}
+
+// Chunk p of a lane begins at column (p * LANES + lane) * CHUNK.
+#define COLUMN(t, p) (((p) * LANES + (t)->lane) * CHUNK)
+
+// Local memory of the work-item alone for chunk n of a load, where rows are not aligned.
+#define SLOW_CHUNK(t, n) ((t)->shared + AT_SLOW + ((n) * THREADS + (t)->team * LANES + (t)->lane) * 4)
+
+// The team's next KEYS keys (or values), from key `first` + team on, TEAMS apart; zeros from key `end` on.
+static inline void load_keys(const lanes_rows *r, const team_member *t, long first, long end,
+                             uint4 chunks[KEYS][PARTS]) {
+    __global const attn_storage *row = r->start + (first + t->team) * r->stride;
+    const int there = (int)min(end - first - t->team, (long)(KEYS * TEAMS));
+    if (r->aligned) {
+        LANES_OPAQUE(row);
+#pragma unroll
+        for (int u = 0; u < KEYS; u++) {
+#pragma unroll
+            for (int p = 0; p < PARTS; p++) {
+                const int dims = u * TEAMS < there ? r->dims : 0;
+                chunks[u][p] = lanes_chunk(row + u * (TEAMS * r->stride), COLUMN(t, p), dims);
+            }
+        }
+        return;
+    }
+#pragma unroll 1
+    for (int n = 0; n < KEYS * PARTS; n++) {
+        const int u = n / PARTS, dims = u * TEAMS < there ? r->dims : 0;
+        lanes_gather(row + u * (TEAMS * r->stride), COLUMN(t, n % PARTS), dims, (__local uint *)SLOW_CHUNK(t, n));
+    }
+#pragma unroll
+    for (int n = 0; n < KEYS * PARTS; n++) {
+        chunks[n / PARTS][n % PARTS] = *(__local const uint4 *)SLOW_CHUNK(t, n);
+    }
+}
+
+#if QUERY_IN_REGISTERS
+#define QUERY_FLOATS (ROWS * SHARE)
+#else
+#define QUERY_FLOATS 1
+#endif
+
+// Query rows: a lane's own columns into q, or those of all lanes into local memory (then a barrier must follow).
+static inline void load_query(const attn_arguments *a, const team_member *t, __global const attn_storage *query,
+                              float *q) {
+#pragma unroll
+    for (int i = 0; i < ROWS; i++) {
+        const lanes_rows r = lanes_get_rows(
+            query + attn_row_at(&a->query, t->b, row_head(a, t, i), row_position(a, t, i)), 0, a->head_dim);
+        const int dims = i < t->rows ? r.dims : 0;
+#pragma unroll
+        for (int p = 0; p < PARTS; p++) {
+            float y[CHUNK];
+            if (r.aligned) {
+                lanes_unpack(lanes_chunk(r.start, COLUMN(t, p), dims), y);
+            } else {
+                lanes_gather(r.start, COLUMN(t, p), dims, (__local uint *)SLOW_CHUNK(t, 0));
+                lanes_unpack(*(__local const uint4 *)SLOW_CHUNK(t, 0), y);
+            }
+#pragma unroll
+            for (int n = 0; n < CHUNK; n++) {
+#if QUERY_IN_REGISTERS
+                q[i * SHARE + p * CHUNK + n] = y[n];
+#else
+                t->shared[AT_QUERY + i * WIDTH + (p * CHUNK + n / 4 * 4) * LANES + t->lane * 4 + n % 4] = y[n];
+#endif
+            }
+        }
+    }
+}
+
+// The lane's part of the products of all rows with the keys, for the owners of the scores. The order of the loops keeps
+// few numbers alive.
+static inline void multiply_keys(const team_member *t, const float *q, uint4 chunks[KEYS][PARTS]) {
+    __local float *sums = t->shared + t->team * TEAM_STRIDE + t->lane;
+#if QUERY_IN_REGISTERS
+#pragma unroll
+    for (int u = 0; u < KEYS; u++) {
+        float y[SHARE];
+#pragma unroll
+        for (int p = 0; p < PARTS; p++) {
+            lanes_unpack(chunks[u][p], y + p * CHUNK);
+        }
+#pragma unroll
+        for (int i = 0; i < ROWS; i++) {
+            float sum = 0.0f;
+#pragma unroll
+            for (int n = 0; n < SHARE; n++) {
+                sum = fma(q[i * SHARE + n], y[n], sum);
+            }
+            sums[(u * ROWS + i) * SUM_STRIDE] = sum;
+        }
+    }
+#else
+    float y[KEYS][SHARE];
+#pragma unroll
+    for (int u = 0; u < KEYS; u++) {
+#pragma unroll
+        for (int p = 0; p < PARTS; p++) {
+            lanes_unpack(chunks[u][p], y[u] + p * CHUNK);
+        }
+    }
+#pragma unroll
+    for (int i = 0; i < ROWS; i++) {
+        float s[KEYS];
+#pragma unroll
+        for (int u = 0; u < KEYS; u++) {
+            s[u] = 0.0f;
+        }
+#pragma unroll
+        for (int n = 0; n < SHARE; n += 4) {
+            const float4 x = *(__local const float4 *)(t->shared + AT_QUERY + i * WIDTH + n * LANES + t->lane * 4);
+#pragma unroll
+            for (int u = 0; u < KEYS; u++) {
+                s[u] = fma(x.y, y[u][n + 1], fma(x.x, y[u][n], s[u]));
+                s[u] = fma(x.w, y[u][n + 3], fma(x.z, y[u][n + 2], s[u]));
+            }
+        }
+#pragma unroll
+        for (int u = 0; u < KEYS; u++) {
+            sums[(u * ROWS + i) * SUM_STRIDE] = s[u];
+        }
+    }
+#endif
+}
+
+// The sum over the lanes of score `number` of the team.
+static inline float sum_lanes(const team_member *t, int number) {
+    __local const float4 *parts = (__local const float4 *)(t->shared + t->team * TEAM_STRIDE + number * SUM_STRIDE);
+    float4 sum = parts[0];
+#pragma unroll
+    for (int n = 1; n < LANES / 4; n++) {
+        sum += parts[n];
+    }
+    return (sum.x + sum.y) + (sum.z + sum.w);
+}
+
+// A row of the work-group, in local memory: what finishing its scores takes.
+typedef struct shared_row {
+    attn_row row;
+    attn_range range; // keys it may attend to, inside the split
+} shared_row;
+
+#define SHARED_ROW(t, i) ((__local shared_row *)((t)->shared + AT_ROWS) + (i))
+
+// The work-items below ROWS, a row each.
+static inline void describe_row(const attn_arguments *a, const attn_extras *x, const attn_entry *e,
+                                const team_member *t, attn_range part, int i) {
+    shared_row r = { attn_get_row(a, x, e, t->b, row_head(a, t, i), row_position(a, t, i)),
+                     attn_row_range(a, e, row_position(a, t, i)) };
+    r.range.begin = max(r.range.begin, part.begin);
+    r.range.end = i < t->rows ? min(r.range.end, part.end) : 0;
+    *SHARED_ROW(t, i) = r;
+}
+
+// What a lane keeps of the one row whose scores it finishes, lane % ROWS: the team's maximum, the sum of its own keys.
+typedef struct running_row {
+    float maximum, sum;
+} running_row;
+
+// From products to weights: keys `first` + team + u * TEAMS. Every work-item of the team comes here.
+static inline void softmax_step(const attn_arguments *a, const attn_extras *x, const team_member *t, long first,
+                                running_row *o) {
+    __local float *scores = t->shared + AT_SCORES + t->team * SCORES + t->lane % ROWS * KEYS;
+    __local float *weights = t->shared + AT_WEIGHTS + t->team * SCORES;
+    __local const shared_row *r = SHARED_ROW(t, t->lane % ROWS);
+    float mine[OWNED];
+    LANES_SYNC();
+#pragma unroll
+    for (int n = 0; n < OWNED; n++) {
+        const int number = (t->lane + n * LANES) % SCORES, u = number / ROWS;
+        const long k = first + t->team + u * TEAMS;
+        mine[n] = -INFINITY;
+        if (t->lane < SCORES && k >= r->range.begin && k < r->range.end) {
+            const attn_row row = r->row;
+            mine[n] = attn_score_step(a, x, &row, k, sum_lanes(t, number) * a->scale);
+        }
+        if (t->lane < SCORES) {
+            scores[u] = mine[n];
+        }
+    }
+    LANES_SYNC();
+    float top = o->maximum;
+#pragma unroll
+    for (int u = 0; u < KEYS; u++) {
+        top = scores[u] > top ? scores[u] : top;
+    }
+    const float keep = softmax_rescale(o->maximum, top);
+    o->maximum = top;
+    o->sum *= keep;
+#pragma unroll
+    for (int n = 0; n < OWNED; n++) {
+        const float w = exp2((mine[n] - softmax_reference(top)) * LOG2_E);
+        if (t->lane < SCORES) {
+            weights[(t->lane + n * LANES) % SCORES] = w;
+        }
+        o->sum += w;
+    }
+    if (t->lane < ROWS) {
+        t->shared[AT_KEEP + t->team * ROWS + t->lane] = keep;
+    }
+    LANES_SYNC();
+}
+
+// output = output * keep + weights * values, for the lane's columns.
+static inline void add_values(const team_member *t, uint4 chunks[KEYS][PARTS], float output[ROWS][SHARE]) {
+    __local const float *weights = t->shared + AT_WEIGHTS + t->team * SCORES;
+#pragma unroll
+    for (int i = 0; i < ROWS; i++) {
+        const float keep = t->shared[AT_KEEP + t->team * ROWS + i];
+        if (keep != 1.0f) {
+#pragma unroll
+            for (int n = 0; n < SHARE; n++) {
+                output[i][n] *= keep;
+            }
+        }
+    }
+#pragma unroll
+    for (int u = 0; u < KEYS; u++) {
+        float w[ROWS];
+#if ROWS >= 4
+#pragma unroll
+        for (int i = 0; i < ROWS; i += 4) {
+            const float4 four = *(__local const float4 *)(weights + u * ROWS + i);
+            w[i] = four.x, w[i + 1] = four.y, w[i + 2] = four.z, w[i + 3] = four.w;
+        }
+#else
+#pragma unroll
+        for (int i = 0; i < ROWS; i++) {
+            w[i] = weights[u * ROWS + i];
+        }
+#endif
+#pragma unroll
+        for (int p = 0; p < PARTS; p++) {
+            float y[CHUNK];
+            lanes_unpack(chunks[u][p], y);
+#pragma unroll
+            for (int i = 0; i < ROWS; i++) {
+#pragma unroll
+                for (int n = 0; n < CHUNK; n++) {
+                    output[i][p * CHUNK + n] = fma(w[i], y[n], output[i][p * CHUNK + n]);
+                }
+            }
+        }
+    }
+}
+
+#endif
