@@ -211,7 +211,7 @@ static void describe(const clattn_problem *problem, const attn_cpu_plan *plan, c
                  (long long)plan->block_key);
     }
     info->accumulate = kernels ? "fp32" : "fp64";
-    info->weights_rounded = matrix;
+    info->weights_rounded = matrix && problem->type != CLATTN_FP32;
     info->sum_running = false;
     info->clean_values = true;
     info->workspace_size = plan->workspace_size;

@@ -15,21 +15,24 @@ enum {
     ATTN_CPU_DECODE_ROWS = 128, /* rows per key-value head up to which its heads are taken together, keys split */
     ATTN_CPU_IN_PLACE_ROWS = 8, /* of these, up to which keys are read in place */
     ATTN_CPU_SCORE_PITCH = ATTN_CPU_BLOCK_KEY + 16, /* floats; no power of two: rows of a tile in different cache sets */
+    ATTN_CPU_PATCH_ROWS = 32,  /* on a matrix unit: rows and keys whose scores exist at a time, twice; all of it in L1 */
+    ATTN_CPU_PATCH_KEYS = 64,
     ATTN_CPU_PART = 64         /* keys that one accumulator takes before it is added to the sum: long sums stay exact */
 };
 
 /** Where things lie in a worker's scratch, in bytes. */
 typedef struct attn_cpu_layout {
     int64_t tags;    /* int64_t [slots]: which block of which head lies in a slot */
-    int64_t keys;    /* float [slots][block_key * head_dim]: packed keys; on a matrix unit bf16, whole tiles */
-    int64_t values;  /* float [slots][block_key * value_pitch]: copied values; on a matrix unit bf16, whole tiles */
-    int64_t queries; /* float [rows][head_dim in whole vectors]: copied queries */
+    int64_t keys;    /* float [slots][block_key * head_dim]: packed keys; on a matrix unit pieces, whole tiles */
+    int64_t values;  /* float [slots][block_key * value_pitch]: copied values; on a matrix unit pieces, whole tiles */
+    int64_t queries; /* float [rows][head_dim in whole vectors]: copied queries; on a matrix unit pieces */
     int64_t output;  /* float [rows][value_pitch]: sums not yet divided */
     int64_t sums;    /* float [rows][lanes] */
     int64_t exact;   /* the same before weights were rounded; on a matrix unit only */
     int64_t maxima;  /* float [rows] */
     int64_t ranges;  /* attn_key_range [rows] */
-    int64_t scores;  /* float [rows of a tile][block_key and some]; on a matrix unit then [32][32] sums */
+    int64_t scores;  /* float [rows of a tile][block_key and some] */
+    int64_t patches; /* on a matrix unit: two patches' scores and weights, a patch's sums of values */
     int64_t row;     /* the careful path's */
     int64_t total;
 } attn_cpu_layout;
@@ -62,13 +65,18 @@ typedef struct attn_cpu_kernels {
     void (*merge)(const attn_cpu_job *job, int64_t item, void *scratch);
 } attn_cpu_kernels;
 
-/** Prefill in bf16 on a unit that multiplies small matrices: weights are rounded to bf16 before they meet the values. */
+/** Prefill on a unit that multiplies small matrices of bf16; other types are taken apart into several of bf16. */
 typedef struct attn_cpu_matrix {
     const char *name;
     int64_t tile_rows, tile_keys; /* rows of a step, and keys, by which blocks go */
     int64_t columns;              /* sums of values are padded to a multiple of these */
     void (*prefill)(const attn_cpu_job *job, int64_t item, void *scratch);
 } attn_cpu_matrix;
+
+/** bf16 that a number of a type is the exact sum of, on a matrix unit. */
+static inline int attn_cpu_pieces(clattn_type type) {
+    return type == CLATTN_BF16 ? 1 : type == CLATTN_FP16 ? 2 : 3;
+}
 
 /** A matrix unit, or NULL when this build has none. plain: spelt out in C, for tests. */
 const attn_cpu_matrix *attn_cpu_matrix_plain(void);

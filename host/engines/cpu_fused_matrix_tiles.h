@@ -67,16 +67,18 @@ static inline void unit_store(const unit_tile *tile, void *base, int64_t stride)
     for (int r = 0; r < UNIT_ROWS; r++) memcpy((char *)base + r * stride, tile->half[r], UNIT_BYTES);
 }
 
-/** c[i][j] += a[i][2p] * b[p][2j] + a[i][2p + 1] * b[p][2j + 1] for every pair p, in order. */
+/** c[i][j] += (the sum of a[i][2p] * b[p][2j] over pairs p) + (the same of the second of each pair), as AMX sums. */
 static void unit_multiply(unit_tile *c, const unit_tile *a, const unit_tile *b) {
     for (int i = 0; i < UNIT_ROWS; i++) {
+        float even[UNIT_ROWS] = { 0 }, odd[UNIT_ROWS] = { 0 };
         for (int p = 0; p < UNIT_ROWS; p++) {
-            float even = attn_bf16_to_float(a->half[i][2 * p]), odd = attn_bf16_to_float(a->half[i][2 * p + 1]);
+            float first = attn_bf16_to_float(a->half[i][2 * p]), second = attn_bf16_to_float(a->half[i][2 * p + 1]);
             for (int j = 0; j < UNIT_ROWS; j++) {
-                c->sum[i][j] += even * attn_bf16_to_float(b->half[p][2 * j]);
-                c->sum[i][j] += odd * attn_bf16_to_float(b->half[p][2 * j + 1]);
+                even[j] += first * attn_bf16_to_float(b->half[p][2 * j]);
+                odd[j] += second * attn_bf16_to_float(b->half[p][2 * j + 1]);
             }
         }
+        for (int j = 0; j < UNIT_ROWS; j++) c->sum[i][j] += even[j] + odd[j];
     }
 }
 
@@ -86,35 +88,3 @@ static void unit_multiply(unit_tile *c, const unit_tile *a, const unit_tile *b) 
 #define UNIT_STORE(unit, n, base, stride) unit_store(&(unit)->tile[n], base, stride)
 #define UNIT_MULTIPLY(unit, c, a, b) unit_multiply(&(unit)->tile[c], &(unit)->tile[a], &(unit)->tile[b])
 #endif
-
-/**
- * Up to 32 x 32 sums of products: row tiles a and a + 16 rows (`tall`) times column tiles b and b2 (`wide`, else b2 is not
- * looked at), `steps` tiles deep. a has rows of a_stride bytes, steps lie side by side; b's steps lie one after another.
- */
-INLINE void unit_product(const bool tall, const bool wide, matrix_unit *unit, const char *a, int64_t a_stride,
-                         const char *b, const char *b2, int64_t steps, float *sums, int64_t sums_pitch) {
-    const int64_t stride = sums_pitch * (int64_t)sizeof(float);
-    (void)unit; /* AMX: its tiles are registers */
-    UNIT_ZERO(unit, 0);
-    if (wide) UNIT_ZERO(unit, 1);
-    if (tall) UNIT_ZERO(unit, 2);
-    if (tall && wide) UNIT_ZERO(unit, 3);
-    for (int64_t step = 0; step < steps; step++) {
-        UNIT_LOAD(unit, 4, a + step * UNIT_BYTES, a_stride);
-        UNIT_LOAD(unit, 6, b + step * UNIT_TILE, UNIT_BYTES);
-        UNIT_MULTIPLY(unit, 0, 4, 6);
-        if (wide) {
-            UNIT_LOAD(unit, 7, b2 + step * UNIT_TILE, UNIT_BYTES);
-            UNIT_MULTIPLY(unit, 1, 4, 7);
-        }
-        if (tall) {
-            UNIT_LOAD(unit, 5, a + UNIT_ROWS * a_stride + step * UNIT_BYTES, a_stride);
-            UNIT_MULTIPLY(unit, 2, 5, 6);
-            if (wide) UNIT_MULTIPLY(unit, 3, 5, 7);
-        }
-    }
-    UNIT_STORE(unit, 0, sums, stride);
-    if (wide) UNIT_STORE(unit, 1, sums + UNIT_ROWS, stride);
-    if (tall) UNIT_STORE(unit, 2, sums + UNIT_ROWS * sums_pitch, stride);
-    if (tall && wide) UNIT_STORE(unit, 3, sums + UNIT_ROWS * sums_pitch + UNIT_ROWS, stride);
-}

@@ -32,7 +32,7 @@ static bool is_moderate(double x) {
 
 /**
  * device->blocks.variant: 0 = the best this processor has; 1, 2, 3 = that instruction set, without a matrix unit; 4 = the
- * matrix unit spelt out in C, on the plainest kernels; 5 = AMX. Problems in other types than bf16 leave the unit alone.
+ * matrix unit spelt out in C, on the plainest kernels; 5 = AMX.
  */
 enum { VARIANT_PLAIN_MATRIX = ATTN_ISA_COUNT + 1, VARIANT_AMX };
 
@@ -43,7 +43,7 @@ static clattn_status choose_matrix(const clattn_problem *problem, int64_t varian
     plan->isa = variant == VARIANT_PLAIN_MATRIX ? ATTN_ISA_GENERIC : plan->isa;
     if (variant == VARIANT_PLAIN_MATRIX) {
         matrix = attn_cpu_matrix_plain();
-    } else if ((variant == 0 && problem->type == CLATTN_BF16) || variant == VARIANT_AMX) {
+    } else if (variant == 0 || variant == VARIANT_AMX) {
         bool served = attn_cpu_kernels_avx512() && attn_cpu_has_amx_bf16(); /* its vectors are as wide */
         matrix = served ? attn_cpu_matrix_amx() : NULL;
     }
@@ -51,7 +51,7 @@ static clattn_status choose_matrix(const clattn_problem *problem, int64_t varian
         return attn_refuse(report, CLATTN_UNSUPPORTED,
                            "blocks.variant: %d, this processor, system or build has no AMX-BF16", (int)VARIANT_AMX);
     }
-    plan->matrix = problem->type == CLATTN_BF16 ? matrix : NULL;
+    plan->matrix = problem->type != CLATTN_FP64 ? matrix : NULL;
     return CLATTN_OK;
 }
 
@@ -143,21 +143,23 @@ static bool place(int64_t *end, int64_t count, int64_t size, int64_t *at) {
            attn_add(*end, bytes / ATTN_ALIGNMENT * ATTN_ALIGNMENT, end);
 }
 
-/** Bytes of a packed key, of a value beside it, of a query, of a row's sums. */
+/** Bytes of a packed key, of a value beside it, of a query, of a row's sums, of a row of patches. */
 typedef struct row_sizes {
-    int64_t key, value, query, output;
+    int64_t key, value, query, output, patch;
 } row_sizes;
 
 static row_sizes sizes_of(const clattn_problem *problem, const attn_cpu_plan *plan) {
     const int64_t size = (int64_t)sizeof(float), lanes = plan->kernels->lanes;
     row_sizes sizes = { problem->head_dim * size, attn_round_up(problem->value_dim, lanes) * size,
-                        attn_round_up(problem->head_dim, lanes) * size, attn_round_up(problem->value_dim, lanes) * size };
-    if (plan->matrix) { /* bf16; queries and sums are also those of decode */
-        int64_t columns = attn_round_up(problem->value_dim, plan->matrix->columns);
-        sizes.key = attn_round_up(problem->head_dim, plan->matrix->tile_keys) * 2;
-        sizes.value = columns * 2;
+                        attn_round_up(problem->head_dim, lanes) * size, attn_round_up(problem->value_dim, lanes) * size,
+                        0 };
+    if (plan->matrix) { /* queries and sums are also those of decode */
+        int64_t columns = attn_round_up(problem->value_dim, plan->matrix->columns), pieces = attn_cpu_pieces(problem->type);
+        sizes.key = attn_round_up(problem->head_dim, plan->matrix->tile_keys) * 2 * pieces;
+        sizes.value = columns * 2 * pieces;
         sizes.query = attn_max(sizes.query, sizes.key);
         sizes.output = columns * size;
+        sizes.patch = 2 * ATTN_CPU_PATCH_KEYS * (size + 2 * pieces) + sizes.output;
     }
     return sizes;
 }
@@ -174,7 +176,7 @@ static bool lay_out(const clattn_problem *problem, attn_cpu_plan *plan) {
         sizes.value = attn_max(sizes.value, attn_round_up(problem->value_dim, lanes) * size);
         int64_t rows = attn_max(plan->most_rows, attn_round_up(plan->decode_rows, plan->kernels->tile_rows)),
                 keys = plan->slots * plan->block_key,
-                scores = tile_rows(plan) * ((int64_t)ATTN_CPU_SCORE_PITCH + (plan->matrix ? plan->matrix->tile_rows : 0));
+                scores = tile_rows(plan) * (int64_t)ATTN_CPU_SCORE_PITCH;
         ok = ok && place(&end, plan->slots, (int64_t)sizeof(int64_t), &at->tags);
         ok = ok && place(&end, keys, sizes.key, &at->keys);
         ok = ok && place(&end, keys, sizes.value, &at->values);
@@ -185,6 +187,7 @@ static bool lay_out(const clattn_problem *problem, attn_cpu_plan *plan) {
         ok = ok && place(&end, rows, size, &at->maxima);
         ok = ok && place(&end, rows, (int64_t)sizeof(int64_t) * 2, &at->ranges);
         ok = ok && place(&end, scores, size, &at->scores);
+        ok = ok && place(&end, ATTN_CPU_PATCH_ROWS, sizes.patch, &at->patches);
     }
     ok = ok && place(&end, row_bytes, 1, &at->row);
     at->total = end;

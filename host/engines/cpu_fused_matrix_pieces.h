@@ -1,0 +1,107 @@
+/*
+ * Floats as sums of bf16, so that a unit that multiplies bf16 multiplies them: fp32 is three pieces of 8 bits, fp16 two,
+ * bf16 one, all exactly. Which products of pieces are made is in cpu_fused_matrix_stream.h. Included by
+ * cpu_fused_matrix_body.h. A new type: its number of pieces (attn_cpu_pieces) and its two lists of products.
+ */
+
+typedef uint16_t vw __attribute__((vector_size(ATTN_VECTOR_BYTES)));
+
+/**
+ * Two vectors into words of pairs: lane i of words[k] holds piece k of a[i], then of b[i]. Pieces are cut off, or rounded
+ * when `nearest` (so that what products leave out has no sign of its own); the last is exact, or rounded when `round_last`.
+ * Infinities and NaN leave NaN in one of the pieces.
+ */
+INLINE void split_pair(const int pieces, const bool nearest, const bool round_last, vf a, vf b, vu *words) {
+    UNROLL for (int k = 0; k < pieces; k++) {
+        const bool last = k + 1 == pieces, rounds = last ? round_last : nearest;
+        vu x = (vu)a, y = (vu)b;
+        if (rounds) {
+            x += 0x8000u;
+            y += 0x8000u;
+        }
+        vu low = x & 0xffff0000u, high = y & 0xffff0000u;
+        words[k] = x >> 16 | high;
+        if (!last) {
+            a -= (vf)low;
+            b -= (vf)high;
+        }
+    }
+}
+
+/** The first n < 2 * LANES elements of 16 bits, the rest 0. */
+INLINE vu load_words(const uint16_t *bits, int64_t n) {
+    vu words = { 0 };
+    if (n >= 2 * LANES) {
+        memcpy(&words, bits, sizeof words);
+    } else if (n > 0) {
+#if ATTN_VECTOR_BYTES == 64
+        words = (vu)_mm512_maskz_loadu_epi16((__mmask32)((1u << n) - 1), bits);
+#else
+        memcpy(&words, bits, (size_t)n * sizeof *bits);
+#endif
+    }
+    return words;
+}
+
+/** The first n elements, LANES at most, the rest 0. */
+INLINE vh load_halves(const uint16_t *bits, int64_t n) {
+    vh half = { 0 };
+    if (n >= LANES) {
+        memcpy(&half, bits, sizeof half);
+    } else if (n > 0) {
+#if ATTN_VECTOR_BYTES == 64
+        half = (vh)_mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), bits);
+#else
+        memcpy(&half, bits, (size_t)n * sizeof *bits);
+#endif
+    }
+    return half;
+}
+
+/** The first n elements as floats, LANES at most, the rest 0. */
+INLINE vf load_some(const clattn_type type, const void *data, int64_t index, int64_t n) {
+    return n > 0 ? load_up_to(type, data, index, n) : (vf){ 0 };
+}
+
+/**
+ * Chunk j of the 32 elements from `index` on, of which n are there (the rest 0), as words of pairs: in bf16 of neighbours,
+ * in the other types of elements i and i + 16. Lanes of *seen become -1 where a size is beyond limit, or NaN.
+ */
+INLINE void load_pieces(const clattn_type type, const void *data, int64_t index, int64_t n, int j, float limit, vi *seen,
+                        vu *words) {
+    const vi size = splat_int(INT32_MAX);
+    if (type == CLATTN_BF16) {
+        uint32_t bits;
+        memcpy(&bits, &limit, sizeof bits);
+        words[0] = load_words((const uint16_t *)data + index + 2 * LANES * j, n - 2 * LANES * j);
+        *seen |= (vi)(((vw)words[0] & 0x7fff) > (uint16_t)(bits >> 16));
+        return;
+    }
+    vf a = load_some(type, data, index + LANES * j, n - LANES * j);
+    vf b = load_some(type, data, index + UNIT_ROWS + LANES * j, n - UNIT_ROWS - LANES * j);
+    *seen |= ~((vf)((vi)a & size) <= splat(limit)) | ~((vf)((vi)b & size) <= splat(limit));
+    split_pair(attn_cpu_pieces(type), true, false, a, b, words);
+}
+
+/** A row's 2 * LANES weights, finite or NaN and never denormal, into lines of its tiles of weights; *sum takes them. */
+INLINE void store_weights(const clattn_type type, char *line, vf a, vf b, vf *sum) {
+    vu words[3];
+    if (type != CLATTN_BF16) {
+        const int pieces = attn_cpu_pieces(type);
+        split_pair(pieces, false, type == CLATTN_FP16, a, b, words);
+        *sum += a + b;
+        UNROLL for (int k = 0; k < pieces; k++) memcpy(line + k * UNIT_TILE, &words[k], sizeof words[k]);
+        return;
+    }
+    /* bf16 weights are rounded: they are summed as rounded */
+#if ATTN_MATRIX_AMX
+    __m512bh both = _mm512_cvtne2ps_pbh((__m512)b, (__m512)a);
+    *sum = (vf)_mm512_dpbf16_ps((__m512)*sum, both, (__m512bh)_mm512_set1_epi16(0x3f80));
+    memcpy(line, &both, sizeof both);
+#else
+    vh low = to_bf16(a), high = to_bf16(b);
+    *sum += (vf)(__builtin_convertvector(low, vu) << 16) + (vf)(__builtin_convertvector(high, vu) << 16);
+    memcpy(line, &low, sizeof low);
+    memcpy(line + sizeof low, &high, sizeof high);
+#endif
+}
