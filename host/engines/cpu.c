@@ -117,7 +117,8 @@ static attn_cpu_job make_job(const attn_cpu_plan *plan, const attn_execution *ex
     job.key_factor = (float)(problem->scale * (problem->softcap > 0 ? 1 : 1.44269504088896340736));
     job.value_pitch = attn_round_up(problem->value_dim, plan->kernels->lanes);
     job.block_key = plan->block_key;
-    job.slots = plan->slots;
+    bool kept = (execution->call->key_length - 1) / plan->block_key < plan->slots;
+    job.slots = kept ? plan->slots : 1; /* one that is always in L2 beats many that are sometimes */
     job.rows = attn_cpu_plan_rows(plan, problem, execution->call->query_length);
     job.chunks = (execution->call->query_length + job.rows - 1) / job.rows;
     job.splits = plan->splits;

@@ -10,9 +10,11 @@
 #include "engines/cpu_rows.h"
 
 enum {
-    KEEP_FLOATS = 524288,  /* packed keys that a worker keeps between items: what fits L2 beside the values */
+    KEEP_FLOATS = 262144,  /* packed keys that a worker keeps from item to item: half of L2, beside as many values */
     ROW_FLOATS = 65536,    /* queries or sums of an item: they must not push keys out of L2 */
     ITEMS_PER_THREAD = 16, /* enough for causal triangles to balance */
+    ROWS_THAT_PAY = 240,   /* for calling in a head's keys once more */
+    MOST_DECODED = 32,
     ITEMS_PER_THREAD_DECODE = 4,
     FEWEST_KEYS_A_PART = 256
 };
@@ -108,8 +110,8 @@ static clattn_status choose_blocks(const clattn_problem *problem, const attn_dev
                            (long long)asked->splits);
     }
     int64_t widest = attn_max(problem->head_dim, problem->value_dim),
-            blocks = problem->key_length / plan->block_key + 1;
-    plan->slots = blocks <= KEEP_FLOATS / plan->block_key / widest ? blocks : 1;
+            blocks = (problem->key_length + plan->block_key - 1) / plan->block_key;
+    plan->slots = attn_max(1, attn_min(blocks, KEEP_FLOATS / plan->block_key / widest));
     plan->most_rows = plan->block_query ? plan->block_query : attn_min(ATTN_CPU_MOST_ROWS, ROW_FLOATS / widest);
     plan->most_rows = attn_round_up(attn_max(plan->most_rows, 1), tile_rows(plan));
     return CLATTN_OK;
@@ -117,11 +119,16 @@ static clattn_status choose_blocks(const clattn_problem *problem, const attn_dev
 
 /**
  * Query rows of a head up to which a call may be decoded. A matrix unit is faster as soon as its tiles, which hold rows
- * of one head, are filled well enough; the later, the more bf16 it takes a number of the type apart into.
+ * of one head, are filled well enough; the later, the more bf16 it takes a number of the type apart into. Without one, rows
+ * beyond MOST_DECODED are prefill's, unless its items were too few for the threads.
  */
 static int64_t most_decoded(const clattn_problem *problem, const attn_cpu_plan *plan) {
     int64_t quarters = problem->type == CLATTN_BF16 ? 1 : problem->type == CLATTN_FP16 ? 2 : 3;
-    return plan->matrix ? quarters * plan->matrix->tile_rows / 4 : ATTN_CPU_DECODE_ROWS;
+    if (plan->matrix) {
+        return quarters * plan->matrix->tile_rows / 4;
+    }
+    int64_t heads = problem->query_heads * (problem->batch_invariant ? 1 : problem->batch);
+    return heads * (MOST_DECODED / tile_rows(plan)) < plan->workers ? ATTN_CPU_DECODE_ROWS : MOST_DECODED;
 }
 
 /** How the keys of few rows are split: by the problem and the threads alone, so that the same call gives the same bits. */
@@ -229,17 +236,24 @@ bool attn_cpu_plan_decodes(const attn_cpu_plan *plan, const clattn_problem *prob
            query_length <= most_decoded(problem, plan);
 }
 
+/** Rows of an item when a head's rows make items / heads of them, at least; whole tiles. */
+static int64_t rows_of_share(int64_t query_length, int64_t items, int64_t heads, int64_t tile) {
+    int64_t shares = (items + heads - 1) / heads;
+    return attn_round_up(attn_max(1, (query_length + shares - 1) / shares), tile);
+}
+
 int64_t attn_cpu_plan_rows(const attn_cpu_plan *plan, const clattn_problem *problem, int64_t query_length) {
     if (plan->block_query) {
         return plan->block_query;
     }
     int64_t tile = tile_rows(plan),
             heads = attn_max(1, problem->query_heads * (problem->batch_invariant ? 1 : problem->batch));
-    int64_t wanted = (ITEMS_PER_THREAD * plan->workers + heads - 1) / heads, least = 8 * tile;
-    int64_t enough = (2 * plan->workers + heads - 1) / heads; /* fewer items than this would leave threads idle */
-    least = attn_max(tile, attn_min(least, query_length / enough / tile * tile));
-    int64_t rows = attn_round_up(attn_max(1, (query_length + wanted - 1) / wanted), tile);
-    rows = attn_min(attn_max(rows, least), plan->most_rows / tile * tile);
+    int64_t rows = rows_of_share(query_length, ITEMS_PER_THREAD * plan->workers, heads, tile);
+    /* Each item reads all keys: few rows only where threads would be idle, or the last of them alone for long. */
+    rows = attn_max(rows, attn_min(8 * tile, rows_of_share(query_length, 2 * plan->workers, heads, tile)));
+    rows = attn_max(rows, attn_min(attn_round_up(ROWS_THAT_PAY, tile),
+                                   rows_of_share(query_length, 6 * plan->workers, heads, tile)));
+    rows = attn_min(rows, plan->most_rows / tile * tile);
     int64_t chunks =
         attn_max(1, (query_length + rows - 1) / rows); /* even chunks: 1024 = 504 + 504 + 16 would be a bad split */
     return attn_round_up(attn_max(1, (query_length + chunks - 1) / chunks), tile);

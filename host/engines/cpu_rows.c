@@ -145,6 +145,17 @@ static bool finish_score(const row_work *row, int64_t j, double *score) {
     return true;
 }
 
+void attn_cpu_row_step(const clattn_problem *problem, const attn_call *call, int64_t b, int64_t h, int64_t i,
+                       int64_t first, int begin, int end, double *scores) {
+    row_work row = { .problem = problem, .call = call, .b = b, .h = h, .i = i };
+    row.position = i + attn_call_offset(problem, call, b);
+    for (int n = begin; n < end; n++) {
+        double score = cap_score(&row, scores[n]);
+        bool allowed = attn_mask_allows(problem, call, b, h, i, first + n) && finish_score(&row, first + n, &score);
+        scores[n] = allowed ? score : -INFINITY;
+    }
+}
+
 /** Scores of the row's range and their maximum, the sink's included; NaN as soon as an allowed score is. */
 static void score_row(row_work *row) {
     load_query(row);
