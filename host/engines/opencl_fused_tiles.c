@@ -15,7 +15,7 @@ static const attn_mma_tile tiles[] = {
     [AMD_MFMA] = { "AMD MFMA", " -DWARP_TILE_AMD_MFMA=1", 64, 16, 0, true, NULL },
     [AMD_GFX11] = { "AMD RDNA3", " -DWARP_TILE_AMD_GFX11=1", 32, 16, 0, true, NULL },
     [AMD_GFX12] = { "AMD RDNA4", " -DWARP_TILE_AMD_GFX12=1", 32, 16, 0, true, NULL },
-    [INTEL] = { "Intel", " -DWARP_TILE_INTEL=1", 16, 16, 0, true, NULL },
+    [INTEL] = { "Intel", " -DWARP_TILE_INTEL=1 -cl-intel-256-GRF-per-thread", 16, 16, 0, true, NULL },
 };
 
 /* Scratch: two operands of every lane. */
