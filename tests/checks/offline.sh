@@ -1,85 +1,158 @@
 #!/bin/sh
-# Compiles the kernels for GPUs without one: every row for NVIDIA of kernels/tuning/attention_fused_mma.csv, and the
-# portable GPU kernels (the defines of programs.cmake) for NVIDIA and AMD. Where ptxas is installed NVIDIA's are assembled,
-# registers, spills and local memory are shown, and a spill in a row for matrix units fails. Skips (77) without clang 19 and
-# libclc. NVIDIA's own front end may differ by some registers.
-#   sh offline.sh KERNELS [TUNING.csv]
+# Compiles the kernels for GPUs without one: every row of kernels/tuning for NVIDIA (sm_...) and for AMD, with clang 19 and
+# libclc; NVIDIA's are assembled where ptxas is (sh cmake/setup.sh ptxas). Prints registers, spills (AMD: scratch) and local
+# memory of the kernel's own; a spill fails, but for rows whose note says "fallback". Skips (77) without clang 19 or libclc.
+# NVIDIA's own front end may differ by some registers. To add a table: its -D beyond the columns, in list_jobs.
+#   sh offline.sh KERNELS [--table NAME=CSV] [--csv FILE] [--all]
+#     --table: another file for the table NAME, and that table alone   --all: more types, row counts and architectures
 set -u
 kernels=$1
-table=${2:-$kernels/tuning/attention_fused_mma.csv}
+shift
+only= replacement= csv= all=0
+while [ $# -gt 0 ]; do
+    case $1 in
+    --table) only=${2%%=*} replacement=${2#*=}; shift ;;
+    --csv) csv=$2; shift ;;
+    --all) all=1 ;;
+    --job) job=$2 tmp=$3; shift 2 ;;
+    *) echo "offline.sh: $1: no such option" >&2; exit 2 ;;
+    esac
+    shift
+done
 clang=$(command -v clang-19) || { echo "skipped: clang-19 is not installed (sh cmake/setup.sh)"; exit 77; }
 nvidia_library=/usr/lib/clc/nvptx64--nvidiacl.bc
 amd_library=/usr/lib/clc/gfx900-amdgcn--.bc
 [ -f "$nvidia_library" ] || { echo "skipped: $nvidia_library is not installed (sh cmake/setup.sh)"; exit 77; }
-ptxas=$(command -v ptxas || true)
-[ -n "$ptxas" ] || ptxas=$(ls /usr/local/cuda/bin/ptxas 2>/dev/null || true)
-[ -n "$ptxas" ] || echo "no ptxas here: NVIDIA's are compiled, not assembled"
+
+find_ptxas() {
+    command -v ptxas && return
+    for place in "$kernels/../build/ptxas/bin/ptxas" /usr/local/cuda/bin/ptxas; do
+        [ ! -x "$place" ] || { echo "$place"; return; }
+    done
+}
+ptxas=$(find_ptxas)
+
+# The tables as jobs: "strict limit target source label defines", one a line. A size column is a -D of its name.
+list_jobs() {
+    for table in attention_fused_mma attention_fused_tf32 attention_fused_gpu attention_decode_gpu; do
+        [ -z "$only" ] || [ "$only" = "$table" ] || continue
+        file=${replacement:-$kernels/tuning/$table.csv}
+        [ ! -f "$file" ] || awk -F, -v table="$table" -v all="$all" '
+        function job(target, extra, label) {
+            print (/fallback/ ? 0 : 1), limit, target, table ".cl", table "/dim=" $5 sizes label, defines " " extra
+        }
+        function for_target(target) {
+            if (table == "attention_fused_tf32") {
+                for (w = 0; w < 2; w++) job(target, tile " -DKEYWISE=" w, "/keywise=" w)
+            } else if (table == "attention_fused_mma") {
+                for (w = 0; w < 2; w++) for (t = 1; t < 3; t++) if (all || t == w + 1)
+                    job(target, tile " -DATTN_TYPE=" t " -DKEYWISE=" w, "/type=" t "/keywise=" w)
+            } else if (table == "attention_fused_gpu") {
+                for (t = 0; t < 3; t++) if (all || t != 2) job(target, "-DSUBGROUP_SHUFFLE=0 -DATTN_TYPE=" t, "/type=" t)
+            } else {
+                for (n = rows_most < 4 ? 1 : all ? 1 : 4; n <= rows_most; n *= (n == 1 ? 4 : !all && n < rows_most ? rows_most / n : 2))
+                    for (t = ($4 == "fp32" ? 0 : 1); t <= ($4 == "fp32" || !all ? ($4 == "fp32" ? 0 : 1) : 2); t++) {
+                        keys = n >= 8 && keys_most > 1 ? keys_most / 2 : keys_most
+                        job(target, "-DATTN_TYPE=" t " -DROWS=" n " -DKEYS=" keys, "/type=" t "/rows=" n)
+                    }
+            }
+        }
+        NR == 1 { for (k = 1; k <= NF; k++) name[k] = $k; columns = NF; next }
+        /^#/ || !NF { next }
+        {
+            defines = "-DDIM=" $5; sizes = ""; limit = 0
+            for (k = 6; k < columns; k++) {
+                if (name[k] == "registers") { limit = $k; continue }
+                if (table == "attention_decode_gpu" && name[k] == "rows") { rows_most = $k; continue }
+                sizes = sizes "/" name[k] "=" $k
+                if (table == "attention_decode_gpu" && name[k] == "keys") { keys_most = $k; continue }
+                defines = defines " -D" toupper(name[k]) "=" $k
+            }
+            gsub("block_", "", sizes); gsub("threads_", "", sizes)
+            if ($2 ~ /^sm_/) {
+                tile = "-DWARP_TILE_NVIDIA=1"; for_target("nvidia")
+            } else if ($1 ~ /Advanced Micro/ && $2 ~ /^gfx/) {
+                tile = $2 ~ /^gfx9/ ? "-DWARP_TILE_AMD_MFMA=1" : $2 ~ /^gfx11/ ? "-DWARP_TILE_AMD_GFX11=1" : "-DWARP_TILE_AMD_GFX12=1"
+                for_target($2 ~ /^gfx9$/ ? "gfx942" : $2 ~ /^gfx11$/ ? "gfx1100" : $2 ~ /^gfx12$/ ? "gfx1200" : $2)
+            } else if ($1 ~ /Advanced Micro/) {
+                for_target("gfx90a"); for_target("gfx1100")
+                if (all) { for_target("gfx942"); for_target("gfx1030") }
+            }
+        }' "$file"
+    done
+}
+
+compile() { # library, out, source, options and defines
+    library=$1 out=$2 source=$3
+    shift 3
+    "$clang" "$@" -x cl -cl-std=CL1.2 -w -O3 -D__OPENCL_VERSION__=120 -Xclang -finclude-default-header \
+        -Xclang -mlink-builtin-bitcode -Xclang "$library" -I"$kernels" -S "$kernels/$source" -o "$out"
+}
+
+# One job: a line "architecture,kernel and sizes,registers,spill bytes,local memory bytes,result".
+numbers() { # architecture, registers, spill, local
+    result=ok
+    if [ -z "$2" ] || [ -z "$3" ]; then
+        result="does not say its registers: "
+    elif [ "$3" != 0 ]; then
+        result=spills
+        [ "$strict" = 1 ] || result="spills (fallback)"
+    fi
+    echo "$1,$label,$2,$3,${4:-0},$result"
+}
+
+largest() { # pattern with one number
+    sed -n "s/.*$1.*/\\1/p" "$2" | sort -n | tail -n 1
+}
+
+run_job() {
+    # shellcheck disable=SC2086
+    set -- $job
+    strict=$1 limit=$2 target=$3 source=$4 label=$5
+    shift 5
+    work=$(mktemp -d "$tmp/job.XXXXXX")
+    if [ "$target" = nvidia ]; then
+        compile "$nvidia_library" "$work/a.ptx" "$source" --target=nvptx64-nvidia-nvcl -Xclang -target-cpu -Xclang sm_80 \
+            -Xclang -target-feature -Xclang +ptx70 "$@" >"$work/log" 2>&1 ||
+            { echo "nvidia,$label,,,,does not compile: $(head -n 3 "$work/log" | tr ',\n' '  ')"; return; }
+        [ -n "$ptxas" ] || { echo "sm_80,$label,,,,compiled; no ptxas here"; return; }
+        bound=
+        [ "$limit" = 0 ] || bound=--maxrregcount=$limit
+        for architecture in sm_90 $([ $all = 0 ] || echo sm_80); do
+            # sm_90a: local memory beyond 48 KB is allowed to static arrays
+            "$ptxas" -arch="${architecture}$([ $architecture = sm_90 ] && echo a)" $bound -v "$work/a.ptx" -o "$work/a.cubin" \
+                >"$work/log" 2>&1 ||
+                { echo "$architecture,$label,,,,does not assemble: $(head -n 3 "$work/log" | tr ',\n' '  ')"; continue; }
+            numbers $architecture "$(largest 'Used \([0-9]*\) registers' "$work/log")" \
+                "$(largest ' \([0-9]*\) bytes stack frame' "$work/log")" "$(largest ' \([0-9]*\) bytes smem' "$work/log")"
+        done
+    else
+        compile "$amd_library" "$work/a.s" "$source" --target=amdgcn-- -mcpu="$target" "$@" >"$work/log" 2>&1 ||
+            { echo "$target,$label,,,,does not compile: $(head -n 3 "$work/log" | tr ',\n' '  ')"; return; }
+        numbers "$target" "$(largest 'NumVgprs: \([0-9][0-9]*\)' "$work/a.s")" "$(largest 'ScratchSize: \([0-9][0-9]*\)' "$work/a.s")" \
+            "$(largest 'LDSByteSize: \([0-9]*\) ' "$work/a.s")"
+    fi
+    rm -r "$work"
+}
+
+if [ -n "${job:-}" ]; then
+    run_job >>"$tmp/result.$$"
+    exit 0
+fi
 tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
-failed=0
-
-bad() {
-    echo "FAILED: $1"
-    head -n 8 "$tmp/log"
-    failed=1
-}
-
-compile() { # target, cpu and its options, library, out, source, defines
-    target=$1 cpu=$2 library=$3 out=$4 source=$5
-    shift 5
-    # shellcheck disable=SC2086 # options
-    "$clang" --target="$target" $cpu -x cl -cl-std=CL1.2 -w -O3 -D__OPENCL_VERSION__=120 -Xclang -finclude-default-header \
-        -Xclang -mlink-builtin-bitcode -Xclang "$library" -I"$kernels" "$@" -S "$kernels/$source" -o "$out" >"$tmp/log" 2>&1
-}
-
-# Prints a line of the table. $1 what, $2 1 = a spill fails; the rest: source, defines
-nvidia() {
-    what=$1 strict=$2
-    shift 2
-    compile nvptx64-nvidia-nvcl "-Xclang -target-cpu -Xclang sm_80 -Xclang -target-feature -Xclang +ptx70" "$nvidia_library" \
-        "$tmp/a.ptx" "$@" || { bad "$what: clang"; return; }
-    [ -n "$ptxas" ] || { printf '%-52s compiled\n' "$what"; return; }
-    "$ptxas" -arch=sm_90 -v "$tmp/a.ptx" -o "$tmp/a.cubin" >"$tmp/log" 2>&1 || { bad "$what: ptxas"; return; }
-    registers=$(sed -n 's/.*Used \([0-9]*\) registers.*/\1/p' "$tmp/log")
-    spill=$(sed -n 's/.* \([0-9]*\) bytes spill stores.*/\1/p' "$tmp/log" | sort -n | tail -n 1)
-    local=$(sed -n 's/.* \([0-9]*\) bytes smem.*/\1/p' "$tmp/log")
-    printf '%-52s %9s %6s %12s\n' "$what" "$registers" "${spill:-0}" "${local:-0}"
-    if [ "$strict" = 1 ] && [ "${spill:-0}" != 0 ]; then
-        bad "$what: spills"
-    fi
-}
-
-printf '%-52s %9s %6s %12s\n' configuration registers spill local_memory
-grep '^[^,]*,sm_' "$table" >"$tmp/rows" || { echo "FAILED: no row for NVIDIA in $table"; exit 1; }
-while IFS=, read -r _ _ _ _ dim query key warps stages lazy query_local _; do
-    for type in 1 2; do
-        for keywise in 0 1; do
-            nvidia "mma dim=$dim ${query}x$key warps=$warps stages=$stages lazy=$lazy local=$query_local type=$type keywise=$keywise" 1 \
-                attention_fused_mma.cl -DWARP_TILE_NVIDIA=1 -DDIM="$dim" -DBLOCK_QUERY="$query" -DBLOCK_KEY="$key" \
-                -DWARPS="$warps" -DSTAGES="$stages" -DLAZY="$lazy" \
-                -DQUERY_LOCAL="$query_local" -DATTN_TYPE=$type -DKEYWISE=$keywise
-        done
-    done
-done <"$tmp/rows"
-
-[ $# -lt 2 ] || exit $failed # a table of one's own: only that
-# name and defines of the portable kernels, one set a line
-awk '/^attn_opencl_program\(/ { split($1, part, "("); name = part[2] }
-     { rest = $0; while (match(rest, /"-D[^"]*"/)) { print name, substr(rest, RSTART + 1, RLENGTH - 2);
-       rest = substr(rest, RSTART + RLENGTH) } }' "$kernels/programs.cmake" |
-    grep -E '^attention_(fused_gpu|decode_gpu|fused_mma|merge|repair) ' >"$tmp/portable"
-set_number=0
-while read -r name defines; do
-    # shellcheck disable=SC2086 # several defines
-    set_number=$((set_number + 1))
-    nvidia "$name, set $set_number" 0 "$name.cl" $defines
-    if [ -f "$amd_library" ]; then
-        # shellcheck disable=SC2086
-        compile amdgcn-- "-mcpu=gfx900" "$amd_library" "$tmp/a.s" "$name.cl" $defines || { bad "$name for AMD: $defines"; continue; }
-        printf '%-52s %9s %6s %12s\n' "  the same for AMD gfx900" \
-            "$(sed -n 's/.*NumVgprs: \([0-9]*\)$/\1/p' "$tmp/a.s" | sort -n | tail -n 1)" \
-            "$(sed -n 's/.*ScratchSize: \([0-9]*\)$/\1/p' "$tmp/a.s" | sort -n | tail -n 1)" \
-            "$(sed -n 's/.*LDSByteSize: \([0-9]*\) .*/\1/p' "$tmp/a.s" | sort -n | tail -n 1)"
-    fi
-done <"$tmp/portable"
-exit $failed
+list_jobs >"$tmp/jobs"
+[ -s "$tmp/jobs" ] || { echo "FAILED: no row for NVIDIA or AMD"; exit 1; }
+# The portable tile of the tables for matrix units is compiled by the tests that run it.
+options=
+[ $all = 0 ] || options=--all
+tr '\n' '\0' <"$tmp/jobs" | xargs -0 -P 2 -I{} sh "$0" "$kernels" $options --job {} "$tmp"
+echo "architecture,kernel and sizes,registers,spill bytes,local memory bytes,result" >"$tmp/table"
+cat "$tmp"/result.* | sort >>"$tmp/table"
+[ -z "$csv" ] || cp "$tmp/table" "$csv"
+awk -F, '{ printf "%-8s %9s %6s %8s  %-10s %s\n", $1, $3, $4, $5, $6, $2 }' "$tmp/table" | sed 's/spill bytes/spill/; s/local memory bytes/local/'
+rows=$(($(wc -l <"$tmp/table") - 1))
+bad=$(sed 1d "$tmp/table" | grep -c -E ',(spills|does not [a-z]*: .*)$')
+echo "$(wc -l <"$tmp/jobs") programs, $rows results, $bad bad"
+[ -n "$ptxas" ] || echo "no ptxas here: NVIDIA's are compiled, not assembled"
+[ "$bad" = 0 ] && [ "$rows" -ge "$(wc -l <"$tmp/jobs")" ]
