@@ -53,8 +53,16 @@ static void work_row(const cpu_phase *phase, int64_t item, void *scratch) {
                         (char *)scratch + phase->plan->layout.row);
 }
 
+static void work_doubles(const cpu_phase *phase, int64_t item, void *scratch) {
+    phase->plan->doubles->doubles(phase->job, item, scratch);
+}
+
 static void work_weights(const cpu_phase *phase, int64_t item, void *scratch) {
     const clattn_problem *problem = phase->job->problem;
+    if (phase->plan->weights_rows > 0) {
+        phase->kernels->weights(phase->job, item, scratch);
+        return;
+    }
     int64_t i = item % problem->weights_rows, head = item / problem->weights_rows;
     attn_cpu_row_weights(problem, phase->job->call, head / problem->weights_heads,
                          problem->weights_first_head + head % problem->weights_heads, problem->weights_first_row + i,
@@ -108,11 +116,16 @@ static bool must_copy_values(const clattn_problem *problem, const attn_call *cal
 static attn_cpu_job make_job(const attn_cpu_plan *plan, const attn_execution *execution) {
     const clattn_problem *problem = execution->problem;
     attn_cpu_job job = { .problem = problem, .call = execution->call, .layout = plan->layout };
+    job.stepped = problem->softcap > 0 || problem->mask != CLATTN_MASK_NONE || problem->bias != CLATTN_BIAS_NONE ||
+                  problem->alibi;
+    job.weights_rows = plan->weights_rows;
+    if (plan->doubles) {
+        job.rows = ATTN_CPU_DOUBLE_ROWS;
+        job.chunks = (execution->call->query_length + job.rows - 1) / job.rows;
+    }
     if (!plan->kernels) {
         return job;
     }
-    job.stepped = problem->softcap > 0 || problem->mask != CLATTN_MASK_NONE || problem->bias != CLATTN_BIAS_NONE ||
-                  problem->alibi;
     job.copy_values = must_copy_values(problem, execution->call, plan->kernels->lanes);
     job.key_factor = (float)(problem->scale * (problem->softcap > 0 ? 1 : 1.44269504088896340736));
     job.value_pitch = attn_round_up(problem->value_dim, plan->kernels->lanes);
@@ -139,18 +152,21 @@ static clattn_status run_call(const attn_cpu_plan *plan, const attn_execution *e
     const attn_call *call = execution->call;
     attn_cpu_job job = make_job(plan, execution);
     int64_t heads = problem->batch * problem->query_heads, groups = problem->batch * problem->kv_heads;
+    bool doubles = plan->doubles && call->query_length >= ATTN_CPU_DOUBLE_FEWEST;
+    int64_t step = attn_max(1, plan->weights_rows), heads_out = problem->batch * problem->weights_heads;
     int64_t weights =
-        problem->weights == CLATTN_WEIGHTS_NONE ? 0 : problem->batch * problem->weights_heads * problem->weights_rows;
+        problem->weights == CLATTN_WEIGHTS_NONE ? 0 : heads_out * ((problem->weights_rows + step - 1) / step);
     bool decodes = attn_cpu_plan_decodes(plan, problem, call->query_length);
     double work = (double)heads * (double)call->query_length * (double)call->key_length *
                   (double)(problem->head_dim + problem->value_dim);
-    bool alone = work + (double)weights * (double)(call->key_length * problem->head_dim) < ALONE_BELOW;
+    bool alone = work + (double)weights * (double)step * (double)(call->key_length * problem->head_dim) < ALONE_BELOW;
     cpu_phase phase = { .plan = plan, .job = &job, .kernels = plan->kernels, .workspace = execution->workspace };
     const struct {
         void (*work)(const cpu_phase *phase, int64_t item, void *scratch);
         int64_t items;
     } phases[] = {
-        { work_row, plan->kernels || call->query_length == 0 ? 0 : heads * call->query_length },
+        { work_row, plan->kernels || doubles || call->query_length == 0 ? 0 : heads * call->query_length },
+        { work_doubles, doubles ? heads * job.chunks : 0 },
         { work_prefill, plan->kernels && !decodes ? heads * job.chunks : 0 },
         { work_decode, decodes && call->query_length > 0 ? groups * job.splits : 0 },
         { work_merge, decodes && call->query_length > 0 ? groups : 0 },
@@ -159,7 +175,7 @@ static clattn_status run_call(const attn_cpu_plan *plan, const attn_execution *e
     for (size_t i = 0; i < sizeof phases / sizeof *phases; i++) {
         phase.total += phases[i].items;
     }
-    if (phases[1].items > 0) {
+    if (phases[2].items > 0) {
         forget_blocks(plan, execution->workspace);
     }
     for (size_t i = 0; i < sizeof phases / sizeof *phases; i++) {
@@ -195,7 +211,12 @@ static int preference(const clattn_problem *problem, const attn_device *device) 
 static void describe(const clattn_problem *problem, const attn_cpu_plan *plan, clattn_plan_info *info) {
     const attn_cpu_kernels *kernels = plan->kernels;
     bool matrix = plan->matrix && !attn_cpu_plan_decodes(plan, problem, problem->query_length);
-    if (!kernels) {
+    if (!kernels && plan->doubles && problem->query_length >= ATTN_CPU_DOUBLE_FEWEST) {
+        info->block_query = ATTN_CPU_DOUBLE_ROWS;
+        info->block_key = ATTN_CPU_DOUBLE_KEYS;
+        snprintf(info->kernel, sizeof info->kernel, "doubles %s, keys packed in blocks of %d", plan->doubles->name,
+                 (int)ATTN_CPU_DOUBLE_KEYS);
+    } else if (!kernels) {
         snprintf(info->kernel, sizeof info->kernel, "rows in double");
     } else if (attn_cpu_plan_decodes(plan, problem, problem->query_length)) {
         info->block_query = ATTN_CPU_DECODE_ROWS;

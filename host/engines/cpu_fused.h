@@ -17,6 +17,11 @@ enum {
     ATTN_CPU_SCORE_PITCH = ATTN_CPU_BLOCK_KEY + 16, /* floats; no power of two: rows of a tile in different cache sets */
     ATTN_CPU_PATCH_ROWS = 32,  /* on a matrix unit: rows and keys whose scores exist at a time, twice; all of it in L1 */
     ATTN_CPU_PATCH_KEYS = 64,
+    ATTN_CPU_WEIGHTS_ROWS = 48,       /* weights out: rows of an item, at most, */
+    ATTN_CPU_WEIGHTS_FLOATS = 524288, /* fewer when their scores would be more than these, but one tile */
+    ATTN_CPU_DOUBLE_ROWS = 48,        /* fp64: rows of an item, at most, */
+    ATTN_CPU_DOUBLE_KEYS = 64,        /* keys of a block, */
+    ATTN_CPU_DOUBLE_FEWEST = 3,       /* query rows that pay for packing keys: fewer take the careful path */
     ATTN_CPU_PART = 64         /* keys that one accumulator takes before it is added to the sum: long sums stay exact */
 };
 
@@ -33,6 +38,7 @@ typedef struct attn_cpu_layout {
     int64_t ranges;  /* attn_key_range [rows] */
     int64_t scores;  /* float [rows of a tile][block_key and some] */
     int64_t patches; /* on a matrix unit: two patches' scores and weights, a patch's sums of values */
+    int64_t weights; /* weights out: float [weights_rows][key_length in whole vectors]: scores that wait for their sum */
     int64_t row;     /* the careful path's */
     int64_t total;
 } attn_cpu_layout;
@@ -49,6 +55,7 @@ typedef struct attn_cpu_job {
     int64_t block_key, slots;
     int64_t rows, chunks;   /* prefill: rows of an item, items of a head */
     int64_t splits;         /* decode: parts of the keys */
+    int64_t weights_rows;   /* weights out: rows of an item */
     float *partials;        /* decode: [batch * kv_heads][splits][group rows][value_pitch + 2] */
 } attn_cpu_job;
 
@@ -63,6 +70,10 @@ typedef struct attn_cpu_kernels {
     void (*decode)(const attn_cpu_job *job, int64_t item, void *scratch);
     /** The parts of one group into its outputs: item = (batch entry, key-value head). */
     void (*merge)(const attn_cpu_job *job, int64_t item, void *scratch);
+    /** Weights out of one of the chosen heads: item = (batch entry, chosen head, chunk of weights_rows rows). */
+    void (*weights)(const attn_cpu_job *job, int64_t item, void *scratch);
+    /** fp64, items as in prefill. */
+    void (*doubles)(const attn_cpu_job *job, int64_t item, void *scratch);
 } attn_cpu_kernels;
 
 /** Prefill on a unit that multiplies small matrices of bf16; other types are taken apart into several of bf16. */

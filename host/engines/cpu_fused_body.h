@@ -22,6 +22,8 @@
 #include "engines/cpu_fused_ahead.h"
 #include "engines/cpu_fused_prefill.h"
 #include "engines/cpu_fused_decode.h"
+#include "engines/cpu_fused_weights.h"
+#include "engines/cpu_fused_double.h"
 
 const attn_cpu_kernels *ATTN_KERNELS(void) {
     static const attn_cpu_kernels kernels = {
@@ -32,6 +34,8 @@ const attn_cpu_kernels *ATTN_KERNELS(void) {
         .prefill = prefill_item,
         .decode = decode_item,
         .merge = merge_item,
+        .weights = weights_item,
+        .doubles = double_item,
     };
     return &kernels;
 }

@@ -76,6 +76,7 @@ static clattn_status choose_kernels(const clattn_problem *problem, const attn_de
         return attn_refuse(report, CLATTN_UNSUPPORTED, "blocks.variant: %s is not in this build",
                            attn_isa_name(plan->isa));
     }
+    plan->doubles = problem->type == CLATTN_FP64 ? plan->kernels : NULL;
     if (problem->type == CLATTN_FP64 || !is_moderate(problem->scale) || !is_moderate(problem->softcap)) {
         plan->kernels = NULL;
         plan->matrix = NULL;
@@ -171,23 +172,51 @@ static row_sizes sizes_of(const clattn_problem *problem, const attn_cpu_plan *pl
     return sizes;
 }
 
+/** Weights out: rows of an item, and their scores where they must wait for their sum. */
+static bool place_weights(const clattn_problem *problem, attn_cpu_plan *plan, int64_t *end) {
+    plan->weights_rows = 0;
+    if (!plan->kernels || problem->weights == CLATTN_WEIGHTS_NONE) return true;
+    int64_t tile = plan->kernels->tile_rows, pitch = attn_round_up(problem->key_length, plan->kernels->lanes);
+    int64_t fitting = ATTN_CPU_WEIGHTS_FLOATS / attn_max(1, pitch) / tile * tile;
+    plan->weights_rows = attn_min(attn_max(fitting, tile), ATTN_CPU_WEIGHTS_ROWS);
+    bool wait = problem->weights == CLATTN_WEIGHTS_SOFTMAX;
+    return place(end, wait ? pitch : 0, plan->weights_rows * (int64_t)sizeof(float), &plan->layout.weights);
+}
+
+/** fp64: the same places, for doubles and smaller blocks. */
+static bool lay_out_doubles(const clattn_problem *problem, attn_cpu_plan *plan, int64_t *end) {
+    attn_cpu_layout *at = &plan->layout;
+    const int64_t size = (int64_t)sizeof(double), most = INT64_MAX / 65536, rows = ATTN_CPU_DOUBLE_ROWS,
+                  keys = ATTN_CPU_DOUBLE_KEYS, lanes = plan->doubles->lanes;
+    if (problem->head_dim > most || problem->value_dim > most) return false;
+    int64_t dim = problem->head_dim * size, value_dim = attn_round_up(problem->value_dim, lanes) * size;
+    return place(end, keys, dim, &at->keys) && place(end, keys, value_dim, &at->values) &&
+           place(end, rows, dim, &at->queries) && place(end, rows, value_dim, &at->output) &&
+           place(end, plan->doubles->tile_rows, (keys + 8) * size, &at->scores) && place(end, rows, size, &at->maxima) &&
+           place(end, rows, lanes * size, &at->sums);
+}
+
 static bool lay_out(const clattn_problem *problem, attn_cpu_plan *plan) {
     attn_cpu_layout *at = &plan->layout;
     int64_t end = 0, row_bytes, size = (int64_t)sizeof(float);
     bool ok = attn_cpu_row_scratch(problem, &row_bytes);
+    if (plan->doubles) {
+        return ok && lay_out_doubles(problem, plan, &end) && place(&end, row_bytes, 1, &at->row) && (at->total = end, true);
+    }
     if (plan->kernels) {
         int64_t lanes = plan->kernels->lanes, most = INT64_MAX / 65536;
         if (problem->head_dim > most || problem->value_dim > most) return false;
         row_sizes sizes = sizes_of(problem, plan);
         sizes.key = attn_max(sizes.key, problem->head_dim * size); /* decode packs floats beside any unit */
         sizes.value = attn_max(sizes.value, attn_round_up(problem->value_dim, lanes) * size);
-        int64_t rows = attn_max(plan->most_rows, attn_round_up(plan->decode_rows, plan->kernels->tile_rows)),
+        int64_t rows = attn_max(plan->most_rows, attn_round_up(plan->decode_rows, plan->kernels->tile_rows));
+        int64_t chosen = problem->weights == CLATTN_WEIGHTS_NONE ? 0 : ATTN_CPU_WEIGHTS_ROWS + plan->kernels->tile_rows,
                 keys = plan->slots * plan->block_key,
                 scores = tile_rows(plan) * (int64_t)ATTN_CPU_SCORE_PITCH;
         ok = ok && place(&end, plan->slots, (int64_t)sizeof(int64_t), &at->tags);
         ok = ok && place(&end, keys, sizes.key, &at->keys);
         ok = ok && place(&end, keys, sizes.value, &at->values);
-        ok = ok && place(&end, rows, sizes.query, &at->queries);
+        ok = ok && place(&end, attn_max(rows, chosen), sizes.query, &at->queries);
         ok = ok && place(&end, rows, sizes.output, &at->output);
         ok = ok && place(&end, rows, lanes * size, &at->sums);
         ok = ok && place(&end, plan->matrix ? rows : 0, lanes * size, &at->exact);
@@ -196,7 +225,7 @@ static bool lay_out(const clattn_problem *problem, attn_cpu_plan *plan) {
         ok = ok && place(&end, scores, size, &at->scores);
         ok = ok && place(&end, ATTN_CPU_PATCH_ROWS, sizes.patch, &at->patches);
     }
-    ok = ok && place(&end, row_bytes, 1, &at->row);
+    ok = ok && place_weights(problem, plan, &end) && place(&end, row_bytes, 1, &at->row);
     at->total = end;
     return ok;
 }

@@ -11,13 +11,15 @@ typedef struct attn_cpu_plan {
     struct attn_threads *threads;
     int64_t workers;
     attn_isa isa;
-    const attn_cpu_kernels *kernels; /* NULL = every row takes the careful path in double */
+    const attn_cpu_kernels *kernels; /* NULL = in double: by `doubles`, or every row takes the careful path */
+    const attn_cpu_kernels *doubles; /* of fp64; else NULL */
     const attn_cpu_matrix *matrix;   /* prefill on a matrix unit; NULL = none */
     attn_cpu_layout layout;          /* of one worker's scratch */
     int64_t block_query;             /* asked for; 0 = our choice */
     int64_t block_key, slots;
     int64_t most_rows;           /* prefill rows that scratch holds */
     int64_t splits, decode_rows; /* decode: parts of the keys, most rows of a group (0 = no decode) */
+    int64_t weights_rows;        /* weights out: rows of an item; 0 = one, by the careful path */
     int64_t partials_size;       /* bytes, after the workers' scratch */
     int64_t workspace_size;
 } attn_cpu_plan;
