@@ -41,7 +41,7 @@ static void add_block(ahead_stream *stream, const prefill_work *w, int64_t numbe
     const attn_call *call = job->call;
     const int64_t *tags = (const int64_t *)(const void *)(w->scratch + job->layout.tags);
     int64_t first = number * job->block_key, n = attn_min(job->block_key, attn_used_key_length(call, w->b) - first);
-    if (n <= 0 || tags[job->slots > 1 ? number : 0] == block_tag(w, number)) return;
+    if (n <= 0 || tags[block_slot(job, number)] == block_tag(w, number)) return;
     add_rows(stream, job, &call->key, attn_view_row(&call->key, w->b, w->g, first), n, job->problem->head_dim);
     add_rows(stream, job, &call->value, attn_view_row(&call->value, w->b, w->g, first), n, job->problem->value_dim);
 }

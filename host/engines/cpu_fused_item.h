@@ -17,6 +17,11 @@ typedef struct prefill_work {
     vf *exact; /* sums of weights before they were rounded, where they are and logsumexp is wanted; else NULL */
 } prefill_work;
 
+/** Where block `number` of a head's keys is packed: in a slot of its own, or all in one. */
+static inline int64_t block_slot(const attn_cpu_job *job, int64_t number) {
+    return job->slots > 1 ? number : 0;
+}
+
 static prefill_work start_prefill(const attn_cpu_job *job, int64_t item, char *scratch) {
     const clattn_problem *problem = job->problem;
     const attn_cpu_layout *at = &job->layout;

@@ -93,7 +93,7 @@ INLINE matrix_block get_matrix_block(const clattn_type type, matrix_work *w, int
     int64_t used = attn_used_key_length(call, p->b), blocks = (call->key_length + job->block_key - 1) / job->block_key;
     matrix_block block = { .first = number * job->block_key };
     block.n = (int)attn_min(job->block_key, used - block.first);
-    int64_t slot = job->slots > 1 ? number : 0, tag = (p->b * problem->kv_heads + p->g) * blocks + number;
+    int64_t slot = block_slot(job, number), tag = (p->b * problem->kv_heads + p->g) * blocks + number;
     int64_t *tags = (int64_t *)(void *)(p->scratch + job->layout.tags), keys = w->value_steps * UNIT_DEPTH;
     char *packed_keys = p->scratch + job->layout.keys + slot * keys * w->dim_steps * UNIT_DEPTH * 2 * w->pieces;
     char *packed_values = p->scratch + job->layout.values + slot * keys * p->output_pitch * 2 * w->pieces;

@@ -51,7 +51,7 @@ static key_block get_block(const prefill_work *w, int64_t number) {
     int64_t used = attn_used_key_length(call, w->b);
     key_block block = { .first = number * job->block_key };
     block.n = (int)attn_min(job->block_key, used - block.first);
-    int64_t slot = job->slots > 1 ? number : 0, tag = block_tag(w, number);
+    int64_t slot = block_slot(job, number), tag = block_tag(w, number);
     int64_t *tags = (int64_t *)(void *)(w->scratch + job->layout.tags);
     float *keys = (float *)(void *)(w->scratch + job->layout.keys) + slot * job->block_key * problem->head_dim;
     float *values = (float *)(void *)(w->scratch + job->layout.values) + slot * job->block_key * job->value_pitch;

@@ -87,61 +87,47 @@ INLINE void score_tile(const int height, int dim, const float *queries, int64_t 
     score_tile_wide(height, TILE_VECTORS, dim, queries, pitch, keys, scores, maxima, bounds, NULL);
 }
 
-/**
- * output (+)= weights * values for height rows, `vectors` vectors of columns and n keys. Sums of ATTN_CPU_PART keys are made
- * in registers and then added: a chain of n keys would lose digits.
- */
+/** output (+)= weights * values for height rows, `vectors` vectors of columns and n keys, summed in registers. */
 INLINE void value_tile(const int height, const int vectors, const float *weights, const float *values,
                        int64_t value_pitch, int n, float *output, int64_t output_pitch, bool first) {
-    for (int part = 0; part < n; part += ATTN_CPU_PART) {
-        int end = n - part < ATTN_CPU_PART ? n : part + ATTN_CPU_PART;
-        vf a[TILE_ROWS][4];
+    vf a[TILE_ROWS][4];
+    UNROLL for (int i = 0; i < height; i++) {
+        UNROLL for (int c = 0; c < vectors; c++) a[i][c] = (vf){ 0 };
+    }
+    UNROLL_4 for (int key = 0; key < n; key++, values += value_pitch) {
+        vf v[4];
+        UNROLL for (int c = 0; c < vectors; c++) v[c] = *(const vf *)(const void *)(values + c * LANES);
         UNROLL for (int i = 0; i < height; i++) {
-            UNROLL for (int c = 0; c < vectors; c++) a[i][c] = (vf){ 0 };
+            vf p = splat(weights[i * SCORE_PITCH + key]);
+            UNROLL for (int c = 0; c < vectors; c++) a[i][c] += p * v[c];
         }
-        const float *row = values + part * value_pitch;
-        UNROLL_4 for (int key = part; key < end; key++, row += value_pitch) {
-            vf v[4];
-            UNROLL for (int c = 0; c < vectors; c++) v[c] = *(const vf *)(const void *)(row + c * LANES);
-            UNROLL for (int i = 0; i < height; i++) {
-                vf p = splat(weights[i * SCORE_PITCH + key]);
-                UNROLL for (int c = 0; c < vectors; c++) a[i][c] += p * v[c];
-            }
+    }
+    UNROLL for (int i = 0; i < height; i++) {
+        UNROLL for (int c = 0; c < vectors; c++) {
+            vf *sum = (vf *)(void *)(output + i * output_pitch + c * LANES);
+            *sum = first ? a[i][c] : *sum + a[i][c];
         }
-        UNROLL for (int i = 0; i < height; i++) {
-            UNROLL for (int c = 0; c < vectors; c++) {
-                vf *sum = (vf *)(void *)(output + i * output_pitch + c * LANES);
-                *sum = first ? a[i][c] : *sum + a[i][c];
-            }
-        }
-        first = false;
     }
 }
 
-/** All columns of height rows: tiles of (height or half of it) x 4 vectors with 32 registers, height x 2 with 16. */
+/**
+ * All columns of height rows, any n: parts of ATTN_CPU_PART keys, as a chain of n would lose digits; their values stay in L1
+ * from columns to columns. Tiles are two vectors wide, of few rows four: enough sums under way to fill the multiply-adders.
+ */
 INLINE void value_rows(const int height, const float *weights, const float *values, int64_t value_pitch, int n,
                        float *output, int64_t output_pitch, bool first) {
-    int64_t c = 0;
-#if ATTN_VECTOR_BYTES == 64
-    const int half = height > 6 ? height / 2 : height;
-    for (; c + 4 * LANES <= output_pitch; c += 4 * LANES) {
-        for (int i = 0; i < height; i += half) {
-            value_tile(half, 4, weights + i * SCORE_PITCH, values + c, value_pitch, n, output + i * output_pitch + c,
-                       output_pitch, first);
+    const int vectors = height > 4 ? 2 : 4;
+    for (int part = 0; part < n; part += ATTN_CPU_PART) {
+        int keys = n - part < ATTN_CPU_PART ? n - part : ATTN_CPU_PART;
+        const float *v = values + part * value_pitch;
+        int64_t c = 0;
+        for (; c + vectors * LANES <= output_pitch; c += vectors * LANES) {
+            value_tile(height, vectors, weights + part, v + c, value_pitch, keys, output + c, output_pitch,
+                       first && part == 0);
         }
-    }
-    if (output_pitch - c == 3 * LANES) {
-        for (int i = 0; i < height; i += half) {
-            value_tile(half, 3, weights + i * SCORE_PITCH, values + c, value_pitch, n, output + i * output_pitch + c,
-                       output_pitch, first);
+        for (; c < output_pitch; c += LANES) {
+            value_tile(height, 1, weights + part, v + c, value_pitch, keys, output + c, output_pitch,
+                       first && part == 0);
         }
-        return;
-    }
-#endif
-    for (; c + 2 * LANES <= output_pitch; c += 2 * LANES) {
-        value_tile(height, 2, weights, values + c, value_pitch, n, output + c, output_pitch, first);
-    }
-    if (c < output_pitch) {
-        value_tile(height, 1, weights, values + c, value_pitch, n, output + c, output_pitch, first);
     }
 }
