@@ -1,11 +1,12 @@
 // Fused attention in fp32 on TF32 matrix units: attention_fused_mma.cl's walk (a work-group makes BLOCK_QUERY rows,
-// row_blocks.cl.h, keys come in blocks of BLOCK_KEY, a running maximum and sum, weights never leave registers), but each number
-// is split into two of TF32, big + small, and each product made of three: big * big, and the mixed two in a sum of their
-// own. Matrix units cut sums off instead of rounding them, so their sums are short (32 dims, 32 keys), and are added up
-// outside. Rows that came out not finite (Inf has no small part) are the business of attention_repair.cl.
+// row_blocks.cl.h, keys come in blocks of BLOCK_KEY, a running maximum and sum, weights never leave registers), but
+// each number is split into two of TF32, big + small, and each product made of three: big * big, and the mixed two in
+// a sum of their own. Matrix units cut sums off instead of rounding them, so their sums are short (32 dims, 32 keys)
+// and are added up outside. Rows that came out not finite (Inf has no small part) are left to attention_repair.cl.
 // Defines: BLOCK_QUERY, BLOCK_KEY, WARPS, STAGES (1 to 3), DIM (head_dim and value_dim rounded up: a multiple of 32),
 // KEYWISE (1: softcap, bias, ALiBi, a mask, or a scale that is not positive; 0: key ranges only, and scores stay
-// unscaled until the maximum is subtracted), WARP_TILE_NVIDIA (0 or 1).
+// unscaled until the maximum is subtracted), QUERY_KEPT (1: queries stay in registers; 0: they are read again for each
+// block of keys, out of the nearest cache), WARP_TILE_NVIDIA (0 or 1).
 #define ATTN_TYPE 0
 #define THREADS (WARPS * 32)
 #define TILES (BLOCK_QUERY / (16 * WARPS)) // 16-row tiles of a warp
@@ -13,6 +14,7 @@
 #define PASS (THREADS / CHUNKS)            // rows that all work-items copy at once
 #define BLOCK_SIZE (BLOCK_KEY * DIM)
 #define AHEAD (STAGES > 1 ? STAGES - 1 : 1)        // blocks of keys that are asked for before they are needed
+#define QUERY_PARTS (QUERY_KEPT ? DIM / 32 : 1)
 #define CHAIN (BLOCK_KEY < 32 ? BLOCK_KEY / 8 : 4) // steps of 8 keys that one sum of a matrix unit takes
 #include "include/arguments.cl.h"
 #include "include/index.cl.h"
@@ -26,7 +28,7 @@
 #include "include/tf32_tile_portable.cl.h"
 #endif
 
-#if BLOCK_QUERY % (16 * WARPS) || BLOCK_KEY % 8 || BLOCK_KEY / 8 % CHAIN || DIM % 32 || THREADS % CHUNKS || BLOCK_KEY % PASS
+#if BLOCK_QUERY % (16 * WARPS) || BLOCK_KEY % (8 * CHAIN) || DIM % 32 || THREADS % CHUNKS || BLOCK_KEY % PASS
 #error "this block does not divide among the warps"
 #endif
 
@@ -51,17 +53,20 @@ static inline void split_query(float4 q[2][2], uint big[4][4], uint small[4][4])
     }
 }
 
-// s = the warp's rows of query . BLOCK_KEY keys
-static inline void block_scores(const tf32_tile *w, float4 q[TILES][DIM / 16][2], __local const float *keys,
-                                float s[TILES][BLOCK_KEY / 8][4]) {
-    const int at = KEY_AT(w->lane >> 2, w->lane & 3);
+// s = the warp's rows of query . BLOCK_KEY keys. With QUERY_KEPT the queries are in `kept`, else that has room for some.
+static inline void block_scores(const tf32_tile *w, query_rows query, float4 kept[QUERY_PARTS][TILES][2][2],
+                                __local const float *keys, float s[TILES][BLOCK_KEY / 8][4]) {
+    const int lane = tile_here((int)get_local_id(0)) & 31, at = KEY_AT(lane >> 2, lane & 3);
     __local const float *half_row[2] = { keys + at, keys + (at ^ 16) };
 #pragma unroll
     for (int d = 0; d < DIM / 32; d++) {
         uint a_big[TILES][4][4], a_small[TILES][4][4];
+#if !QUERY_KEPT
+        load_query(&query, d, kept[0]);
+#endif
 #pragma unroll
         for (int i = 0; i < TILES; i++) {
-            split_query(&q[i][2 * d], a_big[i], a_small[i]);
+            split_query(kept[QUERY_KEPT ? d : 0][i], a_big[i], a_small[i]);
         }
 #pragma unroll
         for (int j = 0; j < BLOCK_KEY / 8; j++) {
@@ -131,7 +136,8 @@ static inline void multiply_values(const tf32_tile *w, uint p_big[TILES][BLOCK_K
 // output = output * keep + weights * values
 static inline void block_values(const tf32_tile *w, float s[TILES][BLOCK_KEY / 8][4], __local const float *values,
                                 float keep[TILES][2], float output[TILES][DIM / 8][4]) {
-    const int at = VALUE_AT((w->lane & 3) * 2, w->lane >> 3) + (w->lane >> 2 & 1) * 2;
+    const int lane = tile_here((int)get_local_id(0)) & 31;
+    const int at = VALUE_AT((lane & 3) * 2, lane >> 3) + (lane >> 2 & 1) * 2;
     __local const float *half_row[2] = { values + at, values + (at ^ 16) };
     uint p_big[TILES][BLOCK_KEY / 8][4], p_small[TILES][BLOCK_KEY / 8][4];
 #pragma unroll
@@ -224,9 +230,13 @@ void attention_fused_tf32(attn_arguments a, long first_group, long row_blocks, A
     const source_rows key_rows = get_source(key, &a.key, g.b, g.h / a.group, a.head_dim);
     const source_rows value_rows = get_source(value, &a.value, g.b, g.h / a.group, a.value_dim);
 
-    float4 q[TILES][DIM / 16][2];
+    const query_rows rows = get_query(&a, &g, query);
+    float4 q[QUERY_PARTS][TILES][2][2];
     float s[TILES][BLOCK_KEY / 8][4], output[TILES][DIM / 8][4], top[TILES][2], sum[TILES][2], keep[TILES][2];
-    load_query(&a, &g, &w, query, q);
+#pragma unroll
+    for (int d = 0; d < QUERY_PARTS; d++) {
+        load_query(&rows, d, q[d]);
+    }
     clear_rows(top, sum, output);
     long first = g.visit.begin / BLOCK_KEY * BLOCK_KEY, next = first; // next: the first key not yet asked for
     int stage = 0;
@@ -236,21 +246,22 @@ void attention_fused_tf32(attn_arguments a, long first_group, long row_blocks, A
                            e.key_length);
     }
     for (; first < g.visit.end; first += BLOCK_KEY) {
-        const int now = stage * BLOCK_SIZE, slot = (stage + AHEAD) % STAGES * BLOCK_SIZE;
+        const int now = stage * BLOCK_SIZE;
         tile_wait(AHEAD - 1);
         barrier(CLK_LOCAL_MEM_FENCE); // this block is here, and nobody needs the one before
 #if STAGES > 1
+        const int slot = (stage + AHEAD) % STAGES * BLOCK_SIZE;
         next = fetch_block(keys + slot, values + slot, &key_rows, &value_rows, &g, next, e.key_length);
-        block_scores(&w, q, keys + now, s);
+        block_scores(&w, QUERY_KEPT ? rows : get_query(&a, &g, query), q, keys + now, s);
 #else
         copy_rows(values, 1, &value_rows, first, e.key_length);
         tile_commit();
-        block_scores(&w, q, keys, s);
+        block_scores(&w, QUERY_KEPT ? rows : get_query(&a, &g, query), q, keys, s);
         tile_wait(0);
         barrier(CLK_LOCAL_MEM_FENCE); // its values are here, and nobody needs its keys
         next = fetch_block(keys, values, &key_rows, &value_rows, &g, next, e.key_length);
 #endif
-        block_keywise(&a, &x, &e, &g, &w, first, s);
+        block_keywise(&a, &x, &e, &g, first, s);
 #pragma unroll
         for (int i = 0; i < TILES; i++) {
             block_softmax(&g, &w, s[i], top[i], sum[i], keep[i]);

@@ -20,7 +20,7 @@ enum {
 static const double SMALLEST_SCALE = 1e-30; /* unscaled scores times less could lose a masked key's -inf */
 
 typedef struct tf32_blocks {
-    int64_t query, key, warps, stages, dim;
+    int64_t query, key, warps, stages, kept, dim;
 } tf32_blocks;
 
 static bool has_nvidia_tile(const struct attn_opencl_device *device) {
@@ -49,7 +49,8 @@ static clattn_status choose_blocks(const attn_fused *fused, const attn_tuning_ro
                                    clattn_report *report) {
     const clattn_block_override *override = &fused->device.blocks;
     *blocks = (tf32_blocks){ attn_tuning_get(row, "block_query"), attn_tuning_get(row, "block_key"),
-                             attn_tuning_get(row, "warps"), attn_tuning_get(row, "stages"), row->head_dim_max };
+                             attn_tuning_get(row, "warps"), attn_tuning_get(row, "stages"),
+                             attn_tuning_get(row, "query_kept"), row->head_dim_max };
     blocks->query = override->block_query != 0 ? override->block_query : blocks->query;
     blocks->key = override->block_key != 0 ? override->block_key : blocks->key;
     const int64_t rows = 16 * blocks->warps;
@@ -57,6 +58,11 @@ static clattn_status choose_blocks(const attn_fused *fused, const attn_tuning_ro
         return attn_refuse(report, CLATTN_UNSUPPORTED,
                            "block_query: %" PRId64 " is not a multiple of %" PRId64 " up to %" PRId64, blocks->query,
                            rows, 2 * rows);
+    }
+    if (blocks->dim % 32 != 0 || WARP * blocks->warps * CHUNK % blocks->dim != 0) {
+        return attn_refuse(report, CLATTN_UNSUPPORTED,
+                           "head_dim_max: %" PRId64 " does not divide among %" PRId64 " warps", blocks->dim,
+                           blocks->warps);
     }
     int64_t keys = attn_max(8, WARP * blocks->warps * CHUNK / blocks->dim); /* of one pass of copies */
     keys = blocks->key > 32 ? attn_max(keys, 32) : keys;                    /* and of one sum on the matrix unit */
@@ -88,8 +94,8 @@ static clattn_status build(attn_fused *fused, const tf32_blocks *blocks, clattn_
     info->local_memory = need;
     snprintf(options, sizeof options,
              "-DBLOCK_QUERY=%" PRId64 " -DBLOCK_KEY=%" PRId64 " -DWARPS=%" PRId64 " -DSTAGES=%" PRId64
-             " -DDIM=%" PRId64 " -DKEYWISE=%d -DWARP_TILE_NVIDIA=%d",
-             blocks->query, blocks->key, blocks->warps, blocks->stages, blocks->dim,
+             " -DQUERY_KEPT=%" PRId64 " -DDIM=%" PRId64 " -DKEYWISE=%d -DWARP_TILE_NVIDIA=%d",
+             blocks->query, blocks->key, blocks->warps, blocks->stages, blocks->kept, blocks->dim,
              is_keywise(&fused->problem) ? 1 : 0, nvidia ? 1 : 0);
     clattn_plan_info built = *info;
     ATTN_TRY(attn_shape_build(&fused->device, "attention_fused_tf32", options, WARP * blocks->warps, true,
@@ -102,7 +108,7 @@ clattn_status attn_fused_tf32_prepare(attn_fused *fused, clattn_plan_info *info,
     attn_tuning_row rows[ATTN_SHAPE_ROWS];
     int64_t count = attn_shape_find("attention_fused_tf32", &fused->problem, &fused->device, rows);
     const bool nvidia = has_nvidia_tile(fused->device.opencl);
-    tf32_blocks blocks = { 0, 0, 0, 0, 0 };
+    tf32_blocks blocks = { 0, 0, 0, 0, 0, 0 };
     clattn_status status = CLATTN_UNSUPPORTED;
     for (int64_t k = 0; k < count && status != CLATTN_OK; k++) {
         status = choose_blocks(fused, &rows[k], &blocks, report);
@@ -117,8 +123,9 @@ clattn_status attn_fused_tf32_prepare(attn_fused *fused, clattn_plan_info *info,
     info->block_query = blocks.query;
     info->block_key = blocks.key;
     snprintf(info->kernel, sizeof info->kernel,
-             "attention_fused_tf32: 3xTF32, %s tile, %" PRId64 " warps, %" PRId64 " stage%s",
-             nvidia ? "NVIDIA" : "portable", blocks.warps, blocks.stages, blocks.stages > 1 ? "s" : "");
+             "attention_fused_tf32: 3xTF32, %s tile, %" PRId64 " warps, %" PRId64 " stage%s%s",
+             nvidia ? "NVIDIA" : "portable", blocks.warps, blocks.stages, blocks.stages > 1 ? "s" : "",
+             blocks.kept ? "" : ", queries read again");
     return CLATTN_OK;
 }
 

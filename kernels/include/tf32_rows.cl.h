@@ -1,17 +1,17 @@
 // Rows of fp32 between memory and the fragments of a TF32 tile: keys and values to local memory, queries to registers,
 // outputs from C fragments. Any strides; 16 bytes at a time where rows are aligned, element by element elsewhere.
 // Which element a fragment's place stands for is free as long as both operands agree (the order of a sum) or the store
-// knows (columns of the output): chosen here so that lanes read 8 and 16 bytes and write 16. With g = lane / 4, t = lane % 4,
-// for each 16 dims: place t of step n is dim 4t + 2n, place t + 4 is dim 4t + 2n + 1; for each 16 value columns: column
-// g of tile n is 2g + n. Defines: those of attention_fused_tf32.cl.
+// knows (columns of the output): chosen here so that lanes read 8 and 16 bytes and write 16. With g = lane / 4,
+// t = lane % 4, for each 16 dims: place t of step n is dim 4t + 2n, place t + 4 is dim 4t + 2n + 1; for each 16 value
+// columns: column g of tile n is 2g + n. Defines: those of attention_fused_tf32.cl.
 #ifndef ATTN_TF32_ROWS_CL_H
 #define ATTN_TF32_ROWS_CL_H
 
 // Element 0 of chunk c (4 elements) of row r in local memory. Rows lie dense; their chunks are permuted by the low bits
 // of the row, so that eight lanes that read together meet different banks: two neighbouring rows by four chunks for
 // keys, four rows of even distance by two chunks for values.
-// What a lane adds to r and c as it goes on is a constant, added by XOR where it meets the permuted bits (see the users),
-// so that few offsets a lane are enough.
+// What a lane adds to r and c as it goes on is a constant, by XOR where it meets the permuted bits (see the users), so
+// that few offsets a lane are enough.
 #define KEY_AT(r, c) (((r) * CHUNKS + ((c) ^ (((r) & 1) << 2))) * 4)
 #define VALUE_AT(r, c) (((r) * CHUNKS + ((c) ^ ((r) & 6))) * 4)
 
@@ -33,8 +33,9 @@ static inline long row_head(const row_block *g, int n) {
 }
 
 // Number in the block of the row that the lane holds in half `r` of the warp's tile i.
-static inline int row_number(const tf32_tile *w, int i, int r) {
-    return (w->warp * TILES + i) * 16 + (w->lane >> 2) + 8 * r;
+static inline int row_number(int i, int r) {
+    const int id = tile_here((int)get_local_id(0));
+    return ((id >> 5) * TILES + i) * 16 + (id >> 2 & 7) + 8 * r;
 }
 
 // Key or value rows of one head, as they lie in global memory.
@@ -58,7 +59,7 @@ static inline source_rows get_source(__global const float *memory, const attn_la
 // BLOCK_KEY rows from key `first` on into `to`, permuted as keys or as values; zeros from key `keys` on and beyond the
 // row's end.
 static inline void copy_rows(__local float *to, int is_value, const source_rows *s, long first, long keys) {
-    const int id = (int)get_local_id(0), chunk = id % CHUNKS, column = chunk * 4;
+    const int id = tile_here((int)get_local_id(0)), chunk = id % CHUNKS, column = chunk * 4;
     const int there = (int)min(keys - first, (long)BLOCK_KEY);
     __global const float *from = s->start + (first + id / CHUNKS) * s->stride + column;
     if (s->aligned) {
@@ -104,23 +105,34 @@ static inline float4 load_four(__global const float *from, int column, int dims,
     return x;
 }
 
-// The warp's rows of query; zeros beyond. q[i][d][r]: dims 16 d + 4 t + 0..3 of row g + 8 r of tile i.
-static inline void load_query(const attn_arguments *a, const row_block *g, const tf32_tile *w,
-                              __global const float *query, float4 q[TILES][DIM / 16][2]) {
-    const int dims = (int)a->head_dim;
+// Where the lane's two rows of each of the warp's tiles begin; the rows beyond the block's last stand for zeros.
+typedef struct query_rows {
+    __global const float *start[TILES][2];
+    int dims[TILES][2], aligned;
+} query_rows;
+
+static inline query_rows get_query(const attn_arguments *a, const row_block *g, __global const float *query) {
+    query_rows q;
+    const attn_layout *layout = &a->query;
+    const int column = (tile_here((int)get_local_id(0)) & 3) * 4;
+    const long strides = layout->stride[0] | layout->stride[1] | layout->stride[2];
+    q.aligned = is_aligned(query + layout->offset, strides, a->head_dim);
 #pragma unroll
-    for (int i = 0; i < TILES; i++) {
+    for (int n = 0; n < TILES * 2; n++) {
+        const int row = row_number(n / 2, n % 2), there = min(row, g->rows - 1);
+        q.start[n / 2][n % 2] =
+            query + attn_row_at(layout, g->b, row_head(g, there), row_position(g, there)) + column;
+        q.dims[n / 2][n % 2] = (row < g->rows ? (int)a->head_dim : 0) - column;
+    }
+    return q;
+}
+
+// 32 dims of the rows from dim 32 d on. x[i][n][r]: dims 16 n + 4 t + 0..3 of those, of row g + 8 r of tile i.
+static inline void load_query(const query_rows *q, int d, float4 x[TILES][2][2]) {
 #pragma unroll
-        for (int r = 0; r < 2; r++) {
-            const int row = row_number(w, i, r), n = min(row, g->rows - 1);
-            __global const float *start = query + attn_row_at(&a->query, g->b, row_head(g, n), row_position(g, n));
-            const int aligned = is_aligned(start, 0, dims);
-#pragma unroll
-            for (int d = 0; d < DIM / 16; d++) {
-                const int column = d * 16 + (w->lane & 3) * 4;
-                q[i][d][r] = load_four(start, column, row < g->rows ? dims : 0, aligned);
-            }
-        }
+    for (int m = 0; m < TILES * 4; m++) {
+        const int i = m / 4, n = m / 2 % 2, r = m % 2;
+        x[i][n][r] = load_four(q->start[i][r], d * 32 + n * 16, q->dims[i][r], q->aligned);
     }
 }
 
@@ -150,11 +162,12 @@ static inline void store_rows(const attn_arguments *a, const attn_extras *x, con
     const int has_sink = (ATTN_FEATURES(a) & ATTN_HAS_SINKS) != 0, columns = (int)a->value_dim;
 #pragma unroll
     for (int r = 0; r < 2; r++) {
-        const int n = row_number(w, i, r);
+        const int n = row_number(i, r);
         const float whole = tile_row_sum(w, sum[r]), maximum = KEYWISE ? top[r] : top[r] * a->scale;
         if (n < g->rows) {
             const long h = row_head(g, n), position = row_position(g, n);
-            const softmax_end end = softmax_finish(maximum, whole, has_sink, has_sink ? x->sinks[a->sinks_at + h] : 0.0f);
+            const float sink = has_sink ? x->sinks[a->sinks_at + h] : 0.0f;
+            const softmax_end end = softmax_finish(maximum, whole, has_sink, sink);
             __global float *to = memory + attn_row_at(&a->output, g->b, h, position);
             const int aligned = is_aligned(to, 0, columns);
 #pragma unroll

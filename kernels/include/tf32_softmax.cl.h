@@ -6,7 +6,7 @@
 
 // Masked, and with KEYWISE scaled and all that comes key by key. Without it, blocks inside the open range pass.
 static inline void block_keywise(const attn_arguments *a, const attn_extras *x, const attn_entry *e,
-                                 const row_block *g, const tf32_tile *w, long first,
+                                 const row_block *g, long first,
                                  float s[TILES][BLOCK_KEY / 8][4]) {
 #if !KEYWISE
     if (first >= g->open.begin && first + BLOCK_KEY <= g->open.end) {
@@ -17,8 +17,9 @@ static inline void block_keywise(const attn_arguments *a, const attn_extras *x, 
     for (int i = 0; i < TILES; i++) {
 #pragma unroll
         for (int half_tile = 0; half_tile < 2; half_tile++) {
-            const int n = row_number(w, i, half_tile), last = g->rows - 1;
-            const long position = row_position(g, min(n, last)), key = first + (w->lane & 3) * 2;
+            const int n = row_number(i, half_tile), last = g->rows - 1;
+            const long position = row_position(g, min(n, last));
+            const long key = first + (tile_here((int)get_local_id(0)) & 3) * 2;
             const attn_range r = attn_row_range(a, e, position);
             const int begin = (int)clamp(r.begin - key, 0L, (long)BLOCK_KEY);
             const int end = n < g->rows ? (int)clamp(r.end - key, 0L, (long)BLOCK_KEY) : 0;

@@ -27,8 +27,8 @@ static inline tf32_tile tile_begin(__local uint *scratch) {
     return w;
 }
 
-// big = x to the nearest TF32, small = x - big. As PTX, so that it stays where it is: taken out of the loop over keys, the
-// parts of the queries would fill the registers. NaN is not lost: where the addition spoils it, `small` is NaN.
+// big = x to the nearest TF32, small = x - big. As PTX, so that it stays where it is: taken out of the loop over keys,
+// the parts of the queries would fill the registers. NaN is not lost: where the addition spoils it, `small` is NaN.
 static inline void tile_split(float x, uint *big, uint *small) {
     TILE_ASM("{ .reg .b32 b; .reg .f32 s; mov.b32 b, %2; add.u32 b, b, 0x1000; and.b32 b, b, 0xffffe000;"
              " mov.b32 s, b; sub.f32 s, %2, s; mov.b32 %0, b; mov.b32 %1, s; }"
@@ -37,7 +37,8 @@ static inline void tile_split(float x, uint *big, uint *small) {
 }
 
 #define TILE_MMA(c, a, b)                                                                                              \
-    TILE_ASM("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};" \
+    TILE_ASM("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "                                                     \
+             "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"                                                   \
              : "+f"((c)[0]), "+f"((c)[1]), "+f"((c)[2]), "+f"((c)[3])                                                  \
              : "r"((a)[0]), "r"((a)[1]), "r"((a)[2]), "r"((a)[3]), "r"((b)[0]), "r"((b)[1]))
 
@@ -48,6 +49,13 @@ static inline void tile_multiply(const tf32_tile *w, float *main, float *rest, c
     TILE_MMA(rest, a_small, b_big);
     TILE_MMA(main, a_big, b_big);
     TILE_MMA(rest, a_big, b_small);
+}
+
+// x, as if it might be another at each call: what is reckoned from it is reckoned where it is needed, instead of once
+// before the loop over keys, in registers that the products want.
+static inline int tile_here(int x) {
+    TILE_ASM("mov.b32 %0, %0;" : "+r"(x));
+    return x;
 }
 
 // a + b here and now: compilers like to keep the terms of all sums until the end of an unrolled run.
