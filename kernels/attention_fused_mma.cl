@@ -47,8 +47,8 @@
 #endif
 
 // The warp's queries from local memory: those of column tile d (QUERY_LOCAL), or all.
-static inline void load_query(const warp_tile *w, __local const ushort *queries, int d,
-                              uint q[TILES][QUERY_TILES][TILE_QUERY_WORDS]) {
+TILE_INLINE void load_query(const warp_tile *w, __local const ushort *queries, int d,
+                            uint q[TILES][QUERY_TILES][TILE_QUERY_WORDS]) {
 #pragma unroll
     for (int i = 0; i < TILES; i++) {
 #pragma unroll
@@ -59,9 +59,9 @@ static inline void load_query(const warp_tile *w, __local const ushort *queries,
 }
 
 // s = the warp's rows of query . BLOCK_KEY keys. With QUERY_LOCAL, q is made here.
-static inline void block_scores(const warp_tile *w, uint q[TILES][QUERY_TILES][TILE_QUERY_WORDS],
-                                __local const ushort *queries, __local const ushort *keys,
-                                float s[TILES][KEY_TILES][TILE_C]) {
+TILE_INLINE void block_scores(const warp_tile *w, uint q[TILES][QUERY_TILES][TILE_QUERY_WORDS],
+                              __local const ushort *queries, __local const ushort *keys,
+                              float s[TILES][KEY_TILES][TILE_C]) {
 #pragma unroll
     for (int i = 0; i < TILES * KEY_TILES * TILE_C; i++) {
         s[i / (KEY_TILES * TILE_C)][i / TILE_C % KEY_TILES][i % TILE_C] = 0.0f;
@@ -88,8 +88,8 @@ static inline void block_scores(const warp_tile *w, uint q[TILES][QUERY_TILES][T
 }
 
 // output += weights * values
-static inline void block_values(const warp_tile *w, float s[TILES][KEY_TILES][TILE_C], __local const ushort *values,
-                                float output[TILES][DIM_TILES][TILE_C]) {
+TILE_INLINE void block_values(const warp_tile *w, float s[TILES][KEY_TILES][TILE_C], __local const ushort *values,
+                              float output[TILES][DIM_TILES][TILE_C]) {
 #pragma unroll
     for (int k = 0; k < KEY_TILES; k++) {
         uint p[TILES][TILE_WEIGHT_WORDS];
@@ -117,9 +117,8 @@ static inline row_block get_block(const attn_arguments *a, const attn_entry *e, 
     g.first = attn_block_first(group, row_blocks, BLOCK_QUERY);
     g.rows = (int)min((long)BLOCK_QUERY, a->query_length * g.heads - g.first);
     g.factor = KEYWISE ? LOG2_E : a->scale * LOG2_E;
-    const long begin = row_position(&g, 0), end = row_position(&g, g.rows - 1);
-    g.visit = attn_rows_range(a, e, begin, end);
-    g.open = attn_rows_common_range(a, e, begin, end);
+    g.rest = (int)(g.first % g.heads);
+    set_ranges(&g, a, e);
     return g;
 }
 
@@ -127,8 +126,8 @@ static inline long get_entry(const attn_arguments *a, long group, long row_block
     return group / row_blocks / (a->query_heads / attn_block_heads(a->group, a->query_length, BLOCK_QUERY));
 }
 
-static inline void clear_rows(float top[TILES][TILE_ROW_SETS], float sum[TILES][TILE_ROW_SETS],
-                              float output[TILES][DIM_TILES][TILE_C]) {
+TILE_INLINE void clear_rows(float top[TILES][TILE_ROW_SETS], float sum[TILES][TILE_ROW_SETS],
+                            float output[TILES][DIM_TILES][TILE_C]) {
 #pragma unroll
     for (int i = 0; i < TILES; i++) {
 #pragma unroll
@@ -143,37 +142,35 @@ static inline void clear_rows(float top[TILES][TILE_ROW_SETS], float sum[TILES][
     }
 }
 
-// The keys and values that the rows visit, from the next block on that is not yet asked for.
+// The keys and values that the rows visit.
 typedef struct key_walk {
     source_rows keys, values;
-    long next, end;
 } key_walk;
 
 static inline key_walk get_walk(const attn_arguments *a, const row_block *g, __global const ushort *key,
                                 __global const ushort *value) {
-    const long h = g->h / a->group, first = g->visit.begin / BLOCK_KEY * BLOCK_KEY;
-    key_walk walk = { get_source(key, &a->key, g->b, h, first, a->head_dim),
-                      get_source(value, &a->value, g->b, h, first, a->value_dim), first, g->visit.end };
+    const long h = g->h / a->group;
+    key_walk walk = { get_source(key, &a->key, g->b, h, g->begin, a->head_dim),
+                      get_source(value, &a->value, g->b, h, g->begin, a->value_dim) };
     return walk;
 }
 
-// Asks for the next block of keys, if there is one, and for its values (with one stage they are asked for later, while
-// the scores are made). A commit without copies keeps the count of groups right.
-static inline void fetch_block(__local ushort *stage, key_walk *walk) {
-    if (walk->next < walk->end) {
-        copy_block(stage, &walk->keys, walk->end - walk->next);
+// Asks for the block of keys from `first` on, if there is one, and for its values (with one stage they are asked for
+// later, while the scores are made). A commit without copies keeps the count of groups right.
+static inline void fetch_block(__local ushort *stage, key_walk *walk, const row_block *g, int first) {
+    if (first < g->end) {
+        copy_block(stage, &walk->keys, g->end - first);
         if (STAGES > 1) {
-            copy_block(stage + BLOCK_SIZE, &walk->values, walk->end - walk->next);
+            copy_block(stage + BLOCK_SIZE, &walk->values, g->end - first);
         }
     }
     tile_commit();
-    walk->next += BLOCK_KEY;
 }
 
 // Asks for queries and for the first blocks; queries go to registers, unless they stay where they are.
-static inline void begin_walk(const attn_arguments *a, const row_block *g, const warp_tile *w, key_walk *walk,
-                              __global const ushort *query, __local ushort *blocks,
-                              uint q[TILES][QUERY_TILES][TILE_QUERY_WORDS]) {
+TILE_INLINE void begin_walk(const attn_arguments *a, const row_block *g, const warp_tile *w, key_walk *walk,
+                            __global const ushort *query, __local ushort *blocks,
+                            uint q[TILES][QUERY_TILES][TILE_QUERY_WORDS]) {
     __local ushort *queries = blocks + QUERY_AT;
     copy_queries(queries, a, g, query);
 #if QUERY_ALONE
@@ -185,7 +182,7 @@ static inline void begin_walk(const attn_arguments *a, const row_block *g, const
 #endif
 #pragma unroll
     for (int n = 0; n < AHEAD; n++) {
-        fetch_block(blocks + n * STAGE_SIZE, walk);
+        fetch_block(blocks + n * STAGE_SIZE, walk, g, n * BLOCK_KEY);
     }
 #if !QUERY_ALONE && !QUERY_LOCAL
     tile_wait(AHEAD - 1);
@@ -221,22 +218,21 @@ void attention_fused_mma(attn_arguments a, long first_group, long row_blocks, AT
     float top[TILES][TILE_ROW_SETS], sum[TILES][TILE_ROW_SETS];
     clear_rows(top, sum, output);
     int stage = 0;
-    long first = walk.next;
     begin_walk(&a, &g, &w, &walk, query, blocks, q);
-    for (; first < g.visit.end; first += BLOCK_KEY) {
+    for (int first = 0; first < g.end; first += BLOCK_KEY) {
         __local ushort *keys = blocks + stage * STAGE_SIZE, *values = keys + BLOCK_SIZE;
         tile_wait(AHEAD - 1);
         barrier(CLK_LOCAL_MEM_FENCE); // this block is here, and nobody needs the one before
 #if STAGES > 1
-        fetch_block(blocks + (stage + AHEAD) % STAGES * STAGE_SIZE, &walk);
+        fetch_block(blocks + (stage + AHEAD) % STAGES * STAGE_SIZE, &walk, &g, first + AHEAD * BLOCK_KEY);
         block_scores(&w, q, blocks + QUERY_AT, keys, s);
 #else
-        copy_block(values, &walk.values, g.visit.end - first);
+        copy_block(values, &walk.values, g.end - first);
         tile_commit();
         block_scores(&w, q, blocks + QUERY_AT, keys, s);
         tile_wait(0);
         barrier(CLK_LOCAL_MEM_FENCE); // its values are here, and nobody needs its keys
-        fetch_block(keys, &walk);
+        fetch_block(keys, &walk, &g, first + BLOCK_KEY);
 #endif
         block_keywise(&a, &x, &e, &g, &w, first, s);
 #pragma unroll

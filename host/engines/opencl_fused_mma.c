@@ -10,7 +10,7 @@
 #include "engines/opencl_fused.h"
 #include "engines/opencl_fused_tiles.h"
 
-enum { MOST_DIMS = 256, MOST_BLOCK_KEY = 128 };
+enum { MOST_DIMS = 256, MOST_BLOCK_KEY = 128, MOST_KEYS = 1 << 30 /* ROWS_FAR of warp_rows.cl.h */ };
 
 static const double SMALLEST_SCALE = 1e-30; /* unscaled scores times less could lose a masked key's -inf */
 
@@ -28,6 +28,11 @@ bool attn_fused_mma_serves(const clattn_problem *problem, clattn_report *why_not
         attn_report_line(why_not, "%s: %" PRId64 " is more than the %d that matrix tiles hold",
                          problem->head_dim > MOST_DIMS ? "head_dim" : "value_dim",
                          attn_max(problem->head_dim, problem->value_dim), MOST_DIMS);
+        return false;
+    }
+    if (problem->key_length > MOST_KEYS) {
+        attn_report_line(why_not, "key_length: %" PRId64 " is more than the %d that matrix tiles count to",
+                         problem->key_length, MOST_KEYS);
         return false;
     }
     return true;

@@ -8,12 +8,17 @@
 #define COPY_LANES (DIM % 64 ? 4 : 8) // work-items a row
 #define PASS (THREADS / COPY_LANES)
 
-// The rows of this work-group, and what does not change from block to block.
+#define ROWS_FAR (1 << 30) // further than any key of a call: the host sees to that
+
+// The rows of this work-group, and what does not change from block to block. Keys are counted from `begin` on, positions
+// from the first row's, both in 32 bits: the row at position p may attend to keys p + left <= k < p + right, below keys.
 typedef struct row_block {
     long b, h, first; // h: the first head
-    int heads, rows;
+    int heads, rest, rows; // rest: rows before `first` at its position
     float factor; // of a difference of scores, to the exponent of 2
-    attn_range visit, open;
+    long begin;   // a multiple of BLOCK_KEY
+    int end, left, right, keys, used;
+    int open_begin, open_end; // keys that no row's range leaves out
 } row_block;
 
 // Of row n of the block. Rows of several heads are few.
@@ -23,6 +28,29 @@ static inline long row_position(const row_block *g, int n) {
 
 static inline long row_head(const row_block *g, int n) {
     return g->heads == 1 ? g->h : g->h + ((int)g->first + n) % g->heads;
+}
+
+static inline int row_step(const row_block *g, int n) { // row_position(n) - row_position(0)
+    return g->heads == 1 ? n : (g->rest + n) / g->heads;
+}
+
+static inline int row_near(long key) {
+    return (int)clamp(key, (long)-ROWS_FAR, (long)ROWS_FAR);
+}
+
+// Fills what is counted from `begin` on; the rest of g is there.
+static inline void set_ranges(row_block *g, const attn_arguments *a, const attn_entry *e) {
+    const long position = row_position(g, 0), place = position + e->offset;
+    const attn_range visit = attn_rows_range(a, e, position, row_position(g, g->rows - 1));
+    const int last = row_step(g, g->rows - 1), has_band = (ATTN_FEATURES(a) & ATTN_HAS_BAND) != 0;
+    g->begin = visit.begin / BLOCK_KEY * BLOCK_KEY;
+    g->end = row_near(visit.end - g->begin);
+    g->left = has_band ? row_near(place - a->band_left - g->begin) : -ROWS_FAR;
+    g->right = has_band ? row_near(place + a->band_right + 1 - g->begin) : ROWS_FAR;
+    g->keys = row_near(e->key_length - g->begin);
+    g->used = row_near(e->query_length - position);
+    g->open_begin = last + g->left;
+    g->open_end = last < g->used ? min(g->keys, g->right) : 0;
 }
 
 // Rows of one head as they lie in global memory, from the next one on that is not yet asked for. The same for all
@@ -42,8 +70,7 @@ static inline source_rows get_source(__global const ushort *memory, const attn_l
 }
 
 // This work-item's chunks of one row into row `row` of `to`; zeros beyond the row's dims, of which there may be none.
-static inline void copy_row(__local ushort *to, int row, __global const ushort *from, int dims, int aligned) {
-    const int lane = (int)get_local_id(0) % COPY_LANES;
+static inline void copy_row(__local ushort *to, int row, int lane, __global const ushort *from, int dims, int aligned) {
     if (aligned) {
 #pragma unroll
         for (int c = 0; c < CHUNKS; c += COPY_LANES) {
@@ -59,20 +86,22 @@ static inline void copy_row(__local ushort *to, int row, __global const ushort *
 }
 
 // The next BLOCK_KEY rows, of which `there` are to be used, into `to`; zeros instead of the others.
-static inline void copy_block(__local ushort *to, source_rows *s, long there) {
-    const int first = (int)get_local_id(0) / COPY_LANES, rows = (int)min(there, (long)BLOCK_KEY);
+static inline void copy_block(__local ushort *to, source_rows *s, int there) {
+    int id = (int)get_local_id(0);
+    TILE_HERE(id);
+    const int first = id / COPY_LANES, lane = id % COPY_LANES;
     __global const ushort *from = s->next + first * s->stride;
     s->next += BLOCK_KEY * s->stride;
     if (s->aligned) {
 #pragma unroll
         for (int n = 0; n < BLOCK_KEY; n += PASS) {
-            copy_row(to, first + n, from + n * s->stride, first + n < rows ? s->dims : 0, 1);
+            copy_row(to, first + n, lane, from + n * s->stride, first + n < there ? s->dims : 0, 1);
         }
         return;
     }
 #pragma unroll 1
     for (int n = first; n < BLOCK_KEY; n += PASS) {
-        copy_row(to, n, from, n < rows ? s->dims : 0, 0);
+        copy_row(to, n, lane, from, n < there ? s->dims : 0, 0);
         from += PASS * s->stride;
     }
 }
@@ -83,12 +112,13 @@ static inline void copy_queries(__local ushort *to, const attn_arguments *a, con
     const source_rows s = get_source(query, &a->query, g->b, g->h, 0, a->head_dim);
     const int aligned = s.aligned && (g->heads == 1 || (a->query.stride[1] & 7) == 0);
     __global const ushort *start = query + attn_row_at(&a->query, g->b, g->h, 0);
+    const int id = (int)get_local_id(0);
 #pragma unroll 1
-    for (int row = (int)get_local_id(0) / COPY_LANES; row < BLOCK_QUERY; row += PASS) {
+    for (int row = id / COPY_LANES; row < BLOCK_QUERY; row += PASS) {
         const int n = min(row, g->rows - 1);
         __global const ushort *from =
             start + (row_head(g, n) - g->h) * a->query.stride[1] + row_position(g, n) * s.stride;
-        copy_row(to, row, from, row < g->rows ? s.dims : 0, aligned);
+        copy_row(to, row, id % COPY_LANES, from, row < g->rows ? s.dims : 0, aligned);
     }
 }
 
@@ -103,8 +133,8 @@ static inline int output_column(const warp_tile *w, int c, int n) {
 }
 
 // One row of output; the lane holds the elements of `set`. Neighbours: the next tile's element, or the next element.
-static inline void store_row(const warp_tile *w, int set, float factor, float output[DIM / 16][TILE_C],
-                             __global ushort *to, int columns) {
+TILE_INLINE void store_row(const warp_tile *w, int set, float factor, float output[DIM / 16][TILE_C],
+                           __global ushort *to, int columns) {
     const int tiles = TILE_SPREAD > 1 ? 2 : 1, step = tiles == 1 && TILE_RUN > 1 ? 2 : 1;
     const int pairs = tiles * step == 2 && (((ulong)(size_t)to | (ulong)(columns * 2)) & 3) == 0;
 #pragma unroll
@@ -130,9 +160,9 @@ static inline void store_row(const warp_tile *w, int set, float factor, float ou
 }
 
 // Outputs and logsumexp of the warp's tile i. `sum` is that of the lane's keys alone.
-static inline void store_rows(const attn_arguments *a, const attn_extras *x, const row_block *g, const warp_tile *w,
-                              int i, const float *top, const float *sum, float output[DIM / 16][TILE_C],
-                              __global ushort *memory, __global float *logsumexp) {
+TILE_INLINE void store_rows(const attn_arguments *a, const attn_extras *x, const row_block *g, const warp_tile *w,
+                            int i, const float *top, const float *sum, float output[DIM / 16][TILE_C],
+                            __global ushort *memory, __global float *logsumexp) {
     const int has_sink = (ATTN_FEATURES(a) & ATTN_HAS_SINKS) != 0;
 #pragma unroll
     for (int r = 0; r < TILE_ROW_SETS; r++) {

@@ -4,11 +4,10 @@
 #define ATTN_WARP_SOFTMAX_CL_H
 
 // Masked, and with KEYWISE scaled and all that comes key by key. Without it, blocks inside the open range pass.
-static inline void block_keywise(const attn_arguments *a, const attn_extras *x, const attn_entry *e,
-                                 const row_block *g, const warp_tile *w, long first,
-                                 float s[TILES][KEY_TILES][TILE_C]) {
+TILE_INLINE void block_keywise(const attn_arguments *a, const attn_extras *x, const attn_entry *e,
+                               const row_block *g, const warp_tile *w, int first, float s[TILES][KEY_TILES][TILE_C]) {
 #if !KEYWISE
-    if (first >= g->open.begin && first + BLOCK_KEY <= g->open.end) {
+    if (first >= g->open_begin && first + BLOCK_KEY <= g->open_end) {
         return;
     }
 #endif
@@ -16,13 +15,13 @@ static inline void block_keywise(const attn_arguments *a, const attn_extras *x, 
     for (int i = 0; i < TILES; i++) {
 #pragma unroll
         for (int set = 0; set < TILE_ROW_SETS; set++) {
-            const int n = row_number(w, i, set);
-            const long position = row_position(g, min(n, g->rows - 1)), key = first + tile_column(w);
-            const attn_range r = attn_row_range(a, e, position);
-            const int begin = (int)clamp(r.begin - key, 0L, (long)BLOCK_KEY);
-            const int end = n < g->rows ? (int)clamp(r.end - key, 0L, (long)BLOCK_KEY) : 0;
+            int n = min(row_number(w, i, set), g->rows - 1), at = first + tile_column(w);
+            TILE_HERE(n);
+            const int step = row_step(g, n), begin = step + g->left - at;
+            const int end = step < g->used ? min(g->keys, step + g->right) - at : begin;
 #if KEYWISE
-            const attn_row row = attn_get_row(a, x, e, g->b, row_head(g, min(n, g->rows - 1)), position);
+            const attn_row row = attn_get_row(a, x, e, g->b, row_head(g, n), row_position(g, n));
+            const long key = g->begin + at;
 #endif
 #pragma unroll
             for (int m = 0; m < KEY_TILES * TILE_C; m++) {
@@ -45,8 +44,8 @@ static inline void block_keywise(const attn_arguments *a, const attn_extras *x, 
 }
 
 // The maximum of the rows of a tile goes on to `next`; sums and outputs are worth less by that.
-static inline void rescale_rows(const row_block *g, const float *next, float *top, float *sum,
-                                float output[DIM_TILES][TILE_C]) {
+TILE_INLINE void rescale_rows(const row_block *g, const float *next, float *top, float *sum,
+                              float output[DIM_TILES][TILE_C]) {
 #pragma unroll
     for (int r = 0; r < TILE_ROW_SETS; r++) {
         const float keep =
@@ -63,8 +62,8 @@ static inline void rescale_rows(const row_block *g, const float *next, float *to
 }
 
 // Scores to weights; maximum and sum (of this lane's keys) go on.
-static inline void block_softmax(const row_block *g, const warp_tile *w, float s[KEY_TILES][TILE_C], float *top,
-                                 float *sum, float output[DIM_TILES][TILE_C]) {
+TILE_INLINE void block_softmax(const row_block *g, const warp_tile *w, float s[KEY_TILES][TILE_C], float *top,
+                               float *sum, float output[DIM_TILES][TILE_C]) {
     float next[TILE_ROW_SETS], growth = 0.0f;
 #pragma unroll
     for (int r = 0; r < TILE_ROW_SETS; r++) {

@@ -15,11 +15,15 @@
 //   tile_weights(w, words, c): an accumulator rounded to the storage type, as the operand of tile_values();
 //   tile_row_max, tile_row_sum(w, x): over the lanes that share the rows of one set; the maximum ignores NaN;
 //   tile_any(w, x): whether any lane says so; tile_exp2(x); tile_pack(low, high): two rounded numbers in a word;
+//   TILE_HERE(x): may be left out; an int that the compiler must not compute, nor what comes of it, before this place;
 //   tile_copy(to, from, ok): 16 aligned bytes from global to local memory, zeros and nothing read when not ok; there
 //   after tile_commit(), tile_wait(n) (all groups of copies but the last n) and a barrier.
 // To add a body: a header with these, and a line below. Compute scores transposed if that lets weights stay in place.
 #ifndef ATTN_WARP_TILE_CL_H
 #define ATTN_WARP_TILE_CL_H
+
+// For functions that take tiles: only inlined do they leave them in registers.
+#define TILE_INLINE static inline __attribute__((always_inline))
 
 // Element 0 of chunk c (16 bytes) of row r in local memory. Rows lie dense; their chunks are permuted by the low bits of
 // the row, in eights or (rows that are no whole eights) in fours, so that eight rows of a column lie in different banks.
@@ -35,6 +39,9 @@
 #include "include/warp_tile_columns.cl.h"
 #else
 #include "include/warp_tile_portable.cl.h"
+#endif
+#ifndef TILE_HERE
+#define TILE_HERE(x)
 #endif
 #ifndef TILE_SPREAD
 #define TILE_SPREAD 1

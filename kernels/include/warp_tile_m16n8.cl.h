@@ -27,19 +27,23 @@ static inline int tile_column(const warp_tile *w) {
     return (w->lane & 3) * 2;
 }
 
-// Matrices: rows 0 to 7 and 8 to 15, then the same 8 columns further.
-static inline void tile_load_query(const warp_tile *w, uint *q, __local const ushort *rows, int i, int d) {
-    fragment_load(w, q, rows, CHUNK_TILE(CHUNK_AT(w->lane & 15, w->lane >> 4), i, d));
+// Matrices: rows 0 to 7 and 8 to 15 of the first 8 columns, then of the next.
+static inline int fragment_at(const warp_tile *w, int i, int d) {
+    return CHUNK_TILE(CHUNK_AT(w->lane & 15, w->lane >> 4), i, d);
 }
 
-// Matrices: keys 0 to 7 of the first and of the next 8 dims, then keys 8 to 15.
+static inline void tile_load_query(const warp_tile *w, uint *q, __local const ushort *rows, int i, int d) {
+    fragment_load(w, q, rows, fragment_at(w, i, d));
+}
+
+static inline void tile_load_values(const warp_tile *w, uint *b, __local const ushort *rows, int i, int d) {
+    fragment_load_transposed(w, b, rows, fragment_at(w, i, d));
+}
+
+// Matrices: keys 0 to 7 of the first and of the next 8 dims, then keys 8 to 15. Words of one product must be neighbours,
+// or the compiler moves them.
 static inline void tile_load_keys(const warp_tile *w, uint *b, __local const ushort *rows, int i, int d) {
     fragment_load(w, b, rows, CHUNK_TILE(CHUNK_AT((w->lane & 7) + ((w->lane >> 4) << 3), w->lane >> 3 & 1), i, d));
-}
-
-// Matrices: keys 0 to 7 and 8 to 15 of the first 8 columns, then of the next; each transposed.
-static inline void tile_load_values(const warp_tile *w, uint *b, __local const ushort *rows, int i, int d) {
-    fragment_load_transposed(w, b, rows, CHUNK_TILE(CHUNK_AT(w->lane & 15, w->lane >> 4), i, d));
 }
 
 static inline void tile_scores(const warp_tile *w, float *c, const uint *query, const uint *keys) {
