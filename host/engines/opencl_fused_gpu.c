@@ -10,37 +10,53 @@
 
 #include "../../kernels/include/row_blocks.cl.h"
 
+enum {
+    GROUP_BYTES = 320, /* what the work-items of a group share: GROUP_SIZE of the kernel */
+    MOST_TILE = 8      /* rows, and keys, of a work-item */
+};
+
 typedef struct gpu_blocks {
-    int64_t query, key, threads_x, threads_y, slice;
+    int64_t query, key, threads_x, threads_y, slice, keep_query, value_vectors, dim;
 } gpu_blocks;
 
-static clattn_status choose_blocks(const attn_fused *fused, const attn_tuning_row *row, gpu_blocks *blocks,
-                                   clattn_report *report) {
-    const clattn_block_override *override = &fused->device.blocks;
-    *blocks = (gpu_blocks){ attn_tuning_get(row, "block_query"), attn_tuning_get(row, "block_key"),
-                            attn_tuning_get(row, "threads_x"), attn_tuning_get(row, "threads_y"),
-                            attn_tuning_get(row, "slice") };
-    blocks->query = override->block_query != 0 ? override->block_query : blocks->query;
-    blocks->key = override->block_key != 0 ? override->block_key : blocks->key;
-    if (blocks->query <= 0 || blocks->query % blocks->threads_y != 0 || blocks->query > 8 * blocks->threads_y) {
+static clattn_status check_block(const char *name, int64_t size, int64_t threads, clattn_report *report) {
+    if (threads <= 0 || size <= 0 || size % threads != 0 || size > MOST_TILE * threads) {
         return attn_refuse(report, CLATTN_UNSUPPORTED,
-                           "block_query: %" PRId64 " is not a multiple of %" PRId64 " up to %" PRId64, blocks->query,
-                           blocks->threads_y, 8 * blocks->threads_y);
-    }
-    if (blocks->key <= 0 || blocks->key % blocks->threads_x != 0 || blocks->key > 8 * blocks->threads_x) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED,
-                           "block_key: %" PRId64 " is not a multiple of %" PRId64 " up to %" PRId64, blocks->key,
-                           blocks->threads_x, 8 * blocks->threads_x);
+                           "%s: %" PRId64 " is not a multiple of %" PRId64 " up to %" PRId64, name, size, threads,
+                           MOST_TILE * threads);
     }
     return CLATTN_OK;
 }
 
-/* Bytes of the kernel's local argument: what is staged, the weights, and room to reduce rows. */
+static clattn_status choose_blocks(const attn_fused *fused, const attn_tuning_row *row, gpu_blocks *blocks,
+                                   clattn_report *report) {
+    const clattn_block_override *override = &fused->device.blocks;
+    *blocks = (gpu_blocks){ attn_tuning_get(row, "block_query"),   attn_tuning_get(row, "block_key"),
+                            attn_tuning_get(row, "threads_x"),     attn_tuning_get(row, "threads_y"),
+                            attn_tuning_get(row, "slice"),         attn_tuning_get(row, "keep_query"),
+                            attn_tuning_get(row, "value_vectors"), row->head_dim_max };
+    blocks->query = override->block_query != 0 ? override->block_query : blocks->query;
+    blocks->key = override->block_key != 0 ? override->block_key : blocks->key;
+    ATTN_TRY(check_block("block_query", blocks->query, blocks->threads_y, report));
+    ATTN_TRY(check_block("block_key", blocks->key, blocks->threads_x, report));
+    if (blocks->threads_x % 4 != 0 || blocks->threads_y % 2 != 0 || blocks->slice <= 0 || blocks->slice % 8 != 0 ||
+        blocks->value_vectors <= 0 || blocks->value_vectors > 4 || blocks->keep_query > 1) {
+        return attn_refuse(report, CLATTN_UNSUPPORTED,
+                           "attention_fused_gpu: threads_x must be a multiple of 4, threads_y of 2, slice of 8, "
+                           "value_vectors 1 to 4, keep_query 0 or 1");
+    }
+    return CLATTN_OK;
+}
+
+/* Bytes of the kernel's local argument: what the group shares, the tiles, and room to reduce rows. In float4. */
 static int64_t local_bytes(const gpu_blocks *blocks) {
-    const int64_t scores = blocks->slice * (blocks->query + 4 + blocks->key + 4);
-    const int64_t values = blocks->key * (4 * blocks->threads_x + 4);
-    const int64_t weights = blocks->key * (blocks->query + 4), reduce = blocks->query * (blocks->threads_x + 1);
-    return (attn_max(scores, values) + weights + reduce) * (int64_t)sizeof(float);
+    const int64_t slices = (blocks->dim + blocks->slice - 1) / blocks->slice;
+    const int64_t query_width = blocks->slice * (blocks->keep_query != 0 ? slices : 1);
+    const int64_t query = blocks->query * (query_width / 4 + 1), keys = blocks->key * (blocks->slice / 4 + 1);
+    const int64_t weights = blocks->query * (blocks->key / 4 + 1);
+    const int64_t values = blocks->key * blocks->threads_x * blocks->value_vectors;
+    const int64_t reduce = blocks->query * (blocks->threads_x / 4 + 1);
+    return GROUP_BYTES + (query + attn_max(keys, weights) + values + reduce) * 4 * (int64_t)sizeof(float);
 }
 
 /* Whether the program may use subgroup shuffles: the kernel itself looks at the subgroup's size. */
@@ -48,9 +64,9 @@ static bool has_shuffles(const struct attn_opencl_device *device) {
     return device->c_version >= 300 && attn_opencl_has_extension(device, "cl_khr_subgroup_shuffle");
 }
 
-static clattn_status build(attn_fused *fused, const attn_tuning_row *row, const gpu_blocks *blocks, bool last,
-                           clattn_plan_info *info, clattn_report *report) {
-    char options[256];
+static clattn_status build(attn_fused *fused, const gpu_blocks *blocks, bool last, clattn_plan_info *info,
+                           clattn_report *report) {
+    char options[320];
     const int64_t has = fused->device.opencl->info.local_memory;
     fused->local_memory = local_bytes(blocks);
     if (fused->local_memory > has) {
@@ -59,12 +75,13 @@ static clattn_status build(attn_fused *fused, const attn_tuning_row *row, const 
                            fused->local_memory, has);
     }
     const bool shuffles = has_shuffles(fused->device.opencl);
-    const int64_t width = 4 * blocks->threads_x;
     snprintf(options, sizeof options,
              "%s-DATTN_TYPE=%d -DBLOCK_QUERY=%" PRId64 " -DBLOCK_KEY=%" PRId64 " -DTHREADS_X=%" PRId64
-             " -DTHREADS_Y=%" PRId64 " -DSLICE=%" PRId64 " -DVALUE_SLICES=%" PRId64 " -DSUBGROUP_SHUFFLE=%d",
+             " -DTHREADS_Y=%" PRId64 " -DSLICE=%" PRId64 " -DKEEP_QUERY=%" PRId64 " -DVALUE_VECTORS=%" PRId64
+             " -DDIM=%" PRId64 " -DSUBGROUP_SHUFFLE=%d",
              shuffles ? "-cl-std=CL3.0 " : "", (int)fused->problem.type, blocks->query, blocks->key, blocks->threads_x,
-             blocks->threads_y, blocks->slice, (row->head_dim_max + width - 1) / width, shuffles ? 1 : 0);
+             blocks->threads_y, blocks->slice, blocks->keep_query, blocks->value_vectors, blocks->dim,
+             shuffles ? 1 : 0);
     return attn_shape_build(&fused->device, "attention_fused_gpu", options, blocks->threads_x * blocks->threads_y,
                             !last, &fused->main, info, report);
 }
@@ -72,16 +89,17 @@ static clattn_status build(attn_fused *fused, const attn_tuning_row *row, const 
 clattn_status attn_fused_gpu_prepare(attn_fused *fused, clattn_plan_info *info, clattn_report *report) {
     attn_tuning_row rows[ATTN_SHAPE_ROWS];
     int64_t count = attn_shape_find("attention_fused_gpu", &fused->problem, &fused->device, rows);
-    gpu_blocks blocks = { 0, 0, 0, 0, 0 };
+    gpu_blocks blocks = { 0, 0, 0, 0, 0, 0, 0, 0 };
     clattn_status status = CLATTN_UNSUPPORTED;
     for (int64_t k = 0; k < count && status != CLATTN_OK; k++) {
         status = choose_blocks(fused, &rows[k], &blocks, report);
         if (status == CLATTN_OK) {
-            status = build(fused, &rows[k], &blocks, k == count - 1, info, report);
+            status = build(fused, &blocks, k == count - 1, info, report);
         }
     }
     ATTN_TRY(status);
     fused->block_query = blocks.query;
+    fused->shares_heads = true;
     fused->threads = blocks.threads_x * blocks.threads_y;
     info->local_memory = fused->local_memory;
     info->block_query = blocks.query;

@@ -1,0 +1,110 @@
+// What the work-items of a group of attention_fused_gpu.cl share: its rows, where tensors and tiles lie, and each
+// work-item's place. Knows no products and no softmax. The defines are the kernel's. To add a tile: its size here and in
+// local_bytes() of host/engines/opencl_fused_gpu.c.
+#ifndef ATTN_GROUP_BLOCK_CL_H
+#define ATTN_GROUP_BLOCK_CL_H
+
+#include "include/arguments.cl.h"
+#include "include/row_blocks.cl.h"
+#include "include/index.cl.h"
+#include "include/mask.cl.h"
+#include "include/softmax_online.cl.h"
+#include "include/reduce.cl.h"
+#include "include/stage.cl.h"
+
+// In float4. Rows of queries, keys and weights are read down a column, so they are padded.
+#define QUERY_STRIDE (QUERY_WIDTH / 4 + 1)
+#define KEY_STRIDE (SLICE / 4 + 1)
+#define WEIGHT_STRIDE (BLOCK_KEY / 4 + 1)
+#define VALUE_STRIDE (VALUE_WIDTH / 4)
+#define KEY_SIZE (BLOCK_KEY * KEY_STRIDE)
+#define WEIGHT_SIZE (BLOCK_QUERY * WEIGHT_STRIDE)
+#define SHARED_SIZE (KEY_SIZE > WEIGHT_SIZE ? KEY_SIZE : WEIGHT_SIZE)
+
+// Scales below and beyond these meet the scores before the maximum is taken, not the exponent.
+#define SMALLEST_SCALE 1e-30f
+#define LARGEST_SCALE 1e30f
+
+// What the work-items of a group share, in local memory: a compiler would keep it, and what it can reckon from it, in
+// registers that the products want.
+typedef struct group_block {
+    stage_rows query, key, value;
+    attn_entry entry;
+    attn_range visit, open;
+    long b, h, first; // batch entry, first head, number of the first row
+    int heads, rows, zero;
+    int folded;           // scores are left without scale
+    float unit, exponent; // a score times unit is natural, times exponent a power of two
+} group_block;
+#define GROUP_SIZE 20
+typedef char group_block_fits[sizeof(group_block) <= GROUP_SIZE * sizeof(float4) ? 1 : -1];
+
+// The work-item's place, and the tiles.
+typedef struct group_item {
+    int tx, ty, lane;
+    __local group_block *group;
+    __local float4 *query, *key, *weights, *value, *scratch;
+} group_item;
+
+// Worked out anew for each step, for the same reason: `zero` is what keeps compilers from doing it once.
+static inline group_item item_of(__local float4 *memory) {
+    group_item t;
+    t.group = (__local group_block *)memory;
+    t.lane = tile_lane() + t.group->zero;
+    t.tx = tile_x(t.lane);
+    t.ty = tile_y(t.lane);
+    t.query = memory + GROUP_SIZE;
+    t.key = t.weights = t.query + BLOCK_QUERY * QUERY_STRIDE;
+    t.value = t.key + SHARED_SIZE;
+    t.scratch = t.value + BLOCK_KEY * VALUE_STRIDE;
+    return t;
+}
+
+// Head and position of row n of the block; of the last one, when it has no row n.
+static inline long row_head(__local const group_block *g, int n) {
+    return g->heads == 1 ? g->h : g->h + ((int)g->first + min(n, g->rows - 1)) % g->heads;
+}
+
+static inline long row_position(__local const group_block *g, int n) {
+    n = min(n, g->rows - 1);
+    return g->heads == 1 ? g->first + n : (long)(((int)g->first + n) / g->heads);
+}
+
+static inline stage_rows block_rows(__global const attn_storage *memory, const attn_layout *layout, long b, long h,
+                                    long dims) {
+    stage_rows r = { memory, attn_row_at(layout, b, h, 0), layout->stride[2], layout->stride[1], 1, 0, (int)dims, 0 };
+    r.wide = stage_is_wide(&r);
+    return r;
+}
+
+// The rows of work-group `number`.
+static inline group_block block_begin(const attn_arguments *a, const attn_extras *x, long number, long row_blocks,
+                                      __global const attn_storage *query, __global const attn_storage *key,
+                                      __global const attn_storage *value) {
+    group_block g;
+    g.zero = 0;
+    g.heads = (int)attn_block_heads(a->group, a->query_length, BLOCK_QUERY);
+    const long set = number / row_blocks, sets = a->query_heads / g.heads; // of heads that share blocks
+    g.b = set / sets;
+    g.h = set % sets * g.heads;
+    g.first = attn_block_first(number, row_blocks, BLOCK_QUERY);
+    g.rows = (int)min((long)BLOCK_QUERY, a->query_length * g.heads - g.first);
+    g.entry = attn_get_entry(a, x, g.b);
+    const long first = g.first / g.heads, last = (g.first + g.rows - 1) / g.heads;
+    g.visit = attn_rows_range(a, &g.entry, first, last);
+    g.open = attn_rows_common_range(a, &g.entry, first, last);
+    g.folded = !(ATTN_FEATURES(a) & (ATTN_HAS_KEYWISE | ATTN_HAS_SOFTCAP)) && fabs(a->scale) > SMALLEST_SCALE &&
+               fabs(a->scale) < LARGEST_SCALE;
+    g.unit = g.folded ? fabs(a->scale) : 1.0f;
+    g.exponent = g.unit * LOG2_E;
+    g.key = block_rows(key, &a->key, g.b, g.h / a->group, a->head_dim);
+    g.value = block_rows(value, &a->value, g.b, g.h / a->group, a->value_dim);
+    g.query = block_rows(query, &a->query, g.b, g.h, a->head_dim);
+    g.query.heads = g.heads;
+    g.query.skew = g.heads > 1 ? (int)g.first : 0;
+    g.query.at += g.heads > 1 ? 0 : g.first * a->query.stride[2];
+    g.query.wide = stage_is_wide(&g.query);
+    return g;
+}
+
+#endif
