@@ -1,7 +1,8 @@
 #!/bin/sh
-# Compiles attention_fused_mma for matrix units that are not here: the rows of kernels/tuning/attention_fused_mma.csv for
-# AMD (gfx9, gfx11, gfx12), assembled, where use of scratch memory fails; and those for Intel (matrix16) as far as LLVM
-# goes, where the extension's products must be called. Skips (77) without clang 19 and libclc.
+# Compiles attention_fused_mma for matrix units that are not here, beyond what offline.sh does: the rows of
+# kernels/tuning/attention_fused_mma.csv for AMD (gfx9, gfx11, gfx12) on more processors, assembled, where use of scratch
+# memory fails; and those for Intel (matrix16) as far as LLVM goes, where the extension's products must be called.
+# Skips (77) without clang 19 and libclc.
 #   sh offline_units.sh KERNELS [TUNING.csv]
 set -u
 kernels=$1
@@ -67,12 +68,10 @@ prototypes >"$tmp/intel.h"
 { # two at a time
     rows gfx9 amd gfx90a MFMA 2
     rows gfx11 amd gfx1100 GFX11 1
-    rows gfx12 amd gfx1200 GFX12 1
     rows matrix16 intel 1
 } >"$tmp/first" &
-rows gfx9 amd gfx942 MFMA 1 >"$tmp/second"
-rows gfx11 amd gfx1100 GFX11 2 >>"$tmp/second"
-rows gfx12 amd gfx1201 GFX12 2 >>"$tmp/second"
+rows gfx9 amd gfx908 MFMA 1 >"$tmp/second"
+rows gfx12 amd gfx1201 GFX12 1 >>"$tmp/second"
 rows matrix16 intel 2 >>"$tmp/second"
 wait
 cat "$tmp/first" "$tmp/second"
