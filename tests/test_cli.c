@@ -306,6 +306,7 @@ START_TEST(test_bench) {
     ck_assert_int_eq(clattn("bench batch=2 query_length=16 key_length=32 head_dim=16 key_lengths=8,0 query_lengths=16,3 spread=9 "
                             "bias=1,1,q,k --rounds 1 --engine cpu --csv used.csv"), 0);
     shell("grep -q ',cpu,.*,8192,' used.csv && grep -q ',plain,.*,8192,' used.csv");
+    refused(2, "bench query_length=16 head_dim=16 --engine cpu --memory card", "card");
     refused(2, "bench query_length=16 head_dim=16 --engine cpu --suite nowhere.txt", "nowhere.txt");
     refused(2, "bench query_length=0..4 head_dim=16 --engine cpu", "query_length");
     refused(2, "bench query_length=16 head_dim=16 --engine cpu --csv no/such/folder/x.csv", "no/such/folder");

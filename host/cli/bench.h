@@ -35,6 +35,13 @@ typedef struct attn_bench_limits {
     double began;
 } attn_bench_limits;
 
+/** Where an OpenCL engine finds its tensors. */
+typedef enum attn_bench_memory {
+    ATTN_BENCH_MEMORY_BEST, /* on a GPU in the device's memory, elsewhere in the host's */
+    ATTN_BENCH_MEMORY_HOST, /* a GPU's times then hold the copies there and back */
+    ATTN_BENCH_MEMORY_DEVICE
+} attn_bench_memory;
+
 /** Everything a bench carries along. */
 typedef struct attn_bench {
     attn_session session;
@@ -45,6 +52,7 @@ typedef struct attn_bench {
     attn_gate_options gate;
     double rate[2][ATTN_TARGETS_MAX];     /* FLOP/s last seen, with many rows a key and with few; 0 = none yet */
     double score_bytes[ATTN_TARGETS_MAX]; /* peak bytes a score last seen */
+    int memory; /* attn_bench_memory */
     bool wrong;
 } attn_bench;
 

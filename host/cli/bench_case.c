@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "bench.h"
+#include "bench_device.h"
 #include "progress.h"
 
 /* A target at work on the case. */
@@ -15,6 +16,7 @@ typedef struct attn_runner {
     clattn_plan *plan;
     attn_guarded copy; /* of the output, for the check */
     double first;      /* seconds of the first execution */
+    attn_device_data *device; /* NULL = the tensors lie in the host's memory */
 } attn_runner;
 
 static void attn_note(attn_bench_row *row, const char *text) {
@@ -56,15 +58,47 @@ static int64_t attn_bytes_held(clattn_runtime *runtime, bool peak) {
     return peak ? use.peak : use.host + use.device;
 }
 
-static clattn_status attn_execute_timed(clattn_plan *plan, const attn_case_data *data, clattn_timing *timing,
+static clattn_status attn_execute_timed(const attn_runner *runner, const attn_case_data *data, clattn_timing *timing,
                                         double *seconds, clattn_report *report) {
     clattn_tensors tensors = data->tensors;
     tensors.timing = timing;
     tensors.report = report;
     double start = attn_seconds();
-    clattn_status status = clattn_execute(plan, &tensors);
+    clattn_status status = runner->device != NULL
+                               ? attn_device_data_execute(runner->plan, runner->device, timing, report)
+                               : clattn_execute(runner->plan, &tensors);
     *seconds = attn_seconds() - start;
     return status;
+}
+
+/* A GPU is timed on its own memory; --memory says otherwise. */
+static bool attn_wants_device_memory(const attn_bench *bench, const attn_bench_row *row) {
+    clattn_device_info info;
+    if (clattn_runtime_get_device(bench->session.runtime, row->device, &info) != CLATTN_OK ||
+        info.kind == CLATTN_DEVICE_CPU || bench->memory == ATTN_BENCH_MEMORY_HOST) {
+        return false;
+    }
+    return info.kind == CLATTN_DEVICE_OPENCL_GPU || bench->memory == ATTN_BENCH_MEMORY_DEVICE;
+}
+
+/* The first execution, into an output of nothing but NaN. */
+static clattn_status attn_execute_first(attn_runner *runner, attn_case_data *data, clattn_report *report) {
+    attn_case_data_fill_outputs(data, 0xff);
+    if (runner->device != NULL && !attn_device_data_fill_output(runner->device, 0xff)) {
+        return CLATTN_OPENCL_ERROR;
+    }
+    clattn_status status = attn_execute_timed(runner, data, NULL, &runner->first, report);
+    if (status == CLATTN_OK && runner->device != NULL && !attn_device_data_read_output(runner->device, data)) {
+        return CLATTN_OPENCL_ERROR;
+    }
+    return status;
+}
+
+static void attn_end_runner(attn_runner *runner) {
+    clattn_plan_destroy(runner->plan);
+    attn_device_data_free(runner->device);
+    free(runner->copy.block);
+    *runner = (attn_runner){ .plan = NULL };
 }
 
 static int attn_copy_output(const attn_case_data *data, attn_runner *runner, attn_error *error) {
@@ -84,6 +118,15 @@ static int attn_start_runner(attn_bench *bench, int t, attn_case_data *data, att
     clattn_report report = { 0 };
     problem.engine = row->engine;
     problem.device = row->device;
+    if (attn_wants_device_memory(bench, row)) {
+        attn_error full = { 0 };
+        runner->device = attn_device_data_create(runtime, row->device, data, &full);
+        if (runner->device == NULL) {
+            attn_note(row, full.text);
+            return ATTN_DONE;
+        }
+        problem.memory = CLATTN_MEMORY_OPENCL;
+    }
     clattn_inspect_memory_reset(runtime);
     int64_t before = attn_bytes_held(runtime, false);
     clattn_status status = clattn_plan_create(runtime, &problem, &runner->plan, &report);
@@ -91,13 +134,11 @@ static int attn_start_runner(attn_bench *bench, int t, attn_case_data *data, att
         status = clattn_plan_get_info(runner->plan, &row->gate.info);
     }
     if (status == CLATTN_OK) {
-        attn_case_data_fill_outputs(data, 0xff);
-        status = attn_execute_timed(runner->plan, data, NULL, &runner->first, &report);
+        status = attn_execute_first(runner, data, &report);
     }
     if (status != CLATTN_OK) {
         attn_note(row, report.text[0] != '\0' ? report.text : clattn_status_message(status));
-        clattn_plan_destroy(runner->plan);
-        runner->plan = NULL;
+        attn_end_runner(runner);
         return ATTN_DONE;
     }
     row->ran = true;
@@ -140,7 +181,7 @@ static int attn_verify_runners(attn_bench *bench, attn_case_data *data, attn_run
 static void attn_time_steps(const attn_case_data *data, attn_runner *runner, attn_bench_row *row) {
     double seconds;
     if (strcmp(row->engine, "opencl-unfused") == 0) {
-        clattn_status status = attn_execute_timed(runner->plan, data, &row->steps, &seconds, NULL);
+        clattn_status status = attn_execute_timed(runner, data, &row->steps, &seconds, NULL);
         row->steps.count = status == CLATTN_OK ? row->steps.count : 0;
     }
 }
@@ -165,7 +206,7 @@ static void attn_time_rounds(attn_bench *bench, const attn_case_data *data, attn
                 continue;
             }
             attn_progress(attn_seconds() - bench->limits.began, bench->limits.seconds, data->c.text);
-            if (attn_execute_timed(runners[t].plan, data, NULL, &seconds, &report) != CLATTN_OK) {
+            if (attn_execute_timed(&runners[t], data, NULL, &seconds, &report) != CLATTN_OK) {
                 attn_note(&rows[t], report.text);
                 rows[t].ran = false;
                 continue;
@@ -322,8 +363,7 @@ static int attn_bench_data(attn_bench *bench, attn_case_data *data, attn_bench_r
         if (rows[t].ran && rows[t].median > 0) {
             bench->rate[attn_bench_is_decode(&data->problem)][t] = rows[t].flops / rows[t].median;
         }
-        clattn_plan_destroy(runners[t].plan);
-        free(runners[t].copy.block);
+        attn_end_runner(&runners[t]);
     }
     *count = targets + (attn_plain_loops(bench, data, rows, targets, &rows[targets]) ? 1 : 0);
     for (int t = 0; t<*count && * count> targets; t++) {

@@ -12,6 +12,7 @@
 static const char attn_bench_help[] =
     "clattn bench [PROBLEM...] [--suite FILE] [--rounds N] [--seconds S] [--csv F] [--json F] [--plot F.svg|F.png] "
     "[--scaling]\n"
+    "             [--memory host|device]\n"
     "             [--engine NAME[,NAME]] [--device SELECTOR] [--threads N] [--blocks LIST]\n"
     "Time, throughput and memory of every engine that is here. Without words: query_length=128..8192 at 12 heads of "
     "64.\n"
@@ -24,13 +25,15 @@ static const char attn_bench_help[] =
     "checked against the reference on sampled rows.\n"
     "--seconds S (300): the whole command stops starting new runs then; no single run longer than S/15 is started.\n"
     "--rounds N: times each N times instead of as often as a second allows.\n"
+    "--memory: where OpenCL engines find their tensors; a GPU is timed on its own memory unless this says host (then "
+    "with the copies).\n"
     "--scaling: threads 1..N, heads and lengths of the first problem: speed-up and efficiency of the cpu engine.\n\n";
 
 static const char *const attn_default_words = "query_length=128..8192 query_heads=12 head_dim=64";
 
 typedef struct attn_bench_options {
     attn_options options;
-    const char *suite, *csv, *json, *plot, *rounds, *seconds;
+    const char *suite, *csv, *json, *plot, *rounds, *seconds, *memory;
     bool scaling;
 } attn_bench_options;
 
@@ -38,7 +41,7 @@ static int attn_read_bench_options(attn_bench_options *o, int argc, char **argv,
     const attn_flag flags[] = {
         { "--suite", &o->suite, NULL },     { "--csv", &o->csv, NULL },       { "--json", &o->json, NULL },
         { "--plot", &o->plot, NULL },       { "--rounds", &o->rounds, NULL }, { "--seconds", &o->seconds, NULL },
-        { "--scaling", NULL, &o->scaling },
+        { "--scaling", NULL, &o->scaling }, { "--memory", &o->memory, NULL },
     };
     return attn_options_read(&o->options, flags, (int)(sizeof flags / sizeof flags[0]), argc, argv, error);
 }
@@ -68,6 +71,12 @@ static int attn_prepare_bench(attn_bench *bench, const attn_bench_options *o, at
         (o->plot != NULL && attn_plot_check(o->plot, error) != ATTN_DONE)) {
         return error->status;
     }
+    if (o->memory != NULL && strcmp(o->memory, "host") != 0 && strcmp(o->memory, "device") != 0) {
+        return attn_fail(error, ATTN_BAD, "--memory %.60s: host or device is wanted", o->memory);
+    }
+    bench->memory = o->memory == NULL                 ? ATTN_BENCH_MEMORY_BEST
+                    : strcmp(o->memory, "host") == 0 ? ATTN_BENCH_MEMORY_HOST
+                                                     : ATTN_BENCH_MEMORY_DEVICE;
     bench->limits.rounds = bench->limits.rounds > ATTN_BENCH_RUNS ? ATTN_BENCH_RUNS : bench->limits.rounds;
     bench->limits.seconds = (double)seconds;
     bench->limits.run_seconds = (double)seconds / 15;
