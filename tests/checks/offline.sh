@@ -39,7 +39,8 @@ list_jobs() {
         file=${replacement:-$kernels/tuning/$table.csv}
         [ ! -f "$file" ] || awk -F, -v table="$table" -v all="$all" '
         function job(target, extra, label) {
-            print (/fallback/ ? 0 : 1), limit, target, table ".cl", table "/dim=" $5 sizes label, defines " " extra
+            # the engines bound the registers of the form without keywise features alone
+            print (/fallback/ ? 0 : 1), (label ~ /keywise=1/ ? 0 : limit), target, table ".cl", table "/dim=" $5 sizes label, defines " " extra
         }
         function for_target(target) {
             if (table == "attention_fused_tf32") {
