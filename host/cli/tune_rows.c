@@ -13,7 +13,8 @@ static const struct {
 } attn_rules[] = {
     { "tile_rows", "value_rows", "" },          { "block_key", "tile_step", "" },
     { "block_key", "tile_vectors", "lanes" },   { "block_query", "threads_y", "" },
-    { "block_key", "threads_x", "" },
+    { "block_key", "threads_x", "" },           { "threads", "lanes", "" },
+    { "lanes", "rows", "" },
 };
 
 enum { ATTN_MOST_LANES = 16 };
