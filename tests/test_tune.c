@@ -14,8 +14,9 @@
 
 #define PROBLEM "query_length=16 query_heads=2 head_dim=64 --engine opencl-fused --blocks variant=2"
 #define TABLE "attention_fused_gpu"
-#define HEADER "vendor,architecture,device,type,head_dim_max,block_query,block_key,threads_x,threads_y,slice,note\n"
-#define OTHER "*,*,Some Other Device,fp32,64,64,32,16,16,32,kept\n"
+#define HEADER "vendor,architecture,device,type,head_dim_max,block_query,block_key,threads_x,threads_y,slice," \
+               "keep_query,value_vectors,note\n"
+#define OTHER "*,*,Some Other Device,fp32,64,64,32,16,16,32,0,1,kept\n"
 
 static char *const said = program_said, *const complained = program_complained;
 
@@ -29,7 +30,7 @@ static int clattn(const char *arguments) {
 START_TEST(test_winners_are_stored_and_used) {
     char first[4096], plan[600], blocks[64];
     program_begin("tune");
-    ck_assert_msg(clattn("tune " PROBLEM " --seconds 5") == 0, "%s%s", said, complained);
+    ck_assert_msg(clattn("tune " PROBLEM " --seconds 60") == 0, "%s%s", said, complained);
     ck_assert_msg(strstr(said, "timed, ") != NULL && strstr(said, "noise") != NULL, "%s", said);
     ck_assert_msg(strstr(said, "1 of 1 problems gained") != NULL, "nothing gained on blocks of 64 for 16 rows: %s", said);
     program_read("config/clattn/tuning.csv", first, sizeof first);
@@ -43,7 +44,7 @@ START_TEST(test_winners_are_stored_and_used) {
     ck_assert_msg(clattn(plan) == 0 && strstr(said, blocks) != NULL, "not %s: %s%s", blocks, said, complained);
     ck_assert_ptr_nonnull(strstr(said, "tuning file"));
     ck_assert_int_eq(clattn("plan " PROBLEM " --tuning none"), 0);
-    ck_assert_msg(strstr(said, "64 rows, 32 keys") != NULL && strstr(said, "tuning file") == NULL, "%s", said);
+    ck_assert_msg(strstr(said, "64 rows, 64 keys") != NULL && strstr(said, "tuning file") == NULL, "%s", said);
     ck_assert_int_eq(clattn("verify --cases 2 --seed 3 --engine opencl-fused --blocks variant=2 --dims 64"), 0);
     ck_assert_int_eq(program_shell("test $(ls config/clattn | wc -l) -eq 1"), 0); /* no temporary file is left */
     program_end();
@@ -54,8 +55,8 @@ START_TEST(test_other_rows_stay) {
     char text[8192];
     program_begin("tune");
     program_write("my.csv", "# mine\n[attention_decode_gpu]\n"
-                         "vendor,architecture,device,type,head_dim_max,threads,slice,note\n"
-                         "*,*,Some Other Device,*,64,64,32,stays too\n[" TABLE "]\n" HEADER OTHER);
+                         "vendor,architecture,device,type,head_dim_max,threads,lanes,keys,rows,warp,note\n"
+                         "*,*,Some Other Device,*,64,64,32,4,4,0,stays too\n[" TABLE "]\n" HEADER OTHER);
     ck_assert_msg(clattn("tune " PROBLEM " --seconds 3 --tuning my.csv --json") == 0, "%s", complained);
     ck_assert_int_eq(program_shell("python3 -m json.tool <said >/dev/null || ! command -v python3"), 0);
     const char *tuned = strstr(said, "\"kept\": true") != NULL ? "tuned " : NULL;
@@ -93,7 +94,7 @@ START_TEST(test_malformed_files_are_refused_by_line) {
         { "[" TABLE "]\n" HEADER "# fine\n*,*,*,*,64,64,32,16,16,x,\n", "bad.csv:4:24: not a size" },
         { "[" TABLE "]\n" HEADER "*,*,*,*,64,64,0,16,16,32,\n", "bad.csv:3:15: not a size" },
         { "[" TABLE "]\n" HEADER "*,*,*,*,64,64,32,16,16,32\n", "bad.csv:3:26: fewer fields" },
-        { "[" TABLE "]\n" HEADER "*,*,*,*,64,64,32,16,16,32,a,b\n", "bad.csv:3:28: more fields" },
+        { "[" TABLE "]\n" HEADER "*,*,*,*,64,64,32,16,16,32,0,1,a,b\n", "bad.csv:3:32: more fields" },
         { "[" TABLE "]\n" HEADER ",*,*,*,64,64,32,16,16,32,a\n", "bad.csv:3:1: an empty field" },
         { "[" TABLE "]\n" HEADER "[" TABLE "]\n", "bad.csv:3:2: a table given twice" },
         { "[" TABLE "]\n" HEADER "\n[" TABLE "\n", "bad.csv:4:1: not a [table]" },
@@ -122,7 +123,7 @@ START_TEST(test_the_interface) {
     program_begin("tune");
     char path[512];
     snprintf(path, sizeof path, "%s/good.csv", program_folder);
-    program_write("good.csv", "[" TABLE "]\r\n" HEADER OTHER "\n# no end of line\n*,*,*,*,64,32,16,8,8,16,");
+    program_write("good.csv", "[" TABLE "]\r\n" HEADER OTHER "\n# no end of line\n*,*,*,*,64,32,16,8,8,16,0,1,");
     ck_assert_int_eq(clattn_runtime_load_tuning(runtime, path, &report), CLATTN_OK);
     ck_assert_int_eq(clattn_runtime_load_tuning(runtime, NULL, &report), CLATTN_OK);
     ck_assert_int_eq(clattn_runtime_load_tuning(NULL, path, &report), CLATTN_INVALID_ARGUMENT);
