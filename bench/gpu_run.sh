@@ -128,6 +128,21 @@ stage_sweep() { # $1: type, $2: causal
         --seconds "$seconds" --csv "$out/sweep-$1-$2.csv" --json "$out/sweep-$1-$2.json" --plot "$out/sweep-$1-$2.svg" $select
 }
 
+# The same problems by the body that the library chooses (matrix units), by the portable one, and with copies from the host.
+stage_bodies() {
+    words="query_length=1024,4096,16384 query_heads=16 head_dim=64,128,256 type=fp16,fp32"
+    [ $gpu = 1 ] || words="query_length=512 query_heads=2 head_dim=64,128 type=fp16,fp32"
+    [ $quick = 0 ] || words="query_length=128 query_heads=2 head_dim=64 type=fp32"
+    for body in chosen portable copies; do
+        case $body in
+        chosen) set -- ;;
+        portable) set -- --blocks variant=2 ;;
+        copies) set -- --memory host ;;
+        esac
+        tuned bench $words --engine opencl-fused "$@" --seconds "$((seconds / 3 + 1))" --csv "$out/bodies-$body.csv" $select || return
+    done
+}
+
 stage_models() {
     suite=models
     [ $quick = 0 ] || suite=quick
@@ -139,7 +154,7 @@ stage_decode() {
     batch=32 keys=4096..65536
     [ $gpu = 1 ] || { batch=1 keys=4096..32768; }
     [ $quick = 0 ] || keys=1024
-    tuned bench batch=$batch query_length=1 key_length=$keys query_heads=32 kv_heads=8 head_dim=128 type=fp16,fp32 \
+    tuned bench batch=$batch query_length=1 key_length=$keys query_heads=32 kv_heads=8 head_dim=128 type=fp16,fp32,bf16 \
         --engine "$engines" --seconds "$seconds" --csv "$out/decode.csv" --plot "$out/decode.svg" $select
 }
 
@@ -225,6 +240,7 @@ else
         run "sweep-$type-causal" stage_sweep $type yes
     done
 fi
+case $engines in *opencl-fused*) run bodies stage_bodies ;; esac
 run models stage_models
 run decode stage_decode
 run peers stage_peers
