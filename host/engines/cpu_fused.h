@@ -12,7 +12,7 @@
 enum {
     ATTN_CPU_BLOCK_KEY = 256,  /* keys in a block: K and V of a block stay in L2, scores of a tile in L1 */
     ATTN_CPU_MOST_ROWS = 512,  /* query rows of a work item */
-    ATTN_CPU_DECODE_ROWS = 128, /* rows per key-value head up to which its heads are taken together, keys split */
+    ATTN_CPU_DECODE_ROWS = 256, /* rows per key-value head up to which its heads are taken together, keys split */
     ATTN_CPU_IN_PLACE_ROWS = 8, /* of these, up to which keys are read in place */
     ATTN_CPU_SCORE_PITCH = ATTN_CPU_BLOCK_KEY + 16, /* floats; no power of two: rows of a tile in different cache sets */
     ATTN_CPU_PATCH_ROWS = 32,  /* on a matrix unit: rows and keys whose scores exist at a time, twice; all of it in L1 */

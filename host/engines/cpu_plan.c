@@ -124,7 +124,7 @@ static clattn_status choose_blocks(const clattn_problem *problem, const attn_dev
  * beyond MOST_DECODED are prefill's, unless its items were too few for the threads.
  */
 static int64_t most_decoded(const clattn_problem *problem, const attn_cpu_plan *plan) {
-    int64_t quarters = problem->type == CLATTN_BF16 ? 1 : problem->type == CLATTN_FP16 ? 2 : 3;
+    int64_t quarters = problem->type == CLATTN_BF16 ? 1 : problem->type == CLATTN_FP16 ? 2 : 4;
     if (plan->matrix) {
         return quarters * plan->matrix->tile_rows / 4;
     }
