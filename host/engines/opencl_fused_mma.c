@@ -9,6 +9,7 @@
 
 #include "engines/opencl_fused.h"
 #include "engines/opencl_fused_tiles.h"
+#include "opencl/local_memory.h"
 
 enum { MOST_DIMS = 256, MOST_BLOCK_KEY = 128, MOST_KEYS = 1 << 30 /* ROWS_FAR of warp_rows.cl.h */ };
 
@@ -98,10 +99,14 @@ static clattn_status build(attn_fused *fused, const attn_mma_tile *tile, const m
     char options[320], limit[64] = "";
     const int64_t need = local_need(tile, blocks);
     const bool keywise = is_keywise(&fused->problem);
-    if (need > fused->device.opencl->info.local_memory) {
+    int64_t most = fused->device.opencl->info.local_memory;
+    if (need > most && tile->declares_memory) {
+        most = attn_opencl_local_memory(fused->device.opencl);
+    }
+    if (need > most) {
         return attn_refuse(report, CLATTN_UNSUPPORTED,
                            "attention_fused_mma: needs %" PRId64 " bytes of local memory, the device has %" PRId64,
-                           need, fused->device.opencl->info.local_memory);
+                           need, most);
     }
     if (blocks->registers > 0 && tile->register_limit != NULL && !keywise) {
         snprintf(limit, sizeof limit, " %s=%" PRId64, tile->register_limit, blocks->registers);

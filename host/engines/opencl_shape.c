@@ -6,6 +6,8 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+
+#include "opencl/local_memory.h"
 #include <string.h>
 
 enum {
@@ -83,7 +85,8 @@ static clattn_status check_limits(const attn_device *device, const char *name, c
                            "%s: needs a work-group of %" PRId64 ", the device allows it %" PRId64, name, threads,
                            limits->work_group);
     }
-    if (limits->local_memory > info->local_memory) {
+    if (limits->local_memory > info->local_memory &&
+        limits->local_memory > attn_opencl_local_memory(device->opencl)) {
         return attn_refuse(report, CLATTN_UNSUPPORTED,
                            "%s: needs %" PRId64 " bytes of local memory, the device has %" PRId64, name,
                            limits->local_memory, info->local_memory);
@@ -159,6 +162,7 @@ clattn_status attn_repair_launch(attn_opencl_call *call, cl_kernel repair) {
     attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_KEY);
     attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_VALUE);
     attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_OUTPUT);
+    attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_LOGSUMEXP);
     ATTN_TRY(attn_chain_step(&call->chain, "repair"));
     return attn_grid_launch(call, grid, 0.99, 1.0);
 }

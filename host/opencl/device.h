@@ -34,6 +34,7 @@ struct attn_opencl_device {
 
     pthread_mutex_t lock; /* of what is below, and of opening */
     bool opened;
+    int64_t local_memory_found; /* 0 = not asked for yet: local_memory.h */
     struct attn_program *programs;
     void (*at_end)(void); /* called before the context is released: for libraries that keep programs of their own */
 };
