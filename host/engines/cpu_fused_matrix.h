@@ -1,8 +1,8 @@
 /*
- * Prefill on a matrix unit: patches of 32 rows by up to 64 keys of a packed block, one after another. While a patch's scores
- * become weights on the vector ports, the unit makes the scores of the next patch and the sums of values of the one before.
- * Scores, step and softmax are fp32 as everywhere; how exact products are is in cpu_fused_matrix_pieces.h and _stream.h.
- * Included by cpu_fused_matrix_body.h.
+ * Prefill on a matrix unit: an item's packing and way out, and fp32 and fp16 in patches of 32 rows by up to 64 keys of a
+ * packed block. While a patch's scores become weights on the vector ports, the unit makes the scores of the next patch and
+ * the sums of values of the one before. Scores, step and softmax are fp32 as everywhere; how exact products are is in
+ * cpu_fused_matrix_pieces.h and _stream.h; bf16 has rows of its own. Included by cpu_fused_matrix_body.h.
  */
 
 enum { MATRIX_ROWS = ATTN_CPU_PATCH_ROWS, PATCH_KEYS = ATTN_CPU_PATCH_KEYS };
@@ -63,8 +63,8 @@ INLINE void start_matrix(const clattn_type type, matrix_work *w, const attn_cpu_
     prefill_work *p = &w->p;
     *p = start_prefill(job, item, scratch);
     p->output_pitch = attn_round_up(problem->value_dim, UNIT_ROWS);
-    p->exact = type == CLATTN_FP32 || (type == CLATTN_BF16 && problem->logsumexp)
-                   ? (vf *)(void *)(scratch + job->layout.exact) : NULL;
+    bool exact = type == CLATTN_FP32 || (type == CLATTN_BF16 && problem->logsumexp);
+    p->exact = exact ? (vf *)(void *)(scratch + job->layout.exact) : NULL;
     w->pieces = attn_cpu_pieces(type);
     w->dim_steps = attn_round_up(problem->head_dim, UNIT_DEPTH) / UNIT_DEPTH;
     w->value_steps = attn_round_up(job->block_key, UNIT_DEPTH) / UNIT_DEPTH;
@@ -186,7 +186,9 @@ static void add_part(const matrix_work *w, const patch *done) {
     const float *part = w->part;
     float *sums = w->p.output + done->row * w->p.output_pitch;
     for (int64_t c = 0; c < done->rows * w->p.output_pitch; c += 4 * LANES) { /* 16 rows at least */
-        UNROLL for (int i = 0; i < 4; i++) store(sums + c + i * LANES, load(sums + c + i * LANES) + load(part + c + i * LANES));
+        UNROLL for (int i = 0; i < 4; i++) {
+            store(sums + c + i * LANES, load(sums + c + i * LANES) + load(part + c + i * LANES));
+        }
     }
 }
 
@@ -225,6 +227,8 @@ INLINE void matrix_rows(const clattn_type type, matrix_work *w, const matrix_blo
     if (before->rows > 0) add_part(w, before);
 }
 
+#include "engines/cpu_fused_matrix_bf16.h"
+
 /** Sums of values, and of weights, into the same units; what must be done again by rows. */
 static void finish_matrix(matrix_work *w, bool scaled) {
     prefill_work *p = &w->p;
@@ -246,7 +250,11 @@ INLINE void matrix_item_typed(const clattn_type type, const attn_cpu_job *job, i
     for (int64_t number = all.begin / job->block_key; all.begin < all.end && number * job->block_key < all.end;
          number++) {
         matrix_block block = get_matrix_block(type, &w, number);
-        matrix_rows(type, &w, &block);
+        if (type == CLATTN_BF16) {
+            bf16_rows(&w, &block);
+        } else {
+            matrix_rows(type, &w, &block);
+        }
     }
     unit_end(&w.stream.unit);
     finish_matrix(&w, type == CLATTN_FP32);

@@ -85,23 +85,9 @@ INLINE void load_pieces(const clattn_type type, const void *data, int64_t index,
 
 /** A row's 2 * LANES weights, finite or NaN and never denormal, into lines of its tiles of weights; *sum takes them. */
 INLINE void store_weights(const clattn_type type, char *line, vf a, vf b, vf *sum) {
+    const int pieces = attn_cpu_pieces(type);
     vu words[3];
-    if (type != CLATTN_BF16) {
-        const int pieces = attn_cpu_pieces(type);
-        split_pair(pieces, false, type == CLATTN_FP16, a, b, words);
-        *sum += a + b;
-        UNROLL for (int k = 0; k < pieces; k++) memcpy(line + k * UNIT_TILE, &words[k], sizeof words[k]);
-        return;
-    }
-    /* bf16 weights are rounded: they are summed as rounded */
-#if ATTN_MATRIX_AMX
-    __m512bh both = _mm512_cvtne2ps_pbh((__m512)b, (__m512)a);
-    *sum = (vf)_mm512_dpbf16_ps((__m512)*sum, both, (__m512bh)_mm512_set1_epi16(0x3f80));
-    memcpy(line, &both, sizeof both);
-#else
-    vh low = to_bf16(a), high = to_bf16(b);
-    *sum += (vf)(__builtin_convertvector(low, vu) << 16) + (vf)(__builtin_convertvector(high, vu) << 16);
-    memcpy(line, &low, sizeof low);
-    memcpy(line + sizeof low, &high, sizeof high);
-#endif
+    split_pair(pieces, false, type == CLATTN_FP16, a, b, words);
+    *sum += a + b;
+    UNROLL for (int k = 0; k < pieces; k++) memcpy(line + k * UNIT_TILE, &words[k], sizeof words[k]);
 }

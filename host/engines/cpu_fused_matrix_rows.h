@@ -89,27 +89,22 @@ static __attribute__((noinline)) void raise_rows(matrix_work *w, const patch *no
         w->zeros[i] = zero[0];
         if (!(before > -INFINITY && p->maxima[row] > before)) continue;
         vf factor = power_of_two(splat(before - p->maxima[row]));
-        if (p->exact) p->exact[row] *= factor;
         float *sums = w->part + i * p->output_pitch;
         for (int64_t c = 0; part && c < p->output_pitch; c += LANES) store(sums + c, load(sums + c) * factor);
     }
 }
 
-/** n scores times factor of one row become weights in pieces, in the row's lines of tiles; *sums takes them, *exact too. */
-INLINE void weights_row(const clattn_type type, const float *scores, char *line, int n, vf factor, vf zero, vf *sums,
-                        vf *exact) {
-    const int step = type == CLATTN_BF16 ? 2 * LANES : LANES, other = type == CLATTN_BF16 ? LANES : UNIT_ROWS;
-    vf sum = { 0 }, before = { 0 };
+/** n scores times factor of one row become weights in pieces, in the row's lines of tiles; *sums takes them. */
+INLINE void weights_row(const clattn_type type, const float *scores, char *line, int n, vf factor, vf zero, vf *sums) {
+    vf sum = { 0 };
     for (int key = 0; key < n; key += UNIT_DEPTH, line += attn_cpu_pieces(type) * UNIT_TILE) {
         UNROLL for (int j = 0; j < UNIT_ROWS / LANES; j++) {
-            const float *at = scores + key + j * step;
-            vf e = power_of_two(load(at) * factor - zero), e2 = power_of_two(load(at + other) * factor - zero);
+            const float *at = scores + key + j * LANES;
+            vf e = power_of_two(load(at) * factor - zero), e2 = power_of_two(load(at + UNIT_ROWS) * factor - zero);
             store_weights(type, line + j * 4 * LANES, e, e2, &sum);
-            if (exact) before += e + e2;
         }
     }
     *sums += sum;
-    if (exact) *exact += before;
 }
 
 /** Scores of a patch into weights; between its rows, the stream goes on. */
@@ -117,13 +112,12 @@ INLINE void soften_patch(const clattn_type type, matrix_work *w, const patch *no
     const int pieces = attn_cpu_pieces(type);
     const vf factor = splat(late_factor(w));
     const prefill_work *p = &w->p;
-    vf *exact = type == CLATTN_BF16 ? p->exact : NULL;
     for (int i = 0; i < now->rows; i++) {
         const float *scores = w->scores[now->buffer] + i * PATCH_KEYS;
         char *line = w->weights[now->buffer] + i / UNIT_ROWS * (PATCH_KEYS / UNIT_DEPTH) * pieces * UNIT_TILE +
                      i % UNIT_ROWS * UNIT_BYTES;
         int64_t row = now->row + i;
-        weights_row(type, scores, line, now->n, factor, splat(w->zeros[i]), &p->sums[row], exact ? &exact[row] : NULL);
+        weights_row(type, scores, line, now->n, factor, splat(w->zeros[i]), &p->sums[row]);
         stream_share(pieces, &w->stream, SHARES_WEIGHTS);
     }
 }
