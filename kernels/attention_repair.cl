@@ -84,7 +84,8 @@ static inline void repair_columns(const attn_arguments *a, const attn_extras *x,
 
 static inline void repair(const attn_arguments *a, const attn_extras *x, repair_row *r,
                           __global const attn_storage *query, __global const attn_storage *key,
-                          __global const attn_storage *value, __global attn_storage *output) {
+                          __global const attn_storage *value, __global attn_storage *output,
+                          __global float *logsumexp) {
     const long at = attn_row_at(&a->output, r->b, r->h, r->i);
     const attn_entry e = attn_get_entry(a, x, r->b);
     const attn_row row = attn_get_row(a, x, &e, r->b, r->h, r->i);
@@ -107,13 +108,17 @@ static inline void repair(const attn_arguments *a, const attn_extras *x, repair_
         for (int k = 0; k < count; k++) {
             ATTN_STORE(output, at + c + k, sum == 0.0f ? 0.0f : total[k] / sum);
         }
+        if (c == 0 && (ATTN_FEATURES(a) & ATTN_HAS_LOGSUMEXP)) {
+            logsumexp[ATTN_LOGSUMEXP_AT(a, r->b, r->h, r->i)] = maximum + log(sum);
+        }
     }
 }
 
 __kernel KERNEL_OF_VECTORS
 void attention_repair(attn_arguments a, long first_item, int rows, ATTN_EXTRAS_PARAMETERS,
                       __global const attn_storage *restrict query, __global const attn_storage *restrict key,
-                      __global const attn_storage *restrict value, __global attn_storage *restrict output) {
+                      __global const attn_storage *restrict value, __global attn_storage *restrict output,
+                      __global float *restrict logsumexp) {
     const attn_extras x = ATTN_EXTRAS;
     const long first = (first_item + get_global_id(0)) * rows, all = a.batch * a.query_heads * a.query_length;
     for (long number = first; number < min(first + rows, all); number++) {
@@ -122,7 +127,7 @@ void attention_repair(attn_arguments a, long first_item, int rows, ATTN_EXTRAS_P
         r.h = number / a.query_length % a.query_heads;
         r.b = number / a.query_length / a.query_heads;
         if (!is_finite_row(&a, output, attn_row_at(&a.output, r.b, r.h, r.i))) {
-            repair(&a, &x, &r, query, key, value, output);
+            repair(&a, &x, &r, query, key, value, output, logsumexp);
         }
     }
 }
