@@ -329,9 +329,40 @@ START_TEST(test_shorter_call) {
 }
 END_TEST
 
+/* A key whose score is -Inf by what it holds has weight 0, and spoils nothing. */
+static void check_infinite_key(const engine_at *at) {
+    enum { KEYS = 40, ROWS = 3 };
+    fill(query, ROWS * DIM, 1);
+    fill(key, KEYS * DIM, 0.25F);
+    fill(key + 3 * DIM, DIM, -INFINITY);
+    fill(value, KEYS * DIM, 2);
+    fill(value + 3 * DIM, DIM, 100);
+    clattn_tensors t = tensors();
+    engine_execute(at, make_problem(ROWS, KEYS), &t);
+    expect_rows(at, "a key of -Inf", 0, ROWS, DIM, 2, 1e-5F);
+    const double sum = 0.25 * sqrt(DIM) + log(KEYS - 1);
+    ck_assert_msg(fabs((double)logsumexp[2] - sum) < 1e-4, "%s: logsumexp is %g", at->name, (double)logsumexp[2]);
+}
+
+/* Also in the body on matrix units, whose numbers are split: Inf has no second part. */
+static void check_infinite_keys(const engine_at *at) {
+    const clattn_block_override matrix = { .variant = 3 }, none = { .variant = 0 };
+    check_infinite_key(at);
+    if (strcmp(at->engine, "opencl-fused") == 0) {
+        clattn_inspect_override_blocks(at->runtime, &matrix);
+        check_infinite_key(at);
+        clattn_inspect_override_blocks(at->runtime, &none);
+    }
+}
+
+START_TEST(test_infinite_keys) {
+    for_every_engine(false, check_infinite_keys);
+}
+END_TEST
+
 int main(void) {
     const TTest *const tests[] = { test_last_key,      test_low_biases,    test_large_products, test_stride_zero,
                                    test_empty_rows,    test_unused_memory, test_rows_apart,     test_batch_invariance,
-                                   test_shorter_call };
+                                   test_shorter_call,  test_infinite_keys };
     return suite_run(SUITE_OF("edges", tests, 0), SUITE_NO_FORK);
 }
