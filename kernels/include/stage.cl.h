@@ -103,22 +103,26 @@ static inline void stage_tile(__local float4 *tile, int stride, int tile_rows, i
     }
 }
 
-// Columns of one row from element `at` on: four, or the `count` that there are.
+// Columns of one row from element `at` on: four, or the `count` that there are. Short, since it stands in unrolled loops.
 static inline void stage_store(__global attn_storage *to, long at, float4 y, int count) {
-    if (count >= 4 && (size_t)(to + at) % (4 * sizeof(attn_storage)) == 0) {
 #if ATTN_TYPE == 0
-        *(__global float4 *)(to + at) = y;
+    typedef float4 vector;
+    const float4 bits = y;
 #elif ATTN_TYPE == 1
-        *(__global ushort4 *)(to + at) = attn_half_from_float4(y);
+    typedef ushort4 vector;
+    const ushort4 bits = attn_half_from_float4(y);
 #else
-        *(__global ushort4 *)(to + at) = attn_bf16_from_float4(y);
+    typedef ushort4 vector;
+    const ushort4 bits = attn_bf16_from_float4(y);
 #endif
+    if (count >= 4 && (size_t)(to + at) % sizeof(vector) == 0) {
+        *(__global vector *)(to + at) = bits;
         return;
     }
-    if (count > 0) ATTN_STORE(to, at, y.x);
-    if (count > 1) ATTN_STORE(to, at + 1, y.y);
-    if (count > 2) ATTN_STORE(to, at + 2, y.z);
-    if (count > 3) ATTN_STORE(to, at + 3, y.w);
+    if (count > 0) to[at] = bits.x;
+    if (count > 1) to[at + 1] = bits.y;
+    if (count > 2) to[at + 2] = bits.z;
+    if (count > 3) to[at + 3] = bits.w;
 }
 
 #endif
