@@ -39,11 +39,13 @@ static bool is_moderate(double x) {
 enum { VARIANT_PLAIN_MATRIX = ATTN_ISA_COUNT + 1, VARIANT_AMX };
 
 /**
- * Whether a matrix unit that multiplies bf16 is faster than vectors. In fp32, whose products it does six times, measured to
- * be so from 64 rows (of 64 x 64: 0.97 of the vectors' speed; 64 x 1024: 1.04) and dims of 32 on (16: 0.95, 32: 1.12).
+ * Whether a matrix unit that multiplies bf16 is faster than vectors. fp32 it multiplies six times over, and packs in three
+ * pieces: faster from 64 rows, 256 keys and dims of 32 on (128 x 128: 0.8 to 1.1 of the vectors' speed, 197 x 197: 1.0,
+ * 64 x 1024: 1.04, 512 x 512: 1.15; of dim 16: 0.95, 32: 1.12).
  */
 static bool matrix_pays(const clattn_problem *problem) {
-    return problem->type != CLATTN_FP32 || (problem->query_length >= 64 && problem->head_dim + problem->value_dim >= 64);
+    return problem->type != CLATTN_FP32 || (problem->query_length >= 64 && problem->key_length >= 256 &&
+                                            problem->head_dim + problem->value_dim >= 64);
 }
 
 /** Chooses the matrix unit and, when asked for one, the instruction set beside it. */
