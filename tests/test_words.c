@@ -17,7 +17,7 @@
 static char *const said = program_said, *const complained = program_complained;
 
 static int words(const char *arguments) {
-    char all[4096];
+    char all[8192];
     snprintf(all, sizeof all, "words %s", arguments);
     return program_run("", all);
 }

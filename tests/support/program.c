@@ -30,7 +30,7 @@ void program_end(void) {
 }
 
 int program_shell(const char *command) {
-    char all[9000];
+    char all[9600];
     snprintf(all, sizeof all, "cd '%s' && %s", program_folder, command);
     int status = system(all);
     ck_assert_msg(status != -1 && WIFEXITED(status), "%s: crashed", command);
@@ -38,7 +38,7 @@ int program_shell(const char *command) {
 }
 
 int program_run(const char *settings, const char *words) {
-    char command[8192];
+    char command[9000];
     snprintf(command, sizeof command, "%s '%s' %s >said 2>complained </dev/null", settings, CLATTN_PROGRAM, words);
     int status = program_shell(command);
     program_read("said", program_said, sizeof program_said);
