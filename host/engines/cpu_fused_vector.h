@@ -137,16 +137,6 @@ INLINE bool any_lane(vi mask) {
 #endif
 }
 
-/** 1 / x for x in the middle of the range. */
-INLINE vf one_over(vf x) {
-#if ATTN_VECTOR_BYTES == 64
-    vf r = (vf)_mm512_rcp14_ps((__m512)x);
-    return r * (splat(2.0f) - x * r); /* 14 bits, doubled by one step; the divider would take as long as all the rest */
-#else
-    return splat(1.0f) / x;
-#endif
-}
-
 INLINE vf interleave_low(vf a, vf b) {
     return __builtin_shufflevector(a, b, LOW_HALVES);
 }
