@@ -19,6 +19,8 @@ typedef struct matrix_work {
     float *scores[2], *part; /* [MATRIX_ROWS][PATCH_KEYS]; [MATRIX_ROWS][output_pitch] */
     char *weights[2];        /* [row tile][step of 32 keys][piece] tiles */
     float tops[MATRIX_ROWS], zeros[MATRIX_ROWS]; /* maxima of a patch; what its scores are taken relative to */
+    step_row steps[MATRIX_ROWS];                 /* of the row tile that begins with row steps_row */
+    int64_t steps_row, next_bias, next_mask;     /* bytes from row to row */
 } matrix_work;
 
 /** A packed block of keys: n keys from number `first` on. */
@@ -71,6 +73,7 @@ INLINE void start_matrix(const clattn_type type, matrix_work *w, const attn_cpu_
     w->limit = size_limit(problem->scale);
     w->careful = false;
     w->stepped = job->stepped || !(job->key_factor > 0);
+    w->steps_row = -1;
     lay_out_matrix(w);
     attn_row_rule rule = attn_row_rule_of(problem, job->call, p->b);
     int64_t rows = attn_round_up(p->count, UNIT_ROWS);
@@ -192,6 +195,7 @@ static void add_part(const matrix_work *w, const patch *done) {
     }
 }
 
+#include "engines/cpu_fused_matrix_step.h"
 #include "engines/cpu_fused_matrix_rows.h"
 
 /**
@@ -217,7 +221,7 @@ INLINE void matrix_rows(const clattn_type type, matrix_work *w, const matrix_blo
         queue_scores(type, w, block, next);
         queue_values(type, w, block, before);
         stream_begin(&w->stream, patch_shares(w, now));
-        if (find_tops(type, w, block, now)) {
+        if (find_tops(type, w, block, now, next)) {
             stream_finish(pieces, &w->stream);
             raise_rows(w, now, before->rows > 0 && before->row == now->row);
         }
@@ -245,6 +249,7 @@ static void finish_matrix(matrix_work *w, bool scaled) {
 INLINE void matrix_item_typed(const clattn_type type, const attn_cpu_job *job, int64_t item, void *scratch) {
     matrix_work w;
     start_matrix(type, &w, job, item, scratch);
+    unsigned flush = start_flush();
     unit_start(&w.stream.unit);
     attn_key_range all = rows_keys(job, w.p.b, w.p.first, w.p.count);
     for (int64_t number = all.begin / job->block_key; all.begin < all.end && number * job->block_key < all.end;
@@ -257,6 +262,7 @@ INLINE void matrix_item_typed(const clattn_type type, const attn_cpu_job *job, i
         }
     }
     unit_end(&w.stream.unit);
+    end_flush(flush);
     finish_matrix(&w, type == CLATTN_FP32);
 }
 

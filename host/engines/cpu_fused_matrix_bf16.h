@@ -95,10 +95,6 @@ INLINE vf raise_row(const prefill_work *p, int64_t row, float top, bool first) {
     return zero;
 }
 
-static void scale_pass(float *scores, int begin, int end, float factor) {
-    for (int c = begin; c < end; c += LANES) store(scores + c, load(scores + c) * splat(factor));
-}
-
 /** Products of one row with keys begin .. end of a block into weights; 0 for keys that the row may not attend. */
 static void matrix_row(const matrix_work *w, const matrix_block *block, int64_t row, float *scores, int begin, int end,
                        bool first) {

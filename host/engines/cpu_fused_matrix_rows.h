@@ -13,7 +13,7 @@ INLINE vf transposed_largest(vf *r) {
     return r[0];
 }
 
-enum { SHARES_STEP = 4, SHARES_TOPS = 6, SHARES_WEIGHTS = 4 }; /* of a row, of LANES rows, of a row: as they take time */
+enum { SHARES_STEP = 2, SHARES_TOPS = 6, SHARES_WEIGHTS = 4 }; /* of a row, of LANES rows, of a row: as they take time */
 
 /** Whether a patch's scores are more than products times a factor. */
 INLINE bool has_step(const matrix_work *w, const patch *now) {
@@ -25,38 +25,17 @@ static int64_t patch_shares(const matrix_work *w, const patch *now) {
     return now->rows * (SHARES_WEIGHTS + (has_step(w, now) ? SHARES_STEP : 0)) + now->rows / LANES * SHARES_TOPS;
 }
 
-/** Products of a row of a patch into scores times log2(e), -inf where not allowed: where they are more than products. */
-static __attribute__((noinline)) void step_patch_row(const matrix_work *w, const matrix_block *block, const patch *now,
-                                                     int64_t i) {
-    const prefill_work *p = &w->p;
-    const attn_cpu_job *job = p->job;
-    float *scores = w->scores[now->buffer] + i * PATCH_KEYS;
-    attn_key_range range = p->ranges[now->row + i];
-    int low = inside_block(block, range.begin) - now->begin, high = inside_block(block, range.end) - now->begin;
-    low = low < 0 ? 0 : low;
-    high = high > now->n ? now->n : high;
-    if (w->stepped && low < high) {
-        int from = low / LANES * LANES;
-        step_row step = start_step(job, p->b, p->h, p->first + now->row + i);
-        for (int c = 0; c < now->n; c += LANES) store(scores + c, load(scores + c) * splat(job->key_factor));
-        step_scores(&step, scores, block->first + now->begin, from, high, low, high);
-    }
-    if (low > 0 || high < now->n) bounds_pass(scores, 0, now->n, low, high);
-}
-
 /** What scores are multiplied with on their way into the exponential. */
 INLINE float late_factor(const matrix_work *w) {
     return w->stepped ? 1 : w->p.job->key_factor;
 }
 
 /** Finishes a patch's scores but for late_factor; their maxima to w->tops. Whether some row's maximum must be raised. */
-INLINE bool find_tops(const clattn_type type, matrix_work *w, const matrix_block *block, const patch *now) {
-    const int pieces = attn_cpu_pieces(type);
+INLINE bool find_tops(const clattn_type type, matrix_work *w, const matrix_block *block, const patch *now,
+                      const patch *next) {
+    const int pieces = attn_cpu_pieces(type), count = (int)attn_min(now->rows, w->p.count - now->row);
     vi raise = { 0 };
-    for (int i = 0; has_step(w, now) && i < attn_min(now->rows, w->p.count - now->row); i++) {
-        step_patch_row(w, block, now, i);
-        stream_share(pieces, &w->stream, SHARES_STEP);
-    }
+    if (has_step(w, now)) step_patch(type, w, block, now, next, count, SHARES_STEP);
     for (int row = 0; row < now->rows; row += LANES) {
         const float *scores = w->scores[now->buffer] + row * PATCH_KEYS;
         vf r[LANES];

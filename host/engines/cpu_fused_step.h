@@ -79,6 +79,20 @@ static step_row start_step(const attn_cpu_job *job, int64_t b, int64_t h, int64_
     return row;
 }
 
+/** The steps of `count` rows from row i on; bytes from row to row of bias and mask. */
+static void start_row_steps(step_row *rows, const attn_cpu_job *job, int64_t b, int64_t h, int64_t i, int count,
+                            int64_t *next_bias, int64_t *next_mask) {
+    step_row row = start_step(job, b, h, i);
+    *next_bias = row.bias ? job->call->bias.stride[2] * bias_size(row.bias_type) : 0;
+    *next_mask = row.mask ? job->call->mask.stride[2] : 0;
+    for (int r = 0; r < count; r++) {
+        rows[r] = row;
+        row.position++;
+        if (r + 1 < count && row.bias) row.bias += *next_bias;
+        if (r + 1 < count && row.mask) row.mask += *next_mask;
+    }
+}
+
 /* One vector of a pass: scores x of keys key .. key + n, n <= LANES; beyond n lanes are scratch. */
 
 INLINE vf alibi_vector(const step_row *row, int64_t key, vf x) {

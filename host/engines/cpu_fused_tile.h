@@ -9,11 +9,6 @@ typedef struct tile_bounds {
     int key; /* of the tile's first lane */
 } tile_bounds;
 
-/** A place in the caller's memory, or beyond it: only for prefetches. */
-INLINE const char *place_near(const void *p, int64_t bytes) {
-    return (const char *)((uintptr_t)p + (uintptr_t)bytes);
-}
-
 /** Lines of the caller's memory that are wanted soon, to be called in a few at a time: with four elements of head_dim. */
 typedef struct tile_ahead {
     const char *at; /* `each` lines at a time, step bytes apart */

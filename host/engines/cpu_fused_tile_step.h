@@ -11,16 +11,8 @@ typedef struct tile_steps {
 } tile_steps;
 
 static void start_steps(tile_steps *t, const attn_cpu_job *job, int64_t b, int64_t h, int64_t i, int count) {
-    step_row row = start_step(job, b, h, i);
     t->count = count;
-    t->next_bias = row.bias ? job->call->bias.stride[2] * bias_size(row.bias_type) : 0;
-    t->next_mask = row.mask ? job->call->mask.stride[2] : 0;
-    for (int r = 0; r < count; r++) {
-        t->rows[r] = row;
-        row.position++;
-        if (r + 1 < count && row.bias) row.bias += t->next_bias;
-        if (r + 1 < count && row.mask) row.mask += t->next_mask;
-    }
+    start_row_steps(t->rows, job, b, h, i, count, &t->next_bias, &t->next_mask);
 }
 
 /**

@@ -227,3 +227,8 @@ INLINE vf power_of_two(vf t) {
     return (vf)(~tiny & (vi)((vu)p + ((vu)z << 23)));
 #endif
 }
+
+/** A place in the caller's memory, or beyond it: only for prefetches. */
+INLINE const char *place_near(const void *p, int64_t bytes) {
+    return (const char *)((uintptr_t)p + (uintptr_t)bytes);
+}
