@@ -1,12 +1,13 @@
 // Fused attention in fp32 on TF32 matrix units: attention_fused_mma.cl's walk (a work-group makes BLOCK_QUERY rows,
 // row_blocks.cl.h, keys come in blocks of BLOCK_KEY, a running maximum and sum, weights never leave registers), but
 // each number is split into two of TF32, big + small, and each product made of three: big * big, and the mixed two in
-// a sum of their own. Matrix units cut sums off instead of rounding them, so their sums are short (32 dims, 32 keys)
-// and are added up outside. Rows that came out not finite (Inf has no small part) are left to attention_repair.cl.
+// a sum of their own (or, where plain TF32 is allowed, of big * big alone). Matrix units cut sums off instead of
+// rounding them, so their sums are short (32 dims, 32 keys) and are added up outside. Rows that came out not finite
+// (Inf has no small part) are left to attention_repair.cl.
 // Defines: BLOCK_QUERY, BLOCK_KEY, WARPS, STAGES (1 to 3), DIM (head_dim and value_dim rounded up: a multiple of 32),
 // KEYWISE (1: softcap, bias, ALiBi, a mask, or a scale that is not positive; 0: key ranges only, and scores stay
 // unscaled until the maximum is subtracted), QUERY_KEPT (1: queries stay in registers; 0: they are read again for each
-// block of keys, out of the nearest cache), WARP_TILE_NVIDIA (0 or 1).
+// block of keys, out of the nearest cache), WARP_TILE_NVIDIA (0 or 1), PRODUCTS (3; 1: plain TF32).
 #define ATTN_TYPE 0
 #define THREADS (WARPS * 32)
 #define TILES (BLOCK_QUERY / (16 * WARPS)) // 16-row tiles of a warp
@@ -37,6 +38,10 @@
 
 static inline void clear_four(float *c) {
     c[0] = c[1] = c[2] = c[3] = 0.0f;
+}
+
+static inline float tile_total(float main, float rest) {
+    return PRODUCTS == 1 ? main : tile_add(main, rest);
 }
 
 // The A fragments of 32 dims, four steps of 8.
@@ -92,7 +97,7 @@ static inline void block_scores(const tf32_tile *w, query_rows query, float4 kep
             }
 #pragma unroll
             for (int n = 0; n < TILES * 4; n++) {
-                const float sum = tile_add(main[n / 4][n % 4], rest[n / 4][n % 4]);
+                const float sum = tile_total(main[n / 4][n % 4], rest[n / 4][n % 4]);
                 s[n / 4][j][n % 4] = d == 0 ? sum : tile_add(s[n / 4][j][n % 4], sum);
             }
         }
@@ -154,7 +159,7 @@ static inline void block_values(const tf32_tile *w, float s[TILES][BLOCK_KEY / 8
             for (int n = 0; n < TILES * 8; n++) {
                 const int i = n / 8, tile = n / 4 % 2, e = n % 4;
                 float *to = &output[i][2 * c + tile][e];
-                const float sum = tile_add(main[i][tile][e], rest[i][tile][e]);
+                const float sum = tile_total(main[i][tile][e], rest[i][tile][e]);
                 *to = step == 0 ? fma(*to, keep[i][e / 2], sum) : tile_add(*to, sum);
             }
         }

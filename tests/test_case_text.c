@@ -37,7 +37,7 @@ START_TEST(test_every_word) {
     read_one("batch=2 query_heads=6 kv_heads=3 query_length=5 key_length=9 head_dim=64 value_dim=48 past=4 type=bf16 causal=yes "
              "align=bottom_right window=3,open scale=-0.5 softcap=1.5 seed=18446744073709551615 layout=bshd mask=b,1,q,k,bits "
              "bias=6,1,9,storage alibi=yes sinks=yes query_lengths=5,0 key_lengths=random strides=random poison=yes spread=2.5 "
-             "weights=softcap weights_heads=1,2 weights_rows=0,3");
+             "weights=softcap weights_heads=1,2 weights_rows=0,3 allow_tf32=yes");
     const clattn_problem *p = &c.problem;
     ck_assert(p->batch == 2 && p->query_heads == 6 && p->kv_heads == 3 && p->query_length == 5 && p->key_length == 9);
     ck_assert(p->head_dim == 64 && p->value_dim == 48 && p->past_length == 4);
@@ -50,6 +50,7 @@ START_TEST(test_every_word) {
     ck_assert(p->alibi && p->sinks && p->query_lengths && p->key_lengths);
     ck_assert(c.query_lengths.kind == ATTN_LIST_GIVEN && c.query_lengths.count == 2 && c.query_lengths.values[0] == 5);
     ck_assert_int_eq(c.key_lengths.kind, ATTN_LIST_RANDOM);
+    ck_assert(p->allow_tf32);
     ck_assert(p->weights == CLATTN_WEIGHTS_SOFTCAP && p->weights_first_head == 1 && p->weights_heads == 2 && p->weights_rows == 3);
     read_one("query_length=3 key_length=8 head_dim=2 causal=yes align=-4");
     ck_assert(c.problem.alignment == CLATTN_ALIGN_OFFSET && c.problem.offset == -4);

@@ -57,6 +57,23 @@ START_TEST(test_help_and_usage) {
 }
 END_TEST
 
+/* Plain TF32 only where it is allowed and an engine has it; the plan says so. */
+START_TEST(test_plan_tf32) {
+    program_begin("cli");
+    ck_assert_int_eq(clattn("plan query_length=16 head_dim=64 allow_tf32=yes --engine cpu --json"), 0);
+    ck_assert_ptr_nonnull(strstr(said, "\"products_tf32\": false"));
+    refused(2, "plan query_length=3 head_dim=4 allow_tf32=maybe", "allow_tf32");
+    if (clattn("plan query_length=16 head_dim=64 --engine opencl-fused --blocks variant=3") == 0) { /* else no OpenCL here */
+        ck_assert(strstr(said, ": 3xTF32,") != NULL && strstr(said, "rounded to TF32") == NULL);
+        ck_assert_int_eq(clattn("plan query_length=16 head_dim=64 allow_tf32=yes --engine opencl-fused --blocks variant=3"), 0);
+        ck_assert(strstr(said, ": TF32,") != NULL && strstr(said, "rounded to TF32") != NULL);
+        ck_assert_int_eq(clattn("plan query_length=16 head_dim=64 allow_tf32=yes type=fp16 --json --engine opencl-fused --blocks variant=3"), 0);
+        ck_assert_ptr_nonnull(strstr(said, "\"products_tf32\": false"));
+    }
+    program_end();
+}
+END_TEST
+
 START_TEST(test_plan) {
     program_begin("cli");
     ck_assert_int_eq(clattn("plan query_heads=8 kv_heads=2 query_length=16 head_dim=64 causal=yes"), 0);
@@ -316,7 +333,7 @@ END_TEST
 
 int main(void) {
     const TTest *const tests[] = { test_help_and_usage,
-                                   test_plan,
+                                   test_plan, test_plan_tf32,
                                    test_run_refuses,
                                    test_run_damaged_files,
                                    test_run_golden_on_the_cpu,

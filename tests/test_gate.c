@@ -47,9 +47,18 @@ static const char *const names[MISTAKES] = {
 
 static attn_error error;
 static attn_case_data data;
+static clattn_plan_info claimed; /* what the judged plan says of itself */
+static int operand_bits;         /* significant bits of the operands of products, TF32's are 11; 0 = all */
+static bool operands_cut;        /* cut off instead of rounded */
+
+static double operand(double x) {
+    int exponent = 0;
+    double part = ldexp(frexp(x, &exponent), operand_bits);
+    return operand_bits == 0 ? x : ldexp(operands_cut ? trunc(part) : rint(part), exponent - operand_bits);
+}
 
 static double element(const attn_rows *rows, const attn_guarded *memory, int64_t b, int64_t h, int64_t i, int64_t d) {
-    return clattn_get_element(data.problem.type, memory->data, attn_rows_at(rows, b, h, i) + d);
+    return operand(clattn_get_element(data.problem.type, memory->data, attn_rows_at(rows, b, h, i) + d));
 }
 
 /* What the rules say, with the mistake. The problem is the one of problem_lines below. */
@@ -125,7 +134,7 @@ static void evaluate_row(mistake m, void *output, float *logsumexp, int64_t b, i
     for (int64_t d = 0; d < p->value_dim; d++) {
         double x = 0;
         for (int64_t j = 0; j < p->key_length && sum > 0; j++) {
-            double part = weights[j] > 0 ? weights[j] / sum * element(&data.value_rows, &data.value, b, g, j, d) : 0;
+            double part = weights[j] > 0 ? operand(weights[j] / sum) * element(&data.value_rows, &data.value, b, g, j, d) : 0;
             x = m == HALF_SUMS ? through_half(x + part) : x + part;
         }
         x = m == EMPTY_ROWS_NAN && count == 0 ? (double)NAN : x;
@@ -139,7 +148,7 @@ static void evaluate_row(mistake m, void *output, float *logsumexp, int64_t b, i
 
 static attn_gate_result judge(mistake m) {
     const clattn_problem *p = &data.problem;
-    attn_gate_result result = { .passed = false };
+    attn_gate_result result = { .passed = false, .info = claimed };
     attn_case_data_fill_outputs(&data, 0xff);
     void *output = data.output.data;
     float *logsumexp = data.logsumexp.data;
@@ -158,6 +167,8 @@ static const char *const problem_lines[] = {
     "key_lengths=119,70 mask=b,1,q,k bias=q,k softcap=4 seed=5",
     "batch=2 query_heads=4 kv_heads=2 query_length=90 key_length=120 head_dim=24 causal=yes align=bottom_right "
     "key_lengths=119,70 mask=b,1,q,k bias=q,k softcap=4 seed=5 type=fp16",
+    "batch=2 query_heads=4 kv_heads=2 query_length=90 key_length=120 head_dim=24 causal=yes align=bottom_right "
+    "key_lengths=119,70 mask=b,1,q,k bias=q,k softcap=4 seed=5 allow_tf32=yes",
 };
 
 static void make_data(const char *line) {
@@ -167,6 +178,12 @@ static void make_data(const char *line) {
     attn_cases_free(&cases);
 }
 
+/* Below what fp16 resolves, and what rounding to TF32 hides; only 16-bit steps are made here. */
+static bool is_hidden(mistake m, bool half) {
+    return (m == OUTPUT_TRUNCATED && !half) || (m == DRIFT && (half || claimed.products_tf32)) ||
+           (m == SINGLE_WRONG_ELEMENT && claimed.products_tf32);
+}
+
 static void check_mistakes(const char *line, bool half) {
     make_data(line);
     attn_gate_result good = judge(NONE);
@@ -174,8 +191,8 @@ static void check_mistakes(const char *line, bool half) {
     ck_assert_int_ge(good.pooled, 4096);
     ck_assert_double_le(good.worst, 1);
     for (mistake m = LAST_KEY_DROPPED; m < MISTAKES; m++) {
-        if (half ? m == DRIFT : m == OUTPUT_TRUNCATED) {
-            continue; /* below what fp16 resolves; only 16-bit steps are made here */
+        if (is_hidden(m, half)) {
+            continue;
         }
         attn_gate_result result = judge(m);
         ck_assert_msg(!result.passed && result.failures > 0 && result.failure[0] != '\0', "not caught: %s", names[m]);
@@ -190,6 +207,39 @@ END_TEST
 
 START_TEST(test_mistakes_in_fp16) {
     check_mistakes(problem_lines[1], true);
+}
+END_TEST
+
+START_TEST(test_mistakes_in_tf32) {
+    claimed.products_tf32 = true;
+    operand_bits = 11;
+    check_mistakes(problem_lines[2], false);
+}
+END_TEST
+
+/* Plain TF32 has bounds of its own: others fail it, and it fails those of fp32. */
+START_TEST(test_class_of_tf32) {
+    static const struct {
+        int bits;
+        bool cut, told, right;
+    } forms[] = { { 11, false, true, true }, { 0, false, true, true },  { 11, false, false, false },
+                  { 11, true, true, false }, { 10, false, true, false }, { 8, false, true, false } };
+    for (size_t n = 0; n < sizeof forms / sizeof *forms; n++) {
+        make_data("query_heads=2 query_length=70 key_length=120 head_dim=32 allow_tf32=yes seed=5");
+        operand_bits = forms[n].bits;
+        operands_cut = forms[n].cut;
+        claimed.products_tf32 = forms[n].told;
+        attn_gate_result result = judge(NONE);
+        ck_assert_msg(result.passed == forms[n].right, "%d bits%s: %s", forms[n].bits, forms[n].cut ? ", cut off" : "", result.failure);
+        ck_assert_int_ge(result.pooled, 4096);
+        attn_case_data_free(&data);
+    }
+    make_data("query_heads=2 query_length=70 key_length=120 head_dim=32 seed=5"); /* told, but not allowed */
+    operand_bits = 0;
+    claimed.products_tf32 = true;
+    attn_gate_result result = judge(NONE);
+    ck_assert_ptr_nonnull(strstr(result.failure, "nobody allowed"));
+    attn_case_data_free(&data);
 }
 END_TEST
 
@@ -250,7 +300,7 @@ START_TEST(test_data_are_drawn_from_the_line) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = { test_mistakes_in_fp32, test_mistakes_in_fp16, test_guards, test_table,
-                                   test_data_are_drawn_from_the_line };
+    const TTest *const tests[] = { test_mistakes_in_fp32, test_mistakes_in_fp16, test_mistakes_in_tf32, test_class_of_tf32,
+                                   test_guards, test_table, test_data_are_drawn_from_the_line };
     return suite_run(SUITE_OF("gate", tests, 60), SUITE_FORK);
 }

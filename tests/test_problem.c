@@ -217,7 +217,7 @@ START_TEST(test_structure_versions) {
     p.struct_size = offsetof(clattn_problem, caller_workspace); /* an older one: the rest gets its defaults */
     memset((char *)&p + p.struct_size, 0x7f, sizeof p - p.struct_size);
     EXPECT_STATUS(clattn_problem_resolve(&p, &resolved, &report), CLATTN_OK, &report);
-    ck_assert(!resolved.caller_workspace && !resolved.batch_invariant);
+    ck_assert(!resolved.caller_workspace && !resolved.batch_invariant && !resolved.allow_tf32);
     EXPECT_STATUS(clattn_problem_resolve(NULL, &resolved, &report), CLATTN_INVALID_ARGUMENT, &report);
     EXPECT_STATUS(clattn_problem_resolve(&p, NULL, &report), CLATTN_INVALID_ARGUMENT, &report);
     EXPECT_STATUS(clattn_problem_resolve(&p, &resolved, NULL), CLATTN_OK, NULL);

@@ -341,6 +341,7 @@ static const attn_word attn_words[] = {
     { "softcap", attn_read_positive, PROBLEM(softcap), 0, false },
     { "dropout", attn_read_dropout, 0, 0, false },
     { "seed", attn_read_seed, 0, 0, false },
+    { "allow_tf32", attn_read_yes, PROBLEM(allow_tf32), 0, false },
     { "layout", attn_read_layout, 0, 0, false },
     { "direction", attn_read_direction, 0, 0, false },
     { "mask", attn_read_dims, 0, 0, true },

@@ -18,6 +18,7 @@ const char attn_case_help[] =
     "  type=fp32|fp16|bf16|fp64  causal=no|yes  align=top_left|bottom_right|past|N  window=L,R (`open` for an open "
     "side)\n"
     "  scale=(1/sqrt(head_dim))  softcap=0  seed=0  layout=bhsd|bshd\n"
+    "  allow_tf32=no|yes (yes: fp32 may be rounded to TF32 before products, where a matrix unit wants it)\n"
     "  key_length counts past and new keys. align has an effect with causal, window and alibi only.\n"
     "for problems that draw their own data (plan, verify, bench):\n"
     "  mask=DIMS[,bits]  bias=DIMS[,storage]  (1 to 4 sizes, each 1 or full, such as 1,1,q,k)  alibi=yes  sinks=yes\n"

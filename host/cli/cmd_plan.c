@@ -21,8 +21,9 @@ static void attn_print_plan(const attn_session *session, const clattn_plan_info 
     printf("engine            %s\n", info->engine);
     printf("device            %lld  %s\n", (long long)info->device, device);
     printf("kernel            %s\n", info->kernel);
-    printf("accumulate        %s%s%s\n", info->accumulate, info->sum_running ? ", one running sum over the keys" : "",
-           info->weights_rounded ? ", weights rounded to the storage type" : "");
+    printf("accumulate        %s%s%s%s\n", info->accumulate, info->sum_running ? ", one running sum over the keys" : "",
+           info->weights_rounded ? ", weights rounded to the storage type" : "",
+           info->products_tf32 ? ", products of numbers rounded to TF32" : "");
     if (info->block_query > 0 || info->block_key > 0) {
         printf("blocks            %lld rows, %lld keys\n", (long long)info->block_query, (long long)info->block_key);
     }
@@ -60,9 +61,10 @@ static void attn_json_lines(const char *text) {
 static void attn_print_plan_json(const clattn_plan_info *info, const clattn_report *report) {
     printf("  { \"engine\": \"%s\", \"device\": %lld, \"kernel\": ", info->engine, (long long)info->device);
     attn_json_string(stdout, info->kernel);
-    printf(", \"accumulate\": \"%s\", \"weights_rounded\": %s, \"sum_running\": %s, \"clean_values\": %s",
-           info->accumulate, info->weights_rounded ? "true" : "false", info->sum_running ? "true" : "false",
-           info->clean_values ? "true" : "false");
+    printf(", \"accumulate\": \"%s\", \"weights_rounded\": %s, \"products_tf32\": %s, \"sum_running\": %s",
+           info->accumulate, info->weights_rounded ? "true" : "false", info->products_tf32 ? "true" : "false",
+           info->sum_running ? "true" : "false");
+    printf(", \"clean_values\": %s", info->clean_values ? "true" : "false");
     printf(", \"block_query\": %lld, \"block_key\": %lld, \"workspace_size\": %lld, \"private_memory\": %lld",
            (long long)info->block_query, (long long)info->block_key, (long long)info->workspace_size,
            (long long)info->private_memory);

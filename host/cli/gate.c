@@ -17,6 +17,7 @@ enum { ATTN_POOL_LEAST = 4096 };
 /* Sums over the pooled outputs of one result. */
 typedef struct attn_pool {
     double error_max, error_sum, signed_sum, bound_sum, error_square, gold_square, plain_max, plain_sum;
+    double tf32_square; /* of gold (1 + the row's score_square) */
 } attn_pool;
 
 #if defined(__GNUC__)
@@ -58,7 +59,8 @@ static bool attn_is_within(clattn_type type, double got, long double gold, doubl
 static void attn_pool_output(attn_pool *pool, attn_gate_row *row, attn_gate_result *result, int64_t d, double got,
                              double bound) {
     double gold = (double)row->gold.output[d], error = got - gold;
-    double plain = fabs((double)attn_gate_plain(row, result->info.weights_rounded)[d] - gold);
+    attn_plain_form form = attn_gate_form(row, &result->info);
+    double plain = fabs((double)attn_gate_plain(row, form)[d] - gold);
     result->pooled++;
     pool->error_max = fmax(pool->error_max, fabs(error));
     pool->error_sum += fabs(error);
@@ -66,6 +68,7 @@ static void attn_pool_output(attn_pool *pool, attn_gate_row *row, attn_gate_resu
     pool->bound_sum += bound;
     pool->error_square += error * error;
     pool->gold_square += gold * gold;
+    pool->tf32_square += form == ATTN_PLAIN_TF32 ? gold * gold * (1 + row->score_square) : 0;
     pool->plain_max = fmax(pool->plain_max, plain);
     pool->plain_sum += plain;
 }
@@ -101,9 +104,10 @@ static void attn_check_output(attn_gate_row *row, const attn_gate_subject *subje
         }
     }
     if (row->plain_runs > 0 && type != CLATTN_FP64) { /* of every row looked at, so that they stand for all */
-        (void)attn_gate_plain(row, result->info.weights_rounded);
+        attn_plain_form form = attn_gate_form(row, &result->info);
+        (void)attn_gate_plain(row, form);
         result->plain_rows++;
-        result->plain_seconds += row->plain_seconds[result->info.weights_rounded ? 1 : 0];
+        result->plain_seconds += row->plain_seconds[form];
     }
 }
 
@@ -165,7 +169,11 @@ static void attn_check_weights(const attn_gate_row *row, const attn_gate_subject
 
 /* ------------------------------------------------------------------------------------ pooled rules */
 
-static double attn_nmse_limit(clattn_type type, bool rounded) {
+/* tf32: the part of the squared result that errors of plain TF32 are counted in; 0 = the plan has none. */
+static double attn_nmse_limit(clattn_type type, bool rounded, double tf32) {
+    if (tf32 > 0) {
+        return 2e-7 * tf32;
+    }
     switch (type) {
         case CLATTN_FP16: return rounded ? 2e-7 : 1e-7;
         case CLATTN_BF16: return rounded ? 1.2e-5 : 6e-6;
@@ -174,7 +182,9 @@ static double attn_nmse_limit(clattn_type type, bool rounded) {
 }
 
 static void attn_finish_pool(const attn_pool *pool, clattn_type type, attn_gate_result *result) {
-    double n = (double)result->pooled, most = type == CLATTN_FP32 ? 4 : 2, mean = type == CLATTN_FP32 ? 2 : 1.1;
+    double tf32 = pool->gold_square > 0 ? pool->tf32_square / pool->gold_square : 0;
+    bool strict = type == CLATTN_FP32 && !(tf32 > 0);
+    double n = (double)result->pooled, most = strict ? 4 : 2, mean = strict ? 2 : 1.1;
     if (result->pooled < ATTN_POOL_LEAST) {
         return;
     }
@@ -192,7 +202,7 @@ static void attn_finish_pool(const attn_pool *pool, clattn_type type, attn_gate_
         attn_break(result, "rule 2 (against plain evaluation): mean error %.3g, plain %.3g, allowed %gx",
                    result->mean_error, result->plain_mean, mean);
     }
-    double limit = attn_nmse_limit(type, result->info.weights_rounded);
+    double limit = attn_nmse_limit(type, result->info.weights_rounded, tf32);
     if (!(result->nmse <= limit)) {
         attn_break(result, "rule 3 (normalised mean squared error): %.3g, allowed %.3g", result->nmse, limit);
     }
@@ -264,6 +274,9 @@ int attn_gate_check(const attn_case_data *data, const attn_gate_options *options
     }
     for (int s = 0; s < count; s++) {
         subjects[s].result->passed = subjects[s].result->failures == 0;
+        if (subjects[s].result->info.products_tf32 && !data->problem.allow_tf32) {
+            attn_break(subjects[s].result, "products_tf32: the plan rounds to TF32, which nobody allowed");
+        }
     }
     int status = attn_walk(data, options, subjects, pools, count, error);
     for (int s = 0; s < count && status == ATTN_DONE; s++) {

@@ -18,10 +18,14 @@ typedef struct attn_gate_row {
     double *weight_sum;       /* [value_dim] sum_j w_j |v_j| */
     double *error_sum;        /* [value_dim] sum_j w_j F_j |v_j| */
     double *values;           /* [key_length][value_dim] of the present key-value head */
-    float *keys_float, *values_float, *query_float, *added, *plain_scores, *plain[2];
+    double tf32_score, tf32_least; /* sum_j w_j (exp(e_j) - 1); 1 + sum_j w_j (exp(-e_j) - 1), e_j the error of a score */
+    double *tf32_sum;              /* [value_dim] sum_j w_j (exp(e_j) - 1) |v_j| */
+    double score_square;           /* sum_j w_j scale^2 sum_d (q_d k_jd)^2; there once the plain TF32 row is */
+    float *keys_float, *values_float, *query_float, *added, *plain_scores, *plain[ATTN_PLAIN_FORMS];
+    float *tf32; /* query, keys and values like those above, rounded to TF32; NULL where the problem does not allow it */
     unsigned char *allowed;
-    bool plain_done[2];
-    double plain_seconds[2]; /* of the present row: the fastest of plain_runs */
+    bool plain_done[ATTN_PLAIN_FORMS];
+    double plain_seconds[ATTN_PLAIN_FORMS]; /* of the present row: the fastest of plain_runs */
     int plain_runs;
     void *block;
 } attn_gate_row;
@@ -40,8 +44,11 @@ double attn_gate_output_bound(const attn_gate_row *row, const clattn_plan_info *
 double attn_gate_logsumexp_bound(const attn_gate_row *row, const clattn_plan_info *info);
 double attn_gate_weight_bound(const attn_gate_row *row, const clattn_plan_info *info, int64_t j);
 
-/** The plain evaluation of the row, rounded to the storage type; with rounded weights or without. */
-const float *attn_gate_plain(attn_gate_row *row, bool round_weights);
+/** What plain evaluation rounds to be compared with that plan; TF32 only where the problem allows it. */
+attn_plain_form attn_gate_form(const attn_gate_row *row, const clattn_plan_info *info);
+
+/** The plain evaluation of the row, rounded to the storage type. */
+const float *attn_gate_plain(attn_gate_row *row, attn_plain_form form);
 
 double attn_unit_roundoff(clattn_type type);
 

@@ -5,9 +5,21 @@
 #include "plain.h"
 
 #include <math.h>
+#include <string.h>
 
-static float attn_plain_round(const attn_plain *plain, float x) {
-    if (!plain->round_weights) {
+float attn_plain_tf32(float x) {
+    uint32_t bits;
+    if (!isfinite(x)) {
+        return x;
+    }
+    memcpy(&bits, &x, sizeof bits);
+    bits = (bits + 0xfff + (bits >> 13 & 1)) & ~UINT32_C(0x1fff);
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static float attn_plain_store(const attn_plain *plain, float x) {
+    if (plain->form != ATTN_PLAIN_STORED) {
         return x;
     }
     uint16_t stored;
@@ -25,7 +37,7 @@ static float attn_plain_score(const attn_plain *plain, int64_t j) {
     if (plain->softcap > 0) {
         score = plain->softcap * tanhf(score / plain->softcap);
     }
-    return attn_plain_round(plain, plain->added != NULL ? score + plain->added[j] : score);
+    return attn_plain_store(plain, plain->added != NULL ? score + plain->added[j] : score);
 }
 
 void attn_plain_row(const attn_plain *plain, float *scores, float *output) {
@@ -51,7 +63,8 @@ void attn_plain_row(const attn_plain *plain, float *scores, float *output) {
         if (plain->allowed != NULL && !plain->allowed[j]) {
             continue;
         }
-        float weight = attn_plain_round(plain, scores[j] / denominator);
+        float weight = attn_plain_store(plain, scores[j] / denominator);
+        weight = plain->form == ATTN_PLAIN_TF32 ? attn_plain_tf32(weight) : weight;
         const float *value = plain->values + j * plain->value_dim;
         for (int64_t d = 0; d < plain->value_dim; d++) {
             output[d] += weight * value[d];

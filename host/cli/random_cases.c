@@ -260,6 +260,9 @@ static void attn_say_memory(attn_drawing *drawing) {
     if (attn_chance(drawing, 40)) {
         attn_say(drawing, "poison=yes");
     }
+    if (drawing->n % 4 == 3) { /* not drawn, so that the rest stays what it was */
+        attn_say(drawing, "allow_tf32=yes");
+    }
     attn_say(drawing, "seed=%llu", (unsigned long long)(drawing->seed * 100000 + drawing->n));
 }
 

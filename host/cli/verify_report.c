@@ -73,6 +73,7 @@ static int attn_list_tallies(const attn_case *c, const clattn_problem *p, attn_t
         { "key lengths", p->key_lengths },
         { "past", p->past_length > 0 },
         { "weights", p->weights != CLATTN_WEIGHTS_NONE },
+        { "TF32 allowed", p->allow_tf32 },
         { "random strides", c->strides_random },
         { "bshd", c->bshd },
         { "poison", c->poison },

@@ -1,9 +1,9 @@
 /*
  * opencl-fused, the body for fp32 on TF32 matrix units: each product made of three of TF32, so that results are as good
- * as those of fp32 arithmetic (attention_fused_tf32.cl). No workspace. Chosen for NVIDIA devices of compute capability
- * 8.0 and later, when one of the rows of kernels/tuning/attention_fused_tf32.csv builds there; elsewhere only by
- * variant=3, with a portable tile that is for tests. To add another vendor's tile: its header beside
- * tf32_tile_nvidia.cl.h, and the choice of it here.
+ * as those of fp32 arithmetic, or of one where the problem allows that (attention_fused_tf32.cl). No workspace. Chosen
+ * for NVIDIA devices of compute capability 8.0 and later, when one of the rows of
+ * kernels/tuning/attention_fused_tf32.csv builds there; elsewhere only by variant=3, with a portable tile that is for
+ * tests. To add another vendor's tile: its header beside tf32_tile_nvidia.cl.h, and the choice of it here.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -94,9 +94,9 @@ static clattn_status build(attn_fused *fused, const tf32_blocks *blocks, clattn_
     info->local_memory = need;
     snprintf(options, sizeof options,
              "-DBLOCK_QUERY=%" PRId64 " -DBLOCK_KEY=%" PRId64 " -DWARPS=%" PRId64 " -DSTAGES=%" PRId64
-             " -DQUERY_KEPT=%" PRId64 " -DDIM=%" PRId64 " -DKEYWISE=%d -DWARP_TILE_NVIDIA=%d",
+             " -DQUERY_KEPT=%" PRId64 " -DDIM=%" PRId64 " -DKEYWISE=%d -DWARP_TILE_NVIDIA=%d -DPRODUCTS=%d",
              blocks->query, blocks->key, blocks->warps, blocks->stages, blocks->kept, blocks->dim,
-             is_keywise(&fused->problem) ? 1 : 0, nvidia ? 1 : 0);
+             is_keywise(&fused->problem) ? 1 : 0, nvidia ? 1 : 0, fused->problem.allow_tf32 ? 1 : 3);
     clattn_plan_info built = *info;
     ATTN_TRY(attn_shape_build(&fused->device, "attention_fused_tf32", options, WARP * blocks->warps, true,
                               &fused->main, &built, report));
@@ -122,10 +122,11 @@ clattn_status attn_fused_tf32_prepare(attn_fused *fused, clattn_plan_info *info,
     fused->threads = WARP * blocks.warps;
     info->block_query = blocks.query;
     info->block_key = blocks.key;
+    info->products_tf32 = fused->problem.allow_tf32;
     snprintf(info->kernel, sizeof info->kernel,
-             "attention_fused_tf32: 3xTF32, %s tile, %" PRId64 " warps, %" PRId64 " stage%s%s",
-             nvidia ? "NVIDIA" : "portable", blocks.warps, blocks.stages, blocks.stages > 1 ? "s" : "",
-             blocks.kept ? "" : ", queries read again");
+             "attention_fused_tf32: %s, %s tile, %" PRId64 " warps, %" PRId64 " stage%s%s",
+             info->products_tf32 ? "TF32" : "3xTF32", nvidia ? "NVIDIA" : "portable", blocks.warps, blocks.stages,
+             blocks.stages > 1 ? "s" : "", blocks.kept ? "" : ", queries read again");
     return CLATTN_OK;
 }
 

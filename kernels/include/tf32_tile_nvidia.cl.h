@@ -29,7 +29,15 @@ static inline tf32_tile tile_begin(__local uint *scratch) {
 
 // big = x to the nearest TF32, small = x - big. As PTX, so that it stays where it is: taken out of the loop over keys,
 // the parts of the queries would fill the registers. NaN is not lost: where the addition spoils it, `small` is NaN.
+// With one product the rounding is two FMAs, which keep NaN; beyond 2^115 it makes NaN, and so rows to be repaired.
 static inline void tile_split(float x, uint *big, uint *small) {
+    if (PRODUCTS == 1) {
+        TILE_ASM("{ .reg .f32 s; fma.rn.f32 s, %1, 0f46000000, %1; fma.rn.f32 s, %1, 0fC6000000, s; mov.b32 %0, s; }"
+                 : "=r"(*big)
+                 : "f"(x));
+        *small = 0;
+        return;
+    }
     TILE_ASM("{ .reg .b32 b; .reg .f32 s; mov.b32 b, %2; add.u32 b, b, 0x1000; and.b32 b, b, 0xffffe000;"
              " mov.b32 s, b; sub.f32 s, %2, s; mov.b32 %0, b; mov.b32 %1, s; }"
              : "=r"(*big), "=r"(*small)
@@ -42,13 +50,17 @@ static inline void tile_split(float x, uint *big, uint *small) {
              : "+f"((c)[0]), "+f"((c)[1]), "+f"((c)[2]), "+f"((c)[3])                                                  \
              : "r"((a)[0]), "r"((a)[1]), "r"((a)[2]), "r"((a)[3]), "r"((b)[0]), "r"((b)[1]))
 
-// main += a_big * b_big; rest += the two mixed products. The low 13 bits of operands are ignored.
+// main += a_big * b_big; with three products rest += the two mixed ones. The low 13 bits of operands are ignored.
 static inline void tile_multiply(const tf32_tile *w, float *main, float *rest, const uint *a_big, const uint *a_small,
                                  const uint *b_big, const uint *b_small) {
     (void)w;
-    TILE_MMA(rest, a_small, b_big);
+    if (PRODUCTS == 3) {
+        TILE_MMA(rest, a_small, b_big);
+    }
     TILE_MMA(main, a_big, b_big);
-    TILE_MMA(rest, a_big, b_small);
+    if (PRODUCTS == 3) {
+        TILE_MMA(rest, a_big, b_small);
+    }
 }
 
 // x, as if it might be another at each call: what is reckoned from it is reckoned where it is needed, instead of once

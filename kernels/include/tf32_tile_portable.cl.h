@@ -20,6 +20,11 @@ static inline tf32_tile tile_begin(__local uint *scratch) {
 }
 
 static inline void tile_split(float x, uint *big, uint *small) {
+    if (PRODUCTS == 1) {
+        *big = as_uint(fma(x, -8192.0f, fma(x, 8192.0f, x)));
+        *small = 0;
+        return;
+    }
     *big = (as_uint(x) + 0x1000u) & 0xffffe000u;
     *small = as_uint(x - as_float(*big));
 }
@@ -73,9 +78,11 @@ static inline void tile_multiply(const tf32_tile *w, float *main, float *rest, c
     barrier(CLK_LOCAL_MEM_FENCE);
     for (int e = 0; e < 4; e++) {
         const int row = g * 4, column = (2 * t + (e & 1)) * 4, half_tile = e >> 1;
-        rest[e] = tile_dot(w, rest[e], row, 4 + half_tile, column, 8);
         main[e] = tile_dot(w, main[e], row, half_tile, column, 8);
-        rest[e] = tile_dot(w, rest[e], row, half_tile, column, 10);
+        if (PRODUCTS == 3) {
+            rest[e] = tile_dot(w, rest[e], row, 4 + half_tile, column, 8);
+            rest[e] = tile_dot(w, rest[e], row, half_tile, column, 10);
+        }
     }
 }
 

@@ -44,7 +44,8 @@ list_jobs() {
         }
         function for_target(target) {
             if (table == "attention_fused_tf32") {
-                for (w = 0; w < 2; w++) job(target, tile " -DKEYWISE=" w, "/keywise=" w)
+                for (w = 0; w < 2; w++) for (n = 3; n > 0; n -= 2)
+                    job(target, tile " -DKEYWISE=" w " -DPRODUCTS=" n, "/keywise=" w "/products=" n)
             } else if (table == "attention_fused_mma") {
                 for (w = 0; w < 2; w++) for (t = 1; t < 3; t++) if (all || t == w + 1)
                     job(target, tile " -DATTN_TYPE=" t " -DKEYWISE=" w, "/type=" t "/keywise=" w)

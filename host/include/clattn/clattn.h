@@ -297,6 +297,11 @@ typedef struct clattn_problem {
     int64_t concurrency;   /**< calls that may be under way at once without waiting for each other; default 1 */
     bool caller_workspace; /**< every call brings its own workspace, the plan allocates none */
     bool batch_invariant;  /**< an entry's result has the same bits whatever else is in the batch */
+    bool allow_tf32;       /**< default false. Permits to round fp32 to 10 bits after the point (TF32) before products on matrix
+                                units, which then make one product where fp32's accuracy takes three. A product is off by up to
+                                2^-10 of its size: some three digits are right instead of six (docs/numerics.md). Only a
+                                permission: engines without such products, and other types, ignore it;
+                                clattn_plan_info.products_tf32 tells */
 } clattn_problem;
 
 #define CLATTN_PROBLEM_INIT                                                                                           \
@@ -341,6 +346,7 @@ typedef struct clattn_plan_info {
     char kernel[256];          /**< which kernels, which instruction set */
     const char *accumulate;    /**< "fp32", "fp64" or "fp80": scores, softmax and sums */
     bool weights_rounded;      /**< weights are rounded to the storage type before the second product */
+    bool products_tf32;        /**< fp32 is rounded to TF32 before both products (clattn_problem.allow_tf32) */
     bool sum_running;          /**< sums over keys run in one accumulator (see docs/numerics.md) */
     bool clean_values;         /**< a value that some rows may not attend may hold anything without reaching them */
     int64_t block_query, block_key; /**< rows and keys of a block; 0 = does not apply */
