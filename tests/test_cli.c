@@ -207,7 +207,7 @@ static void compare_file(const char *name, const char *engine, const char *what)
     snprintf(path, sizeof path, "%s/%s.npy", program_folder, what);
     test_array got = test_array_read(path);
     double unit = got.kind == 'u' ? 0x1p-8 : got.item == 2 ? 0x1p-11 : 0x1p-24;
-    double slack = 4e-6 + (unit > 0x1p-24 ? unit / 4 : 0); /* of 16 bits, weights may be rounded too */
+    double slack = 4e-6 + (unit > 0x1p-24 ? unit : 0); /* of 16 bits, weights may be rounded too */
     ck_assert_int_eq(got.count, wanted.count);
     ck_assert_int_eq(got.dimensions, wanted.dimensions);
     for (int64_t n = 0; n < got.count; n++) {
