@@ -113,6 +113,15 @@ stage_probe() {
         ls -l /etc/OpenCL/vendors "${OCL_ICD_VENDORS:-/etc/OpenCL/vendors}"
         ldd "$clattn"
     } >"$out/machine.txt" 2>&1
+    # which bodies and rows the driver took, and why not others: inline PTX, local memory beyond what it tells
+    for type in fp32 fp16 bf16; do
+        for dim in 64 128 256; do
+            [ $quick = 0 ] || [ $type$dim = fp3264 ] || continue
+            "$clattn" plan query_length=4096 query_heads=16 head_dim=$dim type=$type --engine opencl-fused $select
+            "$clattn" plan batch=8 query_length=1 key_length=4096 query_heads=32 kv_heads=8 head_dim=$dim type=$type \
+                --engine opencl-decode $select
+        done
+    done >"$out/plans.txt" 2>&1
     "$clattn" --version && "$clattn" devices --json >"$out/devices.json" && "$clattn" devices
 }
 

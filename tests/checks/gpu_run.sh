@@ -21,7 +21,7 @@ for stage in probe verify-cpu sweep-fp32 models decode peers; do
     grep -q "\] $stage: " "$out.log" || fail "no stage $stage"
     [ -e "$out/done/$stage" ] || fail "$stage is not done"
 done
-for file in machine.txt devices.json verify-cpu.csv sweep-fp32-no.csv sweep-fp32-no.svg models.csv decode.csv run.log; do
+for file in machine.txt plans.txt devices.json verify-cpu.csv sweep-fp32-no.csv sweep-fp32-no.svg models.csv decode.csv run.log; do
     tar tzf "$out/results.tar.gz" | grep -q "/$file\$" || fail "$file is not in the archive"
 done
 grep -q ',yes,' "$out/sweep-fp32-no.csv" || fail "nothing verified in the sweep"
