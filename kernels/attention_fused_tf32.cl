@@ -7,15 +7,19 @@
 // Defines: BLOCK_QUERY, BLOCK_KEY, WARPS, STAGES (1 to 3), DIM (head_dim and value_dim rounded up: a multiple of 32),
 // KEYWISE (1: softcap, bias, ALiBi, a mask, or a scale that is not positive; 0: key ranges only, and scores stay
 // unscaled until the maximum is subtracted), QUERY_KEPT (1: queries stay in registers; 0: they are read again for each
-// block of keys, out of the nearest cache), WARP_TILE_NVIDIA (0 or 1), PRODUCTS (3; 1: plain TF32).
+// block of keys, out of the nearest cache), SPLIT (2: two warps share rows, each has one half of the dims and of the
+// columns, and they add up their scores; 1: every warp has whole rows), WARP_TILE_NVIDIA (0 or 1), PRODUCTS (3; 1:
+// plain TF32).
 #define ATTN_TYPE 0
 #define THREADS (WARPS * 32)
-#define TILES (BLOCK_QUERY / (16 * WARPS)) // 16-row tiles of a warp
-#define CHUNKS (DIM / 4)                   // a chunk is 16 bytes of a row
-#define PASS (THREADS / CHUNKS)            // rows that all work-items copy at once
+#define TILES (BLOCK_QUERY * SPLIT / (16 * WARPS)) // 16-row tiles of a warp
+#define PART (DIM / SPLIT)                         // dims and columns of a warp
+#define CHUNKS (DIM / 4)                           // a chunk is 16 bytes of a row
+#define PASS (THREADS / CHUNKS)                    // rows that all work-items copy at once
 #define BLOCK_SIZE (BLOCK_KEY * DIM)
 #define AHEAD (STAGES > 1 ? STAGES - 1 : 1)        // blocks of keys that are asked for before they are needed
-#define QUERY_PARTS (QUERY_KEPT ? DIM / 32 : 1)
+#define QUERY_PARTS (QUERY_KEPT ? PART / 32 : 1)
+#define SHARED_SIZE (SPLIT > 1 ? WARPS * TILES * 16 * BLOCK_KEY : 0) // scores that warps tell each other
 #define CHAIN (BLOCK_KEY < 32 ? BLOCK_KEY / 8 : 4) // steps of 8 keys that one sum of a matrix unit takes
 #include "include/arguments.cl.h"
 #include "include/index.cl.h"
@@ -29,7 +33,10 @@
 #include "include/tf32_tile_portable.cl.h"
 #endif
 
-#if BLOCK_QUERY % (16 * WARPS) || BLOCK_KEY % (8 * CHAIN) || DIM % 32 || THREADS % CHUNKS || BLOCK_KEY % PASS
+#if BLOCK_QUERY * SPLIT % (16 * WARPS) || BLOCK_KEY % (8 * CHAIN) || THREADS % CHUNKS || BLOCK_KEY % PASS
+#error "this block does not divide among the warps"
+#endif
+#if SPLIT < 1 || SPLIT > 2 || WARPS % SPLIT || DIM % (32 * SPLIT)
 #error "this block does not divide among the warps"
 #endif
 
@@ -58,13 +65,15 @@ static inline void split_query(float4 q[2][2], uint big[4][4], uint small[4][4])
     }
 }
 
-// s = the warp's rows of query . BLOCK_KEY keys. With QUERY_KEPT the queries are in `kept`, else that has room for some.
+// s = the warp's rows of query . BLOCK_KEY keys, over its PART of the dims; `shared` tells them to the warp that has
+// the others. With QUERY_KEPT the queries are in `kept`, else that has room for some.
 static inline void block_scores(const tf32_tile *w, query_rows query, float4 kept[QUERY_PARTS][TILES][2][2],
-                                __local const float *keys, float s[TILES][BLOCK_KEY / 8][4]) {
-    const int lane = tile_here((int)get_local_id(0)) & 31, at = KEY_AT(lane >> 2, lane & 3);
+                                __local const float *keys, __local float4 *shared,
+                                float s[TILES][BLOCK_KEY / 8][4]) {
+    const int lane = tile_here((int)get_local_id(0)) & 31, at = KEY_AT(lane >> 2, lane & 3) + part_first();
     __local const float *half_row[2] = { keys + at, keys + (at ^ 16) };
 #pragma unroll
-    for (int d = 0; d < DIM / 32; d++) {
+    for (int d = 0; d < PART / 32; d++) {
         uint a_big[TILES][4][4], a_small[TILES][4][4];
 #if !QUERY_KEPT
         load_query(&query, d, kept[0]);
@@ -102,6 +111,7 @@ static inline void block_scores(const tf32_tile *w, query_rows query, float4 kep
             }
         }
     }
+    tell_scores(shared, s);
 }
 
 // A tile of scores is a tile of weights, its columns 2t and 2t + 1 at places t and t + 4: values come in that order.
@@ -138,11 +148,11 @@ static inline void multiply_values(const tf32_tile *w, uint p_big[TILES][BLOCK_K
     }
 }
 
-// output = output * keep + weights * values
+// output = output * keep + weights * values, in the warp's PART of the columns
 static inline void block_values(const tf32_tile *w, float s[TILES][BLOCK_KEY / 8][4], __local const float *values,
-                                float keep[TILES][2], float output[TILES][DIM / 8][4]) {
+                                float keep[TILES][2], float output[TILES][PART / 8][4]) {
     const int lane = tile_here((int)get_local_id(0)) & 31;
-    const int at = VALUE_AT((lane & 3) * 2, lane >> 3) + (lane >> 2 & 1) * 2;
+    const int at = VALUE_AT((lane & 3) * 2, lane >> 3) + (lane >> 2 & 1) * 2 + part_first();
     __local const float *half_row[2] = { values + at, values + (at ^ 16) };
     uint p_big[TILES][BLOCK_KEY / 8][4], p_small[TILES][BLOCK_KEY / 8][4];
 #pragma unroll
@@ -150,7 +160,7 @@ static inline void block_values(const tf32_tile *w, float s[TILES][BLOCK_KEY / 8
         split_weights(s[i], p_big[i], p_small[i]);
     }
 #pragma unroll
-    for (int c = 0; c < DIM / 16; c++) {
+    for (int c = 0; c < PART / 16; c++) {
 #pragma unroll
         for (int step = 0; step < BLOCK_KEY / 8; step += CHAIN) {
             float main[TILES][2][4], rest[TILES][2][4];
@@ -184,13 +194,13 @@ static inline long get_entry(const attn_arguments *a, long group, long row_block
     return group / row_blocks / (a->query_heads / attn_block_heads(a->group, a->query_length, BLOCK_QUERY));
 }
 
-static inline void clear_rows(float top[TILES][2], float sum[TILES][2], float output[TILES][DIM / 8][4]) {
+static inline void clear_rows(float top[TILES][2], float sum[TILES][2], float output[TILES][PART / 8][4]) {
 #pragma unroll
     for (int i = 0; i < TILES; i++) {
         top[i][0] = top[i][1] = -INFINITY;
         sum[i][0] = sum[i][1] = 0.0f;
 #pragma unroll
-        for (int c = 0; c < DIM / 8; c++) {
+        for (int c = 0; c < PART / 8; c++) {
             clear_four(output[i][c]);
         }
     }
@@ -214,7 +224,7 @@ static inline long fetch_block(__local float *keys, __local float *values, const
 // only a static array may grow beyond what the driver tells.
 #if WARP_TILE_NVIDIA
 #define MEMORY_PARAMETER
-#define MEMORY_DECLARED __local float4 memory[2 * STAGES * BLOCK_SIZE / 4];
+#define MEMORY_DECLARED __local float4 memory[(2 * STAGES * BLOCK_SIZE + SHARED_SIZE) / 4];
 #else
 #define MEMORY_PARAMETER , __local float4 *memory
 #define MEMORY_DECLARED
@@ -227,7 +237,8 @@ void attention_fused_tf32(attn_arguments a, long first_group, long row_blocks, A
                           __global float *restrict logsumexp MEMORY_PARAMETER) {
     MEMORY_DECLARED
     __local float *keys = (__local float *)memory, *values = keys + STAGES * BLOCK_SIZE;
-    const tf32_tile w = tile_begin((__local uint *)(values + STAGES * BLOCK_SIZE));
+    __local float4 *shared = memory + 2 * STAGES * BLOCK_SIZE / 4;
+    const tf32_tile w = tile_begin((__local uint *)(shared + SHARED_SIZE / 4));
     const attn_extras x = ATTN_EXTRAS;
     const long group = first_group + get_group_id(0);
     const attn_entry e = attn_get_entry(&a, &x, get_entry(&a, group, row_blocks));
@@ -237,7 +248,7 @@ void attention_fused_tf32(attn_arguments a, long first_group, long row_blocks, A
 
     const query_rows rows = get_query(&a, &g, query);
     float4 q[QUERY_PARTS][TILES][2][2];
-    float s[TILES][BLOCK_KEY / 8][4], output[TILES][DIM / 8][4], top[TILES][2], sum[TILES][2], keep[TILES][2];
+    float s[TILES][BLOCK_KEY / 8][4], output[TILES][PART / 8][4], top[TILES][2], sum[TILES][2], keep[TILES][2];
 #pragma unroll
     for (int d = 0; d < QUERY_PARTS; d++) {
         load_query(&rows, d, q[d]);
@@ -257,15 +268,16 @@ void attention_fused_tf32(attn_arguments a, long first_group, long row_blocks, A
 #if STAGES > 1
         const int slot = (stage + AHEAD) % STAGES * BLOCK_SIZE;
         next = fetch_block(keys + slot, values + slot, &key_rows, &value_rows, &g, next, e.key_length);
-        block_scores(&w, QUERY_KEPT ? rows : get_query(&a, &g, query), q, keys + now, s);
+        block_scores(&w, QUERY_KEPT ? rows : get_query(&a, &g, query), q, keys + now, shared, s);
 #else
         copy_rows(values, 1, &value_rows, first, e.key_length);
         tile_commit();
-        block_scores(&w, QUERY_KEPT ? rows : get_query(&a, &g, query), q, keys, s);
+        block_scores(&w, QUERY_KEPT ? rows : get_query(&a, &g, query), q, keys, shared, s);
         tile_wait(0);
         barrier(CLK_LOCAL_MEM_FENCE); // its values are here, and nobody needs its keys
         next = fetch_block(keys, values, &key_rows, &value_rows, &g, next, e.key_length);
 #endif
+        add_scores(shared, s);
         block_keywise(&a, &x, &e, &g, first, s);
 #pragma unroll
         for (int i = 0; i < TILES; i++) {

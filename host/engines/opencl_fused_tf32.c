@@ -11,7 +11,7 @@
 #include "engines/opencl_fused.h"
 
 enum {
-    MOST_DIMS = 128,
+    MOST_DIMS = 256,
     WARP = 32,
     CHUNK = 4,                     /* elements that are copied at once */
     PORTABLE_SCRATCH = 32 * 12 * 4 /* bytes a warp: TILE_SCRATCH_WORDS of tf32_tile_portable.cl.h */
@@ -21,6 +21,7 @@ static const double SMALLEST_SCALE = 1e-30; /* unscaled scores times less could 
 
 typedef struct tf32_blocks {
     int64_t query, key, warps, stages, kept, dim;
+    int64_t split; /* warps that share rows, each with its part of the dims and columns */
 } tf32_blocks;
 
 static bool has_nvidia_tile(const struct attn_opencl_device *device) {
@@ -50,19 +51,21 @@ static clattn_status choose_blocks(const attn_fused *fused, const attn_tuning_ro
     const clattn_block_override *override = &fused->device.blocks;
     *blocks = (tf32_blocks){ attn_tuning_get(row, "block_query"), attn_tuning_get(row, "block_key"),
                              attn_tuning_get(row, "warps"), attn_tuning_get(row, "stages"),
-                             attn_tuning_get(row, "query_kept"), row->head_dim_max };
+                             attn_tuning_get(row, "query_kept"), row->head_dim_max,
+                             attn_max(attn_tuning_get(row, "split"), 1) };
     blocks->query = override->block_query != 0 ? override->block_query : blocks->query;
     blocks->key = override->block_key != 0 ? override->block_key : blocks->key;
-    const int64_t rows = 16 * blocks->warps;
+    if (blocks->dim % (32 * blocks->split) != 0 || blocks->warps % blocks->split != 0 ||
+        WARP * blocks->warps * CHUNK % blocks->dim != 0) {
+        return attn_refuse(report, CLATTN_UNSUPPORTED,
+                           "head_dim_max: %" PRId64 " does not divide among %" PRId64 " warps", blocks->dim,
+                           blocks->warps);
+    }
+    const int64_t rows = 16 * blocks->warps / blocks->split;
     if (blocks->query <= 0 || blocks->query % rows != 0 || blocks->query > 2 * rows) {
         return attn_refuse(report, CLATTN_UNSUPPORTED,
                            "block_query: %" PRId64 " is not a multiple of %" PRId64 " up to %" PRId64, blocks->query,
                            rows, 2 * rows);
-    }
-    if (blocks->dim % 32 != 0 || WARP * blocks->warps * CHUNK % blocks->dim != 0) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED,
-                           "head_dim_max: %" PRId64 " does not divide among %" PRId64 " warps", blocks->dim,
-                           blocks->warps);
     }
     int64_t keys = attn_max(8, WARP * blocks->warps * CHUNK / blocks->dim); /* of one pass of copies */
     keys = blocks->key > 32 ? attn_max(keys, 32) : keys;                    /* and of one sum on the matrix unit */
@@ -84,7 +87,9 @@ static clattn_status build(attn_fused *fused, const tf32_blocks *blocks, clattn_
     char options[256];
     const bool nvidia = has_nvidia_tile(fused->device.opencl);
     const int64_t tiles = 2 * blocks->stages * blocks->key * blocks->dim * (int64_t)sizeof(float);
-    const int64_t need = tiles + (nvidia ? 0 : blocks->warps * PORTABLE_SCRATCH);
+    const int64_t told = blocks->split > 1 ? blocks->split : 0; /* sets of scores that warps tell each other */
+    const int64_t need = tiles + told * blocks->query * blocks->key * (int64_t)sizeof(float) +
+                         (nvidia ? 0 : blocks->warps * PORTABLE_SCRATCH);
     if (need > fused->device.opencl->info.local_memory) {
         return attn_refuse(report, CLATTN_UNSUPPORTED,
                            "attention_fused_tf32: needs %" PRId64 " bytes of local memory, the device has %" PRId64,
@@ -94,8 +99,9 @@ static clattn_status build(attn_fused *fused, const tf32_blocks *blocks, clattn_
     info->local_memory = need;
     snprintf(options, sizeof options,
              "-DBLOCK_QUERY=%" PRId64 " -DBLOCK_KEY=%" PRId64 " -DWARPS=%" PRId64 " -DSTAGES=%" PRId64
-             " -DQUERY_KEPT=%" PRId64 " -DDIM=%" PRId64 " -DKEYWISE=%d -DWARP_TILE_NVIDIA=%d -DPRODUCTS=%d",
-             blocks->query, blocks->key, blocks->warps, blocks->stages, blocks->kept, blocks->dim,
+             " -DQUERY_KEPT=%" PRId64 " -DSPLIT=%" PRId64 " -DDIM=%" PRId64
+             " -DKEYWISE=%d -DWARP_TILE_NVIDIA=%d -DPRODUCTS=%d",
+             blocks->query, blocks->key, blocks->warps, blocks->stages, blocks->kept, blocks->split, blocks->dim,
              is_keywise(&fused->problem) ? 1 : 0, nvidia ? 1 : 0, fused->problem.allow_tf32 ? 1 : 3);
     clattn_plan_info built = *info;
     ATTN_TRY(attn_shape_build(&fused->device, "attention_fused_tf32", options, WARP * blocks->warps, true,
@@ -108,7 +114,7 @@ clattn_status attn_fused_tf32_prepare(attn_fused *fused, clattn_plan_info *info,
     attn_tuning_row rows[ATTN_SHAPE_ROWS];
     int64_t count = attn_shape_find("attention_fused_tf32", &fused->problem, &fused->device, rows);
     const bool nvidia = has_nvidia_tile(fused->device.opencl);
-    tf32_blocks blocks = { 0, 0, 0, 0, 0, 0 };
+    tf32_blocks blocks = { .query = 0 };
     clattn_status status = CLATTN_UNSUPPORTED;
     for (int64_t k = 0; k < count && status != CLATTN_OK; k++) {
         status = choose_blocks(fused, &rows[k], &blocks, report);
@@ -124,9 +130,10 @@ clattn_status attn_fused_tf32_prepare(attn_fused *fused, clattn_plan_info *info,
     info->block_key = blocks.key;
     info->products_tf32 = fused->problem.allow_tf32;
     snprintf(info->kernel, sizeof info->kernel,
-             "attention_fused_tf32: %s, %s tile, %" PRId64 " warps, %" PRId64 " stage%s%s",
+             "attention_fused_tf32: %s, %s tile, %" PRId64 " warps, %" PRId64 " stage%s%s%s",
              info->products_tf32 ? "TF32" : "3xTF32", nvidia ? "NVIDIA" : "portable", blocks.warps, blocks.stages,
-             blocks.stages > 1 ? "s" : "", blocks.kept ? "" : ", queries read again");
+             blocks.stages > 1 ? "s" : "", blocks.kept ? "" : ", queries read again",
+             blocks.split > 1 ? ", pairs of warps share rows" : "");
     return CLATTN_OK;
 }
 

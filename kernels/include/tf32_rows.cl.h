@@ -32,10 +32,15 @@ static inline long row_head(const row_block *g, int n) {
     return g->heads == 1 ? g->h : g->h + ((int)g->first + n) % g->heads;
 }
 
+// First of the dims and columns that the warp has: with SPLIT, odd warps have the second half.
+static inline int part_first(void) {
+    return SPLIT == 1 ? 0 : (tile_here((int)get_local_id(0)) >> 5 & 1) * PART;
+}
+
 // Number in the block of the row that the lane holds in half `r` of the warp's tile i.
 static inline int row_number(int i, int r) {
     const int id = tile_here((int)get_local_id(0));
-    return ((id >> 5) * TILES + i) * 16 + (id >> 2 & 7) + 8 * r;
+    return ((id >> (4 + SPLIT)) * TILES + i) * 16 + (id >> 2 & 7) + 8 * r;
 }
 
 // Key or value rows of one head, as they lie in global memory.
@@ -114,7 +119,7 @@ typedef struct query_rows {
 static inline query_rows get_query(const attn_arguments *a, const row_block *g, __global const float *query) {
     query_rows q;
     const attn_layout *layout = &a->query;
-    const int column = (tile_here((int)get_local_id(0)) & 3) * 4;
+    const int column = (tile_here((int)get_local_id(0)) & 3) * 4 + part_first();
     const long strides = layout->stride[0] | layout->stride[1] | layout->stride[2];
     q.aligned = is_aligned(query + layout->offset, strides, a->head_dim);
 #pragma unroll
@@ -127,7 +132,8 @@ static inline query_rows get_query(const attn_arguments *a, const row_block *g, 
     return q;
 }
 
-// 32 dims of the rows from dim 32 d on. x[i][n][r]: dims 16 n + 4 t + 0..3 of those, of row g + 8 r of tile i.
+// 32 dims of the rows, from dim 32 d of the warp's part on. x[i][n][r]: dims 16 n + 4 t + 0..3 of those, of row
+// g + 8 r of tile i.
 static inline void load_query(const query_rows *q, int d, float4 x[TILES][2][2]) {
 #pragma unroll
     for (int m = 0; m < TILES * 4; m++) {
@@ -157,9 +163,10 @@ static inline void store_four(__global float *to, int column, int columns, int a
 
 // Outputs and logsumexp of the warp's tile i. `sum` is that of the lane's keys alone.
 static inline void store_rows(const attn_arguments *a, const attn_extras *x, const row_block *g, const tf32_tile *w,
-                              int i, const float *top, const float *sum, float output[DIM / 8][4],
+                              int i, const float *top, const float *sum, float output[PART / 8][4],
                               __global float *memory, __global float *logsumexp) {
-    const int has_sink = (ATTN_FEATURES(a) & ATTN_HAS_SINKS) != 0, columns = (int)a->value_dim;
+    const int has_sink = (ATTN_FEATURES(a) & ATTN_HAS_SINKS) != 0, part = part_first();
+    const int columns = (int)a->value_dim - part; // from the warp's first one on
 #pragma unroll
     for (int r = 0; r < 2; r++) {
         const int n = row_number(i, r);
@@ -168,16 +175,16 @@ static inline void store_rows(const attn_arguments *a, const attn_extras *x, con
             const long h = row_head(g, n), position = row_position(g, n);
             const float sink = has_sink ? x->sinks[a->sinks_at + h] : 0.0f;
             const softmax_end end = softmax_finish(maximum, whole, has_sink, sink);
-            __global float *to = memory + attn_row_at(&a->output, g->b, h, position);
+            __global float *to = memory + attn_row_at(&a->output, g->b, h, position) + part;
             const int aligned = is_aligned(to, 0, columns);
 #pragma unroll
-            for (int c = 0; c < DIM / 16; c++) {
+            for (int c = 0; c < PART / 16; c++) {
                 const float4 four = (float4)(output[2 * c][2 * r], output[2 * c + 1][2 * r], output[2 * c][2 * r + 1],
                                              output[2 * c + 1][2 * r + 1]);
                 store_four(to, c * 16 + (w->lane & 3) * 4, columns, aligned,
                            end.factor == 0.0f ? (float4)(0.0f) : four * end.factor);
             }
-            if ((w->lane & 3) == 0 && (ATTN_FEATURES(a) & ATTN_HAS_LOGSUMEXP)) {
+            if ((w->lane & 3) == 0 && part == 0 && (ATTN_FEATURES(a) & ATTN_HAS_LOGSUMEXP)) {
                 logsumexp[ATTN_LOGSUMEXP_AT(a, g->b, h, position)] = end.logsumexp;
             }
         }

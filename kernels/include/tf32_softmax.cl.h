@@ -1,8 +1,40 @@
-// Between the two products of attention_fused_tf32.cl: scores masked and finished key by key, then made weights under a
-// running maximum. Rows and keys are where C fragments have them (tf32_tile_nvidia.cl.h).
+// Between the two products of attention_fused_tf32.cl: scores of two parts of the dims added, masked and finished key
+// by key, then made weights under a running maximum. Rows and keys are where C fragments have them
+// (tf32_tile_nvidia.cl.h).
 // Defines: those of attention_fused_tf32.cl. To add a feature of the score: mask.cl.h.
 #ifndef ATTN_TF32_SOFTMAX_CL_H
 #define ATTN_TF32_SOFTMAX_CL_H
+
+// With SPLIT, warps 2n and 2n + 1 share rows: each tells its scores and, a barrier later, adds those of the other. Both
+// have the same sums then. With one stage the barrier is that at which the values are waited for. A tile's four scores
+// of a lane lie together; `shared` has 32 of them a tile.
+static inline void tell_scores(__local float4 *shared, float s[TILES][BLOCK_KEY / 8][4]) {
+    if (SPLIT > 1) {
+        const int id = tile_here((int)get_local_id(0));
+        __local float4 *mine = shared + (id >> 5) * (TILES * BLOCK_KEY * 4) + (id & 31);
+#pragma unroll
+        for (int n = 0; n < TILES * (BLOCK_KEY / 8); n++) {
+            const float *c = s[n / (BLOCK_KEY / 8)][n % (BLOCK_KEY / 8)];
+            mine[n * 32] = (float4)(c[0], c[1], c[2], c[3]);
+        }
+    }
+#if SPLIT > 1 && STAGES > 1
+    barrier(CLK_LOCAL_MEM_FENCE);
+#endif
+}
+
+static inline void add_scores(__local const float4 *shared, float s[TILES][BLOCK_KEY / 8][4]) {
+    if (SPLIT > 1) {
+        const int id = tile_here((int)get_local_id(0));
+        __local const float4 *other = shared + ((id >> 5) ^ 1) * (TILES * BLOCK_KEY * 4) + (id & 31);
+#pragma unroll
+        for (int n = 0; n < TILES * (BLOCK_KEY / 8); n++) {
+            float *c = s[n / (BLOCK_KEY / 8)][n % (BLOCK_KEY / 8)];
+            const float4 more = other[n * 32];
+            c[0] += more.x, c[1] += more.y, c[2] += more.z, c[3] += more.w;
+        }
+    }
+}
 
 // Masked, and with KEYWISE scaled and all that comes key by key. Without it, blocks inside the open range pass.
 static inline void block_keywise(const attn_arguments *a, const attn_extras *x, const attn_entry *e,
