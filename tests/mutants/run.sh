@@ -27,7 +27,7 @@ fi
 
 run "$mutant" verify "$@"
 [ "$status" = 1 ] || fail "not caught (exit $status, 1 expected)"
-line=$(sed 1d "$log" | grep -o -E '[a-z_]+=[^ ,]+( +[a-z_]+=[^ ]+)*' | grep -E 'query_length=' | head -n 1 || true)
+line=$(sed 1d "$log" | grep -o -E '[a-z_0-9]+=[^ ,]+( +[a-z_0-9]+=[^ ]+)*' | grep -E 'query_length=' | head -n 1 || true)
 [ -n "$line" ] || fail "caught, but no problem line is printed"
 
 # The line is a problem; which engine to ask, and for which blocks, is said beside it.
