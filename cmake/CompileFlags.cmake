@@ -106,14 +106,21 @@ function(attn_file_flags)
         -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512)
     endif()
   endforeach()
-  # Matrix units. A compiler that does not know AMX leaves that file empty, and the engine goes without.
+  # Units for bf16. A compiler that does not know AMX or AVX512-BF16 leaves that file empty, and the engine goes without.
   set(matrix "host/engines/cpu_fused_matrix")
-  set_property(SOURCE ${matrix}_amx.c ${matrix}_plain.c APPEND PROPERTY COMPILE_OPTIONS -ffp-contract=fast -Wno-psabi)
+  set(pairs "host/engines/cpu_fused_pairs")
+  set_property(SOURCE ${matrix}_amx.c ${matrix}_plain.c ${pairs}_avx512.c ${pairs}_plain.c APPEND PROPERTY
+    COMPILE_OPTIONS -ffp-contract=fast -Wno-psabi)
   check_c_compiler_flag("-mamx-tile -mamx-bf16 -mavx512bf16" CLATTN_COMPILER_AMX)
   if(CLATTN_COMPILER_AMX AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
     set_property(SOURCE ${matrix}_amx.c APPEND PROPERTY COMPILE_OPTIONS
       -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mamx-tile -mamx-bf16 -mfma -mf16c
       -mprefer-vector-width=512)
+  endif()
+  check_c_compiler_flag("-mavx512bf16" CLATTN_COMPILER_AVX512_BF16)
+  if(CLATTN_COMPILER_AVX512_BF16 AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+    set_property(SOURCE ${pairs}_avx512.c APPEND PROPERTY COMPILE_OPTIONS
+      -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mfma -mf16c -mprefer-vector-width=512)
   endif()
   # What the benchmark compares with: plain loops, compiled plainly.
   set_property(SOURCE host/cli/plain.c APPEND PROPERTY COMPILE_OPTIONS -O2)

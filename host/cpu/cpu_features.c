@@ -36,13 +36,20 @@ attn_isa attn_cpu_best_isa(void) {
     return ATTN_ISA_AVX2;
 }
 
-/** What the processor says of itself in leaf 7: bits of register b, c or d (a of sub-leaf 1). */
+/** What the processor says of itself in leaf 7: bits of register d, and of a of sub-leaf 1. */
+static bool has_pairs_of_bf16(void) {
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 5); /* AVX512-BF16 */
+}
+
 static bool has_tiles_of_bf16(void) {
     unsigned a, b, c, d;
-    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & 1u << 22) || !(d & 1u << 24)) { /* AMX-BF16, AMX-TILE */
-        return false;
-    }
-    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 5); /* AVX512-BF16 */
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & 1u << 22) && (d & 1u << 24) && /* AMX-BF16, AMX-TILE */
+           has_pairs_of_bf16();
+}
+
+bool attn_cpu_has_avx512_bf16(void) {
+    return attn_cpu_best_isa() == ATTN_ISA_AVX512 && has_pairs_of_bf16();
 }
 
 bool attn_cpu_has_amx_bf16(void) {
@@ -99,6 +106,7 @@ void attn_cpu_features_text(char *text, size_t size) {
     append(text, size, __builtin_cpu_supports("avx512bw"), "avx512bw");
     append(text, size, __builtin_cpu_supports("avx512dq"), "avx512dq");
     append(text, size, __builtin_cpu_supports("avx512vl"), "avx512vl");
+    append(text, size, has_pairs_of_bf16(), "avx512-bf16");
     append(text, size, has_tiles_of_bf16(), "amx-bf16");
 }
 
@@ -109,6 +117,10 @@ attn_isa attn_cpu_best_isa(void) {
 }
 
 bool attn_cpu_has_amx_bf16(void) {
+    return false;
+}
+
+bool attn_cpu_has_avx512_bf16(void) {
     return false;
 }
 

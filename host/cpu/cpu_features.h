@@ -17,6 +17,9 @@ attn_isa attn_cpu_best_isa(void);
  */
 bool attn_cpu_has_amx_bf16(void);
 
+/** Whether the processor multiplies pairs of bf16 in vectors of 64 bytes (AVX512-BF16). */
+bool attn_cpu_has_avx512_bf16(void);
+
 /** "generic", "avx2", "avx512"; static. */
 const char *attn_isa_name(attn_isa isa);
 

@@ -76,7 +76,10 @@ typedef struct attn_cpu_kernels {
     void (*doubles)(const attn_cpu_job *job, int64_t item, void *scratch);
 } attn_cpu_kernels;
 
-/** Prefill on a unit that multiplies small matrices of bf16; other types are taken apart into several of bf16. */
+/**
+ * Prefill on a unit that multiplies bf16: small matrices of it, for which other types are taken apart into several of bf16;
+ * or pairs in a vector, which serve bf16 alone.
+ */
 typedef struct attn_cpu_matrix {
     const char *name;
     int64_t tile_rows, tile_keys; /* rows of a step, and keys, by which blocks go */
@@ -92,6 +95,8 @@ static inline int attn_cpu_pieces(clattn_type type) {
 /** A matrix unit, or NULL when this build has none. plain: spelt out in C, for tests. */
 const attn_cpu_matrix *attn_cpu_matrix_plain(void);
 const attn_cpu_matrix *attn_cpu_matrix_amx(void);
+const attn_cpu_matrix *attn_cpu_pairs_plain(void);
+const attn_cpu_matrix *attn_cpu_pairs_avx512(void);
 
 /** The kernels of an instruction set, or NULL when this build has none. */
 const attn_cpu_kernels *attn_cpu_kernels_generic(void);

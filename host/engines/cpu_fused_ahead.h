@@ -4,12 +4,6 @@
  * Included by cpu_fused_body.h.
  */
 
-/** What lies in a slot of scratch. */
-static inline int64_t block_tag(const prefill_work *w, int64_t number) {
-    int64_t blocks = (w->job->call->key_length + w->job->block_key - 1) / w->job->block_key;
-    return (w->b * w->job->problem->kv_heads + w->g) * blocks + number;
-}
-
 /** Lines of the caller's memory: count of them, step bytes apart, then `columns` - 1 times the same 64 bytes further on. */
 typedef struct ahead_lines {
     const char *at;
@@ -20,7 +14,7 @@ typedef struct ahead_stream {
     ahead_lines parts[4];
     int count, next;
     int64_t done; /* lines of the column under way */
-    int each;     /* lines with four elements of head_dim */
+    int each;     /* lines with four words */
 } ahead_stream;
 
 /** Rows of a tensor: one line after another where they are dense. */
@@ -39,9 +33,8 @@ static void add_rows(ahead_stream *stream, const attn_cpu_job *job, const attn_v
 static void add_block(ahead_stream *stream, const prefill_work *w, int64_t number) {
     const attn_cpu_job *job = w->job;
     const attn_call *call = job->call;
-    const int64_t *tags = (const int64_t *)(const void *)(w->scratch + job->layout.tags);
     int64_t first = number * job->block_key, n = attn_min(job->block_key, attn_used_key_length(call, w->b) - first);
-    if (n <= 0 || tags[block_slot(job, number)] == block_tag(w, number)) return;
+    if (n <= 0 || is_packed(w, number)) return;
     add_rows(stream, job, &call->key, attn_view_row(&call->key, w->b, w->g, first), n, job->problem->head_dim);
     add_rows(stream, job, &call->value, attn_view_row(&call->value, w->b, w->g, first), n, job->problem->value_dim);
 }
@@ -68,20 +61,20 @@ static ahead_stream start_stream(const prefill_work *w, int64_t item, int64_t nu
     int64_t keys = attn_min(all.end - number * job->block_key, job->block_key), lines = 0;
     int64_t tiles = (w->count + TILE_ROWS - 1) / TILE_ROWS * ((keys + TILE_KEYS - 1) / TILE_KEYS);
     for (int i = 0; i < stream.count; i++) lines += stream.parts[i].count * stream.parts[i].columns;
-    int64_t turns = attn_max(1, tiles * (problem->head_dim / 4));
+    int64_t turns = attn_max(1, tiles * (product_words(problem) / 4));
     stream.each = (int)attn_min(4, (lines + turns - 1) / turns);
     return stream;
 }
 
 /** A tile's share. */
-static void take_lines(ahead_stream *stream, int dim, tile_ahead *ahead) {
+static void take_lines(ahead_stream *stream, int words, tile_ahead *ahead) {
     ahead->each = 0;
     if (stream->next >= stream->count) return;
     ahead_lines *part = &stream->parts[stream->next];
     ahead->each = stream->each;
     ahead->step = part->step;
     ahead->at = place_near(part->at, stream->done * part->step);
-    stream->done += stream->each * (dim / 4);
+    stream->done += stream->each * (words / 4);
     if (stream->done < part->count) return;
     stream->done = 0;
     part->at = place_near(part->at, 64);

@@ -13,12 +13,15 @@ static key_block pack_block(const decode_work *w, int64_t first, int n) {
     int64_t value_row = attn_view_row(value, w->b, w->g, first);
     pack_keys(problem->type, keys, key->data, attn_view_row(key, w->b, w->g, first), key->stride[2], n,
               problem->head_dim, splat(1.0f));
-    if (!job->copy_values) {
-        return (key_block){ first, n, keys, (const float *)value->data + value_row, value->stride[2] };
+    key_block block = { .first = first, .n = n, .keys = keys, .values = values, .value_pitch = job->value_pitch };
+    if (job->copy_values) {
+        copy_rows(problem->type, values, job->value_pitch, value->data, value_row, value->stride[2], n,
+                  problem->value_dim, splat(1.0f));
+    } else {
+        block.values = (const float *)value->data + value_row;
+        block.value_pitch = value->stride[2];
     }
-    copy_rows(problem->type, values, job->value_pitch, value->data, value_row, value->stride[2], n, problem->value_dim,
-              splat(1.0f));
-    return (key_block){ first, n, keys, values, job->value_pitch };
+    return block;
 }
 
 /** Products of row `row` of the group to scores: by step or bounds where they need it. Answers the maximum. */

@@ -14,7 +14,6 @@ typedef struct matrix_work {
     int64_t dim_steps, value_steps; /* tiles that the two products sum over, in a whole block */
     int64_t pieces;
     float limit;
-    bool careful;  /* keys so large that the unit's flushed denormals or an overflow could show */
     bool stepped;  /* scores need more than a factor */
     float *scores[2], *part; /* [MATRIX_ROWS][PATCH_KEYS]; [MATRIX_ROWS][output_pitch] */
     char *weights[2];        /* [row tile][step of 32 keys][piece] tiles */
@@ -41,14 +40,6 @@ typedef struct patch {
     bool first;     /* of its row tile in this block */
 } patch;
 
-/**
- * The unit takes denormals for 0. That is below what anyone sees while sizes stay under this limit, and so do sums of
- * products under the largest float; what exceeds it goes to the careful path, row by row for queries, the item for keys.
- */
-static float size_limit(double scale) {
-    return (float)fmin(ldexp(1, 56), exp2(floor(80 - log2(fmax(fabs(scale), 1e-12)))));
-}
-
 static void lay_out_matrix(matrix_work *w) {
     const int64_t floats = MATRIX_ROWS * PATCH_KEYS, bytes = floats * 2 * w->pieces;
     char *at = w->p.scratch + w->p.job->layout.patches;
@@ -71,7 +62,6 @@ INLINE void start_matrix(const clattn_type type, matrix_work *w, const attn_cpu_
     w->dim_steps = attn_round_up(problem->head_dim, UNIT_DEPTH) / UNIT_DEPTH;
     w->value_steps = attn_round_up(job->block_key, UNIT_DEPTH) / UNIT_DEPTH;
     w->limit = size_limit(problem->scale);
-    w->careful = false;
     w->stepped = job->stepped || !(job->key_factor > 0);
     w->steps_row = -1;
     lay_out_matrix(w);
@@ -93,22 +83,21 @@ INLINE matrix_block get_matrix_block(const clattn_type type, matrix_work *w, int
     const attn_cpu_job *job = p->job;
     const clattn_problem *problem = job->problem;
     const attn_call *call = job->call;
-    int64_t used = attn_used_key_length(call, p->b), blocks = (call->key_length + job->block_key - 1) / job->block_key;
-    matrix_block block = { .first = number * job->block_key };
-    block.n = (int)attn_min(job->block_key, used - block.first);
-    int64_t slot = block_slot(job, number), tag = (p->b * problem->kv_heads + p->g) * blocks + number;
-    int64_t *tags = (int64_t *)(void *)(p->scratch + job->layout.tags), keys = w->value_steps * UNIT_DEPTH;
+    const key_block start = start_block(p, number);
+    const int64_t slot = start.slot;
+    matrix_block block = { .first = start.first, .n = start.n };
+    int64_t keys = w->value_steps * UNIT_DEPTH;
     char *packed_keys = p->scratch + job->layout.keys + slot * keys * w->dim_steps * UNIT_DEPTH * 2 * w->pieces;
     char *packed_values = p->scratch + job->layout.values + slot * keys * p->output_pitch * 2 * w->pieces;
-    if (tags[slot] < 0 || tags[slot] / 2 != tag) {
+    if (!is_packed(p, number)) {
         bool large = pack_unit_keys(type, packed_keys, call->key.data,
                                     attn_view_row(&call->key, p->b, p->g, block.first), call->key.stride[2], block.n,
                                     problem->head_dim, w->limit);
         pack_unit_values(type, packed_values, call->value.data, attn_view_row(&call->value, p->b, p->g, block.first),
                          call->value.stride[2], block.n, problem->value_dim, w->value_steps);
-        tags[slot] = 2 * tag + large;
+        set_packed(p, number, large);
     }
-    w->careful = w->careful || tags[slot] % 2 != 0;
+    w->p.careful = w->p.careful || is_large(p, number);
     block.keys = packed_keys;
     block.values = packed_values;
     return block;
@@ -241,7 +230,6 @@ static void finish_matrix(matrix_work *w, bool scaled) {
             p->exact[i] = p->sums[i];
             p->sums[i] *= splat(VALUE_SCALE);
         }
-        if (w->careful) p->sums[i] = splat(NAN);
     }
     finish_prefill(p);
 }

@@ -6,6 +6,7 @@
 #if (defined(__AMX_BF16__) || defined(__AMXBF16__)) && defined(__AVX512BF16__) /* the second is clang 14's name */
 #define ATTN_VECTOR_BYTES 64
 #define ATTN_MATRIX_AMX 1
+#define ATTN_AVX512_BF16 1
 #define ATTN_MATRIX attn_cpu_matrix_amx
 #define ATTN_MATRIX_NAME "amx-bf16"
 #include "engines/cpu_fused_matrix_body.h"

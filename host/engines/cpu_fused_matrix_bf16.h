@@ -46,55 +46,6 @@ INLINE void unit_product(const bool tall, const bool wide, matrix_unit *unit, un
     if (tall && wide) UNIT_STORE(unit, 3, sums + UNIT_ROWS * sums_pitch + UNIT_ROWS, stride);
 }
 
-/** 2 * LANES weights, finite or NaN and never denormal, rounded to bf16; what they became is added to *sum. */
-INLINE void store_rounded(uint16_t *bits, vf a, vf b, vf *sum) {
-#if ATTN_MATRIX_AMX
-    __m512bh both = _mm512_cvtne2ps_pbh((__m512)b, (__m512)a);
-    *sum = (vf)_mm512_dpbf16_ps((__m512)*sum, both, (__m512bh)_mm512_set1_epi16(0x3f80));
-    memcpy(bits, &both, sizeof both);
-#else
-    vh low = to_bf16(a), high = to_bf16(b);
-    *sum += (vf)(__builtin_convertvector(low, vu) << 16) + (vf)(__builtin_convertvector(high, vu) << 16);
-    memcpy(bits, &low, sizeof low);
-    memcpy(bits + LANES, &high, sizeof high);
-#endif
-}
-
-/**
- * Scores times factor of keys begin .. end of one row become weights in bf16, in the first half of the same memory. *sums
- * takes them as rounded, so that what rounding did to all of them alike cancels when the row is divided; *exact before.
- */
-INLINE void rounded_row(float *scores, int begin, int end, vf factor, vf zero, vf *sums, vf *exact) {
-    uint16_t *weights = (uint16_t *)(void *)scores;
-    vf sum = { 0 }, sum2 = { 0 }, before = { 0 };
-    int c = begin;
-    for (; c + 4 * LANES <= end; c += 4 * LANES) {
-        vf e[4];
-        UNROLL for (int i = 0; i < 4; i++) e[i] = power_of_two(load(scores + c + i * LANES) * factor - zero);
-        store_rounded(weights + c, e[0], e[1], &sum);
-        store_rounded(weights + c + 2 * LANES, e[2], e[3], &sum2);
-        if (exact) before += (e[0] + e[1]) + (e[2] + e[3]);
-    }
-    for (; c < end; c += 2 * LANES) {
-        vf e = power_of_two(load(scores + c) * factor - zero);
-        vf e2 = power_of_two(load(scores + c + LANES) * factor - zero);
-        store_rounded(weights + c, e, e2, &sum);
-        if (exact) before += e + e2;
-    }
-    *sums += sum + sum2;
-    if (exact) *exact += before;
-}
-
-/** Takes a block's maximum into row's, the row's other sum along. */
-INLINE vf raise_row(const prefill_work *p, int64_t row, float top, bool first) {
-    float before = p->maxima[row];
-    vf zero = raise_maximum(top, &p->maxima[row], &p->sums[row], p->output + row * p->output_pitch, p->output_pitch, first);
-    if (p->exact && before > -INFINITY && p->maxima[row] > before) {
-        p->exact[row] *= power_of_two(splat(before - p->maxima[row]));
-    }
-    return zero;
-}
-
 /** Products of one row with keys begin .. end of a block into weights; 0 for keys that the row may not attend. */
 static void matrix_row(const matrix_work *w, const matrix_block *block, int64_t row, float *scores, int begin, int end,
                        bool first) {

@@ -17,6 +17,8 @@
 #include "engines/cpu_fused_step.h"
 #include "engines/cpu_fused_rows.h"
 #include "engines/cpu_fused_item.h"
+#include "engines/cpu_fused_rounded.h"
+#include "engines/cpu_fused_halves.h"
 #include "engines/cpu_fused_matrix_tiles.h"
 #include "engines/cpu_fused_matrix_pieces.h"
 #include "engines/cpu_fused_matrix_pack.h"

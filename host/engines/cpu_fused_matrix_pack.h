@@ -66,8 +66,7 @@ INLINE bool pack_unit_keys(const clattn_type type, char *packed, const void *dat
 INLINE void value_pieces(const clattn_type type, const void *data, int64_t even, int64_t odd, int64_t n_even, int64_t n_odd,
                          vu *words) {
     if (type == CLATTN_BF16) {
-        vh low = load_halves((const uint16_t *)data + even, n_even), high = load_halves((const uint16_t *)data + odd, n_odd);
-        words[0] = __builtin_convertvector(low, vu) | __builtin_convertvector(high, vu) << 16;
+        words[0] = paired_rows((const uint16_t *)data + even, (const uint16_t *)data + odd, n_even, n_odd);
         return;
     }
     const vf scale = splat(type == CLATTN_FP32 ? VALUE_SCALE : 1.0f);

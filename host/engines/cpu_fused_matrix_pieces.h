@@ -4,7 +4,6 @@
  * cpu_fused_matrix_body.h. A new type: its number of pieces (attn_cpu_pieces) and its two lists of products.
  */
 
-typedef uint16_t vw __attribute__((vector_size(ATTN_VECTOR_BYTES)));
 
 /**
  * Two vectors into words of pairs: lane i of words[k] holds piece k of a[i], then of b[i]. Pieces are cut off, or rounded
@@ -28,36 +27,6 @@ INLINE void split_pair(const int pieces, const bool nearest, const bool round_la
     }
 }
 
-/** The first n < 2 * LANES elements of 16 bits, the rest 0. */
-INLINE vu load_words(const uint16_t *bits, int64_t n) {
-    vu words = { 0 };
-    if (n >= 2 * LANES) {
-        memcpy(&words, bits, sizeof words);
-    } else if (n > 0) {
-#if ATTN_VECTOR_BYTES == 64
-        words = (vu)_mm512_maskz_loadu_epi16((__mmask32)((1u << n) - 1), bits);
-#else
-        memcpy(&words, bits, (size_t)n * sizeof *bits);
-#endif
-    }
-    return words;
-}
-
-/** The first n elements, LANES at most, the rest 0. */
-INLINE vh load_halves(const uint16_t *bits, int64_t n) {
-    vh half = { 0 };
-    if (n >= LANES) {
-        memcpy(&half, bits, sizeof half);
-    } else if (n > 0) {
-#if ATTN_VECTOR_BYTES == 64
-        half = (vh)_mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), bits);
-#else
-        memcpy(&half, bits, (size_t)n * sizeof *bits);
-#endif
-    }
-    return half;
-}
-
 /** The first n elements as floats, LANES at most, the rest 0. */
 INLINE vf load_some(const clattn_type type, const void *data, int64_t index, int64_t n) {
     return n > 0 ? load_up_to(type, data, index, n) : (vf){ 0 };
@@ -71,10 +40,8 @@ INLINE void load_pieces(const clattn_type type, const void *data, int64_t index,
                         vu *words) {
     const vi size = splat_int(INT32_MAX);
     if (type == CLATTN_BF16) {
-        uint32_t bits;
-        memcpy(&bits, &limit, sizeof bits);
         words[0] = load_words((const uint16_t *)data + index + 2 * LANES * j, n - 2 * LANES * j);
-        *seen |= (vi)(((vw)words[0] & 0x7fff) > (uint16_t)(bits >> 16));
+        *seen |= beyond_limit(words[0], limit);
         return;
     }
     vf a = load_some(type, data, index + LANES * j, n - LANES * j);

@@ -4,6 +4,7 @@
  */
 #define ATTN_VECTOR_BYTES 16
 #define ATTN_MATRIX_AMX 0
+#define ATTN_AVX512_BF16 0
 #define ATTN_MATRIX attn_cpu_matrix_plain
 #define ATTN_MATRIX_NAME "plain tiles of bf16"
 #include "engines/cpu_fused_matrix_body.h"

@@ -1,6 +1,7 @@
 /*
  * The two products, a register tile at a time. Heights and widths are constants of each instance, so that a tile lives in
- * registers. Included by cpu_fused_body.h.
+ * registers. A product is that of two vectors of words: what a word is, cpu_fused_floats.h or cpu_fused_pairs.h says in
+ * add_product(). Included by cpu_fused_body.h and cpu_fused_pairs_body.h.
  */
 
 /** Keys of a tile that some row may not attend: row i attends low[i] <= key < high[i]. */
@@ -9,7 +10,7 @@ typedef struct tile_bounds {
     int key; /* of the tile's first lane */
 } tile_bounds;
 
-/** Lines of the caller's memory that are wanted soon, to be called in a few at a time: with four elements of head_dim. */
+/** Lines of the caller's memory that are wanted soon, to be called in a few at a time: with four words. */
 typedef struct tile_ahead {
     const char *at; /* `each` lines at a time, step bytes apart */
     int64_t step;
@@ -28,26 +29,27 @@ INLINE int call_lines(const tile_ahead *ahead, const char **at, int line) {
     return line;
 }
 
-/** One element of head_dim: a[i][n] += query i * vector n of keys. Moves rows on. */
+/** One word of each row: a[i][n] += query i * vector n of keys. Moves rows on. */
 INLINE void score_step(const int height, const int vectors, const float **rows, int64_t pitch, const float *keys,
                        vf a[][TILE_VECTORS]) {
     vf k[TILE_VECTORS];
     UNROLL for (int n = 0; n < vectors; n++) k[n] = *(const vf *)(const void *)(keys + n * LANES);
     UNROLL for (int i = 0; i < height; i++) {
         vf q = splat(rows[i / 3][i % 3 * pitch]);
-        UNROLL for (int n = 0; n < vectors; n++) a[i][n] += q * k[n];
+        UNROLL for (int n = 0; n < vectors; n++) a[i][n] = add_product(a[i][n], q, k[n]);
     }
     UNROLL for (int i = 0; i < height; i += 3) rows[i / 3]++;
 }
 
 /**
  * height rows against TILE_KEYS keys, or the first `vectors` vectors of them: scores to memory, maxima per lane in `maxima`
- * (NULL: a step comes after). bounds is NULL where every row attends every key. keys is [dim][TILE_KEYS]. Rows of queries
- * lie pitch apart; three share a pointer, as an address takes a base and one index times 1, 2 or 4: four pointers and one
- * stride reach all rows without arithmetic in the loop. ahead (NULL: nothing) is called in by the way.
+ * (NULL: a step comes after). factor is NULL where products are scores (times log2(e)) as they are, bounds where every row
+ * attends every key. keys is [words][TILE_KEYS]. Rows of queries lie pitch words apart; three share a pointer, as an
+ * address takes a base and one index times 1, 2 or 4: four pointers and one stride reach all rows without arithmetic in
+ * the loop. ahead (NULL: nothing) is called in by the way.
  */
-INLINE void score_tile_wide(const int height, const int vectors, int dim, const float *queries, int64_t pitch,
-                            const float *keys, float *scores, vf *maxima, const tile_bounds *bounds,
+INLINE void score_tile_wide(const int height, const int vectors, int words, const float *queries, int64_t pitch,
+                            const float *keys, const vf *factor, float *scores, vf *maxima, const tile_bounds *bounds,
                             const tile_ahead *ahead) {
     vf a[TILE_ROWS][TILE_VECTORS];
     UNROLL for (int i = 0; i < height; i++) {
@@ -57,16 +59,17 @@ INLINE void score_tile_wide(const int height, const int vectors, int dim, const 
     UNROLL for (int i = 0; i < height; i += 3) rows[i / 3] = queries + i * pitch;
     const char *at = ahead ? ahead->at : NULL;
     int d = 0, line = 0;
-    for (; d + 4 <= dim; d += 4) {
+    for (; d + 4 <= words; d += 4) {
         if (ahead) line = call_lines(ahead, &at, line);
         UNROLL for (int u = 0; u < 4; u++) {
             score_step(height, vectors, rows, pitch, keys, a);
             keys += TILE_KEYS;
         }
     }
-    for (; d < dim; d++, keys += TILE_KEYS) score_step(height, vectors, rows, pitch, keys, a);
+    for (; d < words; d++, keys += TILE_KEYS) score_step(height, vectors, rows, pitch, keys, a);
     UNROLL for (int i = 0; i < height; i++) {
         UNROLL for (int n = 0; n < vectors; n++) {
+            if (factor) a[i][n] *= *factor;
             if (bounds) {
                 vi at = lane_numbers() + (bounds->key + n * LANES);
                 a[i][n] = choose((at >= bounds->low[i]) & (at < bounds->high[i]), a[i][n], splat(-INFINITY));
@@ -77,12 +80,12 @@ INLINE void score_tile_wide(const int height, const int vectors, int dim, const 
     }
 }
 
-INLINE void score_tile(const int height, int dim, const float *queries, int64_t pitch, const float *keys, float *scores,
-                       vf *maxima, const tile_bounds *bounds) {
-    score_tile_wide(height, TILE_VECTORS, dim, queries, pitch, keys, scores, maxima, bounds, NULL);
+INLINE void score_tile(const int height, int words, const float *queries, int64_t pitch, const float *keys,
+                       float *scores, vf *maxima, const tile_bounds *bounds) {
+    score_tile_wide(height, TILE_VECTORS, words, queries, pitch, keys, NULL, scores, maxima, bounds, NULL);
 }
 
-/** output (+)= weights * values for height rows, `vectors` vectors of columns and n keys, summed in registers. */
+/** output (+)= weights * values for height rows, `vectors` vectors of columns and n words of keys, summed in registers. */
 INLINE void value_tile(const int height, const int vectors, const float *weights, const float *values,
                        int64_t value_pitch, int n, float *output, int64_t output_pitch, bool first) {
     vf a[TILE_ROWS][4];
@@ -94,7 +97,7 @@ INLINE void value_tile(const int height, const int vectors, const float *weights
         UNROLL for (int c = 0; c < vectors; c++) v[c] = *(const vf *)(const void *)(values + c * LANES);
         UNROLL for (int i = 0; i < height; i++) {
             vf p = splat(weights[i * SCORE_PITCH + key]);
-            UNROLL for (int c = 0; c < vectors; c++) a[i][c] += p * v[c];
+            UNROLL for (int c = 0; c < vectors; c++) a[i][c] = add_product(a[i][c], p, v[c]);
         }
     }
     UNROLL for (int i = 0; i < height; i++) {
@@ -106,8 +109,8 @@ INLINE void value_tile(const int height, const int vectors, const float *weights
 }
 
 /**
- * All columns of height rows, any n: parts of ATTN_CPU_PART keys, as a chain of n would lose digits; their values stay in L1
- * from columns to columns. Tiles are two vectors wide, of few rows four: enough sums under way to fill the multiply-adders.
+ * All columns of height rows, any n: parts of ATTN_CPU_PART words, as a chain of n would lose digits; their values stay in
+ * L1 from columns to columns. Tiles are two vectors wide, of few rows four: enough sums under way to fill the multiply-adders.
  */
 INLINE void value_rows(const int height, const float *weights, const float *values, int64_t value_pitch, int n,
                        float *output, int64_t output_pitch, bool first) {

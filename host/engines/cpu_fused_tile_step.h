@@ -19,7 +19,7 @@ static void start_steps(tile_steps *t, const attn_cpu_job *job, int64_t b, int64
  * The lines of bias and mask of TILE_KEYS keys, `rows` rows further on, for score_tile_ahead() to call in: a tile has
  * too few of a row for the processor to see a stream, and all of them at once would keep keys waiting.
  */
-static void look_ahead(const tile_steps *t, int64_t key, int rows, int dim, tile_ahead *ahead) {
+static void look_ahead(const tile_steps *t, int64_t key, int rows, int words, tile_ahead *ahead) {
     const step_row *row = t->rows;
     int n = 0;
     if (t->next_bias) {
@@ -34,7 +34,7 @@ static void look_ahead(const tile_steps *t, int64_t key, int rows, int dim, tile
         for (int i = 0; i < t->count; i++) ahead->lines[n++] = place_near(row[i].mask, at);
     }
     ahead->count = n;
-    ahead->each_line = (n + dim / 4 - 1) / (int)attn_max(dim / 4, 1);
+    ahead->each_line = (n + words / 4 - 1) / (int)attn_max(words / 4, 1);
 }
 
 /** One kind over a tile, all of whose keys exist. tops (NULL: not wanted) takes the maxima. */

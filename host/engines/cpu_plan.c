@@ -33,10 +33,14 @@ static bool is_moderate(double x) {
 }
 
 /**
- * device->blocks.variant: 0 = the best this processor has; 1, 2, 3 = that instruction set, without a matrix unit; 4 = the
- * matrix unit spelt out in C, on the plainest kernels; 5 = AMX.
+ * device->blocks.variant: 0 = the best this processor has; 1, 2, 3 = that instruction set, without a unit for bf16; 4 = the
+ * matrix unit spelt out in C, on the plainest kernels; 5 = AMX; 6 = pairs of bf16 (AVX512-BF16); 7 = these spelt out in C.
  */
-enum { VARIANT_PLAIN_MATRIX = ATTN_ISA_COUNT + 1, VARIANT_AMX };
+enum { VARIANT_PLAIN_MATRIX = ATTN_ISA_COUNT + 1, VARIANT_AMX, VARIANT_PAIRS, VARIANT_PLAIN_PAIRS, VARIANT_END };
+
+static bool is_of_matrix(int64_t variant) {
+    return variant >= VARIANT_PLAIN_MATRIX && variant < VARIANT_END;
+}
 
 /**
  * Whether a matrix unit that multiplies bf16 is faster than vectors. fp32 it multiplies six times over, and packs in three
@@ -48,22 +52,41 @@ static bool matrix_pays(const clattn_problem *problem) {
                                             problem->head_dim + problem->value_dim >= 64);
 }
 
-/** Chooses the matrix unit and, when asked for one, the instruction set beside it. */
+/** Units of this processor; their vectors are as wide as those of the AVX-512 kernels beside them. */
+static const attn_cpu_matrix *get_amx(void) {
+    return attn_cpu_kernels_avx512() && attn_cpu_has_amx_bf16() ? attn_cpu_matrix_amx() : NULL;
+}
+
+static const attn_cpu_matrix *get_pairs(void) {
+    return attn_cpu_kernels_avx512() && attn_cpu_has_avx512_bf16() ? attn_cpu_pairs_avx512() : NULL;
+}
+
+static const attn_cpu_matrix *best_matrix(const clattn_problem *problem) {
+    const attn_cpu_matrix *amx = matrix_pays(problem) ? get_amx() : NULL;
+    return amx ? amx : get_pairs();
+}
+
+/** Chooses the unit for bf16 and, when asked for one, the instruction set beside it. */
 static clattn_status choose_matrix(const clattn_problem *problem, int64_t variant, attn_cpu_plan *plan,
                                    clattn_report *report) {
     const attn_cpu_matrix *matrix = NULL;
-    plan->isa = variant == VARIANT_PLAIN_MATRIX ? ATTN_ISA_GENERIC : plan->isa;
-    if (variant == VARIANT_PLAIN_MATRIX) {
-        matrix = attn_cpu_matrix_plain();
-    } else if (variant == VARIANT_AMX || (variant == 0 && matrix_pays(problem))) {
-        bool served = attn_cpu_kernels_avx512() && attn_cpu_has_amx_bf16(); /* its vectors are as wide */
-        matrix = served ? attn_cpu_matrix_amx() : NULL;
+    bool pairs = false;
+    switch (variant) {
+        case 0: matrix = best_matrix(problem); break;
+        case VARIANT_PLAIN_MATRIX: matrix = attn_cpu_matrix_plain(); break;
+        case VARIANT_AMX: matrix = get_amx(); break;
+        case VARIANT_PAIRS: matrix = get_pairs(); break;
+        case VARIANT_PLAIN_PAIRS: matrix = attn_cpu_pairs_plain(); break;
+        default: break;
     }
-    if (variant == VARIANT_AMX && !matrix) {
+    if (is_of_matrix(variant) && !matrix) {
         return attn_refuse(report, CLATTN_UNSUPPORTED,
-                           "blocks.variant: %d, this processor, system or build has no AMX-BF16", (int)VARIANT_AMX);
+                           "blocks.variant: %d, this processor, system or build has no %s", (int)variant,
+                           variant == VARIANT_AMX ? "AMX-BF16" : "AVX512-BF16");
     }
-    plan->matrix = problem->type != CLATTN_FP64 ? matrix : NULL;
+    if (variant == VARIANT_PLAIN_MATRIX || variant == VARIANT_PLAIN_PAIRS) plan->isa = ATTN_ISA_GENERIC;
+    pairs = matrix && (matrix == attn_cpu_pairs_avx512() || matrix == attn_cpu_pairs_plain());
+    plan->matrix = problem->type == CLATTN_FP64 || (pairs && problem->type != CLATTN_BF16) ? NULL : matrix;
     return CLATTN_OK;
 }
 
@@ -71,10 +94,10 @@ static clattn_status choose_kernels(const clattn_problem *problem, const attn_de
                                     clattn_report *report) {
     int64_t variant = device->blocks.variant;
     attn_isa best = attn_cpu_best_isa();
-    bool of_matrix = variant == VARIANT_PLAIN_MATRIX || variant == VARIANT_AMX;
+    bool of_matrix = is_of_matrix(variant);
     if (variant < 0 || (variant > (int64_t)best + 1 && !of_matrix)) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED, "blocks.variant: %lld, this processor has 1..%d, and %d",
-                           (long long)variant, (int)best + 1, (int)VARIANT_PLAIN_MATRIX);
+        return attn_refuse(report, CLATTN_UNSUPPORTED, "blocks.variant: %lld, this processor has 1..%d, %d and %d",
+                           (long long)variant, (int)best + 1, (int)VARIANT_PLAIN_MATRIX, (int)VARIANT_PLAIN_PAIRS);
     }
     plan->isa = variant && !of_matrix ? (attn_isa)(variant - 1) : best;
     ATTN_TRY(choose_matrix(problem, variant, plan, report));

@@ -55,7 +55,8 @@ CLATTN_API void clattn_inspect_memory_reset(clattn_runtime *runtime);
  * Block sizes to use instead of an engine's own choice; 0 = the engine's. An engine refuses what it cannot do.
  * Takes effect on plans created afterwards; for tuning and for tests of tails.
  * `variant` of the cpu engine: 0 = the best that is here; 1, 2, 3 = generic, AVX2, AVX-512; 4 = prefill on matrix tiles of
- * bf16 spelt out in C (slow; for tests on any machine); 5 = on AMX. Decode, fp64 and careful rows are as without tiles.
+ * bf16 spelt out in C (slow; for tests on any machine); 5 = on AMX; 6 = prefill of bf16 by products of pairs (AVX512-BF16); 7 =
+ * these spelt out in C. Decode, fp64 and careful rows are as without them.
  * @since 0.1
  */
 typedef struct clattn_block_override {

@@ -1,0 +1,38 @@
+/*
+ * Prefill of bf16 on instructions that multiply pairs of it, compiled once per instruction set: the includer says how wide a
+ * vector is, whether the processor has such an instruction, and what to call the table. As in cpu_fused_body.h everything
+ * is static, so that nothing compiled for one machine runs on another.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/half.h"
+#include "base/memory.h"
+#include "engines/cpu_fused.h"
+#include "engines/cpu_rows.h"
+#include "problem/mask.h"
+#include "problem/problem.h"
+
+#include "engines/cpu_fused_vector.h"
+#include "engines/cpu_fused_pack.h"
+#include "engines/cpu_fused_step.h"
+#include "engines/cpu_fused_rows.h"
+#include "engines/cpu_fused_item.h"
+#include "engines/cpu_fused_rounded.h"
+#include "engines/cpu_fused_halves.h"
+#include "engines/cpu_fused_pairs.h"
+#include "engines/cpu_fused_tile.h"
+#include "engines/cpu_fused_tile_step.h"
+#include "engines/cpu_fused_ahead.h"
+#include "engines/cpu_fused_prefill.h"
+
+const attn_cpu_matrix *ATTN_PAIRS(void) {
+    static const attn_cpu_matrix pairs = {
+        .name = ATTN_PAIRS_NAME,
+        .tile_rows = TILE_ROWS,
+        .tile_keys = TILE_KEYS,
+        .columns = LANES,
+        .prefill = prefill_item,
+    };
+    return &pairs;
+}
