@@ -35,7 +35,7 @@ CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.
 COLUMNS = (
     "date commit cpu threads shape batch query_heads kv_heads query_length key_length head_dim causal variant type "
     "peer version status median_ms min_ms ratio rounds samples gflops gbytes of_probe fma_gflops read_gbytes max_error "
-    "disturbed"
+    "rms_error disturbed"
 ).split()
 SLOT = 0.06  # seconds of timed calls in a slot, at least one call
 RARE, ONCE = 2.0, 6.0  # a form so many times slower than the fastest is in every third round, or in the first only
@@ -138,7 +138,8 @@ class Entrant:
     """One form of one library in one case."""
 
     def __init__(self, worker, form):
-        self.worker, self.form, self.error, self.detail, self.max_error = worker, form, None, "", None
+        self.worker, self.form, self.error, self.detail = worker, form, None, ""
+        self.max_error = self.rms_error = self.not_counted = None  # not_counted: why it is timed and yet no peer
         self.seconds, self.slots, self.estimate, self.repeats, self.every, self.disturbed = [], [], 0.0, 1, 1, 0
 
     @property
@@ -150,17 +151,20 @@ class Entrant:
         self.error = answer.get("error")
         return answer.get("seconds", [])
 
-    def prepare(self, at, exact, tolerance):
+    def judge(self, judge):
+        """Compares its output with the exact rows."""
+        answer = self.worker.ask(do="rows", form=self.form, at=judge.at)
+        self.error, self.estimate = answer.get("error"), answer.get("seconds", 0)
+        if not self.error:
+            rows = np.array(answer["rows"])
+            self.max_error, self.rms_error = judge.max_error(rows), judge.rms_error(rows)
+            self.error, self.not_counted = judge.wrong(rows), judge.less_than_type(rows)
+
+    def prepare(self, judge):
         answer = self.worker.ask(do="make", form=self.form)
         self.error, self.detail = answer.get("error"), answer.get("detail", "")
         if not self.error and not self.is_probe:
-            answer = self.worker.ask(do="rows", form=self.form, at=at)
-            self.error = answer.get("error")
-            self.estimate = answer.get("seconds", 0)
-            if not self.error:
-                self.max_error = float(np.abs(np.array(answer["rows"]) - exact).max())
-                if not self.max_error <= tolerance:
-                    self.error = f"wrong: differs from fp64 by {self.max_error:.1e}"
+            self.judge(judge)
         if not self.error and self.estimate < 0.1:
             self.estimate = min(self.run(2), default=0)
         if not self.error:
@@ -187,9 +191,7 @@ class Entrant:
 
 
 def prepare(case, workers):
-    at = cases.sampled(case)
-    exact = cases.exact_rows(case, at)
-    entrants = []
+    judge, entrants = cases.Judge(case), []
     for worker in workers:
         answer = worker.ask(do="forms", case=[case.name, case.variant, case.type, case.name in cases.QUICK])
         for form in answer.get("forms", [worker.name]):
@@ -198,7 +200,7 @@ def prepare(case, workers):
             if "error" in answer:
                 e.error = answer["error"]
             else:
-                e.prepare(at, exact, cases.TOLERANCE[case.type])
+                e.prepare(judge)
     return entrants
 
 
@@ -206,7 +208,7 @@ def measure(case, workers, options):
     """The entrants of the case, with the times of all their slots."""
     entrants = prepare(case, workers)
     able = [e for e in entrants if not e.error]
-    fastest = min((e.estimate for e in able if not e.is_probe), default=0)
+    fastest = min((e.estimate for e in able if not e.is_probe and not e.not_counted), default=0)
     for e in able:
         if not e.is_probe and not e.form.startswith("clattn"):
             e.every = options.rounds if e.estimate > ONCE * fastest else 3 if e.estimate > RARE * fastest else 1
@@ -249,10 +251,11 @@ def rows(case, entrants, common):
             type=case.type,
             peer=e.form,
             version=e.detail,
-            status=e.error or "ok",
+            status=e.error or e.not_counted or "ok",
             fma_gflops=figure(rate.get("fma")),
             read_gbytes=figure(rate.get("read")),
             max_error=figure(e.max_error),
+            rms_error=figure(e.rms_error),
             disturbed=e.disturbed,
         )
         if e.seconds and not e.error:
@@ -294,12 +297,14 @@ def save(path, lines):
 
 def show(lines):
     for line in lines:
-        if line["status"] != "ok":
-            print(f"    {line['peer']:24s} {line['status']}")
+        if not line.get("median_ms"):
+            print(f"    {line['peer']:28s} {line['status']}")
         else:
             times = f"median {line['median_ms']:>8s} ms  min {line['min_ms']:>8s} ms  {line['gflops']:>6s} GFLOP/s"
             share = f"{100 * float(line['of_probe'] or 0):3.0f} % of the probe"
-            print(f"    {line['peer']:24s} {times}  x{line['ratio'] or '?'}  {share}  error {line['max_error']}")
+            error = f"error {line['max_error']} rms {line['rms_error']}"
+            why = "" if line["status"] == "ok" else f"  ({line['status']})"
+            print(f"    {line['peer']:28s} {times}  x{line['ratio'] or '?'}  {share}  {error}{why}")
     sys.stdout.flush()
 
 

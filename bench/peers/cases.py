@@ -13,6 +13,10 @@ WINDOW = 512
 VARIANTS = ("plain", "mask", "bias", "window")
 TYPES = ("fp32", "bf16", "fp16")
 TOLERANCE = {"fp32": 2e-5, "fp16": 4e-3, "bf16": 3e-2}  # largest error of an output; the arrays are standard normal
+# An output whose rms error is so many times that of a plain evaluation in its type, and above the floor, is not of that
+# type. Seen: at most 1.1 times in fp16 and bf16, at least 4.7 times where bf16 served for fp16. The floor is for fp32,
+# where sums of 32768 products give 3.5e-6 and the plain evaluation's sums are exact; products in TF32 give over 1e-4.
+OF_TYPE, OF_TYPE_FLOOR = 3, {"fp32": 3e-5, "fp16": 0, "bf16": 0}
 
 SHAPES = {  # name: (batch, query heads, kv heads, query length, key length, head dim, causal)
     "bert2k": (1, 12, 12, 2048, 2048, 64, False),
@@ -114,6 +118,11 @@ def to_double(x):
     if x.dtype == np.uint16:
         x = (x.astype(np.uint32) << 16).view(np.float32)
     return x.astype(np.float64)
+
+
+def stored(x, type_):
+    """fp64 as it comes back from storage of this type."""
+    return to_double(to_type(x.astype(np.float32), type_))
 
 
 @functools.lru_cache(4)
@@ -218,8 +227,9 @@ def sampled(case):
     return [(int(r.integers(case.batch)), int(r.integers(case.heads)), int(i)) for i in rows]
 
 
-def exact_rows(case, at):
-    """The output in fp64 at the sampled rows, from the same rounded inputs."""
+def exact_rows(case, at, store=lambda x: x):
+    """The output in fp64 at the sampled rows, from the same rounded inputs. store: what becomes of scores, weights and
+    output when they are put into memory."""
     query, key, value, shift = (pool(w, case.type) for w in range(4))
 
     def cut(source, start, count):
@@ -230,10 +240,39 @@ def exact_rows(case, at):
         base = (b * case.kv_heads + h // case.group) * case.keys * case.dim
         k = cut(key, base, case.keys * case.dim).reshape(case.keys, case.dim)
         v = cut(value, base, case.keys * case.dim).reshape(case.keys, case.dim)
-        s = k @ cut(query, ((b * case.heads + h) * case.rows + i) * case.dim, case.dim) / case.dim**0.5
+        s = store(k @ cut(query, ((b * case.heads + h) * case.rows + i) * case.dim, case.dim) / case.dim**0.5)
         if case.variant == "bias":
-            s = s + cut(shift, i * case.keys, case.keys)
+            s = store(s + cut(shift, i * case.keys, case.keys))
         s[~allowed_rows(case, np.array([i]))[0]] = -np.inf
         w = np.exp(s - s.max())
-        answer.append(w @ v / w.sum())
+        answer.append(store(store(w / w.sum()) @ v))
     return np.array(answer)
+
+
+class Judge:
+    """What is right at some rows of a case, and how far from it an output of the case's type may be."""
+
+    def __init__(self, case):
+        self.type, self.at = case.type, sampled(case)
+        self.exact = exact_rows(case, self.at)
+        self.plain_error = self.rms_error(exact_rows(case, self.at, lambda x: stored(x, case.type)))
+
+    def max_error(self, rows):
+        return float(np.abs(rows - self.exact).max())
+
+    def rms_error(self, rows):
+        """Root mean square of the error / root mean square of the exact output."""
+        return float(np.sqrt(np.square(rows - self.exact).mean() / np.square(self.exact).mean()))
+
+    def wrong(self, rows):
+        """Why the output is wrong, or None."""
+        error = self.max_error(rows)
+        return None if error <= TOLERANCE[self.type] else f"wrong: differs from fp64 by {error:.1e}"
+
+    def less_than_type(self, rows):
+        """Why the output is not what the type stands for, or None: an ordinary implementation that puts everything
+        into memory in the type (`plain_error`, its sums are exact) is much better."""
+        error = self.rms_error(rows)
+        if error <= max(OF_TYPE * self.plain_error, OF_TYPE_FLOOR[self.type]):
+            return None
+        return f"not {self.type}: rms error {error:.1e}, plain evaluation {self.plain_error:.1e}"

@@ -1,5 +1,7 @@
 """What libraries have in common: a form, a way in which a library computes a case, and the arrays of a case."""
 
+import time
+
 import numpy as np
 
 import cases
@@ -7,10 +9,17 @@ import cases
 
 class Form:
     """call() computes once; output() is [batch, heads, rows, dim]; detail says which version and kernel served;
-    before() makes ready for some calls and is not timed."""
+    before() makes ready for some calls and is not timed. tells_seconds: call() answers with its own time."""
 
-    def __init__(self, call, output, detail, keep=(), before=lambda: None):
+    def __init__(self, call, output, detail, keep=(), before=lambda: None, tells_seconds=False):
         self.call, self.output, self.detail, self.keep, self.before = call, output, detail, keep, before
+        self.tells_seconds = tells_seconds
+
+    def timed(self):
+        """Seconds of one call."""
+        start = time.perf_counter()
+        answer = self.call()
+        return answer if self.tells_seconds else time.perf_counter() - start
 
 
 class Arrays:

@@ -16,15 +16,17 @@ class OpenVino(Peer):
 
     def forms(self, case):
         """Its compiler of subgraphs fuses the operation by default; without it, matrix products and a softmax serve
-        (with AMX where there is one)."""
+        (with AMX where there is one). On some processors it computes fp16 in bf16, unless f32 is asked for."""
         names = ["openvino"] + (["openvino folded"] if case.decode and case.group > 1 else [])
-        return names + [name + " unfused" for name in names] + ["openvino cache"]
+        names += [name + " unfused" for name in names] + ["openvino cache"]
+        return names + ([name + " f32" for name in names] if case.type == "fp16" else [])
 
     def make(self, case, form):
         ov, op, data = self.ov, self.op, self.data(case)
         element = {"fp32": ov.Type.f32, "fp16": ov.Type.f16, "bf16": ov.Type.bf16}[case.type]
-        if form.endswith("cache"):
-            return self.cache(case, data, element)
+        precision = "f32" if form.endswith("f32") else element.get_type_name()
+        if "cache" in form:
+            return self.cache(case, data, element, precision)
         query, add = data.folded(case) if "folded" in form else (data.query, data.add)
         given = [x for x in (query, data.key, data.value, add) if x is not None]
         parameters = [op.parameter(list(x.shape), element) for x in given]
@@ -33,14 +35,8 @@ class OpenVino(Peer):
             data.need_repeated(case)
             key, value = (self.repeated(x, case, data.keys) for x in (key, value))
         y = op.scaled_dot_product_attention(parameters[0], key, value, *parameters[3:], causal=data.causal)
-        settings = {
-            "INFERENCE_NUM_THREADS": self.threads,
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": element.get_type_name(),
-        }
-        if form.endswith("unfused"):
-            settings["SNIPPETS_MODE"] = "DISABLE"
-        model = ov.Core().compile_model(ov.Model([y], parameters, "attention"), "CPU", settings)
+        model = ov.Model([y], parameters, "attention")
+        model = self.compiled(model, precision, **({"SNIPPETS_MODE": "DISABLE"} if "unfused" in form else {}))
         request = model.create_infer_request()
         result = cases.empty(query.shape, query.dtype)
         tensors = [self.tensor(x, element) for x in given + [result]]
@@ -54,7 +50,13 @@ class OpenVino(Peer):
             (data, add, tensors, model, request),
         )
 
-    def cache(self, case, data, element):
+    def compiled(self, model, precision, **settings):
+        settings.update(
+            INFERENCE_NUM_THREADS=self.threads, PERFORMANCE_HINT="LATENCY", INFERENCE_PRECISION_HINT=precision
+        )
+        return self.ov.Core().compile_model(model, "CPU", settings)
+
+    def cache(self, case, data, element, precision):
         """A decoder's form: keys and values are the model's state, to which each call adds the new ones; one operation
         inside, which knows grouped heads. The state is put back between slots (decode), or emptied in each call."""
         if data.add is not None:
@@ -90,17 +92,8 @@ class OpenVino(Peer):
                 )
             whole.append(x)
         y = op.scaled_dot_product_attention(parameters[0], *whole, causal=data.causal)
-        precision = element.get_type_name()
-        model = ov.Core().compile_model(
-            ov.Model([op.result(y)], sinks, parameters, "decoder"),
-            "CPU",
-            {
-                "INFERENCE_NUM_THREADS": self.threads,
-                "PERFORMANCE_HINT": "LATENCY",
-                "INFERENCE_PRECISION_HINT": precision,
-                "KV_CACHE_PRECISION": precision,
-            },
-        )
+        model = ov.Model([op.result(y)], sinks, parameters, "decoder")
+        model = self.compiled(model, precision, KV_CACHE_PRECISION=element.get_type_name())
         request = model.create_infer_request()
         tensors = [self.tensor(x, element) for x in new]
         for i, t in enumerate(tensors):

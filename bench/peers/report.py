@@ -46,6 +46,12 @@ def best_peer(best):
     )
 
 
+def uncounted(lines):
+    """The fastest form that was timed but does not count, because its numbers are not of the type; or None."""
+    found = [line for line in lines if line["status"].startswith("not ") and line["ratio"]]
+    return min(found, key=lambda line: float(line["ratio"]), default=None)
+
+
 def mean(values):
     return math.exp(sum(map(math.log, values)) / len(values))
 
@@ -74,8 +80,9 @@ def table(lines):
             last = (commit, threads, type_, variant)
             text.append(
                 f"## {type_}, {variant}, {threads} threads, commit {commit or '-'}\n\n"
-                "| shape | clattn ms | GFLOP/s | of the probe | best peer | its ms | ratio | max error: clattn, its |\n"
-                "| --- | ---: | ---: | ---: | --- | ---: | ---: | --- |"
+                "| shape | clattn ms | GFLOP/s | of the probe | best peer | its ms | ratio | max error: clattn, its "
+                "| rms error: clattn, its | not counted |\n"
+                "| --- | ---: | ---: | ---: | --- | ---: | ---: | --- | --- | --- |"
             )
         text.append(row(case, best))
         if comparable(shape, best):
@@ -90,14 +97,21 @@ def row(case, best):
     name = f"{case[0]['shape']} ({describe(case[0])})"
     if not ours:
         why = next(line["status"] for line in case if library(line["peer"]) == "clattn")
-        return f"| {name} | {why} | | | | | | |"
+        return f"| {name} | {why} | | | | | | | | |"
     share = f"{100 * float(ours['of_probe']):.0f} %" if ours["of_probe"] else ""
     share += " (read)" if ours["query_length"] == "1" else ""
     start = f"| {name} | {ours['median_ms']} | {ours['gflops']} | {share} |"
+    both = [ours, peer] if peer else [ours]
+    largest, rms = (", ".join(filter(None, (line.get(c) for line in both))) for c in ("max_error", "rms_error"))
+    errors = f"{largest} | {rms} | {aside(uncounted(case))} |"
     if not peer:
-        return f"{start} none | | | {ours['max_error']} |"
-    ratio, errors = f"**{float(peer['ratio']):.2f}**", f"{ours['max_error']}, {peer['max_error']}"
-    return f"{start} {peer['peer']} | {peer['median_ms']} | {ratio} | {errors} |"
+        return f"{start} none | | | {errors}"
+    return f"{start} {peer['peer']} | {peer['median_ms']} | **{float(peer['ratio']):.2f}** | {errors}"
+
+
+def aside(line):
+    """What stands in a table about a form that does not count."""
+    return f"{line['peer']} {line['median_ms']} ms ({float(line['ratio']):.2f}), {line['status']}" if line else ""
 
 
 def comparable(shape, best):
@@ -129,17 +143,18 @@ def head(lines):
         f"Measured {dates[0]} to {dates[-1]} on {lines[0]['cpu']}: "
         f"{', '.join(f'{n} {v}' for n, v in versions.items())}. "
         "A ratio is the median over the rounds of (best peer's time) / (clattn's time); above 1 clattn is faster. "
-        "The probe is multiply-adds in registers; for decode, one read of as much memory as keys and values."
+        "The probe is multiply-adds in registers; for decode, one read of as much memory as keys and values. "
+        "Not counted: the fastest form that is less exact than its type (its time and ratio)."
         + (f" It gave {rates[0]:.0f} to {rates[-1]:.0f} GFLOP/s." if rates else "")
         + "\n"
     )
 
 
 def refusals(lines):
-    """What the peers could not do, each reason once."""
+    """What the peers could not do, each reason once. What was timed is not among it."""
     reasons = {}
     for line in lines:
-        if line["status"] != "ok":
+        if line["status"] != "ok" and not line["median_ms"]:
             reasons.setdefault((line["peer"], line["status"]), []).append(
                 f"{line['shape']} {line['variant']} {line['type']}"
             )
@@ -159,12 +174,14 @@ def plot(lines):
         if "clattn" not in best:
             continue
         top = y
-        for name in [n for n in COLOURS if n in best]:
-            ratio = float(best[name]["ratio"])
+        aside = uncounted(case)
+        for line in [best[n] for n in COLOURS if n in best] + ([aside] if aside else []):
+            ratio = float(line["ratio"])
             width = min(ratio, limit) * scale
-            label = f"{best[name]['peer']} {best[name]['median_ms']} ms (x{ratio:.2f})"
+            label = f"{line['peer']} {line['median_ms']} ms (x{ratio:.2f})" + (f", not {type_}" * (line is aside))
+            fill = f'fill="{COLOURS[library(line["peer"])]}"' + ' fill-opacity="0.3"' * (line is aside)
             parts.append(
-                f'<rect x="{left}" y="{y}" width="{width:.1f}" height="{bar - 1}" fill="{COLOURS[name]}"/>'
+                f'<rect x="{left}" y="{y}" width="{width:.1f}" height="{bar - 1}" {fill}/>'
                 f'<text x="{left + width + 4:.1f}" y="{y + bar - 2}">{escape(label)}</text>'
             )
             y += bar
