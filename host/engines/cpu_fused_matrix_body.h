@@ -31,6 +31,8 @@ const attn_cpu_matrix *ATTN_MATRIX(void) {
         .tile_rows = MATRIX_ROWS,
         .tile_keys = UNIT_DEPTH,
         .columns = UNIT_ROWS,
+        .decode_rows = MATRIX_ROWS / 4,
+        .speed = 4,
         .prefill = matrix_item,
     };
     return &matrix;

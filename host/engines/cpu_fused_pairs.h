@@ -59,12 +59,14 @@ static bool pack_pairs(float *packed, const uint16_t *keys, int64_t stride, int6
     for (int64_t key = 0; key < attn_round_up(n, TILE_KEYS); key += LANES) {
         float *panel = packed + key / TILE_KEYS * TILE_KEYS * words + key % TILE_KEYS;
         for (int64_t d = 0; d < dim; d += 2 * LANES) {
+            const uint16_t *from = keys + key * stride + d;
             vf r[LANES];
-            UNROLL for (int i = 0; i < LANES; i++) {
-                vu pairs = load_words(keys + (key + i) * stride + d, key + i < n ? dim - d : 0);
-                seen |= beyond_limit(pairs, limit);
-                r[i] = (vf)pairs;
+            if (key + LANES <= n && d + 2 * LANES <= dim) {
+                UNROLL for (int i = 0; i < LANES; i++) r[i] = (vf)load_words(from + i * stride, 2 * LANES);
+            } else {
+                for (int i = 0; i < LANES; i++) r[i] = (vf)load_words(from + i * stride, key + i < n ? dim - d : 0);
             }
+            UNROLL for (int i = 0; i < LANES; i++) seen |= beyond_limit((vu)r[i], limit);
             transpose(r);
             int64_t m = attn_min(words - d / 2, LANES);
             for (int i = 0; i < m; i++) store(panel + (d / 2 + i) * TILE_KEYS, r[i]);

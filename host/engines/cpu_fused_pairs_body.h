@@ -32,6 +32,8 @@ const attn_cpu_matrix *ATTN_PAIRS(void) {
         .tile_rows = TILE_ROWS,
         .tile_keys = TILE_KEYS,
         .columns = LANES,
+        .decode_rows = 4,
+        .speed = 2,
         .prefill = prefill_item,
     };
     return &pairs;

@@ -152,16 +152,17 @@ static clattn_status choose_blocks(const clattn_problem *problem, const attn_dev
 }
 
 /**
- * Query rows of a head up to which a call may be decoded. A matrix unit is faster as soon as its tiles, which hold rows
- * of one head, are filled well enough; the later, the more bf16 it takes a number of the type apart into. Without one, rows
- * beyond MOST_DECODED are prefill's, unless its items were too few for the threads.
+ * Query rows of a head up to which a call may be decoded. A unit for bf16 is faster as soon as its tiles, which hold rows
+ * of one head, are filled well enough; the later, the more bf16 it takes a number of the type apart into, and only where
+ * its items are enough for the threads. Without one, rows beyond MOST_DECODED are prefill's, unless its items were too few.
  */
 static int64_t most_decoded(const clattn_problem *problem, const attn_cpu_plan *plan) {
-    int64_t quarters = problem->type == CLATTN_BF16 ? 1 : problem->type == CLATTN_FP16 ? 2 : 4;
-    if (plan->matrix) {
-        return quarters * plan->matrix->tile_rows / 4;
-    }
+    int64_t pieces = problem->type == CLATTN_BF16 ? 1 : problem->type == CLATTN_FP16 ? 2 : 4;
     int64_t heads = problem->query_heads * (problem->batch_invariant ? 1 : problem->batch);
+    if (plan->matrix) {
+        int64_t idle = plan->workers * plan->matrix->tile_rows / plan->matrix->speed / attn_max(heads, 1);
+        return attn_max(pieces * plan->matrix->decode_rows, attn_min(idle, ATTN_CPU_DECODE_ROWS));
+    }
     return heads * (MOST_DECODED / tile_rows(plan)) < plan->workers ? ATTN_CPU_DECODE_ROWS : MOST_DECODED;
 }
 
