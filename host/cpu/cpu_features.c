@@ -18,6 +18,12 @@
 #include <unistd.h>
 #endif
 
+bool attn_cpu_calls_near(void) {
+    char vendor[16];
+    attn_cpu_vendor(vendor, sizeof vendor);
+    return strcmp(vendor, "GenuineIntel") == 0;
+}
+
 #if defined(ATTN_X86)
 
 attn_isa attn_cpu_best_isa(void) {

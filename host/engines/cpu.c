@@ -16,6 +16,8 @@
 
 /* Multiply-adds below which waking threads costs more than it brings. */
 #define ALONE_BELOW 400000.0
+/* Keys and values of a thread that may still lie in its L2 from the call before. */
+#define NEAR_BYTES 786432
 
 /** One phase of a call: items of one kind. */
 typedef struct cpu_phase {
@@ -113,6 +115,12 @@ static bool must_copy_values(const clattn_problem *problem, const attn_call *cal
            address % ((uintptr_t)lanes * sizeof(float)) != 0;
 }
 
+/** Bytes of keys and values. */
+static double key_bytes(const clattn_problem *problem, const attn_call *call) {
+    double each = (double)(problem->head_dim + problem->value_dim) * (double)clattn_type_size(problem->type);
+    return each * (double)problem->batch * (double)problem->kv_heads * (double)call->key_length;
+}
+
 static attn_cpu_job make_job(const attn_cpu_plan *plan, const attn_execution *execution) {
     const clattn_problem *problem = execution->problem;
     attn_cpu_job job = { .problem = problem, .call = execution->call, .layout = plan->layout };
@@ -126,6 +134,7 @@ static attn_cpu_job make_job(const attn_cpu_plan *plan, const attn_execution *ex
     if (!plan->kernels) {
         return job;
     }
+    job.near = plan->calls_near || key_bytes(problem, execution->call) <= (double)(plan->workers * NEAR_BYTES);
     job.copy_values = must_copy_values(problem, execution->call, plan->kernels->lanes);
     job.key_factor = (float)(problem->scale * (problem->softcap > 0 ? 1 : 1.44269504088896340736));
     job.value_pitch = attn_round_up(problem->value_dim, plan->kernels->lanes);

@@ -50,6 +50,7 @@ typedef struct attn_cpu_job {
     attn_cpu_layout layout;
     bool stepped;           /* softcap, mask, bias or ALiBi: scores need a step between the two products */
     bool copy_values;       /* values are converted, padded or aligned in scratch */
+    bool near;              /* decode calls memory into L1 alone, else into L2 first */
     float key_factor;     /* of every product: scale, and log2(e) when there is no softcap */
     int64_t value_pitch;    /* value_dim rounded up to whole vectors */
     int64_t block_key, slots;

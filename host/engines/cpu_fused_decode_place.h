@@ -2,10 +2,11 @@
  * Decode, the very few rows of a group: both products with keys and values as they lie in memory. A tile has 1, 2, 4 or
  * 8 rows; its scores lie [keys / stripe][rows][stripe], stripe = LANES / rows, as the reduction of its dot products
  * leaves them, so that the softmax takes all rows at once. While keys are multiplied, their values are called in, and
- * with the values the next keys. Included by cpu_fused_decode.h.
+ * with the values the next keys; on some processors also keys and values FAR_BLOCKS further on, into L2. Included by
+ * cpu_fused_decode.h.
  */
 
-enum { PLACE_TILE = LANES >= 16 ? 8 : 4, PLACE_SUMS = LANES >= 16 ? 16 : 8, LINE = 64 };
+enum { PLACE_TILE = LANES >= 16 ? 8 : 4, PLACE_SUMS = LANES >= 16 ? 16 : 8, LINE = 64, FAR_BLOCKS = 2 };
 
 /** A tile of rows under way; lane r * stripe + i of both belongs to row r. */
 typedef struct place_tile {
@@ -48,16 +49,24 @@ static void order_pairs(float *output, int64_t dim) {
     }
 }
 
-/** Calls in the lines of `vectors` vectors at address + delta: a hint, wherever that is. */
-INLINE void call_in(const clattn_type type, const int vectors, const void *data, int64_t index, intptr_t delta) {
+/** What is called in by the way: memory so many bytes from what is read, into L1 and into L2; 0: nothing. */
+typedef struct place_ahead {
+    intptr_t near, far;
+} place_ahead;
+
+/** Calls in the lines of `vectors` vectors: a hint, wherever that is. */
+INLINE void call_in(const clattn_type type, const int vectors, const void *data, int64_t index, place_ahead ahead) {
     const int size = type == CLATTN_FP32 ? 4 : 2;
-    uintptr_t at = (uintptr_t)data + (uintptr_t)(index * size) + (uintptr_t)delta;
-    UNROLL for (int x = 0; x < vectors * LANES * size; x += LINE) __builtin_prefetch((const void *)(at + x), 0, 3);
+    uintptr_t at = (uintptr_t)data + (uintptr_t)(index * size), near = at + (uintptr_t)ahead.near;
+    UNROLL for (int x = 0; x < vectors * LANES * size; x += LINE) __builtin_prefetch((const void *)(near + x), 0, 3);
+    if (ahead.far == 0) return;
+    at += (uintptr_t)ahead.far;
+    UNROLL for (int x = 0; x < vectors * LANES * size; x += LINE) __builtin_prefetch((const void *)(at + x), 0, 2);
 }
 
 /** `height` rows against `count` keys at `at`: sums along the dim, still one vector each, in a[r * stripe + i]. */
 INLINE void place_dots(const clattn_type type, const int height, const int count, const int stripe, const void *data,
-                       const int64_t *at, const float *queries, int64_t pitch, int64_t dim, vf *a, intptr_t delta) {
+                       const int64_t *at, const float *queries, int64_t pitch, int64_t dim, vf *a, place_ahead ahead) {
     int64_t d = 0;
     UNROLL for (int r = 0; r < height; r++) {
         UNROLL for (int i = 0; i < count; i++) a[r * stripe + i] = (vf){ 0 };
@@ -66,7 +75,7 @@ INLINE void place_dots(const clattn_type type, const int height, const int count
         UNROLL for (int i = 0; i < count; i++) {
             vf k[2];
             load_pair(type, data, at[i] + d, k);
-            call_in(type, 2, data, at[i] + d, delta);
+            call_in(type, 2, data, at[i] + d, ahead);
             UNROLL for (int r = 0; r < height; r++) {
                 a[r * stripe + i] += load(queries + r * pitch + d) * k[0];
                 a[r * stripe + i] += load(queries + r * pitch + d + LANES) * k[1];
@@ -81,9 +90,9 @@ INLINE void place_dots(const clattn_type type, const int height, const int count
     }
 }
 
-/** Products of a tile with n keys; of the last stripe's missing keys some number. Memory delta further is called in. */
+/** Products of a tile with n keys; of the last stripe's missing keys some number. `ahead` is called in. */
 INLINE void place_scores(const clattn_type type, const int height, const decode_work *w, const float *queries,
-                         int64_t key, int n, intptr_t delta) {
+                         int64_t key, int n, place_ahead ahead) {
     const attn_view *keys = &w->job->call->key;
     const int stripe = LANES / height, count = stripe < 4 ? stripe : 4;
     int64_t first = attn_view_row(keys, w->b, w->g, key);
@@ -94,7 +103,7 @@ INLINE void place_scores(const clattn_type type, const int height, const decode_
             UNROLL for (int i = 0; i < count; i++)
                 at[i] = first + (c + part + i < n ? c + part + i : n - 1) * keys->stride[2];
             place_dots(type, height, count, stripe, keys->data, at, queries, w->dim_pitch, w->job->problem->head_dim,
-                       a + part, delta);
+                       a + part, ahead);
         }
         store(w->scores + c * height, transposed_sums(a));
     }
@@ -170,7 +179,7 @@ static void place_softmax(place_tile *t, float *scores, int vectors, float *outp
 
 /** `vectors` vectors of columns of a tile's sums; `last` > 0: one vector of that many elements. */
 INLINE void place_columns(const clattn_type type, const int height, const int vectors, const decode_work *w,
-                          int64_t first, int n, float *output, int64_t last, intptr_t delta) {
+                          int64_t first, int n, float *output, int64_t last, place_ahead ahead) {
     const attn_view *values = &w->job->call->value;
     const int stripe = LANES / height;
     vf a[PLACE_TILE][8];
@@ -183,7 +192,7 @@ INLINE void place_columns(const clattn_type type, const int height, const int ve
         vf v[8];
         if (vectors == 1) v[0] = load_up_to(type, values->data, first, last ? last : LANES);
         UNROLL for (int c = 0; c + 2 <= vectors; c += 2) load_pair(type, values->data, first + c * LANES, v + c);
-        if (vectors > 1) call_in(type, vectors, values->data, first, delta);
+        if (vectors > 1) call_in(type, vectors, values->data, first, ahead);
         UNROLL for (int r = 0; r < height; r++) {
             vf p = splat(weights[r * stripe]);
             UNROLL for (int c = 0; c < vectors; c++) a[r][c] += p * v[c];
@@ -196,28 +205,31 @@ INLINE void place_columns(const clattn_type type, const int height, const int ve
 }
 
 INLINE void place_values(const clattn_type type, const int height, const decode_work *w, int64_t key, int n,
-                         float *output, intptr_t delta) {
+                         float *output, place_ahead ahead) {
     const int most = PLACE_SUMS / height < 8 ? PLACE_SUMS / height : 8;
     int64_t first = attn_view_row(&w->job->call->value, w->b, w->g, key), dim = w->job->problem->value_dim, c = 0;
 #define PLACE_COLUMNS(vectors)                                                                                         \
     for (; most >= vectors && c + vectors * LANES <= dim; c += vectors * LANES)                                        \
-        place_columns(type, height, vectors, w, first + c, n, output + c, 0, delta);
+        place_columns(type, height, vectors, w, first + c, n, output + c, 0, ahead);
     PLACE_COLUMNS(8)
     PLACE_COLUMNS(4)
     PLACE_COLUMNS(2)
     PLACE_COLUMNS(1)
 #undef PLACE_COLUMNS
-    if (c < dim) place_columns(type, height, 1, w, first + c, n, output + c, dim - c, delta);
+    if (c < dim) place_columns(type, height, 1, w, first + c, n, output + c, dim - c, ahead);
 }
 
 /** From bytes of keys to those of values, and on to the keys of the next block, where both are laid out alike. */
-INLINE void next_memory(const decode_work *w, int64_t size, int64_t key, int n, intptr_t *to_values,
-                        intptr_t *to_keys) {
+INLINE void next_memory(const decode_work *w, int64_t size, int64_t key, int n, place_ahead *to_values,
+                        place_ahead *to_keys) {
     const attn_view *keys = &w->job->call->key, *values = &w->job->call->value;
     uintptr_t from = (uintptr_t)keys->data + (uintptr_t)(attn_view_row(keys, w->b, w->g, key) * size),
               to = (uintptr_t)values->data + (uintptr_t)(attn_view_row(values, w->b, w->g, key) * size);
-    *to_values = (intptr_t)(to - from);
-    *to_keys = n * keys->stride[2] * size - *to_values;
+    to_values->near = (intptr_t)(to - from);
+    to_keys->near = n * keys->stride[2] * size - to_values->near;
+    if (w->job->near) return;
+    to_values->far = FAR_BLOCKS * n * keys->stride[2] * size;
+    to_keys->far = FAR_BLOCKS * n * values->stride[2] * size;
 }
 
 /** One tile against keys key .. key + n. Of a group's tiles the first calls in what comes next. */
@@ -225,7 +237,7 @@ INLINE void place_block(const clattn_type type, const int height, const decode_w
                         int n) {
     const int stripe = LANES / height;
     float *output = w->output + t->row * w->job->value_pitch;
-    intptr_t to_values = 0, to_keys = 0;
+    place_ahead to_values = { 0 }, to_keys = { 0 };
     if (t->row == 0) next_memory(w, type == CLATTN_FP32 ? 4 : 2, key, n, &to_values, &to_keys);
     place_scores(type, height, w, w->queries + t->row * w->dim_pitch, key, n, to_values);
     if (w->job->stepped || key < w->inner.begin || key + n > w->inner.end || n % stripe != 0) place_step(w, t, key, n);

@@ -75,10 +75,11 @@ static void start_weights_rows(weights_work *w) {
 INLINE float *place_products_typed(const clattn_type type, const weights_work *w, int64_t key, int n) {
     float *rows = w->scores + PLACE_TILE * DECODE_KEYS;
     const int stripe = LANES / w->height;
+    const place_ahead nothing = { 0, 0 };
     switch (w->height) {
-        case 1: place_scores(type, 1, &w->place, w->queries, key, n, 0); break;
-        case 2: place_scores(type, 2, &w->place, w->queries, key, n, 0); break;
-        default: place_scores(type, 4, &w->place, w->queries, key, n, 0); break;
+        case 1: place_scores(type, 1, &w->place, w->queries, key, n, nothing); break;
+        case 2: place_scores(type, 2, &w->place, w->queries, key, n, nothing); break;
+        default: place_scores(type, 4, &w->place, w->queries, key, n, nothing); break;
     }
     for (int r = 0; r < w->height; r++) {
         for (int c = 0; c < n; c += stripe)

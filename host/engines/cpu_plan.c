@@ -279,6 +279,7 @@ clattn_status attn_cpu_plan_make(const clattn_problem *problem, const attn_devic
     plan->memory = device->memory;
     plan->threads = device->threads;
     plan->workers = attn_threads_count(device->threads);
+    plan->calls_near = attn_cpu_calls_near();
     ATTN_TRY(choose_kernels(problem, device, plan, report));
     if (plan->kernels) {
         ATTN_TRY(choose_blocks(problem, device, plan, report));

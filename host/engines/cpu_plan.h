@@ -19,6 +19,7 @@ typedef struct attn_cpu_plan {
     int64_t block_key, slots;
     int64_t most_rows;           /* prefill rows that scratch holds */
     int64_t splits, decode_rows; /* decode: parts of the keys, most rows of a group (0 = no decode) */
+    bool calls_near;             /* decode calls memory into L1 alone, else into L2 first */
     int64_t weights_rows;        /* weights out: rows of an item; 0 = one, by the careful path */
     int64_t partials_size;       /* bytes, after the workers' scratch */
     int64_t workspace_size;
