@@ -1,0 +1,285 @@
+/*
+ * Times two builds of the library on the same problems, turn by turn in one process: what a change bought, or what a feature
+ * costs. Engine cpu. Problems are words, as everywhere; results of the two are compared as well. For developers: it is built
+ * with the program, and not installed. Usage: below, and in bench/README.md.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <dlfcn.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "case_data.h"
+#include "clattn/clattn_inspect.h"
+#include "options.h"
+#include "progress.h"
+#include "table.h"
+
+enum { BUILDS = 2, MOST_ROUNDS = 256 };
+
+#define SLOT 0.02 /* seconds of calls in a turn, at least one call */
+
+static const char usage[] =
+    "clattn_compare A.so B.so [--threads N] [--rounds N] [--variants A,B] [--plain] [--csv FILE] [--suite FILE] [PROBLEM...]\n"
+    "Times build A and build B of libclattn.so, engine cpu, in changing order. Last columns: median over the rounds of A's time\n"
+    "divided by B's (above 1: B is faster), and the largest difference of their outputs.\n"
+    "--variants: blocks.variant of each (see clattn_inspect.h); --plain: A computes without mask, bias, ALiBi and softcap.\n";
+
+/** The calls of one build, its runtime, and what it has for the present problem. */
+typedef struct build {
+    void *library;
+    clattn_status (*runtime_create)(const clattn_runtime_options *options, clattn_runtime **runtime);
+    void (*runtime_destroy)(clattn_runtime *runtime);
+    clattn_status (*plan_create)(clattn_runtime *runtime, const clattn_problem *problem, clattn_plan **plan,
+                                 clattn_report *report);
+    void (*plan_destroy)(clattn_plan *plan);
+    clattn_status (*plan_get_info)(const clattn_plan *plan, clattn_plan_info *info);
+    clattn_status (*execute)(clattn_plan *plan, const clattn_tensors *tensors);
+    void (*override_blocks)(clattn_runtime *runtime, const clattn_block_override *override);
+    clattn_runtime *runtime;
+    clattn_plan *plan;
+    double seconds[MOST_ROUNDS];
+    char *output; /* a copy */
+} build;
+
+typedef struct comparison {
+    build builds[BUILDS];
+    attn_options options;
+    int64_t rounds, variants[BUILDS];
+    bool plain;
+    attn_table table;
+} comparison;
+
+enum { PROBLEM, A_MS, B_MS, A_RATE, B_RATE, RATIO, DIFFERENCE, COLUMNS };
+static const attn_column columns[COLUMNS] = {
+    { "problem", "problem", false }, { "a_ms", "A ms", true },          { "b_ms", "B ms", true },
+    { "a_gflops", "GFLOP/s", true }, { "b_gflops", "GFLOP/s", true },   { "a_by_b", "A / B", true },
+    { "difference", "difference", true },
+};
+
+static int find(build *b, const char *path, const char *name, void *call, attn_error *error) {
+    void *found = dlsym(b->library, name);
+    memcpy(call, &found, sizeof found);
+    return found ? ATTN_DONE : attn_fail(error, ATTN_BAD, "%.500s: has no %s", path, name);
+}
+
+static int open_build(build *b, const char *path, const clattn_runtime_options *options, int64_t variant,
+                      attn_error *error) {
+    const clattn_block_override blocks = { .variant = variant };
+    b->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!b->library) {
+        return attn_fail(error, ATTN_BAD, "%.900s", dlerror());
+    }
+    if (find(b, path, "clattn_runtime_create", &b->runtime_create, error) != ATTN_DONE ||
+        find(b, path, "clattn_runtime_destroy", &b->runtime_destroy, error) != ATTN_DONE ||
+        find(b, path, "clattn_plan_create", &b->plan_create, error) != ATTN_DONE ||
+        find(b, path, "clattn_plan_destroy", &b->plan_destroy, error) != ATTN_DONE ||
+        find(b, path, "clattn_plan_get_info", &b->plan_get_info, error) != ATTN_DONE ||
+        find(b, path, "clattn_execute", &b->execute, error) != ATTN_DONE ||
+        find(b, path, "clattn_inspect_override_blocks", &b->override_blocks, error) != ATTN_DONE) {
+        return error->status;
+    }
+    clattn_status status = b->runtime_create(options, &b->runtime);
+    if (status != CLATTN_OK) {
+        return attn_fail_status(error, status, NULL);
+    }
+    b->override_blocks(b->runtime, &blocks);
+    return ATTN_DONE;
+}
+
+static void close_build(build *b) {
+    if (b->runtime) b->runtime_destroy(b->runtime);
+    if (b->library) dlclose(b->library);
+}
+
+/** Seconds of one call, on average of `count`. */
+static double time_calls(const build *b, const clattn_tensors *tensors, int count, clattn_status *status) {
+    double start = attn_seconds();
+    for (int i = 0; i < count && *status == CLATTN_OK; i++) *status = b->execute(b->plan, tensors);
+    return (attn_seconds() - start) / count;
+}
+
+static int make_plans(comparison *c, const attn_case_data *data, attn_error *error) {
+    for (int i = 0; i < BUILDS; i++) {
+        clattn_problem problem = data->problem;
+        clattn_report report = { 0 };
+        problem.engine = "cpu";
+        problem.device = CLATTN_ANY_DEVICE;
+        if (c->plain && i == 0) {
+            problem.mask = CLATTN_MASK_NONE;
+            problem.bias = CLATTN_BIAS_NONE;
+            problem.alibi = false;
+            problem.softcap = 0;
+        }
+        c->builds[i].plan = NULL;
+        clattn_status status = c->builds[i].plan_create(c->builds[i].runtime, &problem, &c->builds[i].plan, &report);
+        if (status != CLATTN_OK) {
+            return attn_fail_status(error, status, &report);
+        }
+    }
+    return ATTN_DONE;
+}
+
+/** A call of each that is not timed keeps its output; then the rounds, the order changing from each to the next. */
+static clattn_status run_rounds(comparison *c, const attn_case_data *data) {
+    clattn_status status = CLATTN_OK;
+    double each = 0;
+    for (int i = 0; i < BUILDS; i++) {
+        each = time_calls(&c->builds[i], &data->tensors, 1, &status);
+        memcpy(c->builds[i].output, data->output.data, (size_t)data->output.bytes);
+    }
+    int count = each < SLOT ? (int)(SLOT / (each > 1e-7 ? each : 1e-7)) + 1 : 1;
+    for (int64_t round = 0; round < c->rounds && status == CLATTN_OK; round++) {
+        for (int turn = 0; turn < BUILDS; turn++) {
+            build *b = &c->builds[(round + turn) % BUILDS];
+            time_calls(b, &data->tensors, 1, &status);
+            b->seconds[round] = time_calls(b, &data->tensors, count, &status);
+        }
+    }
+    return status;
+}
+
+static int compare_doubles(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(const double *values, int64_t count) {
+    double sorted[MOST_ROUNDS];
+    memcpy(sorted, values, (size_t)count * sizeof *values);
+    qsort(sorted, (size_t)count, sizeof *sorted, compare_doubles);
+    return sorted[count / 2];
+}
+
+/** Largest difference of the two outputs; infinite where one alone is NaN. */
+static double largest_difference(const comparison *c, const attn_case_data *data) {
+    const clattn_type type = data->problem.type;
+    const int64_t count = data->output.bytes / clattn_type_size(type);
+    double most = 0;
+    for (int64_t i = 0; i < count; i++) {
+        double x = clattn_get_element(type, c->builds[0].output, i), y = clattn_get_element(type, c->builds[1].output, i);
+        double difference = isnan(x) || isnan(y) ? (isnan(x) && isnan(y) ? 0 : INFINITY) : fabs(x - y);
+        most = difference > most ? difference : most;
+    }
+    return most;
+}
+
+static void add_row(comparison *c, const attn_case *problem, const attn_case_data *data) {
+    double ratios[MOST_ROUNDS];
+    clattn_plan_info info = { 0 };
+    bool known = c->builds[0].plan_get_info(c->builds[0].plan, &info) == CLATTN_OK;
+    for (int64_t i = 0; i < c->rounds; i++) ratios[i] = c->builds[0].seconds[i] / c->builds[1].seconds[i];
+    attn_table_row(&c->table);
+    attn_table_set(&c->table, PROBLEM, "%s", problem->text);
+    for (int i = 0; i < BUILDS; i++) {
+        double seconds = median(c->builds[i].seconds, c->rounds);
+        attn_table_set(&c->table, A_MS + i, "%.4g", seconds * 1e3);
+        if (known) attn_table_set(&c->table, A_RATE + i, "%.1f", info.flops / seconds * 1e-9);
+    }
+    attn_table_set(&c->table, RATIO, "%.3f", median(ratios, c->rounds));
+    attn_table_set(&c->table, DIFFERENCE, "%.2g", largest_difference(c, data));
+}
+
+static int compare_case(comparison *c, const attn_case *problem, attn_case_data *data, attn_error *error) {
+    int status = make_plans(c, data, error);
+    for (int i = 0; i < BUILDS; i++) {
+        c->builds[i].output = malloc((size_t)data->output.bytes + 1);
+        if (!c->builds[i].output) status = attn_fail(error, ATTN_CANNOT, "out of memory for a copy of the result");
+    }
+    if (status == ATTN_DONE) {
+        clattn_status ran = run_rounds(c, data);
+        status = ran == CLATTN_OK ? ATTN_DONE : attn_fail_status(error, ran, NULL);
+    }
+    if (status == ATTN_DONE) add_row(c, problem, data);
+    for (int i = 0; i < BUILDS; i++) {
+        c->builds[i].plan_destroy(c->builds[i].plan);
+        free(c->builds[i].output);
+    }
+    return status;
+}
+
+static int compare_cases(comparison *c, const attn_cases *cases, attn_error *error) {
+    attn_case_data *data = malloc(sizeof *data);
+    int status = data ? ATTN_DONE : attn_fail(error, ATTN_CANNOT, "out of memory");
+    for (int64_t n = 0; n < cases->count && status == ATTN_DONE; n++) {
+        attn_progress((double)n, (double)cases->count, cases->items[n].text);
+        status = attn_case_data_create(data, &cases->items[n], false, error);
+        if (status == ATTN_DONE) {
+            status = compare_case(c, &cases->items[n], data, error);
+            attn_case_data_free(data);
+        }
+    }
+    attn_progress_end();
+    free(data);
+    return status;
+}
+
+static int write_table(const comparison *c, const char *csv, attn_error *error) {
+    attn_output_file file;
+    attn_table_print(&c->table, stdout);
+    if (!csv) return ATTN_DONE;
+    if (attn_output_open(&file, csv, error) != ATTN_DONE) return error->status;
+    attn_table_csv(&c->table, file.file);
+    int status = attn_output_close(&file, error);
+    return status == ATTN_DONE ? attn_output_commit(&file, error) : status;
+}
+
+static int read_variants(comparison *c, const char *text, attn_error *error) {
+    char parts[BUILDS][64];
+    if (!text) return ATTN_DONE;
+    if (attn_text_split(text, parts, BUILDS) != BUILDS || attn_text_integer(parts[0], &c->variants[0]) != 0 ||
+        attn_text_integer(parts[1], &c->variants[1]) != 0) {
+        return attn_fail(error, ATTN_BAD, "--variants %.100s: two whole numbers are wanted, such as 3,6", text);
+    }
+    return ATTN_DONE;
+}
+
+static int compare(comparison *c, attn_cases *cases, const char *suite, const char *csv, attn_error *error) {
+    clattn_runtime_options options = CLATTN_RUNTIME_OPTIONS_INIT;
+    options.threads = c->options.threads;
+    options.without_opencl = true;
+    if (c->options.engine || c->options.device || c->options.blocks || c->options.tuning) {
+        return attn_fail(error, ATTN_BAD, "--engine, --device, --blocks and --tuning have no effect here");
+    }
+    if (c->options.word_count < BUILDS) {
+        return attn_fail(error, ATTN_BAD, "two libraries are wanted (--help tells)");
+    }
+    int status = suite ? attn_cases_file(cases, suite, error) : ATTN_DONE;
+    if (status == ATTN_DONE && c->options.word_count > BUILDS) {
+        status = attn_cases_expand(cases, c->options.word_count - BUILDS, c->options.words + BUILDS, error);
+    }
+    if (status == ATTN_DONE && cases->count == 0) status = attn_fail(error, ATTN_BAD, "no problem is given");
+    for (int i = 0; i < BUILDS && status == ATTN_DONE; i++) {
+        status = open_build(&c->builds[i], c->options.words[i], &options, c->variants[i], error);
+    }
+    attn_table_init(&c->table, columns, COLUMNS);
+    if (status == ATTN_DONE) status = compare_cases(c, cases, error);
+    if (status == ATTN_DONE) status = write_table(c, csv, error);
+    attn_table_free(&c->table);
+    for (int i = 0; i < BUILDS; i++) close_build(&c->builds[i]);
+    return status;
+}
+
+int main(int argc, char **argv) {
+    static attn_error error;
+    static comparison c = { .rounds = 15 };
+    attn_cases cases = { 0 };
+    const char *rounds = NULL, *variants = NULL, *csv = NULL, *suite = NULL;
+    const attn_flag flags[] = { { "--rounds", &rounds, NULL }, { "--variants", &variants, NULL },
+                                { "--csv", &csv, NULL },       { "--suite", &suite, NULL },
+                                { "--plain", NULL, &c.plain } };
+    int status = attn_options_read(&c.options, flags, (int)(sizeof flags / sizeof *flags), argc - 1, argv + 1, &error);
+    if (status == ATTN_DONE && c.options.help) {
+        printf("%s%s", usage, attn_case_help);
+        return ATTN_DONE;
+    }
+    if (status == ATTN_DONE) status = attn_options_number("--rounds", rounds, 1, &c.rounds, &error);
+    if (status == ATTN_DONE && c.rounds > MOST_ROUNDS) {
+        status = attn_fail(&error, ATTN_BAD, "--rounds %s: %d at most", rounds, (int)MOST_ROUNDS);
+    }
+    if (status == ATTN_DONE) status = read_variants(&c, variants, &error);
+    if (status == ATTN_DONE) status = compare(&c, &cases, suite, csv, &error);
+    attn_cases_free(&cases);
+    if (status != ATTN_DONE) fprintf(stderr, "clattn_compare: %s\n", error.text);
+    return status;
+}
