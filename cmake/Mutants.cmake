@@ -28,6 +28,20 @@ function(attn_find_includers header out)
   set(${out} "${sources}" PARENT_SCOPE)
 endfunction()
 
+# Of the cpu engine's kernels, compiled once per instruction set, those that the words ask for by a variant: the plainest,
+# matrix tiles or pairs spelt out in C.
+function(attn_keep_variant words sources)
+  set(kept "${${sources}}")
+  if("${words}" MATCHES "^--engine cpu --blocks variant=1 ")
+    list(FILTER kept INCLUDE REGEX "_generic\\.c$")
+  elseif("${words}" MATCHES "^--engine cpu --blocks variant=4 ")
+    list(FILTER kept INCLUDE REGEX "_matrix_plain\\.c$")
+  elseif("${words}" MATCHES "^--engine cpu --blocks variant=7 ")
+    list(FILTER kept INCLUDE REGEX "_pairs_plain\\.c$")
+  endif()
+  set(${sources} "${kept}" PARENT_SCOPE)
+endfunction()
+
 # attn_copy_file_flags("<files of the library>" "<files that stand for them>"): each its own flags, in the same order.
 function(attn_copy_file_flags originals copies)
   foreach(original copy IN ZIP_LISTS originals copies)
@@ -57,6 +71,7 @@ function(attn_add_mutant name file words)
     attn_embed_kernels("${sources}" "${kernel_file}" "${changed}")
   elseif(file MATCHES "\\.h$")
     attn_find_includers("${file}" sources)
+    attn_keep_variant("${words}" sources)
     attn_copy_file_flags("${sources}" "${sources}")
     set_property(SOURCE ${sources} APPEND PROPERTY OBJECT_DEPENDS "${changed}")
   else()
