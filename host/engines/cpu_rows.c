@@ -34,6 +34,26 @@ bool attn_cpu_row_scratch(const clattn_problem *problem, int64_t *bytes) {
            attn_add(dims, keys, bytes) && attn_add(*bytes, 63, bytes) && (*bytes = *bytes / 64 * 64, true);
 }
 
+/**
+ * Takes keys that the mask forbids off the range's beginning, many at a time: rows with nothing allowed are common where a
+ * mask says what is padding, and should cost next to nothing.
+ */
+static void skip_forbidden(row_work *row) {
+    static const unsigned char none[8];
+    const attn_view *mask = &row->call->mask;
+    if (row->problem->mask == CLATTN_MASK_NONE) return;
+    const unsigned char *bytes = (const unsigned char *)mask->data + attn_view_row(mask, row->b, row->h, row->i);
+    attn_key_range *range = &row->range;
+    bool bits = row->problem->mask == CLATTN_MASK_BITS;
+    if (mask->stride[3] == 0) { /* one for all keys */
+        range->end = (bits ? bytes[0] & 1 : bytes[0]) ? range->end : range->begin;
+    } else if (bits) {
+        while (range->begin % 8 == 0 && range->begin + 8 <= range->end && bytes[range->begin / 8] == 0) range->begin += 8;
+    } else if (mask->stride[3] == 1) {
+        while (range->begin + 8 <= range->end && memcmp(bytes + range->begin, none, 8) == 0) range->begin += 8;
+    }
+}
+
 static row_work start_row(const clattn_problem *problem, const attn_call *call, int64_t b, int64_t h, int64_t i,
                           void *scratch) {
     row_work row = { .problem = problem, .call = call, .b = b, .h = h, .i = i };
@@ -46,6 +66,7 @@ static row_work start_row(const clattn_problem *problem, const attn_call *call, 
     row.scores = row.part + problem->value_dim;
     row.allowed = (unsigned char *)(row.scores + problem->key_length);
     row.maximum = -INFINITY;
+    skip_forbidden(&row);
     return row;
 }
 
