@@ -30,8 +30,8 @@ endfunction()
 
 # Of the cpu engine's kernels, compiled once per instruction set, those that the words ask for by a variant: the plainest,
 # matrix tiles or pairs spelt out in C.
-function(attn_keep_variant words sources)
-  set(kept "${${sources}}")
+function(attn_keep_variant words list)
+  set(kept "${${list}}")
   if("${words}" MATCHES "^--engine cpu --blocks variant=1 ")
     list(FILTER kept INCLUDE REGEX "_generic\\.c$")
   elseif("${words}" MATCHES "^--engine cpu --blocks variant=4 ")
@@ -39,7 +39,10 @@ function(attn_keep_variant words sources)
   elseif("${words}" MATCHES "^--engine cpu --blocks variant=7 ")
     list(FILTER kept INCLUDE REGEX "_pairs_plain\\.c$")
   endif()
-  set(${sources} "${kept}" PARENT_SCOPE)
+  if(NOT kept)
+    message(FATAL_ERROR "mutants.txt: no kernels of that variant: ${words}")
+  endif()
+  set(${list} "${kept}" PARENT_SCOPE)
 endfunction()
 
 # attn_copy_file_flags("<files of the library>" "<files that stand for them>"): each its own flags, in the same order.
