@@ -18,10 +18,18 @@
 #include <unistd.h>
 #endif
 
-bool attn_cpu_calls_near(void) {
+static bool is_intel(void) {
     char vendor[16];
     attn_cpu_vendor(vendor, sizeof vendor);
     return strcmp(vendor, "GenuineIntel") == 0;
+}
+
+bool attn_cpu_calls_near(void) {
+    return is_intel();
+}
+
+bool attn_cpu_pairs_pay(void) {
+    return attn_cpu_has_avx512_bf16() && !is_intel();
 }
 
 #if defined(ATTN_X86)

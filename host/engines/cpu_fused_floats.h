@@ -14,11 +14,9 @@ static inline int64_t product_words(const clattn_problem *problem) {
     return problem->head_dim;
 }
 
-/** Sums of weights before rounding: there is no rounding. */
-static inline vf *exact_sums(const attn_cpu_job *job, char *scratch) {
-    (void)job;
-    (void)scratch;
-    return NULL;
+/** What an item needs to know of its words: nothing. */
+static inline void start_words(prefill_work *w) {
+    (void)w;
 }
 
 /** Whole tiles of fp32 are read where they lie; the others from a copy. */

@@ -15,6 +15,7 @@ typedef struct prefill_work {
     float *queries, *output, *maxima, *scores;
     vf *sums;
     vf *exact; /* sums of weights before they were rounded, where they are and logsumexp is wanted; else NULL */
+    float limit;  /* of queries and keys, where products are exact only up to some size */
     bool careful; /* keys that the products would not take exactly enough: every row goes the careful path */
 } prefill_work;
 

@@ -13,7 +13,6 @@ typedef struct matrix_work {
     stream stream;
     int64_t dim_steps, value_steps; /* tiles that the two products sum over, in a whole block */
     int64_t pieces;
-    float limit;
     bool stepped;  /* scores need more than a factor */
     float *scores[2], *part; /* [MATRIX_ROWS][PATCH_KEYS]; [MATRIX_ROWS][output_pitch] */
     char *weights[2];        /* [row tile][step of 32 keys][piece] tiles */
@@ -61,7 +60,7 @@ INLINE void start_matrix(const clattn_type type, matrix_work *w, const attn_cpu_
     w->pieces = attn_cpu_pieces(type);
     w->dim_steps = attn_round_up(problem->head_dim, UNIT_DEPTH) / UNIT_DEPTH;
     w->value_steps = attn_round_up(job->block_key, UNIT_DEPTH) / UNIT_DEPTH;
-    w->limit = size_limit(problem->scale);
+    p->limit = size_limit(problem->scale);
     w->stepped = job->stepped || !(job->key_factor > 0);
     w->steps_row = -1;
     lay_out_matrix(w);
@@ -74,7 +73,7 @@ INLINE void start_matrix(const clattn_type type, matrix_work *w, const attn_cpu_
         p->ranges[row] = row < p->count ? attn_rule_keys(&rule, p->first + row) : (attn_key_range){ 0, 0 };
     }
     pack_queries(type, (char *)p->queries, query->data, attn_view_row(query, p->b, p->h, p->first), query->stride[2],
-                 p->count, rows, problem->head_dim, w->limit, p->sums);
+                 p->count, rows, problem->head_dim, w->p.limit, p->sums);
 }
 
 /** Packs block `number` of the head, unless it lies there from an earlier item. The tag's lowest bit: beyond the limit. */
@@ -92,7 +91,7 @@ INLINE matrix_block get_matrix_block(const clattn_type type, matrix_work *w, int
     if (!is_packed(p, number)) {
         bool large = pack_unit_keys(type, packed_keys, call->key.data,
                                     attn_view_row(&call->key, p->b, p->g, block.first), call->key.stride[2], block.n,
-                                    problem->head_dim, w->limit);
+                                    problem->head_dim, w->p.limit);
         pack_unit_values(type, packed_values, call->value.data, attn_view_row(&call->value, p->b, p->g, block.first),
                          call->value.stride[2], block.n, problem->value_dim, w->value_steps);
         set_packed(p, number, large);

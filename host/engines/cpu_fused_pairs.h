@@ -22,9 +22,10 @@ static inline int64_t product_words(const clattn_problem *problem) {
     return problem->head_dim / 2 + problem->head_dim % 2;
 }
 
-/** Sums of weights before they were rounded, where logsumexp wants them. */
-static inline vf *exact_sums(const attn_cpu_job *job, char *scratch) {
-    return job->problem->logsumexp ? (vf *)(void *)(scratch + job->layout.exact) : NULL;
+/** What an item needs to know of its words: the size up to which they are exact, and whether weights before rounding are wanted. */
+static inline void start_words(prefill_work *w) {
+    w->limit = size_limit(w->job->problem->scale);
+    w->exact = w->job->problem->logsumexp ? (vf *)(void *)(w->scratch + w->job->layout.exact) : NULL;
 }
 
 /** Where a tile's queries lie; pitch receives the words from row to row. */
@@ -39,13 +40,12 @@ static void copy_queries(const prefill_work *w, int64_t row, int height, int64_t
     const clattn_problem *problem = w->job->problem;
     const attn_view *query = &w->job->call->query;
     const uint16_t *from = (const uint16_t *)query->data + attn_view_row(query, w->b, w->h, w->first + row);
-    const float limit = size_limit(problem->scale);
     for (int64_t i = 0; i < height; i++, from += query->stride[2]) {
         float *copy = w->queries + (row + i) * w->dim_pitch;
         vi seen = { 0 };
         for (int64_t d = 0; d < 2 * w->dim_pitch; d += 2 * LANES) {
             vu words = load_words(from + d, i < real ? problem->head_dim - d : 0);
-            seen |= beyond_limit(words, limit);
+            seen |= beyond_limit(words, w->limit);
             store(copy + d / 2, (vf)words);
         }
         if (any_lane(seen)) w->sums[row + i] = splat(NAN);
@@ -96,7 +96,7 @@ static key_block get_block(prefill_work *w, int64_t number) {
     float *values = (float *)(void *)(w->scratch + job->layout.values) + block.slot * job->block_key / 2 * job->value_pitch;
     if (!is_packed(w, number)) {
         bool large = pack_pairs(keys, (const uint16_t *)key->data + attn_view_row(key, w->b, w->g, block.first),
-                                key->stride[2], block.n, problem->head_dim, size_limit(problem->scale));
+                                key->stride[2], block.n, problem->head_dim, w->limit);
         pack_paired_values(values, job->value_pitch,
                            (const uint16_t *)value->data + attn_view_row(value, w->b, w->g, block.first),
                            value->stride[2], block.n, problem->value_dim);

@@ -145,7 +145,7 @@ static void rows_block(const prefill_work *w, const key_block *block, ahead_stre
 
 static void prefill_item(const attn_cpu_job *job, int64_t item, void *scratch) {
     prefill_work w = start_prefill(job, item, scratch);
-    w.exact = exact_sums(job, scratch);
+    start_words(&w);
     start_rows(&w);
     attn_key_range all = rows_keys(job, w.b, w.first, w.count);
     unsigned flush = start_flush();

@@ -63,7 +63,7 @@ static const attn_cpu_matrix *get_pairs(void) {
 
 static const attn_cpu_matrix *best_matrix(const clattn_problem *problem) {
     const attn_cpu_matrix *amx = matrix_pays(problem) ? get_amx() : NULL;
-    return amx ? amx : get_pairs();
+    return amx || !attn_cpu_pairs_pay() ? amx : get_pairs();
 }
 
 /** Chooses the unit for bf16 and, when asked for one, the instruction set beside it. */
