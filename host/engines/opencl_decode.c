@@ -34,11 +34,6 @@ typedef struct decode_state {
     int64_t workspace_size;
 } decode_state;
 
-typedef struct decode_slot {
-    attn_opencl_slot base; /* first */
-    cl_kernel main, merge, repair;
-} decode_slot;
-
 static int64_t rows_of_head(const clattn_problem *p) {
     return p->kv_heads > 0 ? p->query_heads / p->kv_heads * p->query_length : 0;
 }
@@ -182,56 +177,26 @@ static clattn_status prepare(const clattn_problem *problem, const attn_device *d
     return CLATTN_OK;
 }
 
-static void slot_close(void *memory, void *slot_memory) {
-    decode_state *state = memory;
-    decode_slot *slot = slot_memory;
-    if (slot == NULL) {
-        return;
-    }
-    attn_opencl_slot_close(&slot->base);
-    cl_kernel kernels[] = { slot->main, slot->merge, slot->repair };
-    for (int k = 0; k < 3; k++) {
-        if (kernels[k] != NULL) {
-            (void)clReleaseKernel(kernels[k]);
-        }
-    }
-    attn_release(state->device.memory, slot);
+static const char *main_kernel(const decode_state *state) {
+    return state->shape == ATTN_SHAPE_CPU ? "attention_decode_cpu" : "attention_decode_gpu";
 }
 
-static clattn_status create_kernels(const decode_state *state, decode_slot *slot, clattn_report *report) {
-    const char *main = state->shape == ATTN_SHAPE_CPU ? "attention_decode_cpu" : "attention_decode_gpu";
-    ATTN_TRY(attn_kernel_create(state->main, main, &slot->main, report));
-    ATTN_TRY(attn_kernel_create(state->merge, "attention_merge", &slot->merge, report));
-    return state->repair != NULL ? attn_kernel_create(state->repair, "attention_repair", &slot->repair, report)
-                                 : CLATTN_OK;
+static void slot_close(void *memory, void *slot) {
+    const decode_state *state = memory;
+    attn_shape_slot_close(&state->device, slot);
 }
 
-static clattn_status slot_open(void *memory, void **result, clattn_report *report) {
-    decode_state *state = memory;
-    decode_slot *slot = attn_allocate_zeroed(state->device.memory, (int64_t)sizeof *slot);
-    *result = NULL;
-    if (slot == NULL) {
-        return CLATTN_OUT_OF_MEMORY;
-    }
-    clattn_status status =
-        attn_opencl_slot_open(&slot->base, state->device.opencl, &state->problem, state->workspace_size, report);
-    if (status == CLATTN_OK) {
-        status = create_kernels(state, slot, report);
-    }
-    if (status != CLATTN_OK) {
-        slot_close(state, slot);
-        return status;
-    }
-    *result = slot;
-    return CLATTN_OK;
+static clattn_status slot_open(void *memory, void **slot, clattn_report *report) {
+    const decode_state *state = memory;
+    const attn_slot_programs programs = { state->main, state->merge, state->repair, main_kernel(state), "attention_merge" };
+    return attn_shape_slot_open(&state->device, &state->problem, state->workspace_size, &programs, slot, report);
 }
 
-static clattn_status submit_parts(const decode_state *state, decode_slot *slot, attn_opencl_call *call,
+static clattn_status submit_parts(const decode_state *state, attn_shape_slot *slot, attn_opencl_call *call,
                                   int64_t stats_at) {
     const attn_arguments *a = &call->arguments;
-    const char *what = state->shape == ATTN_SHAPE_CPU ? "attention_decode_cpu" : "attention_decode_gpu";
     const int64_t blocks = (a->group * a->query_length + state->rows - 1) / state->rows;
-    attn_grid grid = { attn_kernel_call_begin(slot->main), what, a->batch * a->kv_heads * blocks * state->splits,
+    attn_grid grid = { attn_kernel_call_begin(slot->main), main_kernel(state), a->batch * a->kv_heads * blocks * state->splits,
                        state->threads,
                        2.0 * (double)(a->head_dim + a->value_dim) * (double)state->rows * (double)a->key_length /
                            (double)state->splits };
@@ -251,12 +216,12 @@ static clattn_status submit_parts(const decode_state *state, decode_slot *slot, 
     return attn_grid_launch(call, grid, 0.0, 0.98);
 }
 
-static clattn_status submit_merge(const decode_state *state, decode_slot *slot, attn_opencl_call *call,
+static clattn_status submit_merge(const decode_state *state, attn_shape_slot *slot, attn_opencl_call *call,
                                   int64_t stats_at) {
     const attn_arguments *a = &call->arguments;
     const bool cpu = call->slot->device->is_cpu;
     const int64_t columns = cpu ? a->value_dim : 4, blocks = (a->value_dim + columns - 1) / columns;
-    attn_grid grid = { attn_kernel_call_begin(slot->merge), "attention_merge",
+    attn_grid grid = { attn_kernel_call_begin(slot->other), "attention_merge",
                        a->batch * a->query_heads * a->query_length * blocks, cpu ? 1 : 0, 0.0 };
     attn_pass_arguments(&grid.kernel, call);
     attn_pass_int64(&grid.kernel, 0);
@@ -271,7 +236,7 @@ static clattn_status submit_merge(const decode_state *state, decode_slot *slot, 
     return attn_grid_launch(call, grid, 0.98, 0.99);
 }
 
-static clattn_status submit(const decode_state *state, decode_slot *slot, attn_opencl_call *call) {
+static clattn_status submit(const decode_state *state, attn_shape_slot *slot, attn_opencl_call *call) {
     const attn_arguments *a = &call->arguments;
     const int64_t stats_at = a->batch * a->query_heads * a->query_length * state->splits * a->value_dim;
     ATTN_TRY(submit_parts(state, slot, call, stats_at));
@@ -280,7 +245,7 @@ static clattn_status submit(const decode_state *state, decode_slot *slot, attn_o
 }
 
 static clattn_status execute(void *state, const attn_execution *execution) {
-    decode_slot *slot = execution->slot;
+    attn_shape_slot *slot = execution->slot;
     attn_opencl_call call;
     ATTN_TRY(attn_opencl_call_begin(&call, &slot->base, execution));
     clattn_status status = CLATTN_OK;

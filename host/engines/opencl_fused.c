@@ -11,7 +11,7 @@
 typedef struct fused_body {
     const char *kernel;
     clattn_status (*prepare)(attn_fused *fused, clattn_plan_info *info, clattn_report *report);
-    clattn_status (*submit)(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call);
+    clattn_status (*submit)(const attn_fused *fused, attn_shape_slot *slot, attn_opencl_call *call);
 } fused_body;
 
 static const fused_body bodies[] = {
@@ -93,60 +93,25 @@ static clattn_status prepare(const clattn_problem *problem, const attn_device *d
     return CLATTN_OK;
 }
 
-static void slot_close(void *state, void *memory) {
-    attn_fused *fused = state;
-    attn_fused_slot *slot = memory;
-    if (slot == NULL) {
-        return;
-    }
-    attn_opencl_slot_close(&slot->base);
-    cl_kernel kernels[] = { slot->main, slot->pack, slot->repair };
-    for (int k = 0; k < 3; k++) {
-        if (kernels[k] != NULL) {
-            (void)clReleaseKernel(kernels[k]);
-        }
-    }
-    attn_release(fused->device.memory, slot);
+static void slot_close(void *state, void *slot) {
+    const attn_fused *fused = state;
+    attn_shape_slot_close(&fused->device, slot);
 }
 
-static clattn_status create_kernels(const attn_fused *fused, attn_fused_slot *slot, clattn_report *report) {
-    ATTN_TRY(attn_kernel_create(fused->main, bodies[fused->shape].kernel, &slot->main, report));
-    if (fused->pack != NULL) {
-        ATTN_TRY(attn_kernel_create(fused->pack, "attention_pack", &slot->pack, report));
-    }
-    if (fused->repair != NULL) {
-        ATTN_TRY(attn_kernel_create(fused->repair, "attention_repair", &slot->repair, report));
-    }
-    return CLATTN_OK;
+static clattn_status slot_open(void *state, void **slot, clattn_report *report) {
+    const attn_fused *fused = state;
+    const attn_slot_programs programs = { fused->main, fused->pack, fused->repair, bodies[fused->shape].kernel,
+                                          "attention_pack" };
+    return attn_shape_slot_open(&fused->device, &fused->problem, fused->workspace_size, &programs, slot, report);
 }
 
-static clattn_status slot_open(void *state, void **result, clattn_report *report) {
-    attn_fused *fused = state;
-    attn_fused_slot *slot = attn_allocate_zeroed(fused->device.memory, (int64_t)sizeof *slot);
-    *result = NULL;
-    if (slot == NULL) {
-        return CLATTN_OUT_OF_MEMORY;
-    }
-    clattn_status status =
-        attn_opencl_slot_open(&slot->base, fused->device.opencl, &fused->problem, fused->workspace_size, report);
-    if (status == CLATTN_OK) {
-        status = create_kernels(fused, slot, report);
-    }
-    if (status != CLATTN_OK) {
-        slot_close(fused, slot);
-        return status;
-    }
-    *result = slot;
-    return CLATTN_OK;
-}
-
-static clattn_status submit(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call) {
+static clattn_status submit(const attn_fused *fused, attn_shape_slot *slot, attn_opencl_call *call) {
     ATTN_TRY(bodies[fused->shape].submit(fused, slot, call));
     return slot->repair != NULL ? attn_repair_launch(call, slot->repair) : CLATTN_OK;
 }
 
 static clattn_status execute(void *state, const attn_execution *execution) {
-    attn_fused_slot *slot = execution->slot;
+    attn_shape_slot *slot = execution->slot;
     attn_opencl_call call;
     ATTN_TRY(attn_opencl_call_begin(&call, &slot->base, execution));
     clattn_status status = CLATTN_OK;

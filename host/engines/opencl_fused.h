@@ -1,4 +1,4 @@
-/* The inside of opencl-fused: what a plan and a slot hold, and the four bodies. */
+/* The inside of opencl-fused: what a plan holds, and the four bodies. */
 #ifndef ATTN_ENGINES_OPENCL_FUSED_H
 #define ATTN_ENGINES_OPENCL_FUSED_H
 
@@ -17,11 +17,6 @@ typedef struct attn_fused {
     int64_t workspace_size;
 } attn_fused;
 
-typedef struct attn_fused_slot {
-    attn_opencl_slot base; /* first */
-    cl_kernel main, pack, repair;
-} attn_fused_slot;
-
 /** Chooses blocks and builds; fills fused and info. */
 clattn_status attn_fused_cpu_prepare(attn_fused *fused, clattn_plan_info *info, clattn_report *report);
 clattn_status attn_fused_gpu_prepare(attn_fused *fused, clattn_plan_info *info, clattn_report *report);
@@ -29,14 +24,14 @@ clattn_status attn_fused_mma_prepare(attn_fused *fused, clattn_plan_info *info, 
 clattn_status attn_fused_tf32_prepare(attn_fused *fused, clattn_plan_info *info, clattn_report *report);
 
 /** Submits the dispatches of one call, repair excepted. */
-clattn_status attn_fused_cpu_submit(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call);
+clattn_status attn_fused_cpu_submit(const attn_fused *fused, attn_shape_slot *slot, attn_opencl_call *call);
 
 /** One work-group a block of rows: what the GPU-shaped and the matrix-unit bodies submit alike (opencl_fused_gpu.c). */
-clattn_status attn_fused_groups_submit(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call,
+clattn_status attn_fused_groups_submit(const attn_fused *fused, attn_shape_slot *slot, attn_opencl_call *call,
                                        const char *kernel);
-clattn_status attn_fused_gpu_submit(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call);
-clattn_status attn_fused_mma_submit(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call);
-clattn_status attn_fused_tf32_submit(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call);
+clattn_status attn_fused_gpu_submit(const attn_fused *fused, attn_shape_slot *slot, attn_opencl_call *call);
+clattn_status attn_fused_mma_submit(const attn_fused *fused, attn_shape_slot *slot, attn_opencl_call *call);
+clattn_status attn_fused_tf32_submit(const attn_fused *fused, attn_shape_slot *slot, attn_opencl_call *call);
 
 /** Whether matrix tiles hold the problem; if not, one line in why_not (may be NULL). */
 bool attn_fused_mma_serves(const clattn_problem *problem, clattn_report *why_not);

@@ -124,11 +124,11 @@ clattn_status attn_fused_cpu_prepare(attn_fused *fused, clattn_plan_info *info, 
     return set_workspace(fused, report);
 }
 
-static clattn_status submit_pack(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call,
+static clattn_status submit_pack(const attn_fused *fused, attn_shape_slot *slot, attn_opencl_call *call,
                                  cl_mem workspace, int64_t values_at) {
     const attn_arguments *a = &call->arguments;
     const int64_t panels = attn_round_up(a->key_length, fused->tile_keys) / fused->tile_keys;
-    attn_grid grid = { attn_kernel_call_begin(slot->pack), "attention_pack", a->batch * a->kv_heads * panels, 1, 0.0 };
+    attn_grid grid = { attn_kernel_call_begin(slot->other), "attention_pack", a->batch * a->kv_heads * panels, 1, 0.0 };
     attn_pass_arguments(&grid.kernel, call);
     attn_pass_int64(&grid.kernel, 0);
     attn_pass_extras(&grid.kernel, call);
@@ -140,7 +140,7 @@ static clattn_status submit_pack(const attn_fused *fused, attn_fused_slot *slot,
     return attn_grid_launch(call, grid, 0.0, 0.0);
 }
 
-clattn_status attn_fused_cpu_submit(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call) {
+clattn_status attn_fused_cpu_submit(const attn_fused *fused, attn_shape_slot *slot, attn_opencl_call *call) {
     const attn_arguments *a = &call->arguments;
     const int64_t values_at = a->batch * a->kv_heads * packed_key_elements(fused, a->key_length);
     const int64_t blocks = (a->query_length + fused->block_query - 1) / fused->block_query;

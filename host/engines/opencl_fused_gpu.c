@@ -109,7 +109,7 @@ clattn_status attn_fused_gpu_prepare(attn_fused *fused, clattn_plan_info *info, 
     return CLATTN_OK;
 }
 
-clattn_status attn_fused_groups_submit(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call,
+clattn_status attn_fused_groups_submit(const attn_fused *fused, attn_shape_slot *slot, attn_opencl_call *call,
                                        const char *kernel) {
     const attn_arguments *a = &call->arguments;
     const int64_t heads = fused->shares_heads ? attn_block_heads(a->group, a->query_length, fused->block_query) : 1;
@@ -134,6 +134,6 @@ clattn_status attn_fused_groups_submit(const attn_fused *fused, attn_fused_slot 
     return attn_grid_launch(call, grid, 0.0, 0.99);
 }
 
-clattn_status attn_fused_gpu_submit(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call) {
+clattn_status attn_fused_gpu_submit(const attn_fused *fused, attn_shape_slot *slot, attn_opencl_call *call) {
     return attn_fused_groups_submit(fused, slot, call, "attention_fused_gpu");
 }

@@ -154,6 +154,6 @@ clattn_status attn_fused_mma_prepare(attn_fused *fused, clattn_plan_info *info, 
     return CLATTN_OK;
 }
 
-clattn_status attn_fused_mma_submit(const attn_fused *fused, attn_fused_slot *slot, attn_opencl_call *call) {
+clattn_status attn_fused_mma_submit(const attn_fused *fused, attn_shape_slot *slot, attn_opencl_call *call) {
     return attn_fused_groups_submit(fused, slot, call, "attention_fused_mma");
 }

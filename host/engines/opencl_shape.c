@@ -143,6 +143,49 @@ clattn_status attn_grid_launch(attn_opencl_call *call, attn_grid grid, double fr
     return CLATTN_OK;
 }
 
+static clattn_status create_kernels(const attn_slot_programs *programs, attn_shape_slot *slot, clattn_report *report) {
+    ATTN_TRY(attn_kernel_create(programs->main, programs->main_kernel, &slot->main, report));
+    if (programs->other != NULL) {
+        ATTN_TRY(attn_kernel_create(programs->other, programs->other_kernel, &slot->other, report));
+    }
+    return programs->repair != NULL ? attn_kernel_create(programs->repair, "attention_repair", &slot->repair, report)
+                                    : CLATTN_OK;
+}
+
+clattn_status attn_shape_slot_open(const attn_device *device, const clattn_problem *problem, int64_t workspace_size,
+                                   const attn_slot_programs *programs, void **result, clattn_report *report) {
+    attn_shape_slot *slot = attn_allocate_zeroed(device->memory, (int64_t)sizeof *slot);
+    *result = NULL;
+    if (slot == NULL) {
+        return CLATTN_OUT_OF_MEMORY;
+    }
+    clattn_status status = attn_opencl_slot_open(&slot->base, device->opencl, problem, workspace_size, report);
+    if (status == CLATTN_OK) {
+        status = create_kernels(programs, slot, report);
+    }
+    if (status != CLATTN_OK) {
+        attn_shape_slot_close(device, slot);
+        return status;
+    }
+    *result = slot;
+    return CLATTN_OK;
+}
+
+void attn_shape_slot_close(const attn_device *device, void *memory) {
+    attn_shape_slot *slot = memory;
+    if (slot == NULL) {
+        return;
+    }
+    attn_opencl_slot_close(&slot->base);
+    cl_kernel kernels[] = { slot->main, slot->other, slot->repair };
+    for (int k = 0; k < 3; k++) {
+        if (kernels[k] != NULL) {
+            (void)clReleaseKernel(kernels[k]);
+        }
+    }
+    attn_release(device->memory, slot);
+}
+
 bool attn_repair_needed(const clattn_problem *problem) {
     return problem->causal || attn_problem_has_window(problem) || problem->mask != CLATTN_MASK_NONE ||
            problem->bias != CLATTN_BIAS_NONE;

@@ -1,5 +1,5 @@
 /*
- * What opencl-fused and opencl-decode share: which body runs on a device, the tuning rows for it, dispatches cut to a
+ * What opencl-fused and opencl-decode share: which body runs on a device, the tuning rows for it, slots, dispatches cut to a
  * bounded amount of work, and the repair of rows that a masked value spoilt.
  */
 #ifndef ATTN_ENGINES_OPENCL_SHAPE_H
@@ -48,6 +48,24 @@ typedef struct attn_grid {
 
 /** Launches the grid, in as many dispatches as keep each short. Progress goes from `from` to `to`; may be CANCELLED. */
 clattn_status attn_grid_launch(attn_opencl_call *call, attn_grid grid, double from, double to);
+
+/** What one call of either engine needs for itself: the kernel that attends, one before or after it, repair. */
+typedef struct attn_shape_slot {
+    attn_opencl_slot base; /* first */
+    cl_kernel main, other, repair;
+} attn_shape_slot;
+
+/** Where a slot's kernels come from; a program that is NULL gives none. */
+typedef struct attn_slot_programs {
+    cl_program main, other, repair;
+    const char *main_kernel, *other_kernel;
+} attn_slot_programs;
+
+clattn_status attn_shape_slot_open(const attn_device *device, const clattn_problem *problem, int64_t workspace_size,
+                                   const attn_slot_programs *programs, void **slot, clattn_report *report);
+
+/** slot: as opened, or NULL. */
+void attn_shape_slot_close(const attn_device *device, void *slot);
 
 /** Whether rows may need repair: a key inside the lengths can be forbidden to some rows and allowed to others. */
 bool attn_repair_needed(const clattn_problem *problem);
