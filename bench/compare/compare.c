@@ -11,6 +11,7 @@
 
 #include "case_data.h"
 #include "clattn/clattn_inspect.h"
+#include "median.h"
 #include "options.h"
 #include "progress.h"
 #include "table.h"
@@ -111,7 +112,6 @@ static int make_plans(comparison *c, const attn_case_data *data, attn_error *err
             problem.alibi = false;
             problem.softcap = 0;
         }
-        c->builds[i].plan = NULL;
         clattn_status status = c->builds[i].plan_create(c->builds[i].runtime, &problem, &c->builds[i].plan, &report);
         if (status != CLATTN_OK) {
             return attn_fail_status(error, status, &report);
@@ -139,18 +139,6 @@ static clattn_status run_rounds(comparison *c, const attn_case_data *data) {
     return status;
 }
 
-static int compare_doubles(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(const double *values, int64_t count) {
-    double sorted[MOST_ROUNDS];
-    memcpy(sorted, values, (size_t)count * sizeof *values);
-    qsort(sorted, (size_t)count, sizeof *sorted, compare_doubles);
-    return sorted[count / 2];
-}
-
 /** Largest difference of the two outputs; infinite where one alone is NaN. */
 static double largest_difference(const comparison *c, const attn_case_data *data) {
     const clattn_type type = data->problem.type;
@@ -172,11 +160,11 @@ static void add_row(comparison *c, const attn_case *problem, const attn_case_dat
     attn_table_row(&c->table);
     attn_table_set(&c->table, PROBLEM, "%s", problem->text);
     for (int i = 0; i < BUILDS; i++) {
-        double seconds = median(c->builds[i].seconds, c->rounds);
+        double seconds = attn_median(c->builds[i].seconds, c->rounds);
         attn_table_set(&c->table, A_MS + i, "%.4g", seconds * 1e3);
         if (known) attn_table_set(&c->table, A_RATE + i, "%.1f", info.flops / seconds * 1e-9);
     }
-    attn_table_set(&c->table, RATIO, "%.3f", median(ratios, c->rounds));
+    attn_table_set(&c->table, RATIO, "%.3f", attn_median(ratios, c->rounds));
     attn_table_set(&c->table, DIFFERENCE, "%.2g", largest_difference(c, data));
 }
 
@@ -193,6 +181,7 @@ static int compare_case(comparison *c, const attn_case *problem, attn_case_data 
     if (status == ATTN_DONE) add_row(c, problem, data);
     for (int i = 0; i < BUILDS; i++) {
         c->builds[i].plan_destroy(c->builds[i].plan);
+        c->builds[i].plan = NULL;
         free(c->builds[i].output);
     }
     return status;
@@ -212,16 +201,6 @@ static int compare_cases(comparison *c, const attn_cases *cases, attn_error *err
     attn_progress_end();
     free(data);
     return status;
-}
-
-static int write_table(const comparison *c, const char *csv, attn_error *error) {
-    attn_output_file file;
-    attn_table_print(&c->table, stdout);
-    if (!csv) return ATTN_DONE;
-    if (attn_output_open(&file, csv, error) != ATTN_DONE) return error->status;
-    attn_table_csv(&c->table, file.file);
-    int status = attn_output_close(&file, error);
-    return status == ATTN_DONE ? attn_output_commit(&file, error) : status;
 }
 
 static int read_variants(comparison *c, const char *text, attn_error *error) {
@@ -254,7 +233,10 @@ static int compare(comparison *c, attn_cases *cases, const char *suite, const ch
     }
     attn_table_init(&c->table, columns, COLUMNS);
     if (status == ATTN_DONE) status = compare_cases(c, cases, error);
-    if (status == ATTN_DONE) status = write_table(c, csv, error);
+    if (status == ATTN_DONE) {
+        attn_table_print(&c->table, stdout);
+        status = attn_table_write_csv(&c->table, csv, error);
+    }
     attn_table_free(&c->table);
     for (int i = 0; i < BUILDS; i++) close_build(&c->builds[i]);
     return status;

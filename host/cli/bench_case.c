@@ -9,6 +9,7 @@
 
 #include "bench.h"
 #include "bench_device.h"
+#include "median.h"
 #include "progress.h"
 
 /* A target at work on the case. */
@@ -217,11 +218,6 @@ static void attn_time_rounds(attn_bench *bench, const attn_case_data *data, attn
     }
 }
 
-static int attn_compare_seconds(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
 /* The device's measured limit of the work at hand: GFLOP/s, or GB/s for decoding; 0 = not known. A GPU's fp16 units are
  * not what its fp32 probe measures. */
 static double attn_limit_of(const attn_bench *bench, const clattn_problem *problem, int t, bool reads) {
@@ -236,10 +232,8 @@ void attn_bench_finish_row(const attn_bench *bench, const clattn_problem *proble
     if (row->runs == 0) {
         return;
     }
-    qsort(row->seconds, (size_t)row->runs, sizeof *row->seconds, attn_compare_seconds);
+    row->median = attn_median(row->seconds, row->runs);
     row->minimum = row->seconds[0];
-    row->median = row->runs % 2 == 1 ? row->seconds[row->runs / 2]
-                                     : (row->seconds[row->runs / 2 - 1] + row->seconds[row->runs / 2]) / 2;
     row->gflops = row->flops / row->median / 1e9;
     row->limit = reads ? "copy" : "fma";
     double limit = attn_limit_of(bench, problem, t, reads);

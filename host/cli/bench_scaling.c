@@ -139,15 +139,7 @@ int attn_bench_scaling(attn_bench *bench, const attn_options *options, const att
            "measured limit\n",
            c->text);
     attn_table_print(&scaling.table, stdout);
-    if (status == ATTN_DONE && csv != NULL) {
-        attn_output_file output;
-        status = attn_output_open(&output, csv, error);
-        if (status == ATTN_DONE) {
-            attn_table_csv(&scaling.table, output.file);
-            status = attn_output_close(&output, error);
-            status = status != ATTN_DONE ? status : attn_output_commit(&output, error);
-        }
-    }
+    status = status != ATTN_DONE ? status : attn_table_write_csv(&scaling.table, csv, error);
     if (status == ATTN_DONE && bench->wrong) {
         status = attn_fail(error, ATTN_WRONG, "a result is wrong (the rows above say which)");
     }

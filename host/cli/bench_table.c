@@ -213,23 +213,17 @@ static void attn_write_json(const attn_bench *bench, const attn_table *table, FI
 
 int attn_bench_write(const attn_bench *bench, const attn_table *table, const char *csv, const char *json,
                      attn_error *error) {
-    const char *const paths[] = { csv, json };
-    for (int n = 0; n < 2; n++) {
-        attn_output_file output;
-        if (paths[n] == NULL) {
-            continue;
-        }
-        if (attn_output_open(&output, paths[n], error) != ATTN_DONE) {
-            return error->status;
-        }
-        if (n == 0) {
-            attn_table_csv(table, output.file);
-        } else {
-            attn_write_json(bench, table, output.file);
-        }
-        if (attn_output_close(&output, error) != ATTN_DONE || attn_output_commit(&output, error) != ATTN_DONE) {
-            return error->status;
-        }
+    attn_output_file output;
+    if (attn_table_write_csv(table, csv, error) != ATTN_DONE) {
+        return error->status;
     }
-    return ATTN_DONE;
+    if (json == NULL) {
+        return ATTN_DONE;
+    }
+    if (attn_output_open(&output, json, error) != ATTN_DONE) {
+        return error->status;
+    }
+    attn_write_json(bench, table, output.file);
+    int status = attn_output_close(&output, error);
+    return status == ATTN_DONE ? attn_output_commit(&output, error) : status;
 }

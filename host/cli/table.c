@@ -129,6 +129,19 @@ void attn_table_csv(const attn_table *table, FILE *file) {
     }
 }
 
+int attn_table_write_csv(const attn_table *table, const char *path, attn_error *error) {
+    attn_output_file output;
+    if (path == NULL) {
+        return ATTN_DONE;
+    }
+    if (attn_output_open(&output, path, error) != ATTN_DONE) {
+        return error->status;
+    }
+    attn_table_csv(table, output.file);
+    int status = attn_output_close(&output, error);
+    return status == ATTN_DONE ? attn_output_commit(&output, error) : status;
+}
+
 void attn_json_string(FILE *file, const char *text) {
     fputc('"', file);
     for (; *text != '\0'; text++) {

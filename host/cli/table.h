@@ -45,6 +45,9 @@ typedef struct attn_output_file {
     FILE *file;
 } attn_output_file;
 
+/** A table as a CSV file, whole or not at all; path NULL: nothing to do. */
+int attn_table_write_csv(const attn_table *table, const char *path, attn_error *error);
+
 int attn_output_open(attn_output_file *output, const char *path, attn_error *error);
 
 /** Whether two paths name the same place: the same name in the same folder, however the folder is written. */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "median.h"
 #include "tune.h"
 
 enum {
@@ -49,18 +50,6 @@ static clattn_status attn_time_slot(const attn_tune *tune, clattn_plan *plan, do
         *seconds = fmin(*seconds, once);
     } while (attn_seconds() - began < SLOT);
     return CLATTN_OK;
-}
-
-static int attn_compare_doubles(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-static double attn_median(const double *values, int count) {
-    double sorted[ATTN_TUNE_ROUNDS];
-    memcpy(sorted, values, (size_t)count * sizeof *sorted);
-    qsort(sorted, (size_t)count, sizeof *sorted, attn_compare_doubles);
-    return (sorted[(count - 1) / 2] + sorted[count / 2]) / 2;
 }
 
 /* What two plans took in the same rounds. */

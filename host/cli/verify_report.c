@@ -207,24 +207,18 @@ void attn_verify_report_print(const attn_verify_report *report, int64_t random_c
 }
 
 int attn_verify_report_write(const attn_verify_report *report, const char *csv, const char *json, attn_error *error) {
-    const char *const paths[] = { csv, json };
-    for (int n = 0; n < 2; n++) {
-        attn_output_file output;
-        if (paths[n] == NULL) {
-            continue;
-        }
-        if (attn_output_open(&output, paths[n], error) != ATTN_DONE) {
-            return error->status;
-        }
-        if (n == 0) {
-            attn_table_csv(&report->table, output.file);
-        } else {
-            attn_table_json(&report->table, output.file, "");
-            fputc('\n', output.file);
-        }
-        if (attn_output_close(&output, error) != ATTN_DONE || attn_output_commit(&output, error) != ATTN_DONE) {
-            return error->status;
-        }
+    attn_output_file output;
+    if (attn_table_write_csv(&report->table, csv, error) != ATTN_DONE) {
+        return error->status;
     }
-    return ATTN_DONE;
+    if (json == NULL) {
+        return ATTN_DONE;
+    }
+    if (attn_output_open(&output, json, error) != ATTN_DONE) {
+        return error->status;
+    }
+    attn_table_json(&report->table, output.file, "");
+    fputc('\n', output.file);
+    int status = attn_output_close(&output, error);
+    return status == ATTN_DONE ? attn_output_commit(&output, error) : status;
 }
