@@ -85,7 +85,8 @@ typedef struct attn_cpu_matrix {
     const char *name;
     int64_t tile_rows, tile_keys; /* rows of a step, and keys, by which blocks go */
     int64_t columns;              /* sums of values are padded to a multiple of these */
-    int64_t decode_rows;          /* of a head, up to which decode is as fast, for each piece that a number is made of */
+    bool pairs;                   /* of bf16, in a vector: other types and patches of scores it does not know */
+    int64_t decode_rows;          /* of a head, up to which decode is as fast in bf16; twice and four times in fp16, fp32 */
     int64_t speed;                /* times as fast as decode with many more rows, about */
     void (*prefill)(const attn_cpu_job *job, int64_t item, void *scratch);
 } attn_cpu_matrix;

@@ -32,6 +32,7 @@ const attn_cpu_matrix *ATTN_PAIRS(void) {
         .tile_rows = TILE_ROWS,
         .tile_keys = TILE_KEYS,
         .columns = LANES,
+        .pairs = true,
         .decode_rows = 4,
         .speed = 2,
         .prefill = prefill_item,

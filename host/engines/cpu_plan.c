@@ -70,7 +70,6 @@ static const attn_cpu_matrix *best_matrix(const clattn_problem *problem) {
 static clattn_status choose_matrix(const clattn_problem *problem, int64_t variant, attn_cpu_plan *plan,
                                    clattn_report *report) {
     const attn_cpu_matrix *matrix = NULL;
-    bool pairs = false;
     switch (variant) {
         case 0: matrix = best_matrix(problem); break;
         case VARIANT_PLAIN_MATRIX: matrix = attn_cpu_matrix_plain(); break;
@@ -85,8 +84,8 @@ static clattn_status choose_matrix(const clattn_problem *problem, int64_t varian
                            variant == VARIANT_AMX ? "AMX-BF16" : "AVX512-BF16");
     }
     if (variant == VARIANT_PLAIN_MATRIX || variant == VARIANT_PLAIN_PAIRS) plan->isa = ATTN_ISA_GENERIC;
-    pairs = matrix && (matrix == attn_cpu_pairs_avx512() || matrix == attn_cpu_pairs_plain());
-    plan->matrix = problem->type == CLATTN_FP64 || (pairs && problem->type != CLATTN_BF16) ? NULL : matrix;
+    bool unserved = problem->type == CLATTN_FP64 || (matrix && matrix->pairs && problem->type != CLATTN_BF16);
+    plan->matrix = unserved ? NULL : matrix;
     return CLATTN_OK;
 }
 
@@ -157,11 +156,11 @@ static clattn_status choose_blocks(const clattn_problem *problem, const attn_dev
  * its items are enough for the threads. Without one, rows beyond MOST_DECODED are prefill's, unless its items were too few.
  */
 static int64_t most_decoded(const clattn_problem *problem, const attn_cpu_plan *plan) {
-    int64_t pieces = problem->type == CLATTN_BF16 ? 1 : problem->type == CLATTN_FP16 ? 2 : 4;
+    int64_t times = problem->type == CLATTN_BF16 ? 1 : problem->type == CLATTN_FP16 ? 2 : 4;
     int64_t heads = problem->query_heads * (problem->batch_invariant ? 1 : problem->batch);
     if (plan->matrix) {
         int64_t idle = plan->workers * plan->matrix->tile_rows / plan->matrix->speed / attn_max(heads, 1);
-        return attn_max(pieces * plan->matrix->decode_rows, attn_min(idle, ATTN_CPU_DECODE_ROWS));
+        return attn_max(times * plan->matrix->decode_rows, attn_min(idle, ATTN_CPU_DECODE_ROWS));
     }
     return heads * (MOST_DECODED / tile_rows(plan)) < plan->workers ? ATTN_CPU_DECODE_ROWS : MOST_DECODED;
 }
@@ -201,7 +200,7 @@ static row_sizes sizes_of(const clattn_problem *problem, const attn_cpu_plan *pl
         sizes.value = columns * 2 * pieces;
         sizes.query = attn_max(sizes.query, sizes.key);
         sizes.output = columns * size;
-        sizes.patch = 2 * ATTN_CPU_PATCH_KEYS * (size + 2 * pieces) + sizes.output;
+        sizes.patch = plan->matrix->pairs ? 0 : 2 * ATTN_CPU_PATCH_KEYS * (size + 2 * pieces) + sizes.output;
     }
     return sizes;
 }
