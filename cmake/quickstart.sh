@@ -1,8 +1,8 @@
 #!/bin/sh
 # From a fresh clone to a result, with one command:
 #
-#   sh cmake/quickstart.sh bench [words]   install what is needed, build, run the benchmark on this machine
-#   sh cmake/quickstart.sh test            install what is needed, build, run every test
+#   sh cmake/quickstart.sh bench [words]   install what the benchmark needs, build the program, run it on this machine
+#   sh cmake/quickstart.sh test            install what the tests need and can use, build, run every test but the longest
 #
 # Words after "bench" go to `clattn bench` (see build/release/bin/clattn bench --help). In continuous integration
 # (CI=true, or CLATTN_REQUIRE_DEVICE=1) a missing OpenCL device is a failure; elsewhere its tests are skipped.
@@ -19,23 +19,24 @@ usage() {
     exit 2
 }
 
-# build PRESET [configure options]: configures and builds, quietly unless something fails.
+# build PRESET TARGET [configure options]: configures and builds, quietly unless something fails.
 build() {
-    preset=$1
-    shift
-    say "building build/$preset"
+    preset=$1 target=$2
+    shift 2
+    say "building build/$preset ($target)"
     generator=
     if [ ! -f "build/$preset/CMakeCache.txt" ] && command -v ninja >/dev/null 2>&1; then
         generator="-G Ninja"
     fi
     # shellcheck disable=SC2086 # two words or none
     cmake --preset "$preset" $generator "$@"
-    cmake --build "build/$preset" --parallel "$(nproc)"
+    cmake --build "build/$preset" --target "$target" --parallel "$(nproc)"
 }
 
 bench() {
-    sh cmake/setup.sh
-    build release -DCLATTN_TESTS=OFF
+    say "installing what the benchmark needs (for all the rest: sh cmake/setup.sh)"
+    sh cmake/setup.sh bench
+    build release clattn_cli -DCLATTN_TESTS=OFF
     say "running build/release/bin/clattn bench $*"
     build/release/bin/clattn bench "$@"
 }
@@ -45,19 +46,11 @@ run_tests() {
     if [ "${CI:-}" = true ]; then
         export CLATTN_REQUIRE_DEVICE=1
     fi
+    say "installing what the tests need, and what they can use"
     sh cmake/setup.sh
-    if [ "${CLATTN_WITHOUT_INTEL:-}" != 1 ] && ! sh cmake/setup.sh intel; then
-        if [ "${CLATTN_REQUIRE_DEVICE:-}" = 1 ]; then
-            echo "quickstart: set CLATTN_WITHOUT_INTEL=1 to test without that runtime" >&2
-            exit 1
-        fi
-        say "going on without Intel's OpenCL runtime: the suites run on the other devices only"
-    fi
-    sh cmake/setup.sh model || say "going on without the sentence encoder: its example's test is skipped"
-    sh cmake/setup.sh ptxas || say "going on without ptxas: the spills of NVIDIA's kernels are not seen"
-    build dev -DCLATTN_VARIANT_TESTS=ON
-    say "running the tests"
-    ctest --test-dir build/dev --output-on-failure --parallel "$(nproc)"
+    build dev all -DCLATTN_VARIANT_TESTS=ON
+    say "running the tests (those labelled release take long and are left out: ctest --test-dir build/dev -L release)"
+    ctest --test-dir build/dev --output-on-failure --label-exclude release --parallel "$(nproc)"
 }
 
 case "${1:-}" in
