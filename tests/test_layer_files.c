@@ -1,11 +1,13 @@
 /*
- * Files that the layers read: .safetensors made here byte by byte, with every way to be wrong, and text files of word
- * vectors.
+ * Files that the layers read: .safetensors made here byte by byte, with every way to be wrong; and what is no file at
+ * all. Word vectors have a suite of their own.
  */
-#include <math.h>
+#define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "clattn/clattn_layers.h"
 #include "support/suite.h"
@@ -83,6 +85,46 @@ START_TEST(arrays_of_every_type) {
 }
 END_TEST
 
+/* Types that are not read as float, newer ones, and one nobody knows: the other arrays are there all the same. */
+START_TEST(arrays_of_types_that_are_not_read) {
+    static const struct {
+        const char *dtype;
+        int64_t elements, bytes;
+    } types[] = { { "F8_E8M0", 4, 4 },   { "F8_E4M3", 4, 4 }, { "F8_E5M2", 4, 4 }, { "F4", 6, 3 },
+                  { "F6_E2M3", 4, 3 },   { "F6_E3M2", 8, 6 }, { "C64", 1, 8 },     { "I4", 3, 2 },
+                  { "F2_FUTURE", 1, 7 }, { "", 5, 1 } };
+    clattn_runtime *runtime = host_runtime();
+    for (size_t k = 0; k < sizeof types / sizeof *types; k++) {
+        char header[512];
+        clattn_safetensors *file = NULL;
+        clattn_safetensors_entry entry;
+        clattn_report report;
+        float x = 0;
+        snprintf(header, sizeof header,
+                 "{\"odd\":{\"dtype\":\"%s\",\"shape\":[%d],\"data_offsets\":[0,%d]},"
+                 "\"plain\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[%d,%d]}}",
+                 types[k].dtype, (int)types[k].elements, (int)types[k].bytes, (int)types[k].bytes,
+                 (int)types[k].bytes + 4);
+        unsigned char data[16] = { 0 };
+        memcpy(data + types[k].bytes, "\0\0\x80\x3f", 4);
+        write_safetensors(header, data, (size_t)types[k].bytes + 4);
+        EXPECT_STATUS(clattn_safetensors_open(runtime, path, &file, &report), CLATTN_OK, &report);
+        ck_assert_int_eq(clattn_safetensors_count(file), 2);
+        EXPECT_STATUS(clattn_safetensors_get_entry(file, 0, &entry), CLATTN_OK, NULL);
+        ck_assert_str_eq(entry.dtype, types[k].dtype);
+        ck_assert_int_eq(entry.count, types[k].elements);
+        EXPECT_STATUS(clattn_safetensors_read(file, "plain", 1, &x, &report), CLATTN_OK, &report);
+        ck_assert(x == 1);
+        EXPECT_STATUS(clattn_safetensors_read(file, "odd", types[k].elements, &x, &report), CLATTN_INVALID_ARGUMENT,
+                      &report);
+        ck_assert_ptr_nonnull(strstr(report.text, "odd: is "));
+        ck_assert_ptr_nonnull(strstr(report.text, types[k].dtype));
+        clattn_safetensors_close(file);
+    }
+    clattn_runtime_destroy(runtime);
+}
+END_TEST
+
 #define ENTRY(offsets) "{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":" offsets "}"
 
 START_TEST(broken_headers) {
@@ -105,7 +147,10 @@ START_TEST(broken_headers) {
         { "{\"a\":" ENTRY("[-1,4]") "}", "whole number" },
         { "{\"a\":" ENTRY("[0,04]") "}", "whole number" },
         { "{\"a\":" ENTRY("[0]") "}", "must have" },
-        { "{\"a\":{\"dtype\":\"X9\",\"shape\":[1],\"data_offsets\":[0,4]}}", "dtype" },
+        { "{\"a\":{\"dtype\":\"F4\",\"shape\":[3],\"data_offsets\":[0,2]}}", "end of a byte" },
+        { "{\"a\":{\"dtype\":\"F4\",\"shape\":[4],\"data_offsets\":[0,4]}}", "disagree" },
+        { "{\"a\":{\"dtype\":\"X9\",\"shape\":[1],\"data_offsets\":[0,9]}}", "outside" },
+        { "{\"a\":{\"dtype\":\"X9\",\"shape\":[1],\"data_offsets\":[0,4]}}", "no array names" },
         { "{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4],\"data_offsets\":[0,4]}}", "shape" },
         { "{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", "must have" },
         { "{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", "must have" },
@@ -153,69 +198,33 @@ START_TEST(cut_files) {
 }
 END_TEST
 
-static clattn_status read_text(clattn_runtime *runtime, const char *text, clattn_word_vectors **vectors,
-                               clattn_report *report) {
-    write_file(text, strlen(text));
-    return clattn_word_vectors_read(runtime, path, vectors, report);
+static void refuses_file(clattn_runtime *runtime, const char *name, const char *word) {
+    clattn_word_vectors *vectors = NULL;
+    clattn_safetensors *file = NULL;
+    clattn_report report;
+    EXPECT_STATUS(clattn_word_vectors_read(runtime, name, &vectors, &report), CLATTN_INVALID_ARGUMENT, &report);
+    ck_assert_msg(strstr(report.text, word) && strstr(report.text, name), "%s: \"%s\"", name, report.text);
+    EXPECT_STATUS(clattn_safetensors_open(runtime, name, &file, &report), CLATTN_INVALID_ARGUMENT, &report);
+    ck_assert_msg(strstr(report.text, word) && strstr(report.text, name), "%s: \"%s\"", name, report.text);
 }
 
-START_TEST(word_vectors) {
-    static const char *const texts[] = {
-        "the 1 2.5 -3e-1\n. . . 4 5 6\nd\xc3\xa9j\xc3\xa0 7 8 9\n", /* GloVe */
-        "3 3\nthe 1 2.5 -3e-1 \n. . . 4 5 6 \r\nd\xc3\xa9j\xc3\xa0 7 8 9"
-    }; /* word2vec */
+/* A pipe that nobody writes to would keep its reader waiting for ever. */
+START_TEST(what_is_no_file) {
     clattn_runtime *runtime = host_runtime();
-    for (int k = 0; k < 2; k++) {
-        clattn_report report;
-        clattn_word_vectors *vectors = NULL;
-        EXPECT_STATUS(read_text(runtime, texts[k], &vectors, &report), CLATTN_OK, &report);
-        ck_assert_int_eq(clattn_word_vectors_count(vectors), 3);
-        ck_assert_int_eq(clattn_word_vectors_dim(vectors), 3);
-        ck_assert_int_eq(clattn_word_vectors_find(vectors, "the"), 0);
-        ck_assert_int_eq(clattn_word_vectors_find(vectors, ". . ."), 1);
-        ck_assert_int_eq(clattn_word_vectors_find(vectors, "d\xc3\xa9j\xc3\xa0"), 2);
-        ck_assert_int_eq(clattn_word_vectors_find(vectors, "The"), -1);
-        ck_assert_str_eq(clattn_word_vectors_word(vectors, 1), ". . .");
-        ck_assert_ptr_null(clattn_word_vectors_word(vectors, 3));
-        static const float wanted[] = { 1, 2.5f, -0.3f, 4, 5, 6, 7, 8, 9 };
-        ck_assert_mem_eq(clattn_word_vectors_table(vectors), wanted, sizeof wanted);
-        clattn_word_vectors_destroy(vectors);
-    }
-    clattn_runtime_destroy(runtime);
-}
-END_TEST
-
-START_TEST(broken_word_vectors) {
-    static const struct {
-        const char *text, *word;
-    } cases[] = { { "", "empty" },
-                  { "\n", "line 1" },
-                  { "word\n", "line 1" },
-                  { "a 1 2\nb 1\n", "line 2: fewer" },
-                  { "a 1 2\nb 1 x\n", "line 2: \"x\"" },
-                  { "a 1 2\nb 1 nan\n", "line 2: \"nan\"" },
-                  { "a 1 2\nb 1 1e99\n", "line 2: \"1e99\"" },
-                  { "a 1 2\n\nb 1 2\n", "line 2: empty" },
-                  { "a 1 2\nb 1 2\na 3 4\n", "line 3: \"a\"" },
-                  { "a 1 2\n\xff 1 2\n", "line 2: the word is not UTF-8" },
-                  { "a 1 2\n\xc0\xaf 1 2\n", "line 2: the word is not UTF-8" },
-                  { "a 1 2\n\xed\xa0\x80 1 2\n", "line 2: the word is not UTF-8" },
-                  { "3 2\na 1 2\n", "promises 3" },
-                  { "0 2\n", "empty" } };
-    clattn_runtime *runtime = host_runtime();
-    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
-        clattn_report report;
-        clattn_word_vectors *vectors = NULL;
-        EXPECT_STATUS(read_text(runtime, cases[k].text, &vectors, &report), CLATTN_INVALID_ARGUMENT, &report);
-        ck_assert_ptr_null(vectors);
-        ck_assert_msg(strstr(report.text, cases[k].word) != NULL, "%s: \"%s\" does not say %s", cases[k].text,
-                      report.text, cases[k].word);
-    }
+    static const char *const pipe = CLATTN_TEST_BINARY_DIR "/layer_file.pipe";
+    refuses_file(runtime, CLATTN_TEST_BINARY_DIR, "is a folder");
+    refuses_file(runtime, "/dev/zero", "no regular file");
+    (void)unlink(pipe);
+    ck_assert_int_eq(mkfifo(pipe, 0600), 0);
+    refuses_file(runtime, pipe, "no regular file");
+    ck_assert_int_eq(unlink(pipe), 0);
+    refuses_file(runtime, "/no/such/file", "cannot be opened");
     clattn_runtime_destroy(runtime);
 }
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = { arrays_of_every_type, broken_headers, cut_files, word_vectors, broken_word_vectors };
+    const TTest *const tests[] = { arrays_of_every_type, arrays_of_types_that_are_not_read, broken_headers, cut_files,
+                                   what_is_no_file };
     return suite_run(SUITE_OF("layer_files", tests, 60), SUITE_FORK);
 }

@@ -42,6 +42,9 @@ START_TEST(fills_and_positions) {
     float before = positions[5];
     EXPECT_STATUS(clattn_positional_encoding(3, 9, 7, 10000, true, positions), CLATTN_OK, NULL);
     ck_assert_float_eq_tol(positions[5], 2 * before, 1e-6f);
+    EXPECT_STATUS(clattn_positional_encoding(INT64_MAX - 9, 9, 7, 10000, true, positions), CLATTN_OK, NULL);
+    EXPECT_STATUS(clattn_positional_encoding(INT64_MAX - 8, 9, 7, 10000, true, positions), CLATTN_INVALID_ARGUMENT, NULL);
+    EXPECT_STATUS(clattn_positional_encoding(0, INT64_MAX / 4, 7, 10000, true, positions), CLATTN_INVALID_ARGUMENT, NULL);
 }
 END_TEST
 
@@ -53,6 +56,8 @@ START_TEST(row_by_row) {
     EXPECT_STATUS(clattn_gelu(64, y, y), CLATTN_OK, NULL);
     layers_compare("gelu", "the host", y, 64);
     EXPECT_STATUS(clattn_layer_norm(4, 0, 1e-12, gain, bias, x, x), CLATTN_INVALID_ARGUMENT, NULL);
+    EXPECT_STATUS(clattn_layer_norm(INT64_MAX / 2, 4, 1e-12, gain, bias, x, x), CLATTN_INVALID_ARGUMENT, NULL);
+    EXPECT_STATUS(clattn_softmax(INT64_MAX / 2, 4, x, x), CLATTN_INVALID_ARGUMENT, NULL);
     EXPECT_STATUS(clattn_gelu(-1, y, y), CLATTN_INVALID_ARGUMENT, NULL);
     free(x);
     free(gain);
@@ -69,6 +74,9 @@ START_TEST(embedding) {
     EXPECT_STATUS(clattn_embedding_forward(table, 3, 2, ids, 3, output, &report), CLATTN_OK, &report);
     static const float wanted[] = { 5, 6, 1, 2, 5, 6 };
     ck_assert_mem_eq(output, wanted, sizeof wanted);
+    EXPECT_STATUS(clattn_embedding_forward(table, INT64_MAX / 2, 2, ids, 3, output, &report), CLATTN_INVALID_ARGUMENT,
+                  &report);
+    ck_assert_ptr_nonnull(strstr(report.text, "words"));
     EXPECT_STATUS(clattn_embedding_forward(table, 3, 2, wrong, 2, output, &report), CLATTN_INVALID_ARGUMENT, &report);
     ck_assert_ptr_nonnull(strstr(report.text, "ids[1]"));
     ck_assert_mem_eq(output, wanted, sizeof wanted);

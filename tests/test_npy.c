@@ -133,6 +133,7 @@ START_TEST(test_refusals) {
         remove(path);
     }
     refused(PLACE "not_there.npy", "cannot be opened");
+    refused(CLATTN_TEST_BINARY_DIR, "is a folder");
     write_bytes(path_of("text"), "query key value\n", 16);
     refused(path_of("text"), "not a .npy");
     write_bytes(path_of("text"), "\x93NUMPY\x09\x00\x10\x00", 10);
@@ -140,6 +141,44 @@ START_TEST(test_refusals) {
     write_bytes(path_of("text"), "", 0);
     refused(path_of("text"), "not a .npy");
     remove(path_of("text"));
+}
+END_TEST
+
+/* A pipe with these bytes in it, as a path; its other end is closed. */
+static int fill_pipe(const char *header, size_t data, char path[32]) {
+    char bytes[4096] = "\x93NUMPY\x01";
+    int ends[2];
+    size_t length = strlen(header);
+    bytes[8] = (char)(length & 255), bytes[9] = (char)(length >> 8);
+    memcpy(bytes + 10, header, length);
+    ck_assert_int_eq(pipe(ends), 0);
+    ck_assert_int_eq(write(ends[1], bytes, 10 + length + data), (ssize_t)(10 + length + data));
+    ck_assert_int_eq(close(ends[1]), 0);
+    snprintf(path, 32, "/dev/fd/%d", ends[0]);
+    return ends[0];
+}
+
+/* No size to check the header against: what it claims is not asked for at once. */
+START_TEST(test_pipes) {
+    char path[32];
+    attn_npy array;
+    int end = fill_pipe(GOOD, 24, path);
+    ck_assert_msg(attn_npy_read(&array, path, &error) == ATTN_DONE, "%s", error.text);
+    ck_assert(array.count == 6 && ((float *)array.data)[5] == 0);
+    attn_npy_free(&array);
+    close(end);
+    static const struct {
+        const char *header;
+        size_t data;
+        const char *text;
+    } bad[] = { { GOOD, 23, "truncated" },
+                { GOOD, 25, "more data" },
+                { "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 3)}\n", 24, "truncated" } };
+    for (size_t n = 0; n < sizeof bad / sizeof *bad; n++) {
+        end = fill_pipe(bad[n].header, bad[n].data, path);
+        refused(path, bad[n].text);
+        close(end);
+    }
 }
 END_TEST
 
@@ -191,6 +230,6 @@ START_TEST(test_whole_or_not_at_all) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = { test_round_trip, test_other_writers, test_refusals, test_damage, test_whole_or_not_at_all };
+    const TTest *const tests[] = { test_round_trip, test_other_writers, test_refusals, test_pipes, test_damage, test_whole_or_not_at_all };
     return suite_run(SUITE_OF("npy", tests, 30), SUITE_FORK);
 }

@@ -129,6 +129,9 @@ START_TEST(test_the_interface) {
     ck_assert_int_eq(clattn_runtime_load_tuning(NULL, path, &report), CLATTN_INVALID_ARGUMENT);
     ck_assert_int_eq(clattn_runtime_load_tuning(runtime, program_folder, &report), CLATTN_INVALID_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(report.text, program_folder));
+    ck_assert_ptr_nonnull(strstr(report.text, "is a folder"));
+    program_write("good.csv", "\xef\xbb\xbf[" TABLE "]\n" HEADER OTHER "\n"); /* a byte order mark */
+    ck_assert_int_eq(clattn_runtime_load_tuning(runtime, path, &report), CLATTN_OK);
     ck_assert_int_eq(clattn_inspect_tuning(runtime, "[x", true, &report), CLATTN_INVALID_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(report.text, ":1:1:"));
     ck_assert_int_eq(clattn_inspect_tuning(runtime, "", false, NULL), CLATTN_OK);

@@ -235,6 +235,33 @@ static const char *attn_read_header(FILE *file, attn_npy *array) {
     return wrong;
 }
 
+/* A pipe has no size to check a header against, so memory grows with what comes. */
+static const char *attn_read_pipe(FILE *file, attn_npy *array, int64_t bytes) {
+    int64_t room = 0, length = 0;
+    char *data = NULL;
+    const char *wrong = NULL;
+    while (wrong == NULL && length < bytes) {
+        room = room == 0 ? 1 << 16 : room > INT64_MAX / 2 ? INT64_MAX : 2 * room;
+        room = room < bytes ? room : bytes;
+        char *grown = realloc(data, (size_t)room);
+        if (grown == NULL) {
+            wrong = "out of memory";
+            break;
+        }
+        data = grown;
+        length += (int64_t)fread(data + length, 1, (size_t)(room - length), file);
+        wrong = length < room ? "it is truncated: its shape wants more data" : NULL;
+    }
+    if (wrong == NULL && !attn_npy_allocate(array)) {
+        wrong = "out of memory";
+    }
+    if (wrong == NULL && bytes > 0) {
+        memcpy(array->data, data, (size_t)bytes);
+    }
+    free(data);
+    return wrong;
+}
+
 /* Reads the data after checking that the file holds exactly that much, so that a lying header costs no memory. */
 static const char *attn_read_data(FILE *file, attn_npy *array) {
     struct stat there;
@@ -243,12 +270,14 @@ static const char *attn_read_data(FILE *file, attn_npy *array) {
     }
     int64_t bytes = array->count * attn_npy_types[array->type].size;
     long start = ftell(file);
-    if (fstat(fileno(file), &there) == 0 && S_ISREG(there.st_mode) && start >= 0) {
-        int64_t held = (int64_t)there.st_size - start;
-        if (held != bytes) {
-            return held < bytes ? "it is truncated: its shape wants more data"
-                                : "it holds more data than its shape wants";
-        }
+    if (fstat(fileno(file), &there) != 0 || !S_ISREG(there.st_mode) || start < 0) {
+        const char *wrong = attn_read_pipe(file, array, bytes);
+        return wrong != NULL || fgetc(file) == EOF ? wrong : "it holds more data than its shape wants";
+    }
+    int64_t held = (int64_t)there.st_size - start;
+    if (held != bytes) {
+        return held < bytes ? "it is truncated: its shape wants more data"
+                            : "it holds more data than its shape wants";
     }
     if (!attn_npy_allocate(array)) {
         return "out of memory";
@@ -259,8 +288,16 @@ static const char *attn_read_data(FILE *file, attn_npy *array) {
     return fgetc(file) == EOF ? NULL : "it holds more data than its shape wants";
 }
 
+static bool attn_is_folder(const char *path) {
+    struct stat there;
+    return stat(path, &there) == 0 && S_ISDIR(there.st_mode);
+}
+
 int attn_npy_read(attn_npy *array, const char *path, attn_error *error) {
     *array = (attn_npy){ 0 };
+    if (attn_is_folder(path)) {
+        return attn_fail(error, ATTN_BAD, "%s: is a folder", path);
+    }
     FILE *file = fopen(path, "rb");
     if (file == NULL) {
         return attn_fail(error, ATTN_BAD, "%s: cannot be opened: %s", path, strerror(errno));

@@ -34,7 +34,7 @@ int attn_tuning_read(const char *path, char **text, attn_error *error) {
     }
     *text = malloc(MOST_BYTES + 1);
     size_t length = *text != NULL ? fread(*text, 1, MOST_BYTES + 1, file) : 0;
-    bool failed = ferror(file) != 0 || length > MOST_BYTES;
+    bool failed = ferror(file) != 0 || length > MOST_BYTES || (*text != NULL && memchr(*text, '\0', length) != NULL);
     fclose(file);
     if (*text == NULL || failed) {
         free(*text);
@@ -65,6 +65,7 @@ static void put_line(writer *w, const char *line) {
 char *attn_tuning_replace(const char *text, const char *table, const char *header, const char *key, const char *row) {
     char section[80];
     text = text != NULL ? text : "";
+    text += strncmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0; /* a byte order mark would hide the first [table] */
     size_t room = strlen(text) + strlen(header) + strlen(key) + (row != NULL ? strlen(row) : 0) + 400;
     writer w = { malloc(room), 0 };
     bool inside = false, placed = row == NULL;

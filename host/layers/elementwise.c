@@ -6,7 +6,8 @@
 #include "layers/layer.h"
 
 static bool is_matrix(int64_t rows, int64_t dim, const float *input, const float *output) {
-    return rows >= 0 && dim >= 1 && (rows == 0 || (input && output));
+    bool fits = rows >= 0 && dim >= 1 && rows <= INT64_MAX / (int64_t)sizeof(float) / dim;
+    return fits && (rows == 0 || (input && output));
 }
 
 clattn_status clattn_layer_norm(int64_t rows, int64_t dim, double epsilon, const float *gain, const float *bias,

@@ -44,6 +44,9 @@ clattn_status clattn_embedding_forward(const float *table, int64_t words, int64_
         return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT,
                                  "table, ids, output: missing, or a size is impossible");
     }
+    if (words > INT64_MAX / (int64_t)sizeof *table / dim || count > INT64_MAX / (int64_t)sizeof *output / dim) {
+        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "words, count: times dim they do not fit 63 bits");
+    }
     for (int64_t n = 0; n < count; n++) {
         if (ids[n] < 0 || ids[n] >= words) {
             return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "ids[%lld]: %lld is not one of %lld words",
@@ -59,6 +62,9 @@ clattn_status clattn_embedding_forward(const float *table, int64_t words, int64_
 clattn_status clattn_positional_encoding(int64_t first, int64_t length, int64_t dim, double base, bool add,
                                          float *output) {
     if (length < 0 || dim < 1 || !(base > 0) || !isfinite(base) || (length > 0 && !output)) {
+        return CLATTN_INVALID_ARGUMENT;
+    }
+    if (length > INT64_MAX / (int64_t)sizeof *output / dim || (first > 0 && length > INT64_MAX - first)) {
         return CLATTN_INVALID_ARGUMENT;
     }
     for (int64_t i = 0; i < length; i++) {

@@ -7,20 +7,20 @@
 #include <stddef.h>
 #include <string.h>
 
-static bool fail(attn_json *json, const char *error) {
+static bool fail(attn_header_json *json, const char *error) {
     if (!json->error) {
         json->error = error;
     }
     return false;
 }
 
-static void skip_space(attn_json *json) {
+static void skip_space(attn_header_json *json) {
     while (json->at < json->length && strchr(" \t\r\n", json->text[json->at]) && json->text[json->at] != '\0') {
         json->at++;
     }
 }
 
-bool attn_json_take(attn_json *json, char c) {
+bool attn_header_take(attn_header_json *json, char c) {
     skip_space(json);
     if (json->error || json->at >= json->length || json->text[json->at] != c) {
         return false;
@@ -29,17 +29,17 @@ bool attn_json_take(attn_json *json, char c) {
     return true;
 }
 
-bool attn_json_expect(attn_json *json, char c, const char *what) {
-    return attn_json_take(json, c) || fail(json, what);
+bool attn_header_expect(attn_header_json *json, char c, const char *what) {
+    return attn_header_take(json, c) || fail(json, what);
 }
 
-bool attn_json_at_end(attn_json *json) {
+bool attn_header_at_end(attn_header_json *json) {
     skip_space(json);
     return json->at == json->length;
 }
 
 /* Four hexadecimal digits; -1 when they are none. */
-static int32_t read_unit(attn_json *json) {
+static int32_t read_unit(attn_header_json *json) {
     int32_t unit = 0;
     for (int k = 0; k < 4; k++) {
         static const char digits[] = "0123456789abcdef0123456789ABCDEF";
@@ -73,7 +73,7 @@ static char *put_utf8(char *to, int32_t code) {
 }
 
 /* After "\u": a character of one unit, or of two (a surrogate pair). Never longer than what it is written in. */
-static char *read_code(attn_json *json, char *to) {
+static char *read_code(attn_header_json *json, char *to) {
     int32_t code = read_unit(json);
     if (code >= 0xd800 && code < 0xdc00) {
         bool pair = json->at + 1 < json->length && json->text[json->at] == '\\' && json->text[json->at + 1] == 'u';
@@ -90,7 +90,7 @@ static char *read_code(attn_json *json, char *to) {
     return put_utf8(to, code);
 }
 
-static char *read_escape(attn_json *json, char *to) {
+static char *read_escape(attn_header_json *json, char *to) {
     static const char from[] = "\"\\/bfnrt", meaning[] = "\"\\/\b\f\n\r\t";
     char c = json->at < json->length ? json->text[json->at++] : ' ';
     if (c == 'u') {
@@ -105,8 +105,8 @@ static char *read_escape(attn_json *json, char *to) {
     return to + 1;
 }
 
-char *attn_json_string(attn_json *json) {
-    if (!attn_json_expect(json, '"', "a string was expected")) {
+char *attn_header_string(attn_header_json *json) {
+    if (!attn_header_expect(json, '"', "a string was expected")) {
         return NULL;
     }
     char *begin = json->text + json->at, *to = begin;
@@ -132,7 +132,7 @@ char *attn_json_string(attn_json *json) {
     return NULL;
 }
 
-int64_t attn_json_integer(attn_json *json) {
+int64_t attn_header_integer(attn_header_json *json) {
     skip_space(json);
     int64_t value = 0, begin = json->at;
     for (; json->at < json->length && json->text[json->at] >= '0' && json->text[json->at] <= '9'; json->at++) {
@@ -152,12 +152,12 @@ int64_t attn_json_integer(attn_json *json) {
     return value;
 }
 
-int64_t attn_json_integers(attn_json *json, int64_t *numbers, int64_t most) {
+int64_t attn_header_integers(attn_header_json *json, int64_t *numbers, int64_t most) {
     int64_t count = 0;
-    if (!attn_json_expect(json, '[', "an array was expected")) {
+    if (!attn_header_expect(json, '[', "an array was expected")) {
         return -1;
     }
-    if (attn_json_take(json, ']')) {
+    if (attn_header_take(json, ']')) {
         return 0;
     }
     do {
@@ -165,10 +165,10 @@ int64_t attn_json_integers(attn_json *json, int64_t *numbers, int64_t most) {
             fail(json, "an array of too many numbers");
             return -1;
         }
-        numbers[count] = attn_json_integer(json);
+        numbers[count] = attn_header_integer(json);
         if (numbers[count++] < 0) {
             return -1;
         }
-    } while (attn_json_take(json, ','));
-    return attn_json_expect(json, ']', "an array that does not end") ? count : -1;
+    } while (attn_header_take(json, ','));
+    return attn_header_expect(json, ']', "an array that does not end") ? count : -1;
 }

@@ -1,7 +1,7 @@
 /*
  * .safetensors files: 8 bytes of header length (little-endian), a JSON object of name -> {dtype, shape, data_offsets},
- * the data. Everything in the header is checked before anything is believed. To read another type as float: names and
- * sizes in the table below, and convert().
+ * the data. Everything in the header is checked before anything is believed. A type that the table below does not know
+ * is listed like any other, and only reading that array fails. To read another type as float: its row, and type_of().
  */
 #include <limits.h>
 #include <stdio.h>
@@ -9,13 +9,13 @@
 #include <string.h>
 
 #include "layers/header_json.h"
-#include "layers/layer.h"
+#include "layers/input_file.h"
 
 enum { DIMENSIONS = 8, HEADER_MOST = 100000000 };
 
 typedef struct entry {
     clattn_safetensors_entry told;
-    int64_t size, begin, end; /* bytes of an element; where the data lie */
+    int64_t begin, end; /* where the data lie */
     bool has_type, has_shape, has_offsets;
 } entry;
 
@@ -31,10 +31,11 @@ struct clattn_safetensors {
 
 static const struct {
     const char *name;
-    int64_t size;
-} types[] = { { "F64", 8 }, { "F32", 4 }, { "F16", 2 },  { "BF16", 2 },    { "I64", 8 },
-              { "I32", 4 }, { "I16", 2 }, { "I8", 1 },   { "U64", 8 },     { "U32", 4 },
-              { "U16", 2 }, { "U8", 1 },  { "BOOL", 1 }, { "F8_E4M3", 1 }, { "F8_E5M2", 1 } };
+    int64_t bits; /* of an element */
+} types[] = { { "F64", 64 },    { "F32", 32 },    { "F16", 16 },    { "BF16", 16 },   { "C64", 64 },
+              { "I64", 64 },    { "I32", 32 },    { "I16", 16 },    { "I8", 8 },      { "U64", 64 },
+              { "U32", 32 },    { "U16", 16 },    { "U8", 8 },      { "BOOL", 8 },    { "F8_E4M3", 8 },
+              { "F8_E5M2", 8 }, { "F8_E8M0", 8 }, { "F6_E2M3", 6 }, { "F6_E3M2", 6 }, { "F4", 4 } };
 
 void clattn_safetensors_close(clattn_safetensors *file) {
     if (file) {
@@ -48,29 +49,30 @@ void clattn_safetensors_close(clattn_safetensors *file) {
 }
 
 static clattn_status refuse(const clattn_safetensors *file, const char *what, const char *name) {
-    return attn_layer_refuse(file->report, CLATTN_INVALID_ARGUMENT, "%s%s%s", name ? name : "", name ? ": " : "", what);
+    return attn_layer_refuse(file->report, CLATTN_INVALID_ARGUMENT, "%.1000s%s%s", name ? name : "", name ? ": " : "",
+                             what);
 }
 
 /* ------------------------------------------------------------------------------------------------ the header */
 
-static bool read_field(attn_json *json, entry *e) {
-    const char *key = attn_json_string(json);
-    if (!key || !attn_json_expect(json, ':', "a ':' was expected")) {
+static bool read_field(attn_header_json *json, entry *e) {
+    const char *key = attn_header_string(json);
+    if (!key || !attn_header_expect(json, ':', "a ':' was expected")) {
         return false;
     }
     if (strcmp(key, "dtype") == 0 && !e->has_type) {
-        e->told.dtype = attn_json_string(json);
+        e->told.dtype = attn_header_string(json);
         e->has_type = e->told.dtype != NULL;
         return e->has_type;
     }
     if (strcmp(key, "shape") == 0 && !e->has_shape) {
-        e->told.dimensions = attn_json_integers(json, e->told.shape, DIMENSIONS);
+        e->told.dimensions = attn_header_integers(json, e->told.shape, DIMENSIONS);
         e->has_shape = e->told.dimensions >= 0;
         return e->has_shape;
     }
     if (strcmp(key, "data_offsets") == 0 && !e->has_offsets) {
         int64_t offsets[2] = { 0, 0 };
-        e->has_offsets = attn_json_integers(json, offsets, 2) == 2;
+        e->has_offsets = attn_header_integers(json, offsets, 2) == 2;
         e->begin = offsets[0];
         e->end = offsets[1];
         return e->has_offsets;
@@ -78,32 +80,34 @@ static bool read_field(attn_json *json, entry *e) {
     return false;
 }
 
-static bool read_entry(attn_json *json, entry *e) {
-    if (!attn_json_expect(json, '{', "an object was expected")) {
+static bool read_entry(attn_header_json *json, entry *e) {
+    if (!attn_header_expect(json, '{', "an object was expected")) {
         return false;
     }
     do {
         if (!read_field(json, e)) {
             return false;
         }
-    } while (attn_json_take(json, ','));
-    return attn_json_expect(json, '}', "an object that does not end") && e->has_type && e->has_shape && e->has_offsets;
+    } while (attn_header_take(json, ','));
+    return attn_header_expect(json, '}', "an object that does not end") && e->has_type && e->has_shape &&
+           e->has_offsets;
 }
 
 /* __metadata__: strings by name, of which nothing is kept. */
-static bool read_metadata(attn_json *json) {
-    if (!attn_json_expect(json, '{', "an object was expected")) {
+static bool read_metadata(attn_header_json *json) {
+    if (!attn_header_expect(json, '{', "an object was expected")) {
         return false;
     }
-    if (attn_json_take(json, '}')) {
+    if (attn_header_take(json, '}')) {
         return true;
     }
     do {
-        if (!attn_json_string(json) || !attn_json_expect(json, ':', "a ':' was expected") || !attn_json_string(json)) {
+        if (!attn_header_string(json) || !attn_header_expect(json, ':', "a ':' was expected") ||
+            !attn_header_string(json)) {
             return false;
         }
-    } while (attn_json_take(json, ','));
-    return attn_json_expect(json, '}', "an object that does not end");
+    } while (attn_header_take(json, ','));
+    return attn_header_expect(json, '}', "an object that does not end");
 }
 
 static clattn_status add_entry(clattn_safetensors *file, const entry *e) {
@@ -124,27 +128,42 @@ static clattn_status add_entry(clattn_safetensors *file, const entry *e) {
     return CLATTN_OK;
 }
 
-static clattn_status check_entry(const clattn_safetensors *file, entry *e) {
-    const char *name = e->told.name;
+/* Elements, and bits where the type is known (0 = unknown: its data may have any length). */
+static clattn_status count_elements(const clattn_safetensors *file, entry *e, int64_t *bits) {
+    *bits = 0;
     for (size_t k = 0; k < sizeof types / sizeof *types; k++) {
-        e->size = strcmp(types[k].name, e->told.dtype) == 0 ? types[k].size : e->size;
+        *bits = strcmp(types[k].name, e->told.dtype) == 0 ? types[k].bits : *bits;
     }
-    if (e->size == 0) {
-        return refuse(file, "an unknown dtype", name);
-    }
-    e->told.count = 1;
+    bool empty = false;
     for (int64_t d = 0; d < e->told.dimensions; d++) {
-        int64_t dim = e->told.shape[d];
-        if (dim > 0 && e->told.count > INT64_MAX / 8 / dim) {
-            return refuse(file, "a shape that does not fit 63 bits", name);
+        empty = empty || e->told.shape[d] == 0;
+    }
+    e->told.count = !empty;
+    for (int64_t d = 0; d < e->told.dimensions && !empty; d++) {
+        if (e->told.count > INT64_MAX / 64 / e->told.shape[d]) {
+            return refuse(file, "a shape that does not fit 63 bits", e->told.name);
         }
-        e->told.count *= dim;
+        e->told.count *= e->told.shape[d];
     }
+    return CLATTN_OK;
+}
+
+/* Types of less than a byte are packed without gaps, and their arrays end at the end of a byte. */
+static clattn_status check_entry(const clattn_safetensors *file, entry *e) {
+    int64_t bits;
+    LAYER_TRY(count_elements(file, e, &bits));
     if (e->begin > e->end || e->end > file->data_size) {
-        return refuse(file, "data_offsets outside the file (is it cut short?)", name);
+        return refuse(file, "data_offsets outside the file (is it cut short?)", e->told.name);
     }
-    return e->end - e->begin == e->told.count * e->size ? CLATTN_OK
-                                                        : refuse(file, "data_offsets and shape disagree", name);
+    if (bits == 0) {
+        return CLATTN_OK;
+    }
+    if (e->told.count * bits % 8 != 0) {
+        return refuse(file, "a shape whose elements do not end at the end of a byte", e->told.name);
+    }
+    return e->end - e->begin == e->told.count * bits / 8
+               ? CLATTN_OK
+               : refuse(file, "data_offsets and shape disagree", e->told.name);
 }
 
 static int by_place(const void *a, const void *b) {
@@ -179,10 +198,10 @@ static clattn_status check_whole(clattn_safetensors *file) {
     return at == file->data_size ? CLATTN_OK : refuse(file, "there are data that no array names", NULL);
 }
 
-static clattn_status read_entries(clattn_safetensors *file, attn_json *json) {
+static clattn_status read_entries(clattn_safetensors *file, attn_header_json *json) {
     do {
-        entry e = { .told = { .name = attn_json_string(json) } };
-        if (!e.told.name || !attn_json_expect(json, ':', "a ':' was expected")) {
+        entry e = { .told = { .name = attn_header_string(json) } };
+        if (!e.told.name || !attn_header_expect(json, ':', "a ':' was expected")) {
             return refuse(file, json->error, NULL);
         }
         if (strcmp(e.told.name, "__metadata__") == 0) {
@@ -198,32 +217,29 @@ static clattn_status read_entries(clattn_safetensors *file, attn_json *json) {
         }
         LAYER_TRY(check_entry(file, &e));
         LAYER_TRY(add_entry(file, &e));
-    } while (attn_json_take(json, ','));
+    } while (attn_header_take(json, ','));
     return CLATTN_OK;
 }
 
 static clattn_status parse_header(clattn_safetensors *file, int64_t length) {
-    attn_json json = { file->header, length, 0, NULL };
-    if (!attn_json_expect(&json, '{', "the header is no JSON object")) {
+    attn_header_json json = { file->header, length, 0, NULL };
+    if (!attn_header_expect(&json, '{', "the header is no JSON object")) {
         return refuse(file, json.error, NULL);
     }
-    if (!attn_json_take(&json, '}')) {
+    if (!attn_header_take(&json, '}')) {
         LAYER_TRY(read_entries(file, &json));
-        if (!attn_json_expect(&json, '}', "the header does not end")) {
+        if (!attn_header_expect(&json, '}', "the header does not end")) {
             return refuse(file, json.error, NULL);
         }
     }
-    return attn_json_at_end(&json) ? check_whole(file)
-                                   : refuse(file, "there is more than one object in the header", NULL);
+    return attn_header_at_end(&json) ? check_whole(file)
+                                     : refuse(file, "there is more than one object in the header", NULL);
 }
 
-static clattn_status read_header(clattn_safetensors *file) {
+static clattn_status read_header(clattn_safetensors *file, const char *path) {
     unsigned char start[8];
-    if (fseek(file->stream, 0, SEEK_END) != 0) {
-        return refuse(file, "cannot be sought in", NULL);
-    }
-    int64_t size = ftell(file->stream), length = 0;
-    rewind(file->stream);
+    int64_t size = 0, length = 0;
+    LAYER_TRY(attn_layer_open(path, &file->stream, &size, file->report));
     if (size < 8 || fread(start, 1, 8, file->stream) != 8) {
         return refuse(file, "too short for a .safetensors file", NULL);
     }
@@ -259,8 +275,8 @@ clattn_status clattn_safetensors_open(clattn_runtime *runtime, const char *path,
     if (!made) {
         return CLATTN_OUT_OF_MEMORY;
     }
-    *made = (clattn_safetensors){ .runtime = runtime, .stream = fopen(path, "rb"), .report = report };
-    clattn_status status = made->stream ? read_header(made) : refuse(made, "cannot be opened", NULL);
+    *made = (clattn_safetensors){ .runtime = runtime, .report = report };
+    clattn_status status = read_header(made, path);
     made->report = NULL;
     if (status != CLATTN_OK) {
         (void)attn_layer_refuse(report, status, "file: %s", path);
@@ -295,12 +311,15 @@ int64_t clattn_safetensors_find(const clattn_safetensors *file, const char *name
     return -1;
 }
 
-static bool type_of(const char *dtype, clattn_type *type) {
+/* The type by which the data are read as floats, and bytes of an element. */
+static bool type_of(const char *dtype, clattn_type *type, int64_t *size) {
     static const char *const names[] = { "F32", "F16", "BF16", "F64" };
     static const clattn_type same[] = { CLATTN_FP32, CLATTN_FP16, CLATTN_BF16, CLATTN_FP64 };
+    static const int64_t sizes[] = { 4, 2, 2, 8 };
     for (int k = 0; k < 4; k++) {
         if (strcmp(names[k], dtype) == 0) {
             *type = same[k];
+            *size = sizes[k];
             return true;
         }
     }
@@ -308,9 +327,9 @@ static bool type_of(const char *dtype, clattn_type *type) {
 }
 
 /* In portions, so that a conversion needs no memory of its own. The data are little-endian, as our machines. */
-static clattn_status read_data(clattn_safetensors *file, const entry *e, clattn_type type, float *data) {
+static clattn_status read_data(clattn_safetensors *file, const entry *e, clattn_type type, int64_t size, float *data) {
     double portion[512]; /* aligned for every type */
-    int64_t most = (int64_t)sizeof portion / e->size;
+    int64_t most = (int64_t)sizeof portion / size;
     if (file->data_at + e->begin > LONG_MAX || fseek(file->stream, (long)(file->data_at + e->begin), SEEK_SET) != 0) {
         return refuse(file, "cannot be sought in", e->told.name);
     }
@@ -321,7 +340,7 @@ static clattn_status read_data(clattn_safetensors *file, const entry *e, clattn_
     }
     for (int64_t first = 0; first < e->told.count; first += most) {
         size_t count = (size_t)(e->told.count - first < most ? e->told.count - first : most);
-        if (fread(portion, (size_t)e->size, count, file->stream) != count) {
+        if (fread(portion, (size_t)size, count, file->stream) != count) {
             return refuse(file, "cannot be read", e->told.name);
         }
         for (size_t k = 0; k < count; k++) {
@@ -339,20 +358,21 @@ clattn_status clattn_safetensors_read(clattn_safetensors *file, const char *name
     }
     int64_t index = clattn_safetensors_find(file, name);
     clattn_type type;
+    int64_t size;
     if (index < 0) {
-        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "%s: not in the file", name);
+        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "%.1000s: not in the file", name);
     }
     const entry *e = &file->entries[index];
-    if (!type_of(e->told.dtype, &type)) {
-        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "%s: is %s, which is not read as float", name,
-                                 e->told.dtype);
+    if (!type_of(e->told.dtype, &type, &size)) {
+        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "%.1000s: is %.100s, which is not read as float",
+                                 name, e->told.dtype);
     }
     if (e->told.count != count) {
-        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "%s: has %lld elements, not %lld", name,
+        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "%.1000s: has %lld elements, not %lld", name,
                                  (long long)e->told.count, (long long)count);
     }
     file->report = report;
-    clattn_status status = read_data(file, e, type, data);
+    clattn_status status = read_data(file, e, type, size, data);
     file->report = NULL;
     return status;
 }

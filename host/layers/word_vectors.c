@@ -1,15 +1,13 @@
 /*
  * Text files of word vectors: GloVe's lines, and word2vec's, which begin with "count dim". The file is read whole; its
- * lines are cut up in place, so words are pointers into it. Words are found by a hash table. Knows nothing of models.
+ * lines are cut up in place, so words are pointers into it. Words are found by a hash table. Memory for the table is
+ * asked for only after the file proved long enough to hold it. Knows nothing of models.
  */
-#include <ctype.h>
-#include <errno.h>
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "layers/layer.h"
+#include "layers/float_text.h"
+#include "layers/input_file.h"
 
 struct clattn_word_vectors {
     clattn_runtime *runtime;
@@ -24,6 +22,7 @@ struct clattn_word_vectors {
 typedef struct reading {
     clattn_word_vectors *vectors;
     int64_t line, told; /* line number; words that the first line promises, -1 = none */
+    int64_t room;       /* words that there is memory for */
     clattn_report *report;
 } reading;
 
@@ -70,13 +69,6 @@ static bool is_utf8(const char *text) {
     return true;
 }
 
-/* A finite number that is the whole of the text. */
-static bool read_number(const char *text, float *number) {
-    char *end = NULL;
-    *number = strtof(text, &end);
-    return end != text && *end == '\0' && isfinite(*number);
-}
-
 static uint64_t hash(const char *word) {
     uint64_t h = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
     for (; *word != '\0'; word++) {
@@ -94,25 +86,33 @@ static int64_t find_slot(const clattn_word_vectors *v, const char *word) {
     return slot;
 }
 
-/* Cuts the last word off the line; NULL when there is but one left. */
-static char *cut_last(char *line) {
-    char *space = strrchr(line, ' ');
-    if (!space || space == line) {
+/* Cuts the last word off the line, which ends at *end; moves *end. NULL when there is but one left. */
+static char *cut_last(char *line, char **end) {
+    char *at = *end;
+    while (at > line && at[-1] != ' ') {
+        at--;
+    }
+    if (at <= line + 1) {
         return NULL;
     }
-    *space = '\0';
-    return space + 1;
+    *end = at - 1;
+    **end = '\0';
+    return at;
 }
 
 static clattn_status add_line(reading *r, char *line) {
     clattn_word_vectors *v = r->vectors;
+    char *end = line + strlen(line);
+    if (v->count == r->room) { /* a line with all its numbers is longer than what room counts on */
+        return refuse(r, "fewer numbers than the dim");
+    }
     float *row = v->table + v->count * v->dim;
     for (int64_t d = v->dim - 1; d >= 0; d--) {
-        char *number = cut_last(line);
+        char *number = cut_last(line, &end);
         if (!number) {
             return refuse(r, "fewer numbers than the dim");
         }
-        if (!read_number(number, &row[d])) {
+        if (!attn_layer_float(number, &row[d])) {
             return attn_layer_refuse(r->report, CLATTN_INVALID_ARGUMENT, "line %lld: \"%.40s\" is no finite number",
                                      (long long)r->line, number);
         }
@@ -147,34 +147,49 @@ static int64_t count_fields(const char *line) {
     return count;
 }
 
-static bool read_count(const char *text, char **end, int64_t *count) {
-    errno = 0;
-    *count = strtoll(text, end, 10);
-    return isdigit((unsigned char)*text) && errno == 0 && *count >= 0;
+/* A number of at most 18 digits at the start of the text; -1 = none. *end is what follows. */
+static int64_t read_count(const char *text, const char **end) {
+    int64_t count = 0;
+    for (*end = text; **end >= '0' && **end <= '9' && *end - text < 18; (*end)++) {
+        count = 10 * count + (**end - '0');
+    }
+    return *end > text ? count : -1;
 }
 
 /* The first line: word2vec's "count dim" or already a word; fills told and dim. */
 static bool is_heading(reading *r, const char *line) {
-    char *end = NULL;
-    int64_t count, dim;
-    if (count_fields(line) == 2 && read_count(line, &end, &count) && *end == ' ' && read_count(end + 1, &end, &dim) &&
-        *end == '\0') {
-        r->told = count;
-        r->vectors->dim = dim;
-        return true;
+    const char *end;
+    if (count_fields(line) == 2) {
+        int64_t count = read_count(line, &end), dim = *end == ' ' ? read_count(end + 1, &end) : -1;
+        if (count >= 0 && dim >= 0 && *end == '\0') {
+            r->told = count;
+            r->vectors->dim = dim;
+            return true;
+        }
     }
     r->vectors->dim = count_fields(line) - 1;
     return false;
 }
 
-static clattn_status make_room(reading *r, int64_t lines) {
+/*
+ * Room for the words that `length` bytes in `lines` lines can hold. The shortest line is a letter, two bytes a number,
+ * and the newline; the last line may do without that.
+ */
+static clattn_status make_room(reading *r, int64_t lines, int64_t length) {
     clattn_word_vectors *v = r->vectors;
-    if (v->dim < 1 || v->dim > INT64_MAX / 16 / (lines + 1)) {
+    if (v->dim < 1) {
         return refuse(r, "no \"word number number ...\", no \"count dim\"");
     }
-    v->slot_count = 2 * lines + 1;
-    v->table = attn_layer_floats(v->runtime, lines * v->dim);
-    v->words = clattn_allocate(v->runtime, lines * (int64_t)sizeof *v->words);
+    int64_t most = v->dim > length / 2 ? 0 : (length + 1) / (2 * v->dim + 2);
+    if (r->told > lines || r->told > most) {
+        return attn_layer_refuse(r->report, CLATTN_INVALID_ARGUMENT,
+                                 "line 1: promises %lld words of %lld numbers, more than the file holds",
+                                 (long long)r->told, (long long)v->dim);
+    }
+    r->room = lines < most ? lines : most;
+    v->slot_count = 2 * r->room + 1;
+    v->table = attn_layer_floats(v->runtime, r->room * v->dim + 1);
+    v->words = clattn_allocate(v->runtime, (r->room + 1) * (int64_t)sizeof *v->words);
     v->slots = clattn_allocate(v->runtime, v->slot_count * (int64_t)sizeof *v->slots);
     if (!v->table || !v->words || !v->slots) {
         return CLATTN_OUT_OF_MEMORY;
@@ -183,8 +198,8 @@ static clattn_status make_room(reading *r, int64_t lines) {
     return CLATTN_OK;
 }
 
-static clattn_status read_lines(reading *r, int64_t length) {
-    char *at = r->vectors->text, *end = at + length;
+static clattn_status read_lines(reading *r, char *at, int64_t length) {
+    char *end = at + length;
     int64_t lines = 1;
     for (const char *c = at; c < end; c++) {
         lines += *c == '\n';
@@ -197,7 +212,7 @@ static clattn_status read_lines(reading *r, int64_t length) {
         trim(at);
         if (r->line == 1) {
             bool heading = is_heading(r, at);
-            LAYER_TRY(make_room(r, lines));
+            LAYER_TRY(make_room(r, lines, heading ? end - next : end - at));
             at = heading ? next : at;
             if (heading) {
                 continue;
@@ -219,14 +234,10 @@ static clattn_status read_lines(reading *r, int64_t length) {
                                  : attn_layer_refuse(r->report, CLATTN_INVALID_ARGUMENT, "the file is empty");
 }
 
-static clattn_status read_file(reading *r, FILE *stream) {
+/* The whole file; a byte order mark at its start is no part of the first word. */
+static clattn_status read_file(reading *r, FILE *stream, int64_t size) {
     clattn_word_vectors *v = r->vectors;
-    long size = fseek(stream, 0, SEEK_END) == 0 ? ftell(stream) : -1;
-    rewind(stream);
-    if (size < 0) {
-        return attn_layer_refuse(r->report, CLATTN_INVALID_ARGUMENT, "the file cannot be sought in");
-    }
-    v->text = clattn_allocate(v->runtime, size + 1);
+    v->text = size < INT64_MAX ? clattn_allocate(v->runtime, size + 1) : NULL;
     if (!v->text) {
         return CLATTN_OUT_OF_MEMORY;
     }
@@ -234,7 +245,8 @@ static clattn_status read_file(reading *r, FILE *stream) {
         return attn_layer_refuse(r->report, CLATTN_INVALID_ARGUMENT, "the file cannot be read, or is no text");
     }
     v->text[size] = '\0';
-    return read_lines(r, size);
+    int64_t mark = strncmp(v->text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    return read_lines(r, v->text + mark, size - mark);
 }
 
 clattn_status clattn_word_vectors_read(clattn_runtime *runtime, const char *path, clattn_word_vectors **vectors,
@@ -246,18 +258,19 @@ clattn_status clattn_word_vectors_read(clattn_runtime *runtime, const char *path
     if (!runtime || !path || !vectors) {
         return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "runtime, path, vectors: NULL");
     }
-    FILE *stream = fopen(path, "rb");
-    if (!stream) {
-        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "%s: cannot be opened", path);
-    }
+    FILE *stream = NULL;
+    int64_t size = 0;
     clattn_word_vectors *made = clattn_allocate(runtime, sizeof *made);
-    clattn_status status = CLATTN_OUT_OF_MEMORY;
-    if (made) {
-        *made = (clattn_word_vectors){ .runtime = runtime };
-        reading r = { made, 0, -1, report };
-        status = read_file(&r, stream);
+    if (!made) {
+        return CLATTN_OUT_OF_MEMORY;
     }
-    (void)fclose(stream);
+    *made = (clattn_word_vectors){ .runtime = runtime };
+    clattn_status status = attn_layer_open(path, &stream, &size, report);
+    if (status == CLATTN_OK) {
+        reading r = { made, 0, -1, 0, report };
+        status = read_file(&r, stream, size);
+        (void)fclose(stream);
+    }
     if (status != CLATTN_OK) {
         (void)attn_layer_refuse(report, status, "file: %s", path);
         clattn_word_vectors_destroy(made);

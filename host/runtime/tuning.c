@@ -2,9 +2,11 @@
  * A user's own block sizes: read from a file or from text, kept by the runtime, handed to engines with the device. What
  * was read stays in memory until the runtime ends, because a plan in the making may still look at it.
  */
+#define _POSIX_C_SOURCE 200809L
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "runtime/runtime.h"
 #include "tuning/tuning_user.h"
@@ -13,6 +15,10 @@ enum { MOST_BYTES = 1 << 20 };
 
 /* The whole file as text, from the runtime's memory. */
 static clattn_status read_file(clattn_runtime *runtime, const char *path, char **text, clattn_report *report) {
+    struct stat there;
+    if (stat(path, &there) == 0 && S_ISDIR(there.st_mode)) {
+        return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "%s: is a folder", path);
+    }
     FILE *file = fopen(path, "rb");
     if (file == NULL) {
         return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "%s: cannot be read: %s", path, strerror(errno));

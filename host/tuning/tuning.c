@@ -4,7 +4,6 @@
  */
 #include "tuning/tuning.h"
 
-#include <ctype.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,11 +47,15 @@ static bool is_any(field f) {
     return f.length == 1 && *f.begin == '*';
 }
 
+/* Names of devices are compared the same way under every locale, so not by tolower(). */
+static char lower(char c) {
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
 static bool is_part_of(field part, const char *whole) {
     for (; *whole != '\0'; whole++) {
         size_t n = 0;
-        while (n < part.length && whole[n] != '\0' &&
-               tolower((unsigned char)whole[n]) == tolower((unsigned char)part.begin[n])) {
+        while (n < part.length && whole[n] != '\0' && lower(whole[n]) == lower(part.begin[n])) {
             n++;
         }
         if (n == part.length) {

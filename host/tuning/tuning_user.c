@@ -156,6 +156,7 @@ clattn_status attn_tuning_parse(attn_memory *memory, const char *name, const cha
     }
     reader r = { .user = *user, .name = name, .end = (char *)(*user + 1), .report = report };
     clattn_status status = CLATTN_OK;
+    text += strncmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0; /* a byte order mark */
     while (*text != '\0' && status == CLATTN_OK) {
         size_t end = strcspn(text, "\n");
         r.line++;

@@ -53,7 +53,7 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_fill(clattn_fill_kind kind, uint64_
 /**
  * Looks up rows of an embedding table: output[n, :] = table[ids[n], :].
  * @param table  [words, dim]
- * @param report may be NULL; names the id that is outside the table
+ * @param report may be NULL; names the id that is outside the table, or the size that does not fit 63 bits
  * @return INVALID_ARGUMENT (nothing is written)
  * Any thread. @since 0.1
  */
@@ -64,7 +64,7 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_embedding_forward(const float *tabl
 /**
  * Sinusoidal positions: at position p, column 2k is sin(p / base^(2k / dim)), column 2k + 1 the cosine of the same
  * angle. Computed in double.
- * @param first  position of the first row
+ * @param first  position of the first row; first + length fits 63 bits
  * @param base   10000 in the paper; > 0
  * @param add    add to what output holds (the embeddings) instead of writing
  * @param output [length, dim]
@@ -79,7 +79,10 @@ typedef struct clattn_word_vectors clattn_word_vectors;
 
 /**
  * Reads a text file of vectors: GloVe's form, a line "word x1 x2 ... xn" each, or word2vec's, which begins with a line
- * "count dim". The dim is the first line's; words may contain spaces, as some of GloVe's do.
+ * "count dim". The dim is the first line's; words may contain spaces, as some of GloVe's do. A byte order mark at the
+ * start is passed over. Numbers are decimal with a point, under every locale, and round to the nearest float. Time and
+ * memory grow with the size of the file, not with what its first line claims.
+ * @param path   of a regular file: a folder, a pipe or a device is refused
  * @param report may be NULL; names the line and what is wrong with it: a number that is none, a line too short, a word
  *               twice, no UTF-8, another count than the first line says, an empty file
  * @return INVALID_ARGUMENT, OUT_OF_MEMORY
@@ -374,7 +377,7 @@ typedef struct clattn_safetensors clattn_safetensors;
 /** One array of the file. Strings live as long as the file. @since 0.1 */
 typedef struct clattn_safetensors_entry {
     const char *name;
-    const char *dtype;  /**< as the file says: "F32", "F16", "BF16", "F64", "I64", ... */
+    const char *dtype;  /**< as the file says: "F32", "F16", "BF16", "F64", "I64", "F4", or one unknown here */
     int64_t dimensions; /**< 0 to 8 */
     int64_t shape[8];
     int64_t count; /**< elements */
@@ -382,7 +385,9 @@ typedef struct clattn_safetensors_entry {
 
 /**
  * Opens a file and reads its header; the arrays are read when asked for. The header is checked whole: JSON, each array
- * inside the file and as long as shape and type say, none overlapping, no gap, no name twice.
+ * inside the file and as long as shape and type say, none overlapping, no gap, no name twice. An array of a type that is
+ * not known here is listed like the others, with whatever length its offsets say; only reading it fails.
+ * @param path   of a regular file: a folder, a pipe or a device is refused
  * @param report may be NULL; what is wrong, and where
  * @return INVALID_ARGUMENT, OUT_OF_MEMORY
  * @since 0.1
