@@ -16,6 +16,10 @@ function(attn_compile_flags target)
       target_compile_options(${target} PRIVATE -Werror)
     endif()
   endif()
+  if(CLATTN_LIBFUZZER) # counts which branches are taken
+    target_compile_options(${target} PRIVATE -fsanitize=fuzzer-no-link)
+    target_link_options(${target} PRIVATE -fsanitize=fuzzer-no-link)
+  endif()
   if(CLATTN_SANITIZE)
     target_compile_options(${target} PRIVATE -fsanitize=${CLATTN_SANITIZE} -fno-omit-frame-pointer
       -fno-sanitize-recover=all)
@@ -126,6 +130,12 @@ function(attn_file_flags)
   if(CLATTN_SANITIZE MATCHES "address" AND CMAKE_C_COMPILER_ID STREQUAL "GNU")
     set_property(SOURCE host/engines/cpu_fused_avx512.c host/engines/additive_cpu_avx512.c ${matrix}_amx.c ${pairs}_avx512.c
       APPEND PROPERTY COMPILE_OPTIONS --param=asan-use-after-return=0)
+  endif()
+  # Fuzzers look at readers of bytes. Kernels read none, and take minutes to compile with sanitizers.
+  if(CLATTN_LIBFUZZER)
+    file(GLOB kernels RELATIVE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/host/engines/*_cpu_*.c"
+      "${PROJECT_SOURCE_DIR}/host/engines/cpu_fused*.c")
+    set_property(SOURCE ${kernels} APPEND PROPERTY COMPILE_OPTIONS -fno-sanitize=all)
   endif()
   # What the benchmark compares with: plain loops, compiled plainly.
   set_property(SOURCE host/cli/plain.c APPEND PROPERTY COMPILE_OPTIONS -O2)
