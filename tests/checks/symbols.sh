@@ -1,6 +1,6 @@
 #!/bin/sh
 # The shared library shows clattn_ names only; internal ones are attn_; and the library calls nothing that prints,
-# ends the process, or reads its environment.
+# ends the process, reads its environment, or answers otherwise under another locale (numbers and letters as text).
 #   sh symbols.sh SHARED STATIC
 set -eu
 shared=$1
@@ -27,10 +27,11 @@ if [ -n "$strange" ]; then
     failed=1
 fi
 
-# exit and friends; stdio that reaches a stream; the environment. __assert_fail aborts, so asserts count.
+# exit and friends; stdio that reaches a stream; the environment; the locale. __assert_fail aborts, so asserts count.
 forbidden='printf|fprintf|vprintf|vfprintf|__printf_chk|__fprintf_chk|__vfprintf_chk|__vprintf_chk|dprintf|puts|fputs|
 putchar|putc|fputc|fwrite|perror|stdout|stderr|exit|_exit|_Exit|quick_exit|abort|__assert_fail|atexit|raise|kill|signal|
-sigaction|getenv|secure_getenv|setenv|unsetenv|putenv|environ|system|setlocale'
+sigaction|getenv|secure_getenv|setenv|unsetenv|putenv|environ|system|setlocale|
+strtod|strtof|strtold|atof|localeconv|tolower|toupper|__ctype_b_loc|__ctype_tolower_loc|__ctype_toupper_loc'
 forbidden=$(printf '%s' "$forbidden" | tr -d '\n')
 called=$(nm -A --undefined-only "$static" 2>/dev/null | awk '{ print $NF, $1 }' | grep -E "^($forbidden) " || true)
 if [ -n "$called" ]; then

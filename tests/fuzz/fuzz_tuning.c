@@ -8,14 +8,13 @@
 
 static void look_up(const attn_tuning_user *user) {
     static const attn_tuning_key keys[] = { { "", "", "", "fp32", 64 },
-                                            { "NVIDIA Corporation", "sm_90", "NVIDIA H200", "bf16", 128 },
-                                            { "GenuineIntel", "vector16", "any", "fp64", 577 } };
-    static const char *const columns[] = { "block_key", "tile_rows", "threads", "head_dim_max", "note", "warp" };
+                                            { "NVIDIA Corporation", "sm_90", "NVIDIA H200", "bf16", 128 } };
+    static const char *const columns[] = { "block_key", "head_dim_max", "note" };
     for (size_t t = 0; t < attn_tuning_table_count; t++) {
         for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
-            attn_tuning_row rows[5];
-            int64_t count = attn_tuning_find_rows(user, attn_tuning_tables[t].name, &keys[k], rows, 5);
-            FUZZ_CHECK(count >= 0 && count <= 5);
+            attn_tuning_row rows[2];
+            int64_t count = attn_tuning_find_rows(user, attn_tuning_tables[t].name, &keys[k], rows, 2);
+            FUZZ_CHECK(count >= 0 && count <= 2);
             for (int64_t r = 0; r < count; r++) {
                 FUZZ_CHECK(rows[r].head_dim_max >= keys[k].head_dim);
                 for (size_t c = 0; c < sizeof columns / sizeof *columns; c++) {

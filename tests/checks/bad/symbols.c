@@ -1,5 +1,5 @@
-/* Compiled only for the checks of symbols and globals, which must refuse it: it prints, exits, keeps state and shows a
- * name of its own. */
+/* Compiled only for the checks of symbols and globals, which must refuse it: it prints, exits, keeps state, shows a
+ * name of its own, and reads a number by the locale. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,5 +11,6 @@ int shown_by_mistake(void) {
     attn_calls += secret++;
     printf("%d\n", attn_calls);
     if (getenv("HOME") == NULL) exit(1);
+    attn_calls += (int)strtod("0.5", NULL);
     return attn_calls;
 }
