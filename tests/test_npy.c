@@ -133,7 +133,6 @@ START_TEST(test_refusals) {
         remove(path);
     }
     refused(PLACE "not_there.npy", "cannot be opened");
-    refused(CLATTN_TEST_BINARY_DIR, "is a folder");
     write_bytes(path_of("text"), "query key value\n", 16);
     refused(path_of("text"), "not a .npy");
     write_bytes(path_of("text"), "\x93NUMPY\x09\x00\x10\x00", 10);

@@ -286,9 +286,8 @@ static int attn_read_suite(attn_cases *cases, FILE *file, const char *path, attn
     char name[ATTN_CASE_NAME] = "";
     for (int number = 1; fgets(line, sizeof line, file) != NULL; number++) {
         int64_t before = cases->count;
-        const char *start = line + (number == 1 && strncmp(line, "\xef\xbb\xbf", 3) == 0 ? 3 : 0); /* a byte order mark */
-        attn_comment_name(start, name);
-        if (attn_cases_line(cases, start, error) != ATTN_DONE) {
+        attn_comment_name(line, name);
+        if (attn_cases_line(cases, line, error) != ATTN_DONE) {
             char text[512];
             snprintf(text, sizeof text, "%.500s", error->text);
             return attn_fail(error, error->status, "%s:%d: %s", path, number, text);

@@ -288,16 +288,8 @@ static const char *attn_read_data(FILE *file, attn_npy *array) {
     return fgetc(file) == EOF ? NULL : "it holds more data than its shape wants";
 }
 
-static bool attn_is_folder(const char *path) {
-    struct stat there;
-    return stat(path, &there) == 0 && S_ISDIR(there.st_mode);
-}
-
 int attn_npy_read(attn_npy *array, const char *path, attn_error *error) {
     *array = (attn_npy){ 0 };
-    if (attn_is_folder(path)) {
-        return attn_fail(error, ATTN_BAD, "%s: is a folder", path);
-    }
     FILE *file = fopen(path, "rb");
     if (file == NULL) {
         return attn_fail(error, ATTN_BAD, "%s: cannot be opened: %s", path, strerror(errno));

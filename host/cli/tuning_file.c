@@ -34,7 +34,7 @@ int attn_tuning_read(const char *path, char **text, attn_error *error) {
     }
     *text = malloc(MOST_BYTES + 1);
     size_t length = *text != NULL ? fread(*text, 1, MOST_BYTES + 1, file) : 0;
-    bool failed = ferror(file) != 0 || length > MOST_BYTES || (*text != NULL && memchr(*text, '\0', length) != NULL);
+    bool failed = ferror(file) != 0 || length > MOST_BYTES;
     fclose(file);
     if (*text == NULL || failed) {
         free(*text);

@@ -183,7 +183,7 @@ static int attn_add_sentences(attn_word_text *text, const char *content, int64_t
     return text->token_count > 0 ? ATTN_DONE : attn_fail(error, ATTN_BAD, "%s: no words in it", text->name);
 }
 
-/* The whole file, however it is made: pipes too. Ends at a NUL, which no text has: /dev/zero never ends by itself. */
+/* The whole file, however it is made: pipes too. */
 static int attn_read_whole(const char *path, char **content, int64_t *length, attn_error *error) {
     FILE *file = fopen(path, "rb");
     int64_t capacity = 0;
@@ -191,8 +191,7 @@ static int attn_read_whole(const char *path, char **content, int64_t *length, at
     int reason = errno;
     *content = NULL;
     *length = 0;
-    bool is_text = true;
-    while (!failed && is_text && feof(file) == 0) {
+    while (!failed && feof(file) == 0) {
         if (*length == capacity) {
             capacity = capacity == 0 ? 65536 : 2 * capacity;
             char *grown = realloc(*content, (size_t)capacity);
@@ -202,9 +201,7 @@ static int attn_read_whole(const char *path, char **content, int64_t *length, at
             }
             *content = grown;
         }
-        size_t more = fread(*content + *length, 1, (size_t)(capacity - *length), file);
-        is_text = memchr(*content + *length, '\0', more) == NULL;
-        *length += (int64_t)more;
+        *length += (int64_t)fread(*content + *length, 1, (size_t)(capacity - *length), file);
         failed = ferror(file) != 0;
         reason = errno;
     }

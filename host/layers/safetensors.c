@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "layers/header_json.h"
-#include "layers/input_file.h"
+#include "layers/layer_file.h"
 
 enum { DIMENSIONS = 8, HEADER_MOST = 100000000 };
 

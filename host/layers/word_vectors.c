@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "layers/float_text.h"
-#include "layers/input_file.h"
+#include "layers/layer_file.h"
 
 struct clattn_word_vectors {
     clattn_runtime *runtime;

@@ -1,6 +1,6 @@
 /* Opening the files that layers read. */
-#ifndef ATTN_LAYERS_INPUT_FILE_H
-#define ATTN_LAYERS_INPUT_FILE_H
+#ifndef ATTN_LAYERS_LAYER_FILE_H
+#define ATTN_LAYERS_LAYER_FILE_H
 
 #include <stdio.h>
 

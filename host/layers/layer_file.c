@@ -3,7 +3,7 @@
  * what has a size is taken. Knows nothing of what is in the files.
  */
 #define _POSIX_C_SOURCE 200809L
-#include "layers/input_file.h"
+#include "layers/layer_file.h"
 
 #include <sys/stat.h>
 
