@@ -25,7 +25,7 @@ bench_optional="libpng-dev"
 
 # The tests and all variants of the build; Python for goldens and for the virtual environments of the steps below.
 test_packages="$bench_packages clang git binutils check libsubunit-dev python3 python3-venv python3-numpy ca-certificates"
-test_optional="$bench_optional libsentencepiece-dev g++ oclgrind clang-19 libclc-19"
+test_optional="$bench_optional libsentencepiece-dev g++ oclgrind clang-19 libclc-19 libclang-rt-dev"
 
 # what_goes PACKAGE: what there is not without an optional package.
 what_goes() {
@@ -33,6 +33,7 @@ what_goes() {
     libpng-dev) echo "plots are written as SVG only" ;;
     libsentencepiece-dev | g++) echo "clattn words --tokens subwords is left out" ;;
     oclgrind) echo "its checks of the kernels are left out" ;;
+    libclang-rt-dev) echo "the preset fuzz, for tests/fuzz/run.sh, cannot be built" ;;
     clang-19 | libclc-19) echo "tests/checks/offline.sh is skipped" ;;
     esac
 }

@@ -2,7 +2,7 @@
 # Runs every fuzz harness under libFuzzer with the address and undefined-behaviour sanitizers, and shows a table.
 #   sh tests/fuzz/run.sh [--seconds N] [--jobs N] [HARNESS...]
 # N seconds each (60), some at once (1). HARNESS: npy, safetensors, ...; all when none is named. Builds the preset `fuzz`
-# first, which needs clang with its runtime (Debian: clang, and libclang-rt-14-dev on 12, libclang-rt-dev elsewhere).
+# first, which needs clang with its runtime (Debian: clang and libclang-rt-dev).
 # What is learnt stays in build/fuzz/corpus for the next time. An input that broke something stays in build/fuzz/found;
 # build/fuzz/bin/fuzz_HARNESS FILE runs it again. Ends with 1 when anything was found, 2 when nothing could be run.
 set -eu
@@ -19,14 +19,15 @@ while [ $# -gt 0 ]; do
 done
 
 build=build/fuzz
-cmake --preset fuzz >"${TMPDIR:-/tmp}/fuzz.$$" 2>&1 && cmake --build --preset fuzz >>"${TMPDIR:-/tmp}/fuzz.$$" 2>&1 || {
-    tail -n 30 "${TMPDIR:-/tmp}/fuzz.$$" >&2
-    rm -f "${TMPDIR:-/tmp}/fuzz.$$"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+if ! { cmake --preset fuzz && cmake --build --preset fuzz; } >"$log" 2>&1; then
+    tail -n 30 "$log" >&2
     echo "run.sh: the harnesses could not be built" >&2
     exit 2
-}
-rm -f "${TMPDIR:-/tmp}/fuzz.$$"
+fi
 mkdir -p "$build/corpus" "$build/found" "$build/logs"
+# shellcheck disable=SC2046 # names are words
 [ $# -gt 0 ] || set -- $(find "$build/bin" -name 'fuzz_*' -type f | sed 's|.*/fuzz_||' | sort)
 
 # One harness. -timeout: seconds for one input; -malloc_limit_mb: what one request may ask for.
@@ -55,12 +56,12 @@ stat() { sed -n "s/^stat::$2: *//p" "$build/logs/$1.txt" | tail -n 1; }
 status=0
 printf '%-14s %12s %10s %9s %8s  %s\n' harness inputs "a second" branches "MiB" result
 for name in "$@"; do
-    log=$build/logs/$name.txt
-    branches=$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$log" | tail -n 1)
+    said=$build/logs/$name.txt
+    branches=$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$said" | tail -n 1)
     result="nothing found"
     if [ "$(cat "$build/logs/$name.rc")" != 0 ]; then
         status=1
-        result="FOUND: $(sed -n 's/.*Test unit written to //p' "$log" | tail -n 1) (see $log)"
+        result="FOUND: $(sed -n 's/.*Test unit written to //p' "$said" | tail -n 1) (see $said)"
     fi
     printf '%-14s %12s %10s %9s %8s  %s\n' "$name" "$(stat "$name" number_of_executed_units)" \
         "$(stat "$name" average_exec_per_sec)" "${branches:-?}" "$(stat "$name" peak_rss_mb)" "$result"
