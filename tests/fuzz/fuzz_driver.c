@@ -35,10 +35,10 @@ static size_t draw(size_t below) {
     return (size_t)((z ^ (z >> 31)) % below);
 }
 
-/* Also for inputs that take longer than SECONDS. */
+/* Also for inputs that take longer than SECONDS. By openat(), because a harness may stand before open(). */
 static void keep_input(int number) {
     static const char text[] = "fuzz: the input is kept in ";
-    int file = open(found, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    int file = openat(AT_FDCWD, found, O_WRONLY | O_CREAT | O_TRUNC, 0666);
     ssize_t done = write(file, input, input_size);
     done += write(2, text, sizeof text - 1) + write(2, found, strlen(found)) + write(2, "\n", 1);
     (void)done;

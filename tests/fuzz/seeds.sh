@@ -98,7 +98,7 @@ bench query_length=16 head_dim=8 --rounds 1 --seconds 1 --csv - --json b.json --
 bench --scaling --threads 2
 tune query_length=4 head_dim=8 --seconds 1 --tuning t.csv
 words show --text t.txt 1
-words show --positions --project --map letters --plot m.svg The fox
+words show --positions --project --map numbers --plot m.svg The quick brown fox
 words weights fox --heads 2 --dim 8 --seed 5 --json
 words weights --self the --embedding he causal=yes scale=0.5
 words count --tokens words --sentences marks --json
@@ -107,8 +107,9 @@ words probe The cat chased the mouse. --remove cat --plot p.svg
 words --help
 plan query_length=1 head_dim=1 --tuning /nowhere
 END
-seed command_line 'run query_length=1 head_dim=2 --query q --key k --value v --output o\n\223NUMPY\001\000\106\000{"descr": "<f4", "fortran_order": False, "shape": (1, 1, 1, 2), }       \n12345678'
-seed command_line 'words weights the --vectors v.txt --text t.txt\nthe 1 2\na 3 4\n1 5 6\n2 7 8\n3 9 9\n4 9 9\n'
+seed command_line 'run --query q --key k --value v --output o --logsumexp l --json\n\223NUMPY\001\000\106\000%-69s\n12345678' \
+    '{"descr": "<f4", "fortran_order": False, "shape": (1, 1, 1, 2), }'
+seed command_line 'words weights 1 --vectors v.txt --text t.txt\n0 1 2\n1 1 2\n2 1 2\n'
 seed command_line 'verify --suite s.txt\n# name: x\nquery_length=1,2 head_dim=4\n'
 seed command_line 'plan query_length=4 head_dim=64 --tuning t\n[attention_decode_gpu]\n%s\n*,*,*,*,64,128,8,4,8,1,\n' "$decode"
 echo "seeds: $(find "$out" -type f | wc -l) files in $out"
