@@ -198,6 +198,26 @@ START_TEST(cut_files) {
 }
 END_TEST
 
+/* The header was right when it was read; the array is gone since. */
+START_TEST(cut_after_opening) {
+    static const char header[] = "{\"far\":{\"dtype\":\"F32\",\"shape\":[25000],\"data_offsets\":[0,100000]}}";
+    static unsigned char bytes[8 + sizeof header - 1 + 100000] = { sizeof header - 1 };
+    static float x[25000];
+    clattn_runtime *runtime = host_runtime();
+    clattn_safetensors *file = NULL;
+    clattn_report report;
+    memcpy(bytes + 8, header, sizeof header - 1);
+    write_file(bytes, sizeof bytes);
+    EXPECT_STATUS(clattn_safetensors_open(runtime, path, &file, &report), CLATTN_OK, &report);
+    EXPECT_STATUS(clattn_safetensors_read(file, "far", 25000, x, &report), CLATTN_OK, &report);
+    ck_assert_int_eq(truncate(path, 50000), 0);
+    EXPECT_STATUS(clattn_safetensors_read(file, "far", 25000, x, &report), CLATTN_INVALID_ARGUMENT, &report);
+    ck_assert_ptr_nonnull(strstr(report.text, "far: cannot be read"));
+    clattn_safetensors_close(file);
+    clattn_runtime_destroy(runtime);
+}
+END_TEST
+
 static void refuses_file(clattn_runtime *runtime, const char *name, const char *word) {
     clattn_word_vectors *vectors = NULL;
     clattn_safetensors *file = NULL;
@@ -225,6 +245,6 @@ END_TEST
 
 int main(void) {
     const TTest *const tests[] = { arrays_of_every_type, arrays_of_types_that_are_not_read, broken_headers, cut_files,
-                                   what_is_no_file };
+                                   what_is_no_file, cut_after_opening };
     return suite_run(SUITE_OF("layer_files", tests, 60), SUITE_FORK);
 }

@@ -36,6 +36,7 @@ run_one() {
     ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1 \
         "$build/bin/fuzz_$1" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -malloc_limit_mb=1024 \
         -max_len=8192 -print_final_stats=1 -artifact_prefix="$build/found/$1-" \
+        -dict="$build/tests/fuzz/seeds/words.dict" \
         "$build/corpus/$1" "$build/tests/fuzz/seeds/$1" >"$build/logs/$1.txt" 2>&1 &&
         echo 0 >"$build/logs/$1.rc" || echo $? >"$build/logs/$1.rc"
 }

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Writes the seeds of every fuzz harness: small inputs, good and bad, from which changes start.
-#   sh seeds.sh FOLDER GOLDEN        one folder a harness below FOLDER; GOLDEN: the folder of .npy files for tests
+# Writes the seeds of every fuzz harness: small inputs, good and bad, from which changes start; and a list of words that
+# libFuzzer puts into inputs.
+#   sh seeds.sh FOLDER GOLDEN        one folder a harness below FOLDER, FOLDER/words.dict; GOLDEN: .npy files for tests
 set -eu
 out=$1
 golden=$2
@@ -112,4 +113,16 @@ seed command_line 'run --query q --key k --value v --output o --logsumexp l --js
 seed command_line 'words weights 1 --vectors v.txt --text t.txt\n0 1 2\n1 1 2\n2 1 2\n'
 seed command_line 'verify --suite s.txt\n# name: x\nquery_length=1,2 head_dim=4\n'
 seed command_line 'plan query_length=4 head_dim=64 --tuning t\n[attention_decode_gpu]\n%s\n*,*,*,*,64,128,8,4,8,1,\n' "$decode"
+for word in batch= query_heads= kv_heads= query_length= key_length= head_dim= value_dim= past= type= causal=yes align= window= \
+    scale= softcap= seed= layout=bshd allow_tf32=yes mask=1,1,q,k bias=k ,bits ,storage alibi=yes sinks=yes query_lengths= \
+    key_lengths= offsets= weights=softmax weights_heads= weights_rows= strides=random poison=yes spread= dropout= page= .. open \
+    fp16 bf16 fp64 top_left bottom_right random 9223372036854775807 \
+    plan run verify bench tune words devices help count show probe --json --csv --plot --suite --engine --device --threads \
+    --blocks --tuning --rounds --seconds --scaling --memory --cases --query --key --value --output --logsumexp --mask --bias \
+    --weights --weights-stage --text --tokens --sentences --vectors --dim --heads --embedding --self --positions --project \
+    --map --word --add --remove --at x.npy x.svg x.png cpu reference opencl all none - \
+    dtype shape data_offsets __metadata__ F32 F16 BF16 F64 F4 F6_E2M3 C64 '\\ud83d\\ude00' descr fortran_order False '<f4' '|b1' \
+    '[attention_decode_gpu]' '[attention_fused_cpu]' '*,*,*,*,64,'; do
+    printf '"%s"\n' "$word"
+done >"$out/words.dict"
 echo "seeds: $(find "$out" -type f | wc -l) files in $out"
