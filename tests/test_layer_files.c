@@ -244,7 +244,8 @@ START_TEST(what_is_no_file) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = { arrays_of_every_type, arrays_of_types_that_are_not_read, broken_headers, cut_files,
-                                   what_is_no_file, cut_after_opening };
+    const TTest *const tests[] = { arrays_of_every_type, arrays_of_types_that_are_not_read,
+                                   broken_headers,       cut_files,
+                                   what_is_no_file,      cut_after_opening };
     return suite_run(SUITE_OF("layer_files", tests, 60), SUITE_FORK);
 }

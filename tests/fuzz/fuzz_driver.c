@@ -98,9 +98,31 @@ static void put(size_t at, const void *bytes, size_t size, bool over) {
 }
 
 static void change(void) {
-    static const char *const words[] = { "0", "1", "-1", "9223372036854775807", "9223372036854775808", "4294967296",
-                                         "99999999999999999999", "1e999", "0.1", ",", "=", " ", "\n", "\"", "\xef\xbb\xbf",
-                                         "\xc3\xa9", "\xed\xa0\x80", "{", "}", "[", "]", "#", "..", "-", "\r\n" };
+    static const char *const words[] = { "0",
+                                         "1",
+                                         "-1",
+                                         "9223372036854775807",
+                                         "9223372036854775808",
+                                         "4294967296",
+                                         "99999999999999999999",
+                                         "1e999",
+                                         "0.1",
+                                         ",",
+                                         "=",
+                                         " ",
+                                         "\n",
+                                         "\"",
+                                         "\xef\xbb\xbf",
+                                         "\xc3\xa9",
+                                         "\xed\xa0\x80",
+                                         "{",
+                                         "}",
+                                         "[",
+                                         "]",
+                                         "#",
+                                         "..",
+                                         "-",
+                                         "\r\n" };
     uint8_t byte = (uint8_t)draw(256);
     size_t at = draw(input_size + 1), length;
     const seed *other = &seeds[draw(seed_count)];

@@ -14,7 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         char again[4];
         int length = attn_utf8_next(bytes + at, (int64_t)(size - at), &code);
         FUZZ_CHECK(length >= 0 && (size_t)length <= size - at);
-        FUZZ_CHECK(length == 0 || (attn_utf8_put(again, code) == length && memcmp(again, bytes + at, (size_t)length) == 0));
+        FUZZ_CHECK(length == 0 ||
+                   (attn_utf8_put(again, code) == length && memcmp(again, bytes + at, (size_t)length) == 0));
         FUZZ_CHECK(length == 0 || (code <= 0x10ffff && (code < 0xd800 || code > 0xdfff)));
         at += length > 0 ? (size_t)length : 1;
     }
