@@ -71,7 +71,7 @@ static clattn_status choose_keys(const attn_fused *fused, const attn_tuning_row 
 
 static clattn_status build(attn_fused *fused, const attn_tuning_row *row, int64_t block_key, clattn_plan_info *info,
                            clattn_report *report) {
-    char options[256];
+    char options[512];
     const int type = (int)fused->problem.type;
     const int64_t vectors = attn_tuning_get(row, "tile_vectors");
     snprintf(options, sizeof options,

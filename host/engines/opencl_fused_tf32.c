@@ -84,7 +84,7 @@ static bool is_keywise(const clattn_problem *problem) {
 
 static clattn_status build(attn_fused *fused, const tf32_blocks *blocks, clattn_plan_info *info,
                            clattn_report *report) {
-    char options[256];
+    char options[512];
     const bool nvidia = has_nvidia_tile(fused->device.opencl);
     const int64_t tiles = 2 * blocks->stages * blocks->key * blocks->dim * (int64_t)sizeof(float);
     const int64_t told = blocks->split > 1 ? blocks->split : 0; /* sets of scores that warps tell each other */

@@ -68,7 +68,7 @@ static void choose_shapes(attn_unfused_state *state) {
 }
 
 static clattn_status build(attn_unfused_state *state, clattn_report *report) {
-    char options[128], row_options[160];
+    char options[128], row_options[256];
     snprintf(options, sizeof options, "-DATTN_TYPE=%d", (int)state->problem.type);
     snprintf(row_options, sizeof row_options, "%s -DROW_GROUP=%d -DROW_WIDTH=%d", options, state->row_group,
              state->row_width);
