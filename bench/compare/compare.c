@@ -11,6 +11,7 @@
 
 #include "case_data.h"
 #include "clattn/clattn_inspect.h"
+#include "help.h"
 #include "median.h"
 #include "options.h"
 #include "progress.h"
@@ -252,7 +253,8 @@ int main(int argc, char **argv) {
                                 { "--plain", NULL, &c.plain } };
     int status = attn_options_read(&c.options, flags, (int)(sizeof flags / sizeof *flags), argc - 1, argv + 1, &error);
     if (status == ATTN_DONE && c.options.help) {
-        printf("%s%s", usage, attn_case_help);
+        fputs(usage, stdout);
+        attn_help_print_problem(ATTN_HELP_PROBLEM | ATTN_HELP_DRAWN | ATTN_HELP_LISTS);
         return ATTN_DONE;
     }
     if (status == ATTN_DONE) status = attn_options_number("--rounds", rounds, 1, &c.rounds, &error);

@@ -89,6 +89,11 @@ enum {
     ATTN_BENCH_STEP_NAMES,
     ATTN_BENCH_STEP_MS,
     ATTN_BENCH_FLOPS,
+    ATTN_BENCH_BATCH, /* and the four that follow: sizes as numbers, for programs */
+    ATTN_BENCH_QUERY_HEADS,
+    ATTN_BENCH_KV_HEADS,
+    ATTN_BENCH_HEAD_DIM,
+    ATTN_BENCH_VALUE_DIM,
     ATTN_BENCH_PROBLEM,
     ATTN_BENCH_COLUMNS
 };

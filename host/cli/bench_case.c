@@ -21,7 +21,7 @@ typedef struct attn_runner {
 } attn_runner;
 
 static void attn_note(attn_bench_row *row, const char *text) {
-    snprintf(row->note, sizeof row->note, "%.*s", (int)strcspn(text, "\n"), text);
+    attn_text_copy(row->note, sizeof row->note, text, strcspn(text, "\n"));
 }
 
 bool attn_bench_is_decode(const clattn_problem *problem) {
@@ -172,7 +172,8 @@ static int attn_verify_runners(attn_bench *bench, attn_case_data *data, attn_run
         rows[t].verified = rows[t].ran && rows[t].gate.passed;
         if (rows[t].ran && !rows[t].gate.passed) {
             bench->wrong = true;
-            snprintf(rows[t].note, sizeof rows[t].note, "WRONG: %.240s", rows[t].gate.failure);
+            rows[t].note[0] = '\0';
+            attn_text_add(rows[t].note, sizeof rows[t].note, "WRONG: %s", rows[t].gate.failure);
         }
     }
     return ATTN_DONE;

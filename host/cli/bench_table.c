@@ -13,8 +13,8 @@ const attn_column attn_bench_columns[ATTN_BENCH_COLUMNS] = {
     { "name", "name", false },
     { "query_length", "queries", true },
     { "key_length", "keys", true },
-    { "heads", "heads", false },
-    { "dim", "dim", false },
+    { "heads", "heads", ATTN_CELL_SHOWN },
+    { "dim", "dim", ATTN_CELL_SHOWN },
     { "type", "type", false },
     { "engine", "engine", false },
     { "median_ms", "median ms", true },
@@ -23,15 +23,20 @@ const attn_column attn_bench_columns[ATTN_BENCH_COLUMNS] = {
     { "per_cent_of_limit", "% limit", true },
     { "peak_memory_bytes", "memory MiB", true },
     { "speed_up_over_plain", "x plain", true },
-    { "verified", "verified", false },
+    { "verified", "verified", ATTN_CELL_BOOL },
     { "note", "note", false },
     { "limit", NULL, false },
     { "device", NULL, true },
     { "runs", NULL, true },
-    { "scaled", NULL, false },
-    { "step_names", NULL, false },
-    { "step_ms", NULL, false },
+    { "scaled", NULL, ATTN_CELL_BOOL },
+    { "step_names", NULL, ATTN_CELL_TEXTS },
+    { "step_ms", NULL, ATTN_CELL_NUMBERS },
     { "flops", NULL, true },
+    { "batch", NULL, true },
+    { "query_heads", NULL, true },
+    { "kv_heads", NULL, true },
+    { "head_dim", NULL, true },
+    { "value_dim", NULL, true },
     { "problem", NULL, false },
 };
 static const int attn_bench_widths[ATTN_BENCH_NOTE] = { 0, 7, 6, 6, 5, 4, 14, 10, 10, 8, 7, 10, 8, 8 };
@@ -98,6 +103,11 @@ void attn_bench_add_row(attn_table *table, const attn_case *c, const clattn_prob
     attn_table_set(table, ATTN_BENCH_ENGINE, "%s", row->engine);
     attn_table_set(table, ATTN_BENCH_DEVICE, "%lld", (long long)row->device);
     attn_table_set(table, ATTN_BENCH_FLOPS, "%.17g", row->flops);
+    const int64_t sizes[] = { problem->batch, problem->query_heads, problem->kv_heads, problem->head_dim,
+                              problem->value_dim };
+    for (int s = 0; s < 5; s++) {
+        attn_table_set(table, ATTN_BENCH_BATCH + s, "%lld", (long long)sizes[s]);
+    }
     attn_table_set(table, ATTN_BENCH_PROBLEM, "%s", c->text);
     attn_set_times(table, row);
     attn_set_steps(table, row);
@@ -130,7 +140,7 @@ void attn_bench_print_row(const attn_table *table, int64_t row, FILE *file) {
         } else {
             attn_show_cell(table, row, c, text);
         }
-        const char *format = attn_bench_columns[c].number ? "%*s  " : "%-*s  ";
+        const char *format = attn_bench_columns[c].number == ATTN_CELL_NUMBER ? "%*s  " : "%-*s  ";
         attn_text_add(line, sizeof line, format, attn_bench_widths[c], text);
     }
     attn_text_add(line, sizeof line, "%s", row < 0 ? "note" : attn_table_get(table, row, ATTN_BENCH_NOTE));
@@ -192,21 +202,30 @@ static void attn_write_json(const attn_bench *bench, const attn_table *table, FI
     const attn_limits *limits = &bench->machine;
     attn_date(date);
     fprintf(file, "{\n  \"clattn\": %d,\n  \"date\": \"%s\",\n  \"system\": ", clattn_version(), date);
-    attn_json_string(file, uname(&name) == 0 ? name.sysname : "");
+    attn_json_write_string(file, uname(&name) == 0 ? name.sysname : "");
     fprintf(file, ",\n  \"machine\": ");
-    attn_json_string(file, uname(&name) == 0 ? name.machine : "");
+    attn_json_write_string(file, uname(&name) == 0 ? name.machine : "");
     fprintf(file, ",\n  \"devices\": [");
     for (int64_t d = 0; d < clattn_runtime_device_count(bench->session.runtime); d++) {
         char text[300];
         attn_session_device_name(&bench->session, d, text, sizeof text);
         fputs(d > 0 ? ", " : " ", file);
-        attn_json_string(file, text);
+        attn_json_write_string(file, text);
     }
-    fprintf(file,
-            " ],\n  \"limits\": { \"fma_gflops\": %.6g, \"fma_gflops_fp64\": %.6g, \"blas_gflops\": %.6g, "
-            "\"copy_gbytes\": %.6g, "
-            "\"read_gbytes\": %.6g },\n  \"rows\": ",
-            limits->fma_gflops, limits->fma_gflops_fp64, limits->blas_gflops, limits->copy_gbytes, limits->read_gbytes);
+    const struct {
+        const char *key;
+        double value;
+    } numbers[] = { { "fma_gflops", limits->fma_gflops },
+                    { "fma_gflops_fp64", limits->fma_gflops_fp64 },
+                    { "blas_gflops", limits->blas_gflops },
+                    { "copy_gbytes", limits->copy_gbytes },
+                    { "read_gbytes", limits->read_gbytes } };
+    fputs(" ],\n  \"limits\": {", file);
+    for (size_t n = 0; n < sizeof numbers / sizeof numbers[0]; n++) {
+        fprintf(file, "%s \"%s\": ", n > 0 ? "," : "", numbers[n].key);
+        attn_json_write_number(file, numbers[n].value, 6);
+    }
+    fprintf(file, " },\n  \"rows\": ");
     attn_table_json(table, file, "  ");
     fprintf(file, "\n}\n");
 }

@@ -1,6 +1,10 @@
 /* Draws as SVG: every call is one element. Text is kept as text, in whatever sans-serif font the viewer has. */
 #include "canvas.h"
 
+#include <string.h>
+
+#include "utf8.h"
+
 static void attn_svg_line(attn_canvas *canvas, double x0, double y0, double x1, double y1, double thickness,
                           uint32_t colour) {
     fprintf(canvas->svg,
@@ -14,13 +18,20 @@ static void attn_svg_dot(attn_canvas *canvas, double x, double y, double radius,
             (unsigned)colour);
 }
 
+/* XML is UTF-8 without control characters; what is neither is drawn as U+FFFD. */
 static void attn_svg_letters(FILE *file, const char *text) {
-    for (; *text != '\0'; text++) {
-        switch (*text) {
+    uint32_t code;
+    int64_t left = (int64_t)strlen(text);
+    for (int length; left > 0; text += length, left -= length) {
+        length = attn_utf8_next(text, left, &code);
+        bool known = length > 0 && code >= ' ' && code != 0xfffe && code != 0xffff;
+        length = length > 0 ? length : 1;
+        switch (known ? code : 0) {
+            case 0: fputs("\xef\xbf\xbd", file); break;
             case '<': fputs("&lt;", file); break;
             case '>': fputs("&gt;", file); break;
             case '&': fputs("&amp;", file); break;
-            default: fputc(*text, file); break;
+            default: fwrite(text, 1, (size_t)length, file); break;
         }
     }
     fputs("</text>\n", file);

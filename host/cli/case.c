@@ -1,13 +1,14 @@
 /*
  * Words to cases: one table row a word. Says what a value may look like, not what an engine can do. To add a word,
- * write a reader below and add its row to the table; words of later releases have rows too, so that they are refused
- * by name.
+ * write a reader below and add its row to the table. Words of later releases are in case_later.c.
  */
 #include "case.h"
 
-#include <math.h>
 #include <stddef.h>
 #include <string.h>
+
+#include "case_later.h"
+#include "hint.h"
 
 typedef struct attn_word attn_word;
 typedef int (*attn_word_reader)(attn_case *c, const attn_word *word, const char *value, attn_error *error);
@@ -27,7 +28,7 @@ void attn_case_init(attn_case *c) {
 }
 
 static int attn_bad_value(attn_error *error, const attn_word *word, const char *value, const char *wants) {
-    return attn_fail(error, ATTN_BAD, "%s=%.200s: %s", word->name, value, wants);
+    return attn_fail(error, ATTN_BAD, "%s=%s: %s", word->name, value, wants);
 }
 
 static int attn_read_integer(const attn_word *word, const char *value, int64_t *read, attn_error *error) {
@@ -268,60 +269,6 @@ static int attn_read_seed(attn_case *c, const attn_word *word, const char *value
     }
 }
 
-/* ------------------------------------------------------------------------------------ words of later releases */
-
-static int attn_note_later(attn_case *c, const attn_word *word) {
-    if (c->later[0] == '\0') {
-        snprintf(c->later, sizeof c->later, "%s", word->name);
-    }
-    return ATTN_DONE;
-}
-
-static int attn_read_dropout(attn_case *c, const attn_word *word, const char *value, attn_error *error) {
-    double p = 0;
-    if (attn_read_number(word, value, false, &p, error) != ATTN_DONE) {
-        return error->status;
-    }
-    if (p >= 1) {
-        return attn_bad_value(error, word, value, "a probability below 1 is wanted");
-    }
-    return p > 0 ? attn_note_later(c, word) : ATTN_DONE;
-}
-
-static int attn_read_packed(attn_case *c, const attn_word *word, const char *value, attn_error *error) {
-    bool packed = false;
-    if (attn_read_bool(word, value, &packed, error) != ATTN_DONE) {
-        return error->status;
-    }
-    return packed ? attn_note_later(c, word) : ATTN_DONE;
-}
-
-static int attn_read_direction(attn_case *c, const attn_word *word, const char *value, attn_error *error) {
-    if (strcmp(value, "forward") == 0) {
-        return ATTN_DONE;
-    }
-    return strcmp(value, "backward") == 0 ? attn_note_later(c, word)
-                                          : attn_bad_value(error, word, value, "forward or backward is wanted");
-}
-
-static int attn_read_later_size(attn_case *c, const attn_word *word, const char *value, attn_error *error) {
-    int64_t size = 0;
-    if (attn_read_integer(word, value, &size, error) != ATTN_DONE) {
-        return error->status;
-    }
-    return size >= 1 ? attn_note_later(c, word) : attn_bad_value(error, word, value, "at least 1 is wanted");
-}
-
-static int attn_read_rotary(attn_case *c, const attn_word *word, const char *value, attn_error *error) {
-    char parts[2][64];
-    int64_t dims = 0;
-    if (attn_text_split(value, parts, 2) != 2 || attn_text_integer(parts[1], &dims) != 0 || dims < 2 || dims % 2 != 0 ||
-        (strcmp(parts[0], "interleaved") != 0 && strcmp(parts[0], "halves") != 0)) {
-        return attn_bad_value(error, word, value, "interleaved,R or halves,R with an even R is wanted");
-    }
-    return attn_note_later(c, word);
-}
-
 #define PROBLEM(member) offsetof(attn_case, problem) + offsetof(clattn_problem, member)
 
 static const attn_word attn_words[] = {
@@ -339,11 +286,9 @@ static const attn_word attn_words[] = {
     { "window", attn_read_window, 0, 0, false },
     { "scale", attn_read_scale, 0, 0, false },
     { "softcap", attn_read_positive, PROBLEM(softcap), 0, false },
-    { "dropout", attn_read_dropout, 0, 0, false },
     { "seed", attn_read_seed, 0, 0, false },
     { "allow_tf32", attn_read_yes, PROBLEM(allow_tf32), 0, false },
     { "layout", attn_read_layout, 0, 0, false },
-    { "direction", attn_read_direction, 0, 0, false },
     { "mask", attn_read_dims, 0, 0, true },
     { "bias", attn_read_dims, 0, 0, true },
     { "alibi", attn_read_yes, PROBLEM(alibi), 0, true },
@@ -352,10 +297,6 @@ static const attn_word attn_words[] = {
     { "key_lengths", attn_read_lengths, 0, 0, true },
     { "offsets", attn_read_offsets, 0, 0, true },
     { "strides", attn_read_strides, 0, 0, true },
-    { "packed", attn_read_packed, 0, 0, true },
-    { "page", attn_read_later_size, 0, 0, true },
-    { "ring", attn_read_later_size, 0, 0, true },
-    { "rotary", attn_read_rotary, 0, 0, true },
     { "weights", attn_read_weights, 0, 0, true },
     { "weights_heads", attn_read_part, 0, 0, true },
     { "weights_rows", attn_read_part, 0, 0, true },
@@ -363,12 +304,47 @@ static const attn_word attn_words[] = {
     { "spread", attn_read_positive, offsetof(attn_case, spread), 0, true },
 };
 
+enum { WORDS = sizeof attn_words / sizeof attn_words[0] };
+
+const char *attn_case_word_name(int n) {
+    return n < WORDS ? attn_words[n].name : attn_case_later_name(n - WORDS);
+}
+
+/* A word that may be right of a later release, or is none. */
+static int read_other_word(attn_case *c, const char *word, size_t length, attn_error *error) {
+    static const char *const flags[] = { "--engine", "--device", "--threads", "--suite", "--json", "--csv" };
+    const char *wants = "";
+    attn_hint hint;
+    switch (attn_case_later(word, length, word + length + 1, &wants)) {
+        case ATTN_LATER_OFF: return ATTN_DONE;
+        case ATTN_LATER_BAD: return attn_fail(error, ATTN_BAD, "%s: %s", word, wants);
+        case ATTN_LATER_ON:
+            if (c->later[0] == '\0') {
+                attn_text_copy(c->later, sizeof c->later, word, length);
+            }
+            return ATTN_DONE;
+        default: break;
+    }
+    attn_hint_begin(&hint, word, length);
+    for (int n = 0; attn_case_word_name(n); n++) {
+        attn_hint_try(&hint, attn_case_word_name(n));
+    }
+    for (size_t f = 0; f < sizeof flags / sizeof flags[0]; f++) {
+        attn_hint_try(&hint, flags[f]);
+    }
+    return attn_fail(error, ATTN_BAD, "%s: no such word%s", word, attn_hint_text(&hint));
+}
+
 int attn_case_word(attn_case *c, const char *word, attn_error *error) {
     size_t length = strcspn(word, "=");
     if (word[length] == '\0') {
-        return attn_fail(error, ATTN_BAD, "%.200s: not a word name=value", word);
+        return attn_fail(error, ATTN_BAD, "%s: not a word name=value", word[0] != '\0' ? word : "\"\"");
     }
-    for (size_t w = 0; w < sizeof attn_words / sizeof attn_words[0]; w++) {
+    attn_text_add(c->text, sizeof c->text, "%s%s", c->text[0] != '\0' ? " " : "", word);
+    if (strlen(c->text) + 1 >= sizeof c->text) {
+        return attn_fail(error, ATTN_BAD, "%.*s: the line is too long", (int)length, word);
+    }
+    for (int w = 0; w < WORDS; w++) {
         const attn_word *known = &attn_words[w];
         if (strlen(known->name) != length || strncmp(known->name, word, length) != 0) {
             continue;
@@ -376,11 +352,7 @@ int attn_case_word(attn_case *c, const char *word, attn_error *error) {
         if (known->drawing && c->drawing[0] == '\0') {
             snprintf(c->drawing, sizeof c->drawing, "%s", known->name);
         }
-        attn_text_add(c->text, sizeof c->text, "%s%s", c->text[0] != '\0' ? " " : "", word);
-        if (strlen(c->text) + 1 >= sizeof c->text) {
-            return attn_fail(error, ATTN_BAD, "%.*s: the line is too long", (int)length, word);
-        }
         return known->read(c, known, word + length + 1, error);
     }
-    return attn_fail(error, ATTN_BAD, "%.200s: no such word", word);
+    return read_other_word(c, word, length, error);
 }

@@ -9,7 +9,7 @@
 #include "clattn/clattn.h"
 #include "text.h"
 
-enum { ATTN_CASE_LIST_MAX = 256, ATTN_CASE_TEXT = 4096, ATTN_CASE_NAME = 128 };
+enum { ATTN_CASE_LIST_MAX = 256, ATTN_CASE_TEXT = 4096, ATTN_CASE_NAME = 512, ATTN_WORDS_MAX = 64 };
 
 typedef enum attn_list_kind { ATTN_LIST_NONE, ATTN_LIST_RANDOM, ATTN_LIST_GIVEN } attn_list_kind;
 
@@ -61,7 +61,10 @@ int attn_cases_expand(attn_cases *cases, int count, char **words, attn_error *er
 /** One line of a suite: words and perhaps a comment. Empty lines add nothing. */
 int attn_cases_line(attn_cases *cases, const char *line, attn_error *error);
 
-/** Every line of a file; a comment line names the cases up to the next one. Errors name file and line. */
+/**
+ * Every line of a file; a comment line names the cases up to the next one. Errors name file and line. A file without a
+ * problem is an error.
+ */
 int attn_cases_file(attn_cases *cases, const char *path, attn_error *error);
 
 /**
@@ -72,7 +75,7 @@ int attn_cases_tell_apart(attn_cases *cases, attn_error *error);
 
 void attn_cases_free(attn_cases *cases);
 
-/** The help text that lists the words. */
-extern const char attn_case_help[];
+/** Name number n of the words of a problem; NULL after the last one. */
+const char *attn_case_word_name(int n);
 
 #endif

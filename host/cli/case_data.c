@@ -235,6 +235,10 @@ int attn_case_data_create(attn_case_data *data, const attn_case *c, bool logsume
     if (status != CLATTN_OK) {
         return attn_fail_status(error, status, &report);
     }
+    if ((double)data->problem.batch * (double)data->problem.query_heads > ATTN_CASE_HEADS_MAX) {
+        return attn_fail(error, ATTN_CANNOT, "batch=%lld of %lld heads: more heads than the program walks over",
+                         (long long)data->problem.batch, (long long)data->problem.query_heads);
+    }
     if (attn_make_vectors(data, error) != ATTN_DONE || attn_make_tensors(data, error) != ATTN_DONE ||
         attn_make_mask_and_bias(data, error) != ATTN_DONE || attn_make_results(data, error) != ATTN_DONE) {
         attn_case_data_free(data);

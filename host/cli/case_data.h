@@ -7,6 +7,9 @@
 
 #include "case.h"
 
+/** Heads of all entries together. Tensors without elements take no memory at all, but a walk over them takes its time. */
+#define ATTN_CASE_HEADS_MAX 2147483648.0
+
 /** Memory between two guard zones. */
 typedef struct attn_guarded {
     unsigned char *block; /* guard, payload, guard */

@@ -1,6 +1,7 @@
 /*
- * Lines of words: single cases, lists and doubling ranges, suites. The words themselves are in case.c. Checks here what
- * concerns several words at once; whether the problem as a whole is possible the library says.
+ * Lines of words: single cases, lists and doubling ranges. The words themselves are in case.c, files of lines in
+ * case_suite.c. Checks here what concerns several words at once; whether the problem as a whole is possible the library
+ * says.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <stdlib.h>
@@ -9,24 +10,7 @@
 #include "case.h"
 #include "clattn/clattn_inspect.h"
 
-enum { ATTN_CASES_MAX = 4096, ATTN_WORDS_MAX = 64, ATTN_VALUES_MAX = 256 };
-
-const char attn_case_help[] =
-    "PROBLEM: words name=value in any order\n"
-    "  batch=1 query_heads=1 kv_heads=(query_heads) query_length key_length=(query_length) head_dim "
-    "value_dim=(head_dim) past=0\n"
-    "  type=fp32|fp16|bf16|fp64  causal=no|yes  align=top_left|bottom_right|past|N  window=L,R (`open` for an open "
-    "side)\n"
-    "  scale=(1/sqrt(head_dim))  softcap=0  seed=0  layout=bhsd|bshd\n"
-    "  allow_tf32=no|yes (yes: fp32 may be rounded to TF32 before products, where a matrix unit wants it)\n"
-    "  key_length counts past and new keys. align has an effect with causal, window and alibi only.\n"
-    "for problems that draw their own data (plan, verify, bench):\n"
-    "  mask=DIMS[,bits]  bias=DIMS[,storage]  (1 to 4 sizes, each 1 or full, such as 1,1,q,k)  alibi=yes  sinks=yes\n"
-    "  query_lengths=random|a,b,..  key_lengths=random|a,b,..  offsets=a,b,..  (one a batch entry)\n"
-    "  weights=raw|softcap|bias|softmax  weights_heads=FIRST,COUNT  weights_rows=FIRST,COUNT\n"
-    "  strides=packed|random  poison=yes (NaN in unused memory)  spread=1 (standard deviation of queries and keys)\n"
-    "In verify and bench a word may hold a list 64,128 or a doubling range 128..8192; all combinations are taken.\n"
-    "Later releases: dropout packed page ring rotary direction=backward.\n";
+enum { ATTN_CASES_MAX = 4096, ATTN_VALUES_MAX = 256 };
 
 int attn_case_read(attn_case *c, int count, char **words, attn_error *error) {
     for (int w = 0; w < count; w++) {
@@ -103,8 +87,8 @@ typedef struct attn_choice {
 } attn_choice;
 
 static bool attn_is_list_by_nature(const char *name) {
-    static const char *const names[] = { "window",  "mask",   "bias",          "query_lengths", "key_lengths",
-                                         "offsets", "rotary", "weights_heads", "weights_rows" };
+    static const char *const names[] = { "window", "mask",    "bias",   "query_lengths", "key_lengths",
+                                         "ring",   "offsets", "rotary", "weights_heads", "weights_rows" };
     for (size_t n = 0; n < sizeof names / sizeof names[0]; n++) {
         if (strcmp(name, names[n]) == 0) {
             return true;
@@ -141,7 +125,7 @@ static int attn_read_choice(attn_choice *choice, const char *word, attn_error *e
     size_t length = strcspn(word, "=");
     *choice = (attn_choice){ .count = 1, .whole = word };
     if (word[length] == '\0' || length > 63) {
-        return attn_fail(error, ATTN_BAD, "%.200s: not a word name=value", word);
+        return attn_fail(error, ATTN_BAD, "%s: not a word name=value", word);
     }
     snprintf(choice->name, sizeof choice->name, "%.*s", (int)length, word);
     const char *value = word + length + 1;
@@ -157,7 +141,7 @@ static int attn_read_choice(attn_choice *choice, const char *word, attn_error *e
         char part[64];
         size_t part_length = strcspn(at, ",");
         if (part_length == 0 || part_length > 63 || choice->count == ATTN_VALUES_MAX) {
-            return attn_fail(error, ATTN_BAD, "%s=%.200s: a list of values is wanted", choice->name, value);
+            return attn_fail(error, ATTN_BAD, "%s=%s: a list of values is wanted", choice->name, value);
         }
         snprintf(part, sizeof part, "%.*s", (int)part_length, at);
         if (strstr(part, "..") == NULL) {
@@ -248,143 +232,27 @@ int attn_cases_expand(attn_cases *cases, int count, char **words, attn_error *er
     return status;
 }
 
-/* ------------------------------------------------------------------------------------ suites */
+/* ------------------------------------------------------------------------------------ lines */
 
 int attn_cases_line(attn_cases *cases, const char *line, attn_error *error) {
+    static const char blanks[] = " \t\r\n";
     char text[ATTN_CASE_TEXT];
     char *words[ATTN_WORDS_MAX];
     int count = 0;
-    size_t length = strcspn(line, "#\r\n");
+    size_t length = strcspn(line, "#");
     if (length >= sizeof text) {
         return attn_fail(error, ATTN_BAD, "%.60s...: the line is too long", line);
     }
     memcpy(text, line, length);
     text[length] = '\0';
     char *rest = NULL;
-    for (char *word = strtok_r(text, " \t", &rest); word != NULL; word = strtok_r(NULL, " \t", &rest)) {
+    for (char *word = strtok_r(text, blanks, &rest); word != NULL; word = strtok_r(NULL, blanks, &rest)) {
         if (count == ATTN_WORDS_MAX) {
             return attn_fail(error, ATTN_BAD, "more than %d words", ATTN_WORDS_MAX);
         }
         words[count++] = word;
     }
     return count == 0 ? ATTN_DONE : attn_cases_expand(cases, count, words, error);
-}
-
-/* The name a comment gives: what stands before the first colon. */
-static void attn_comment_name(const char *line, char name[ATTN_CASE_NAME]) {
-    const char *comment = strchr(line, '#');
-    if (comment != NULL) {
-        comment += 1 + strspn(comment + 1, "# \t");
-        size_t length = strcspn(comment, ":\r\n");
-        snprintf(name, ATTN_CASE_NAME, "%.*s", (int)(length < ATTN_CASE_NAME - 1 ? length : ATTN_CASE_NAME - 1),
-                 comment);
-    }
-}
-
-static int attn_read_suite(attn_cases *cases, FILE *file, const char *path, attn_error *error) {
-    char line[ATTN_CASE_TEXT + 512];
-    char name[ATTN_CASE_NAME] = "";
-    for (int number = 1; fgets(line, sizeof line, file) != NULL; number++) {
-        int64_t before = cases->count;
-        attn_comment_name(line, name);
-        if (attn_cases_line(cases, line, error) != ATTN_DONE) {
-            char text[512];
-            snprintf(text, sizeof text, "%.500s", error->text);
-            return attn_fail(error, error->status, "%s:%d: %s", path, number, text);
-        }
-        for (int64_t n = before; n < cases->count; n++) {
-            memcpy(cases->items[n].name, name, sizeof name);
-        }
-    }
-    return ferror(file) ? attn_fail(error, ATTN_BAD, "%s: cannot be read", path) : ATTN_DONE;
-}
-
-int attn_cases_file(attn_cases *cases, const char *path, attn_error *error) {
-    FILE *file = fopen(path, "r");
-    if (file == NULL) {
-        return attn_fail(error, ATTN_BAD, "%s: cannot be opened", path);
-    }
-    int status = attn_read_suite(cases, file, path, error);
-    fclose(file);
-    return status;
-}
-
-/* ------------------------------------------------------------------------------------ telling cases apart */
-
-static bool attn_has_word(const attn_case *c, const char *word, size_t length) {
-    for (const char *at = c->text; *at != '\0'; at += strspn(at, " ")) {
-        size_t there = strcspn(at, " ");
-        if (there == length && strncmp(at, word, length) == 0) {
-            return true;
-        }
-        at += there;
-    }
-    return false;
-}
-
-/* Whether a table shows the word in a column of its own. */
-static bool attn_has_column(const char *word, size_t length) {
-    static const char *const shown[] = { "batch",    "query_heads", "kv_heads",  "query_length", "key_length",
-                                         "head_dim", "value_dim",   "type" };
-    for (size_t s = 0; s < sizeof shown / sizeof shown[0]; s++) {
-        if (strlen(shown[s]) == length && strncmp(shown[s], word, length) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Which words of c, counted from 0, another case has not and no column shows: one bit a word. */
-static uint64_t attn_words_beyond(const attn_case *c, const attn_case *other) {
-    uint64_t words = 0;
-    int word = 0;
-    for (const char *at = c->text; *at != '\0' && word < ATTN_WORDS_MAX; at += strspn(at, " "), word++) {
-        size_t length = strcspn(at, " ");
-        if (!attn_has_column(at, strcspn(at, "= ")) && !attn_has_word(other, at, length)) {
-            words |= UINT64_C(1) << word;
-        }
-        at += length;
-    }
-    return words;
-}
-
-/* Adds the words of case n that another case of its name has not. */
-static void attn_add_difference(const attn_cases *cases, int64_t n, char name[ATTN_CASE_NAME]) {
-    const attn_case *c = &cases->items[n];
-    uint64_t words = 0, others = 0;
-    int word = 0;
-    for (int64_t m = 0; m < cases->count; m++) {
-        if (strcmp(cases->items[m].name, c->name) == 0) {
-            words |= attn_words_beyond(c, &cases->items[m]);
-            others |= attn_words_beyond(&cases->items[m], c);
-        }
-    }
-    for (const char *at = c->text; *at != '\0'; at += strspn(at, " "), word++) {
-        size_t length = strcspn(at, " ");
-        if (word < ATTN_WORDS_MAX && (words >> word & 1) != 0) {
-            attn_text_add(name, ATTN_CASE_NAME, "%s%.*s", name[0] != '\0' ? " " : "", (int)length, at);
-        }
-        at += length;
-    }
-    if (words == 0 && others != 0) {
-        attn_text_add(name, ATTN_CASE_NAME, "%sno further words", name[0] != '\0' ? ", " : "");
-    }
-}
-
-int attn_cases_tell_apart(attn_cases *cases, attn_error *error) {
-    char(*names)[ATTN_CASE_NAME] = calloc((size_t)cases->count + 1, sizeof *names);
-    if (names == NULL) {
-        return attn_fail(error, ATTN_CANNOT, "out of memory");
-    }
-    for (int64_t n = 0; n < cases->count; n++) {
-        memcpy(names[n], cases->items[n].name, sizeof names[n]);
-        attn_add_difference(cases, n, names[n]);
-    }
-    for (int64_t n = 0; n < cases->count; n++) {
-        memcpy(cases->items[n].name, names[n], sizeof names[n]);
-    }
-    free(names);
-    return ATTN_DONE;
 }
 
 void attn_cases_free(attn_cases *cases) {

@@ -7,27 +7,31 @@
 
 #include "bench.h"
 #include "commands.h"
+#include "help.h"
 #include "opencl_limits.h"
 
 static const char attn_bench_help[] =
-    "clattn bench [PROBLEM...] [--suite FILE] [--rounds N] [--seconds S] [--csv F] [--json F] [--plot F.svg|F.png] "
-    "[--scaling]\n"
-    "             [--memory host|device]\n"
-    "             [--engine NAME[,NAME]] [--device SELECTOR] [--threads N] [--blocks LIST]\n"
-    "Time, throughput and memory of every engine that is here. Without words: query_length=128..8192 at 12 heads of "
-    "64.\n"
-    "For each: median and minimum time, GFLOP/s on the scores that causal and window allow, per cent of the measured "
-    "limit, peak\n"
-    "memory really allocated, speed-up over plain one-thread float loops (scaled from a sample of rows where a whole "
-    "run would\n"
-    "take long), and for opencl-unfused the time of its steps. Rounds are interleaved between engines; every result is "
-    "first\n"
-    "checked against the reference on sampled rows.\n"
-    "--seconds S (300): the whole command stops starting new runs then; no single run longer than S/15 is started.\n"
-    "--rounds N: times each N times instead of as often as a second allows.\n"
-    "--memory: where OpenCL engines find their tensors; a GPU is timed on its own memory unless this says host (then "
-    "with the copies).\n"
-    "--scaling: threads 1..N, heads and lengths of the first problem: speed-up and efficiency of the cpu engine.\n\n";
+    "clattn bench [PROBLEM...] [OPTIONS]\n"
+    "\n"
+    "Time, throughput and memory of every engine that is here. Without words and\n"
+    "suite: query_length=128..8192 at 12 heads of 64. For each problem and engine:\n"
+    "median and minimum time, GFLOP/s on the scores that causal and window allow, per\n"
+    "cent of the measured limit, peak memory really allocated, speed-up over plain\n"
+    "one-thread float loops (scaled from a sample of rows where a whole run would\n"
+    "take long), and for opencl-unfused the time of its steps. Rounds are interleaved\n"
+    "between engines; every result is first checked against the reference on sampled\n"
+    "rows.\n"
+    "  --suite FILE          problems from a file, one a line; `#` starts a comment\n"
+    "  --rounds N            time each N times (as often as a second allows)\n"
+    "  --seconds S           start no new run then (300), nor one longer than S/15\n"
+    "  --memory WHERE        host or device: where OpenCL engines find their tensors;\n"
+    "                        a GPU is timed on its own memory unless this says host\n"
+    "                        (then with the copies)\n"
+    "  --scaling             threads 1..N, heads and lengths of the first problem:\n"
+    "                        speed-up and efficiency of the cpu engine\n"
+    "  --csv FILE            the rows as CSV; - is standard output\n"
+    "  --json FILE           the same as JSON; - is standard output\n"
+    "  --plot FILE           F.svg or F.png: time, throughput, memory over length\n";
 
 static const char *const attn_default_words = "query_length=128..8192 query_heads=12 head_dim=64";
 
@@ -72,7 +76,7 @@ static int attn_prepare_bench(attn_bench *bench, const attn_bench_options *o, at
         return error->status;
     }
     if (o->memory != NULL && strcmp(o->memory, "host") != 0 && strcmp(o->memory, "device") != 0) {
-        return attn_fail(error, ATTN_BAD, "--memory %.60s: host or device is wanted", o->memory);
+        return attn_fail(error, ATTN_BAD, "--memory %s: host or device is wanted", o->memory);
     }
     bench->memory = o->memory == NULL                 ? ATTN_BENCH_MEMORY_BEST
                     : strcmp(o->memory, "host") == 0 ? ATTN_BENCH_MEMORY_HOST
@@ -178,6 +182,7 @@ static int attn_bench_all(attn_bench *bench, const attn_bench_options *o, attn_e
     attn_cases cases = { 0 };
     if (attn_prepare_bench(bench, o, error) != ATTN_DONE || attn_bench_cases(o, &cases, error) != ATTN_DONE ||
         attn_cases_tell_apart(&cases, error) != ATTN_DONE ||
+        attn_output_take_stdout(o->csv, o->json, error) != ATTN_DONE ||
         attn_session_open(&bench->session, &o->options, error) != ATTN_DONE) {
         attn_cases_free(&cases);
         return error->status;
@@ -206,7 +211,7 @@ int attn_command_bench(int argc, char **argv, attn_error *error) {
         return error->status;
     }
     if (options.options.help) {
-        printf("%s%s", attn_bench_help, attn_case_help);
+        attn_help_print(attn_bench_help, ATTN_HELP_PROBLEM | ATTN_HELP_DRAWN | ATTN_HELP_LISTS);
         return ATTN_DONE;
     }
     attn_bench *bench = calloc(1, sizeof *bench);

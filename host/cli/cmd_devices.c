@@ -5,12 +5,15 @@
 #include <string.h>
 
 #include "commands.h"
+#include "help.h"
 #include "session.h"
 #include "table.h"
 
-static const char attn_devices_help[] = "clattn devices [--json]\n"
-                                        "Lists the CPU and every OpenCL device: what each can do and which engines it "
-                                        "gets. The numbers are those of --device.\n";
+static const char attn_devices_help[] = "clattn devices [--json] [OPTIONS]\n"
+                                        "\n"
+                                        "What is here: the CPU and every OpenCL device, what each can do and which\n"
+                                        "engines it gets. The numbers are those of --device.\n"
+                                        "  --json                as JSON on standard output\n";
 
 /* Engines that would serve a plain problem there, separated by spaces. */
 static void attn_list_engines(const attn_session *session, int64_t device, char *text, size_t size) {
@@ -53,21 +56,6 @@ static void attn_print_device(const clattn_device_info *info, int64_t device, co
     printf("   engines         %s\n", engines[0] != '\0' ? engines : "none");
 }
 
-static void attn_json_engines(const char *engines) {
-    char names[ATTN_TARGETS_MAX][64];
-    char list[512];
-    snprintf(list, sizeof list, "%s", engines);
-    for (char *at = list; *at != '\0'; at++) {
-        *at = *at == ' ' ? ',' : *at;
-    }
-    int count = list[0] != '\0' ? attn_text_split(list, names, ATTN_TARGETS_MAX) : 0;
-    printf("\"engines\": [");
-    for (int n = 0; n < count; n++) {
-        printf("%s\"%s\"", n > 0 ? ", " : "", names[n]);
-    }
-    printf("]");
-}
-
 static void attn_print_device_json(const clattn_device_info *info, int64_t device, const char *engines) {
     const struct {
         const char *key, *text;
@@ -78,7 +66,7 @@ static void attn_print_device_json(const clattn_device_info *info, int64_t devic
     printf("%s\n  { \"device\": %lld", device > 0 ? "," : "", (long long)device);
     for (size_t t = 0; t < sizeof texts / sizeof texts[0]; t++) {
         printf(", \"%s\": ", texts[t].key);
-        attn_json_string(stdout, texts[t].text);
+        attn_json_write_string(stdout, texts[t].text);
     }
     printf(", \"compute_units\": %lld, \"memory\": %lld, \"max_allocation\": %lld, \"local_memory\": %lld",
            (long long)info->compute_units, (long long)info->memory, (long long)info->max_allocation,
@@ -86,7 +74,8 @@ static void attn_print_device_json(const clattn_device_info *info, int64_t devic
     printf(", \"max_work_group\": %lld, \"fp16_arithmetic\": %s, \"fp64_arithmetic\": %s, \"subgroups\": %s, ",
            (long long)info->max_work_group, info->fp16_arithmetic ? "true" : "false",
            info->fp64_arithmetic ? "true" : "false", info->subgroups ? "true" : "false");
-    attn_json_engines(engines);
+    printf("\"engines\": ");
+    attn_json_write_list(stdout, engines, ' ', false);
     printf(" }");
 }
 
@@ -107,11 +96,11 @@ int attn_command_devices(int argc, char **argv, attn_error *error) {
         return error->status;
     }
     if (options.help) {
-        fputs(attn_devices_help, stdout);
+        attn_help_print(attn_devices_help, 0);
         return ATTN_DONE;
     }
     if (options.word_count > 0) {
-        return attn_fail(error, ATTN_BAD, "%.200s: devices takes no words", options.words[0]);
+        return attn_fail(error, ATTN_BAD, "%s: devices takes no words", options.words[0]);
     }
     if (attn_session_open(&session, &options, error) != ATTN_DONE) {
         return error->status;

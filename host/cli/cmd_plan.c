@@ -6,14 +6,20 @@
 
 #include "case.h"
 #include "commands.h"
+#include "help.h"
+#include "progress.h"
 #include "session.h"
+#include "speech.h"
 #include "table.h"
 
-static const char attn_plan_help[] =
-    "clattn plan PROBLEM... [--engine NAME[,NAME]] [--device SELECTOR] [--threads N] [--blocks LIST] [--json]\n"
-    "Tells which engine and kernel would serve the problem, why others were refused, block sizes, accumulate type, "
-    "workspace,\n"
-    "private memory, FLOPs and bytes. With several engines (or `all`) one plan for each.\n\n";
+static const char attn_plan_help[] = "clattn plan PROBLEM... [--json] [OPTIONS]\n"
+                                     "\n"
+                                     "Which engine and kernel would serve the problem, why others would not, block\n"
+                                     "sizes, accumulate type, workspace, private memory, FLOPs and bytes. Nothing is\n"
+                                     "computed, but kernels are built: where a device sees them for the first time\n"
+                                     "that may take minutes (a terminal shows that it goes on). With several engines,\n"
+                                     "or `all`, one plan for each.\n"
+                                     "  --json                as JSON on standard output\n";
 
 static void attn_print_plan(const attn_session *session, const clattn_plan_info *info) {
     char device[300], workspace[32], bytes[32], text[32];
@@ -47,20 +53,18 @@ static void attn_json_lines(const char *text) {
     const char *separator = "";
     putchar('[');
     while (*text != '\0') {
-        char line[1024];
         size_t length = strcspn(text, "\n");
-        snprintf(line, sizeof line, "%.*s", (int)length, text);
         fputs(separator, stdout);
-        attn_json_string(stdout, line);
+        attn_json_write_part(stdout, text, length);
         separator = ", ";
         text += length + (text[length] == '\n' ? 1 : 0);
     }
     putchar(']');
 }
 
-static void attn_print_plan_json(const clattn_plan_info *info, const clattn_report *report) {
+static void attn_print_plan_json(const clattn_plan_info *info, const char *refusals) {
     printf("  { \"engine\": \"%s\", \"device\": %lld, \"kernel\": ", info->engine, (long long)info->device);
-    attn_json_string(stdout, info->kernel);
+    attn_json_write_string(stdout, info->kernel);
     printf(", \"accumulate\": \"%s\", \"weights_rounded\": %s, \"products_tf32\": %s, \"sum_running\": %s",
            info->accumulate, info->weights_rounded ? "true" : "false", info->products_tf32 ? "true" : "false",
            info->sum_running ? "true" : "false");
@@ -68,10 +72,53 @@ static void attn_print_plan_json(const clattn_plan_info *info, const clattn_repo
     printf(", \"block_query\": %lld, \"block_key\": %lld, \"workspace_size\": %lld, \"private_memory\": %lld",
            (long long)info->block_query, (long long)info->block_key, (long long)info->workspace_size,
            (long long)info->private_memory);
-    printf(", \"local_memory\": %lld, \"flops\": %.17g, \"bytes\": %.17g, \"refusals\": ",
-           (long long)info->local_memory, info->flops, info->bytes);
-    attn_json_lines(report->text);
+    printf(", \"local_memory\": %lld, \"flops\": ", (long long)info->local_memory);
+    attn_json_write_number(stdout, info->flops, 17);
+    fputs(", \"bytes\": ", stdout);
+    attn_json_write_number(stdout, info->bytes, 17);
+    fputs(", \"refusals\": ", stdout);
+    attn_json_lines(refusals);
     printf(" }");
+}
+
+/* Whether a line of the text begins so. */
+static bool attn_has_line(const char *text, const char *line, size_t length) {
+    for (; *text != '\0'; text += strcspn(text, "\n"), text += *text == '\n') {
+        if (strncmp(text, line, length) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * Why the other engines that were asked would not serve it, a line each: those with a device of their kind here. Then
+ * what the library told while it made the plan, but for engines on devices of another kind.
+ */
+static void attn_list_refusals(const attn_session *session, const clattn_problem *problem, const char *chosen,
+                               const char *told, char *text, size_t size) {
+    clattn_report report;
+    bool any = problem->engine == NULL, opencl = !any && strcmp(problem->engine, "opencl") == 0;
+    text[0] = '\0';
+    for (int64_t e = 0; e < clattn_engine_count(); e++) {
+        const char *name = clattn_engine_name(e);
+        int64_t device = attn_session_device_for(session, name);
+        bool asked = any || (opencl && strncmp(name, "opencl", 6) == 0);
+        report = (clattn_report){ 0 };
+        if (asked && strcmp(name, chosen) != 0 && clattn_engine_built(name) && device >= 0 &&
+            clattn_engine_supports(session->runtime, name, device, problem, &report) != CLATTN_OK) {
+            attn_text_add(text, size, "%s on device %lld: %.*s\n", name, (long long)device,
+                          (int)strcspn(report.text, "\n"), report.text);
+        }
+    }
+    for (size_t length; *told != '\0'; told += length + (told[length] == '\n')) {
+        length = strcspn(told, "\n");
+        const char *reason = strstr(told, ": ");
+        bool other_kind = reason != NULL && strncmp(reason, ": device:", 9) == 0;
+        if (length > 0 && !other_kind && !attn_has_line(text, told, length)) {
+            attn_text_add(text, size, "%.*s\n", (int)length, told);
+        }
+    }
 }
 
 /* Plans for one engine (NULL: the best). */
@@ -83,19 +130,26 @@ static int attn_plan_one(const attn_session *session, const attn_case *c, const 
     clattn_report report = { 0 };
     problem.engine = engine;
     problem.device = session->device;
+    attn_progress(0, 1, "kernels are built");
     clattn_status status = clattn_plan_create(session->runtime, &problem, &plan, &report);
+    attn_progress_end();
     if (status != CLATTN_OK) {
         return attn_fail_status(error, status, &report);
     }
+    char refusals[sizeof report.text] = "", spoken[sizeof report.text];
     status = clattn_plan_get_info(plan, &info);
+    if (status == CLATTN_OK) {
+        attn_list_refusals(session, &problem, info.engine, report.text, refusals, sizeof refusals);
+    }
+    attn_speak(refusals, spoken, sizeof spoken);
     if (status == CLATTN_OK && json) {
         fputs(first ? "" : ",\n", stdout);
-        attn_print_plan_json(&info, &report);
+        attn_print_plan_json(&info, spoken);
     } else if (status == CLATTN_OK) {
         fputs(first ? "" : "\n", stdout);
         attn_print_plan(session, &info);
-        if (report.text[0] != '\0') {
-            printf("others:\n%s", report.text);
+        if (spoken[0] != '\0') {
+            printf("others:\n%s", spoken);
         }
     }
     clattn_plan_destroy(plan);
@@ -130,7 +184,7 @@ int attn_command_plan(int argc, char **argv, attn_error *error) {
         return error->status;
     }
     if (options.help) {
-        printf("%s%s", attn_plan_help, attn_case_help);
+        attn_help_print(attn_plan_help, ATTN_HELP_PROBLEM | ATTN_HELP_DRAWN);
         return ATTN_DONE;
     }
     if (attn_case_read(&c, options.word_count, options.words, error) != ATTN_DONE ||
@@ -140,7 +194,7 @@ int attn_command_plan(int argc, char **argv, attn_error *error) {
     fputs(json && session.listed ? "[\n" : "", stdout);
     int status = session.listed ? attn_plan_listed(&session, &c, json, error)
                                 : attn_plan_one(&session, &c, session.engine, json, true, error);
-    fputs(!json ? "" : session.listed ? "\n]\n" : "\n", stdout);
+    fputs(!json ? "" : session.listed ? "\n]\n" : status == ATTN_DONE ? "\n" : "", stdout);
     attn_session_close(&session);
     return status;
 }

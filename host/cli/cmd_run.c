@@ -6,38 +6,51 @@
 #include <string.h>
 
 #include "commands.h"
+#include "help.h"
 #include "run_inputs.h"
 #include "session.h"
 
-static const char attn_run_help[] =
-    "clattn run PROBLEM... --query F --key F --value F --output F [more files] [--engine NAME] [--device SELECTOR] "
-    "[--threads N] "
-    "[--json]\n"
-    "Attention on .npy arrays (little-endian, C order), [batch, heads, length, dim] (layout=bshd: [batch, length, "
-    "heads, dim]).\n"
-    "Sizes and types come from the files. float32, float16, float64; bf16 as uint16 with type=bf16. One engine "
-    "serves.\n"
-    "in:  --mask (bool, true = attend) --bias (float32 or the storage type): 1 to 4 dimensions, broadcast from the "
-    "right to\n"
-    "     [batch, query_heads, query_length, key_length]; --key-lengths --query-lengths --offsets [batch] (int32 or "
-    "int64;\n"
-    "     offsets are the alignment, one an entry); --alibi-slopes --sinks [query_heads] (float32);\n"
-    "     --past-key --past-value: put before the new ones\n"
-    "out: --output; --logsumexp [batch, query_heads, query_length]; --weights [batch, query_heads, query_length, "
-    "key_length]\n"
-    "     with --weights-stage raw|softcap|bias|softmax (default softmax); --present-key --present-value (past and "
-    "new)\n"
-    "Later releases: --query-starts --key-starts --rotary-cos --rotary-sin --dropout-mask --grad-*.\n\n";
+static const char attn_run_help[] = "clattn run PROBLEM... --query F --key F --value F --output F [FILES] [OPTIONS]\n"
+                                    "\n"
+                                    "Attention on .npy arrays (little-endian, C order) of [batch, heads, length, dim]\n"
+                                    "(layout=bshd: [batch, length, heads, dim]). Sizes and types come from the files:\n"
+                                    "float32, float16, float64; bf16 as uint16 with type=bf16. One engine serves.\n"
+                                    "Everything is checked before anything is written; each output is written whole\n"
+                                    "or not at all. B, Hq, Sq, Sk: batch, query heads, query and key length.\n"
+                                    "In:\n"
+                                    "  --query FILE          the queries\n"
+                                    "  --key FILE            the keys\n"
+                                    "  --value FILE          the values\n"
+                                    "  --past-key FILE       put before the new keys\n"
+                                    "  --past-value FILE     put before the new values\n"
+                                    "  --mask FILE           bool, true = attend: 1 to 4 dimensions, broadcast from\n"
+                                    "                        the right to [B, Hq, Sq, Sk]\n"
+                                    "  --bias FILE           the same, float32 or the storage type\n"
+                                    "  --key-lengths FILE    used keys, [B], int32 or int64\n"
+                                    "  --query-lengths FILE  used rows, [B], int32 or int64\n"
+                                    "  --offsets FILE        the alignment, one an entry, [B], int32 or int64\n"
+                                    "  --alibi-slopes FILE   [Hq], float32\n"
+                                    "  --sinks FILE          [Hq], float32\n"
+                                    "Out:\n"
+                                    "  --output FILE         the result\n"
+                                    "  --logsumexp FILE      [B, Hq, Sq]\n"
+                                    "  --weights FILE        [B, Hq, Sq, Sk]\n"
+                                    "  --weights-stage STAGE raw, softcap, bias or softmax (softmax)\n"
+                                    "  --present-key FILE    past and new keys\n"
+                                    "  --present-value FILE  past and new values\n"
+                                    "  --json                what was written, as JSON on standard output\n"
+                                    "Of a later release: --query-starts --key-starts --rotary-cos --rotary-sin\n"
+                                    "--dropout-mask --grad-*.\n";
 
 static const char *const attn_later_flags[] = {
-    "--query-starts", "--key-starts", "--rotary-cos", "--rotary-sin", "--grad-output", "--dropout-mask",
-    "--grad-query",   "--grad-key",   "--grad-value", "--grad-bias",  "--grad-sinks",
+    "--query-starts", "--key-starts",        "--rotary-cos",     "--rotary-sin", "--grad-output",
+    "--dropout-mask", "--grad-query",        "--grad-key",       "--grad-value", "--grad-bias",
+    "--grad-sinks",   "--grad-alibi-slopes", "--grad-logsumexp",
 };
 enum { ATTN_LATER_FLAGS = sizeof attn_later_flags / sizeof attn_later_flags[0] };
 
 static int attn_read_flags(attn_run *run, attn_options *options, bool *json, int argc, char **argv, attn_error *error) {
     attn_flag flags[ATTN_RUN_INPUTS + ATTN_RUN_OUTPUTS + ATTN_LATER_FLAGS + 2];
-    const char *later[ATTN_LATER_FLAGS] = { NULL };
     int count = 0;
     for (int i = 0; i < ATTN_RUN_INPUTS; i++) {
         flags[count++] = (attn_flag){ attn_run_input_flags[i], &run->input_path[i], NULL };
@@ -46,7 +59,7 @@ static int attn_read_flags(attn_run *run, attn_options *options, bool *json, int
         flags[count++] = (attn_flag){ attn_run_output_flags[o], &run->output_path[o], NULL };
     }
     for (int l = 0; l < ATTN_LATER_FLAGS; l++) {
-        flags[count++] = (attn_flag){ attn_later_flags[l], &later[l], NULL };
+        flags[count++] = (attn_flag){ attn_later_flags[l], NULL, NULL };
     }
     flags[count++] = (attn_flag){ "--weights-stage", &run->weights_stage, NULL };
     flags[count++] = (attn_flag){ "--json", NULL, json };
@@ -60,11 +73,6 @@ static int attn_read_flags(attn_run *run, attn_options *options, bool *json, int
     if (run->c.drawing[0] != '\0' && run->c.later[0] == '\0') {
         return attn_fail(error, ATTN_BAD, "%s: a word of problems that draw their own data; run reads files",
                          run->c.drawing);
-    }
-    for (int l = 0; l < ATTN_LATER_FLAGS; l++) {
-        if (later[l] != NULL) {
-            return attn_fail(error, ATTN_CANNOT, "%s is of a later release", attn_later_flags[l]);
-        }
     }
     return attn_case_refuse_later(&run->c, error);
 }
@@ -98,8 +106,25 @@ static int attn_check_outputs(attn_run *run, attn_error *error) {
             return ATTN_DONE;
         }
     }
-    return attn_fail(error, ATTN_BAD, "--weights-stage %.100s: raw, softcap, bias or softmax is wanted",
+    return attn_fail(error, ATTN_BAD, "--weights-stage %s: raw, softcap, bias or softmax is wanted",
                      run->weights_stage);
+}
+
+/* Fails with the option and the file that the report's first word is about, where it is one of them. */
+static int attn_fail_file(const attn_run *run, clattn_status status, const clattn_report *report, attn_error *error) {
+    attn_error inner = { 0 };
+    (void)attn_fail_status(&inner, status, report);
+    for (int i = 0; i < ATTN_RUN_INPUTS && status == CLATTN_INVALID_TENSORS; i++) {
+        const char *flag = attn_run_input_flags[i] + 2, *field = report->text;
+        while (*flag != '\0' && (*flag == *field || (*flag == '-' && *field == '_'))) {
+            flag++;
+            field++;
+        }
+        if (*flag == '\0' && (*field == ':' || *field == '[') && run->input_path[i] != NULL) {
+            return attn_fail(error, inner.status, "%s %s: %s", attn_run_input_flags[i], run->input_path[i], inner.text);
+        }
+    }
+    return attn_fail(error, inner.status, "%s", inner.text);
 }
 
 /* Checks the tensors, makes the plan, computes. */
@@ -126,7 +151,7 @@ static int attn_compute(attn_run *run, const attn_session *session, clattn_plan_
         *seconds = attn_seconds() - start;
     }
     clattn_plan_destroy(plan);
-    return status == CLATTN_OK ? ATTN_DONE : attn_fail_status(error, status, &report);
+    return status == CLATTN_OK ? ATTN_DONE : attn_fail_file(run, status, &report, error);
 }
 
 static const attn_npy *attn_output_array(const attn_run *run, int which) {
@@ -168,8 +193,10 @@ static void attn_print_run(const attn_run *run, const attn_session *session, con
         printf("%s on %s, %s\n", info->engine, device, attn_text_seconds(seconds, time));
     } else {
         printf("{ \"engine\": \"%s\", \"device\": ", info->engine);
-        attn_json_string(stdout, device);
-        printf(", \"seconds\": %.9g, \"outputs\": [", seconds);
+        attn_json_write_string(stdout, device);
+        fputs(", \"seconds\": ", stdout);
+        attn_json_write_number(stdout, seconds, 9);
+        fputs(", \"outputs\": [", stdout);
     }
     for (int o = 0; o < ATTN_RUN_OUTPUTS; o++) {
         if (run->output_path[o] == NULL) {
@@ -182,7 +209,7 @@ static void attn_print_run(const attn_run *run, const attn_session *session, con
             continue;
         }
         printf("%s{ \"name\": \"%s\", \"path\": ", separator, attn_run_output_flags[o] + 2);
-        attn_json_string(stdout, run->output_path[o]);
+        attn_json_write_string(stdout, run->output_path[o]);
         printf(", \"type\": \"%s\", \"shape\": [", attn_npy_type_name(array->type));
         for (int d = 0; d < array->dims; d++) {
             printf("%s%lld", d > 0 ? ", " : "", (long long)array->shape[d]);
@@ -201,7 +228,7 @@ static int attn_run_all(attn_run *run, const attn_options *options, bool json, a
         attn_session_open(&session, options, error) != ATTN_DONE) {
         return error->status;
     }
-    int status = session.listed ? attn_fail(error, ATTN_BAD, "--engine %.100s: run takes one engine", options->engine)
+    int status = session.listed ? attn_fail(error, ATTN_BAD, "--engine %s: run takes one engine", options->engine)
                                 : attn_compute(run, &session, &info, &seconds, error);
     status = status != ATTN_DONE ? status : attn_write_outputs(run, error);
     if (status == ATTN_DONE) {
@@ -220,7 +247,7 @@ int attn_command_run(int argc, char **argv, attn_error *error) {
     }
     int status = attn_read_flags(run, &options, &json, argc, argv, error);
     if (status == ATTN_DONE && options.help) {
-        printf("%s%s", attn_run_help, attn_case_help);
+        attn_help_print(attn_run_help, ATTN_HELP_PROBLEM);
     } else if (status == ATTN_DONE) {
         status = attn_run_all(run, &options, json, error);
     }

@@ -2,32 +2,33 @@
  * `clattn tune`: searches block sizes on this device and keeps what wins. Goes through problems and engines, shows what
  * it finds, puts rows into the user's file. Candidates are in tune_rows.c, measuring in tune_measure.c.
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "bench.h"
 #include "commands.h"
+#include "help.h"
 #include "progress.h"
 #include "tune.h"
 #include "tuning_file.h"
 
 static const char attn_tune_help[] =
-    "clattn tune [PROBLEM...] [--seconds N] [--tuning FILE|none] [--json] [--engine NAME[,NAME]] [--device SELECTOR] "
-    "[--blocks LIST]\n"
-    "Searches the block sizes of the OpenCL engines on this device. Each candidate must first pass the check that "
-    "`clattn verify`\n"
-    "makes; what the engine refuses and what is wrong is listed. Rounds alternate between the candidate and the best so "
-    "far.\n"
-    "A winner is kept when it gains more than 2 % over the library's own sizes and more than three times the "
-    "noise (of the\n"
-    "ratio, from the rounds that decide); its row goes into FILE (else $XDG_CONFIG_HOME/clattn/tuning.csv or\n"
-    "~/.config/clattn/tuning.csv), which every command reads. Rows of other devices and problems stay. --tuning none: only "
-    "print.\n"
-    "Without words: 16 heads of 64 and 128, 2048 tokens, fp32 and fp16; and one token over 8192 keys, 32/8 heads of "
-    "128.\n"
-    "Without --engine: opencl-decode where at most 16 rows share a key, else opencl-fused.\n"
-    "--seconds N (60): for each problem. Time of GPUs is that of kernels, without copies.\n\n";
+    "clattn tune [PROBLEM...] [OPTIONS]\n"
+    "\n"
+    "Searches the block sizes of the OpenCL engines on this device. Each candidate\n"
+    "must first pass the check that `clattn verify` makes; what the engine refuses\n"
+    "and what is wrong is listed. Rounds alternate between the candidate and the best\n"
+    "so far. A winner is kept when it gains more than 2 % over the library's own\n"
+    "sizes and more than three times the noise (of the ratio, from the rounds that\n"
+    "decide). Its row goes into the file of --tuning, which every command reads; rows\n"
+    "of other devices and problems stay. --tuning none: only print.\n"
+    "Without words: 16 heads of 64 and 128, 2048 tokens, fp32 and fp16; and one token\n"
+    "over 8192 keys, 32/8 heads of 128. Without --engine: opencl-decode where at most\n"
+    "16 rows share a key, else opencl-fused. Time of GPUs is that of kernels.\n"
+    "  --seconds N           for each problem (60)\n"
+    "  --json                as JSON on standard output\n";
 
 static const char *const attn_tune_lines[] = {
     "query_length=2048 query_heads=16 head_dim=64,128 type=fp32,fp16",
@@ -44,7 +45,7 @@ typedef struct attn_tune_all {
     attn_session session;
     bool json, wrong;
     double seconds;
-    char path[1024]; /* "" = nothing is stored */
+    char path[ATTN_PATH_MAX]; /* "" = nothing is stored */
     char *file;      /* its text so far; NULL = none */
     char *rows;      /* new rows in the form of kernels/tuning */
     int searched, kept;
@@ -87,20 +88,30 @@ static void attn_print_json(const attn_tune *tune, const char *row, bool first) 
     char device[300], sizes[ATTN_TUNE_LINE];
     attn_session_device_name(tune->session, tune->device, device, sizeof device);
     printf("%s\n  { \"problem\": ", first ? "" : ",");
-    attn_json_string(stdout, tune->c->text);
+    attn_json_write_string(stdout, tune->c->text);
     printf(", \"engine\": \"%s\", \"device\": ", tune->engine);
-    attn_json_string(stdout, device);
+    attn_json_write_string(stdout, device);
     if (tune->skipped[0] != '\0') {
         printf(", \"skipped\": ");
-        attn_json_string(stdout, tune->skipped);
+        attn_json_write_string(stdout, tune->skipped);
         printf(" }");
         return;
     }
-    printf(", \"table\": \"%s\", \"own_ms\": %.6g, \"best_ms\": %.6g, \"gain\": %.4g, \"noise\": %.4g, \"kept\": %s, \"row\": ",
-           tune->table.name, 1e3 * tune->base_seconds, 1e3 * tune->best_seconds, tune->gain, tune->noise,
-           tune->kept ? "true" : "false");
+    const struct {
+        const char *key;
+        double value;
+    } numbers[] = { { "own_ms", 1e3 * tune->base_seconds },
+                    { "best_ms", 1e3 * tune->best_seconds },
+                    { "gain", tune->gain },
+                    { "noise", tune->noise } };
+    printf(", \"table\": \"%s\"", tune->table.name);
+    for (size_t n = 0; n < sizeof numbers / sizeof numbers[0]; n++) {
+        printf(", \"%s\": ", numbers[n].key);
+        attn_json_write_number(stdout, numbers[n].value, 6);
+    }
+    printf(", \"kept\": %s, \"row\": ", tune->kept ? "true" : "false");
     if (tune->kept) {
-        attn_json_string(stdout, row);
+        attn_json_write_string(stdout, row);
     } else {
         printf("null");
     }
@@ -109,13 +120,10 @@ static void attn_print_json(const attn_tune *tune, const char *row, bool first) 
         attn_tune_describe(tune, n, sizes, sizeof sizes);
         printf("%s\n      { \"sizes\": \"%s\", \"outcome\": \"%s\", \"speed\": ", n > 0 ? "," : "", sizes,
                attn_outcomes[tune->items[n].outcome]);
-        if (tune->items[n].outcome == ATTN_TUNE_TIMED) {
-            printf("%.4g", 1 / tune->items[n].ratio);
-        } else {
-            printf("null");
-        }
+        bool timed = tune->items[n].outcome == ATTN_TUNE_TIMED;
+        attn_json_write_number(stdout, timed ? 1 / tune->items[n].ratio : (double)NAN, 4);
         printf(", \"why\": ");
-        attn_json_string(stdout, tune->items[n].why);
+        attn_json_write_string(stdout, tune->items[n].why);
         printf(" }");
     }
     printf(" ] }");
@@ -300,7 +308,10 @@ static int attn_open_file(attn_tune_all *all, const char *named, attn_error *err
         return ATTN_DONE;
     }
     if (named != NULL) {
-        snprintf(all->path, sizeof all->path, "%s", named);
+        if (strlen(named) >= sizeof all->path || strcmp(named, "-") == 0) {
+            return attn_fail(error, ATTN_BAD, "--tuning %s: a file's name is wanted", named);
+        }
+        strcpy(all->path, named);
     } else {
         attn_tuning_path(all->path, sizeof all->path);
     }
@@ -353,7 +364,7 @@ int attn_command_tune(int argc, char **argv, attn_error *error) {
         return error->status;
     }
     if (o.options.help) {
-        printf("%s%s", attn_tune_help, attn_case_help);
+        attn_help_print(attn_tune_help, ATTN_HELP_PROBLEM | ATTN_HELP_DRAWN | ATTN_HELP_LISTS);
         return ATTN_DONE;
     }
     attn_tune_all all;

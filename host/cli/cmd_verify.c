@@ -8,6 +8,7 @@
 
 #include "commands.h"
 #include "gate.h"
+#include "help.h"
 #include "must_serve.h"
 #include "progress.h"
 #include "random_cases.h"
@@ -15,18 +16,20 @@
 #include "verify_report.h"
 
 static const char attn_verify_help[] =
-    "clattn verify [PROBLEM...] [--cases N] [--seed S] [--dims LIST] [--suite FILE] [--full] [--csv F] [--json F]\n"
-    "              [--engine NAME[,NAME]] [--device SELECTOR] [--threads N] [--blocks LIST]\n"
-    "Checks engines (default: every one that is here) against the reference: a bound for every element, pooled "
-    "comparisons with\n"
-    "plain evaluation, empty rows, logsumexp, weights, writes outside the outputs, the same bits twice.\n"
-    "Without a PROBLEM it draws --cases N (100) random ones from --seed S (1). --dims 64,128 restricts head_dim and "
-    "value_dim of\n"
-    "these. --suite FILE reads problems from a file. Rows of very long problems are sampled; --full looks at every "
-    "row.\n"
-    "A refusal of something that the engine must serve counts as wrong. The first wrong result ends the run: its "
-    "problem line,\n"
-    "given to `clattn verify`, shows it again.\n\n";
+    "clattn verify [PROBLEM...] [OPTIONS]\n"
+    "\n"
+    "Engines (default: all that are here) against the reference: a bound for every\n"
+    "element, pooled comparisons with plain evaluation, empty rows, logsumexp,\n"
+    "weights, writes outside the outputs, the same bits twice. A refusal of what the\n"
+    "engine must serve counts as wrong. The first wrong result ends the run: its\n"
+    "problem line, given to `clattn verify`, shows it again.\n"
+    "  --cases N             random problems to draw (100 where none is given)\n"
+    "  --seed S              they are drawn from (1)\n"
+    "  --dims LIST           64,128,..: head_dim and value_dim of the drawn ones\n"
+    "  --suite FILE          problems from a file, one a line; `#` starts a comment\n"
+    "  --full                every row of long problems, not a sample of them\n"
+    "  --csv FILE            the results as CSV; - is standard output\n"
+    "  --json FILE           the same as JSON; - is standard output\n";
 
 typedef struct attn_verify {
     attn_options options;
@@ -163,7 +166,7 @@ int attn_command_verify(int argc, char **argv, attn_error *error) {
     verify->seed = 1;
     int status = attn_options_read(&verify->options, flags, (int)(sizeof flags / sizeof flags[0]), argc, argv, error);
     if (status == ATTN_DONE && verify->options.help) {
-        printf("%s%s", attn_verify_help, attn_case_help);
+        attn_help_print(attn_verify_help, ATTN_HELP_PROBLEM | ATTN_HELP_DRAWN | ATTN_HELP_LISTS);
         free(verify);
         return ATTN_DONE;
     }
@@ -171,11 +174,17 @@ int attn_command_verify(int argc, char **argv, attn_error *error) {
     verify->gate.max_work = full ? 0 : 4e9;
     verify->dims = dims;
     status = status != ATTN_DONE ? status : attn_options_number("--cases", cases, 1, &verify->random_count, error);
+    bool drawn = verify->random_count > 0 || cases != NULL;
+    if (status == ATTN_DONE && !drawn && (dims != NULL || seed != NULL)) {
+        status = attn_fail(error, ATTN_BAD, "%s: no problems are drawn here; --cases N draws some",
+                           dims != NULL ? "--dims" : "--seed");
+    }
     status = status != ATTN_DONE ? status : attn_options_number("--seed", seed, 0, &verify->seed, error);
     status = status != ATTN_DONE ? status : attn_verify_words(&verify->cases, &verify->options, error);
     if (status == ATTN_DONE && suite != NULL) {
         status = attn_cases_file(&verify->cases, suite, error);
     }
+    status = status != ATTN_DONE ? status : attn_output_take_stdout(csv, json, error);
     if (status == ATTN_DONE) {
         status = attn_verify_all(verify, csv, json, error);
     }

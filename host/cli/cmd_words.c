@@ -2,82 +2,108 @@
  * clattn words: the word model of the articles. Reads flags and the text, then hands over to words_<sub-command>.c. To add a
  * sub-command: its function in words.h, a row in the table, the flags it takes.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "commands.h"
+#include "help.h"
+#include "hint.h"
 
 #if CLATTN_HAVE_LAYERS
+#include "input_file.h"
 #include "words.h"
 
 enum { COUNT = 1, WEIGHTS = 2, SHOW = 4, PROBE = 8, MODEL = WEIGHTS | SHOW | PROBE, ALL = COUNT | MODEL };
 
 static const char attn_words_usage[] =
-    "clattn words count                 vocabulary and frequencies of a text\n"
-    "clattn words weights [WORD]        attention of a word (fox) over each sentence, word by word; the weighted sum;\n"
-    "                                   the word nearest to it\n"
-    "clattn words show [SENTENCE]       the pattern of attention inside a sentence, a heat map for each head\n"
-    "clattn words probe [SENTENCE]      how pattern and prediction move when words are taken away or added\n"
+    "clattn words SUB-COMMAND ...\n"
     "\n"
-    "`clattn words SUB-COMMAND --help` tells more. Of a later release: train, predict, generate.\n";
+    "  clattn words count                vocabulary and frequencies of a text\n"
+    "  clattn words weights [WORD]       attention of a word (fox) over each\n"
+    "                                    sentence, word by word; the weighted sum;\n"
+    "                                    the word nearest to it\n"
+    "  clattn words show [SENTENCE]      the pattern of attention inside a sentence,\n"
+    "                                    a heat map for each head\n"
+    "  clattn words probe [SENTENCE]     how pattern and prediction move when words\n"
+    "                                    are taken away or added\n"
+    "\n"
+    "`clattn help words SUB-COMMAND` tells more. Of a later release: train, predict,\n"
+    "generate, neighbours.\n";
 
 static const char attn_words_help_text[] =
     "\n"
-    "  --text FILE            the text, UTF-8; default: six sentences about a fox, seashells, pizza, a cat, the sun\n"
-    "                         and being happy\n"
-    "  --tokens KIND          space (default): what stands between white space, case and punctuation kept;\n"
-    "                         words: runs of letters and digits, lower-cased; subwords: pieces of SentencePiece\n"
-    "  --subword-model FILE   the model that cuts sub-words\n"
-    "  --sentences KIND       lines (default): one a line; marks: up to . ! ? before white space, or an empty line\n"
-    "  --json                 everything as JSON on standard output\n";
+    "The text:\n"
+    "  --text FILE           UTF-8; default: six sentences about a fox, seashells,\n"
+    "                        pizza, a cat, the sun and being happy\n"
+    "  --tokens KIND         space (default): what stands between white space, case\n"
+    "                        and punctuation kept; words: runs of letters and\n"
+    "                        digits, lower-cased; subwords: pieces of SentencePiece\n"
+    "  --subword-model FILE  the model that cuts sub-words\n"
+    "  --sentences KIND      lines (default): one a line; marks: up to . ! ? before\n"
+    "                        white space, or an empty line\n"
+    "  --json                everything as JSON on standard output\n";
 
 static const char attn_words_help_model[] =
-    "  --embedding NAME       how vectors are drawn: uniform in [0, 1) (default), xavier, he\n"
-    "  --dim N  --seed S      numbers a vector (16), seed (1): the same seed, the same vectors\n"
-    "  --vectors FILE         given vectors instead: text lines \"word x1 x2 ...\" (GloVe, word2vec), or an .npy "
-    "array\n"
-    "                         [vocabulary, dim] in the order of `words count --json`\n"
-    "  --heads N              share the vector out to N heads (1)\n"
-    "  causal=yes             a word looks back only, not ahead\n"
-    "  scale=X                factor of the dot products\n"
-    "  --engine NAME  --device NUMBER|PART-OF-NAME  --threads N\n";
+    "The model:\n"
+    "  --embedding NAME      how vectors are drawn: uniform in [0, 1) (default),\n"
+    "                        xavier, he\n"
+    "  --dim N               numbers a vector (16)\n"
+    "  --seed S              the same seed, the same vectors (1)\n"
+    "  --vectors FILE        given vectors instead: text lines \"word x1 x2 ...\"\n"
+    "                        (GloVe, word2vec), or an .npy array [vocabulary, dim]\n"
+    "                        in the order of `words count --json`\n"
+    "  --heads N             share the vector out to N heads (1)\n"
+    "  causal=yes            a word looks back only, not ahead\n"
+    "  scale=X               factor of the dot products\n";
 
 static const char attn_words_help_count[] =
-    "clattn words count [FLAGS]\n\nSentences, words, and how often each word of the vocabulary stands in the text.\n";
+    "clattn words count [OPTIONS]\n"
+    "\n"
+    "Sentences, words, and how often each word of the vocabulary stands in the text.\n";
 
 static const char attn_words_help_weights[] =
-    "clattn words weights [WORD] [FLAGS]\n\n"
-    "WORD (default fox) looks at every sentence of the text: weight j is softmax of the dot product of its vector "
-    "with\n"
-    "that of word j. The context vector is the sum of the words' vectors by these weights; nearest is the word of the\n"
-    "vocabulary with the smallest Euclidean distance to it (of equals the first). Dot products are not scaled.\n"
-    "  --self                 the self-attention form: scaled by 1 / sqrt(numbers a head); in a sentence that holds "
-    "the\n"
-    "                         word these are the weights of its row\n"
-    "With causal=yes the word stands at its first place in the sentence, or after its end when it is not in it.\n";
+    "clattn words weights [WORD] [OPTIONS]\n"
+    "\n"
+    "WORD (default fox) looks at every sentence of the text: weight j is softmax of\n"
+    "the dot product of its vector with that of word j. The context vector is the sum\n"
+    "of the words' vectors by these weights; nearest is the word of the vocabulary\n"
+    "with the smallest Euclidean distance to it (of equals the first). Dot products\n"
+    "are not scaled. With causal=yes the word stands at its first place in the\n"
+    "sentence, or after its end when it is not in it.\n"
+    "  --self                the self-attention form: scaled by 1 / sqrt(numbers a\n"
+    "                        head); in a sentence that holds the word these are the\n"
+    "                        weights of its row\n";
 
 static const char attn_words_help_show[] =
-    "clattn words show [SENTENCE] [FLAGS]\n\n"
-    "Scaled self-attention of a sentence (default: I saw a man in the park with a telescope.). A row shows where its\n"
-    "word looks. New words join the vocabulary of the text, after its own; not so with an .npy of vectors.\n"
-    "  --map KIND             numbers, blocks or colours; default: colours on a terminal, else numbers\n"
-    "  --plot F.svg|F.png     the pattern as a picture (PNG has letters for ASCII alone, boxes for others; SVG has all)\n"
-    "  --positions            add the sinusoidal code of the place to each vector\n"
-    "  --project              W_query, W_key and W_value, drawn (xavier, seeds S+1, S+2, S+3), before attention\n";
+    "clattn words show [SENTENCE] [OPTIONS]\n"
+    "\n"
+    "Scaled self-attention of a sentence (default: I saw a man in the park with a\n"
+    "telescope.). A row shows where its word looks. New words join the vocabulary of\n"
+    "the text, after its own; not so with an .npy of vectors.\n"
+    "  --map KIND            numbers, blocks or colours; default: colours on a\n"
+    "                        terminal, else numbers\n"
+    "  --plot FILE           F.svg or F.png: the pattern as a picture (PNG has\n"
+    "                        letters for ASCII alone, boxes for others; SVG has all)\n"
+    "  --positions           add the sinusoidal code of the place to each vector\n"
+    "  --project             W_query, W_key and W_value, drawn (xavier, seeds S+1,\n"
+    "                        S+2, S+3), before attention\n";
 
 static const char attn_words_help_probe[] =
-    "clattn words probe [SENTENCE] [FLAGS]\n\n"
-    "Misleading words: looks from one word of the sentence, before and after a change. The prediction is the word of "
-    "the\n"
-    "vocabulary nearest to the context vector. Without --add and --remove each other word is taken away in turn.\n"
-    "  --word WORD            the word looked from; default: the last one\n"
-    "  --remove WORDS         takes a word, or several in a row, away (their first place; or a number, from 1)\n"
-    "  --add WORDS            puts words in\n"
-    "  --at N                 where they become word number N; default: the place of --remove, or the end\n"
-    "  --plot F.svg|F.png     the patterns before and after (with --add or --remove)\n"
-    "  --positions            add the sinusoidal code of the place to each vector\n";
+    "clattn words probe [SENTENCE] [OPTIONS]\n"
+    "\n"
+    "Misleading words: looks from one word of the sentence, before and after a\n"
+    "change. The prediction is the word of the vocabulary nearest to the context\n"
+    "vector. Without --add and --remove each other word is taken away in turn.\n"
+    "  --word WORD           the word looked from; default: the last one\n"
+    "  --remove WORDS        takes a word, or several in a row, away (their first\n"
+    "                        place; or a number, from 1)\n"
+    "  --add WORDS           puts words in\n"
+    "  --at N                where they become word number N; default: the place of\n"
+    "                        --remove, or the end\n"
+    "  --plot FILE           F.svg or F.png: the patterns before and after (with\n"
+    "                        --add or --remove)\n"
+    "  --positions           add the sinusoidal code of the place to each vector\n";
 
 static const struct {
     const char *name;
@@ -92,6 +118,7 @@ static const struct {
     { "train", 0, NULL, NULL },
     { "predict", 0, NULL, NULL },
     { "generate", 0, NULL, NULL },
+    { "neighbours", 0, NULL, NULL },
 };
 enum { SUBS = sizeof attn_subs / sizeof attn_subs[0] };
 
@@ -100,14 +127,14 @@ static bool attn_read_setting(attn_words *w, const char *text, attn_error *error
     if (strncmp(text, "causal=", 7) == 0) {
         w->settings.causal = strcmp(text + 7, "yes") == 0;
         if (!w->settings.causal && strcmp(text + 7, "no") != 0) {
-            attn_fail(error, ATTN_BAD, "%.100s: yes or no is wanted", text);
+            attn_fail(error, ATTN_BAD, "%s: yes or no is wanted", text);
         }
         return true;
     }
     if (strncmp(text, "scale=", 6) == 0) {
         w->settings.has_scale = true;
         if (attn_text_number(text + 6, &w->settings.scale) != 0) {
-            attn_fail(error, ATTN_BAD, "%.100s: a finite number is wanted", text);
+            attn_fail(error, ATTN_BAD, "%s: a finite number is wanted", text);
         }
         return true;
     }
@@ -130,7 +157,7 @@ static int attn_read_arguments(attn_words *w, int sub, attn_error *error) {
             continue;
         }
         if (attn_subs[sub].bit == COUNT) {
-            attn_fail(error, ATTN_BAD, "%.100s: words count takes no word (--text FILE names a text)", word);
+            attn_fail(error, ATTN_BAD, "%s: words count takes no word (--text FILE names a text)", word);
         }
         attn_text_add(joined, length, "%s%s", w->argument != NULL ? " " : "", word);
         w->argument = joined;
@@ -149,18 +176,15 @@ static int attn_choice(const char *flag, const char *value, const char *const *n
         }
     }
     if (value != NULL) {
-        attn_fail(error, ATTN_BAD, "%s %.100s: %s is wanted", flag, value, wanted);
+        attn_fail(error, ATTN_BAD, "%s %s: %s is wanted", flag, value, wanted);
     }
     return 0;
 }
 
 static int attn_open_text(attn_words *w, attn_error *error) {
-    FILE *vectors = w->settings.vectors != NULL ? fopen(w->settings.vectors, "rb") : NULL;
-    if (w->settings.vectors != NULL && vectors == NULL) { /* said before a word is found missing in it */
-        return attn_fail(error, ATTN_BAD, "--vectors %s: cannot be read: %s", w->settings.vectors, strerror(errno));
-    }
-    if (vectors != NULL) {
-        fclose(vectors);
+    const char *vectors = w->settings.vectors; /* said before a word is found missing in it */
+    if (vectors != NULL && attn_input_check(vectors, error) != ATTN_DONE) {
+        return error->status;
     }
     static const char *const tokens[] = { "space", "words", "subwords", NULL };
     static const char *const sentences[] = { "lines", "marks", NULL };
@@ -198,6 +222,7 @@ static int attn_read_words_flags(attn_words *w, int sub, int argc, char **argv, 
         { PROBE, { "--add", &w->add, NULL } },
         { PROBE, { "--remove", &w->remove, NULL } },
         { PROBE, { "--at", &w->at, NULL } },
+        { MODEL, { "--model", NULL, NULL } },
     };
     attn_flag flags[sizeof all / sizeof all[0]];
     int count = 0;
@@ -221,8 +246,9 @@ static int attn_run_sub(int sub, int argc, char **argv, attn_error *error) {
     }
     int status = attn_read_words_flags(w, sub, argc, argv, error);
     if (status == ATTN_DONE && w->options.help) {
-        printf("%s%s%s", attn_subs[sub].help, attn_words_help_text,
-               attn_subs[sub].bit == COUNT ? "" : attn_words_help_model);
+        fputs(attn_subs[sub].help, stdout);
+        fputs(attn_words_help_text, stdout);
+        attn_help_print(attn_subs[sub].bit == COUNT ? "" : attn_words_help_model, 0);
     } else if (status == ATTN_DONE) {
         status = attn_subs[sub].run(w, error);
         attn_word_model_close(&w->model);
@@ -234,18 +260,25 @@ static int attn_run_sub(int sub, int argc, char **argv, attn_error *error) {
 }
 
 int attn_command_words(int argc, char **argv, attn_error *error) {
-    const char *name = argc > 0 ? argv[0] : "--help";
+    if (argc == 0) {
+        fputs(attn_words_usage, stderr);
+        return attn_fail(error, ATTN_BAD, "words: a sub-command is missing");
+    }
+    const char *name = argv[0];
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
         fputs(attn_words_usage, stdout);
         return ATTN_DONE;
     }
+    attn_hint hint;
+    attn_hint_begin(&hint, name, strlen(name));
     for (int sub = 0; sub < SUBS; sub++) {
         if (strcmp(attn_subs[sub].name, name) == 0) {
             return attn_subs[sub].run != NULL ? attn_run_sub(sub, argc, argv, error)
                                               : attn_fail(error, ATTN_CANNOT, "words %s is of a later release", name);
         }
+        attn_hint_try(&hint, attn_subs[sub].name);
     }
-    return attn_fail(error, ATTN_BAD, "words %.200s: no such sub-command (clattn words --help lists them)", name);
+    return attn_fail(error, ATTN_BAD, "words %s: no such sub-command%s", name, attn_hint_text(&hint));
 }
 #else
 int attn_command_words(int argc, char **argv, attn_error *error) {

@@ -12,7 +12,7 @@
 /** What the gate found about one result. */
 typedef struct attn_gate_result {
     bool passed, refused;
-    char failure[512]; /* the first broken rule, with numbers; or why it was refused */
+    char failure[1024]; /* the first broken rule, with numbers; or why it was refused */
     int64_t failures;  /* elements beyond their bound */
     int64_t rows, outputs;
     double worst;   /* largest error as a part of its bound */

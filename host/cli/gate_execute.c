@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "gate.h"
+#include "speech.h"
 
 static int attn_copy_outputs(const attn_case_data *data, attn_guarded copies[3], attn_error *error) {
     const attn_guarded *const from[3] = { &data->output, &data->logsumexp, &data->weights };
@@ -62,8 +63,9 @@ static void attn_gate_fail(attn_gate_result *result, const char *what, const cha
 
 static int attn_execute_failed(attn_gate_result *result, clattn_status status, const clattn_report *report) {
     result->failures++;
-    snprintf(result->failure, sizeof result->failure, "execute: %s: %.*s", clattn_status_message(status),
-             (int)strcspn(report->text, "\n"), report->text);
+    result->failure[0] = '\0';
+    attn_text_add(result->failure, sizeof result->failure, "execute: %s: %.*s", clattn_status_message(status),
+                  (int)strcspn(report->text, "\n"), report->text);
     return ATTN_DONE;
 }
 
@@ -94,7 +96,7 @@ static int attn_execute_twice(clattn_plan *plan, attn_case_data *data, attn_guar
 
 /* One line of a report that has several. */
 static void attn_flatten(const char *text, char *line, size_t size) {
-    snprintf(line, size, "%.*s", (int)size - 1, text);
+    attn_speak(text, line, size);
     for (char *at = line; *at != '\0'; at++) {
         if (*at == '\n') {
             *at = at[1] == '\0' ? '\0' : ';';

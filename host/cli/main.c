@@ -2,32 +2,32 @@
  * The program: finds the command, prints its error. Everything else is in cmd_*.c. To add a command, write
  * cmd_<name>.c and add a row to the table.
  */
+#define _POSIX_C_SOURCE 200809L
+#include <errno.h>
+#include <locale.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "clattn/clattn.h"
 #include "commands.h"
+#include "help.h"
+#include "hint.h"
 
-static const char attn_usage[] =
-    "clattn: attention on any OpenCL device and on the CPU\n"
-    "\n"
-    "  clattn devices                 what is here: every device, what it can do, which engines it gets\n"
-    "  clattn plan   PROBLEM...       which engine and kernel would serve a problem, and why others would not\n"
-    "  clattn run    PROBLEM... FILES attention on your own arrays (.npy in, .npy out)\n"
-    "  clattn verify [PROBLEM...]     engines against the reference\n"
-    "  clattn bench  [PROBLEM...]     time, throughput and memory over sequence lengths\n"
-    "  clattn tune   [PROBLEM...]     search block sizes of the OpenCL engines on this device, keep what wins\n"
-    "  clattn words  ...              the word model: what words of a text look at, and the word nearest to it\n"
-    "  clattn --version\n"
-    "\n"
-    "`clattn COMMAND --help` tells the options of a command and the words of a PROBLEM.\n"
-    "Options of every command: --engine NAME[,NAME] (reference, cpu, opencl-unfused, opencl-fused, opencl-decode; "
-    "`opencl`\n"
-    "= the best of them; `all`), --device NUMBER|PART-OF-NAME, --threads N, --help;\n"
-    "for tuning and tests --blocks query=N,key=N,splits=N,variant=N (variant: OpenCL engines 1 = CPU-shaped, 2 = GPU-shaped,\n"
-    "opencl-fused alone: 3 = matrix units; 4, 5, 6, 7 = those of AMD MFMA, RDNA3, RDNA4 and Intel, emulated).\n"
-    "--tuning FILE|none: the block sizes that clattn tune found (else ~/.config/clattn/tuning.csv, where it is).\n"
-    "Exit status: 0 done; 1 a result is wrong; 2 bad usage or input; 3 nothing here can serve it.\n";
+static const char attn_usage[] = "clattn: attention on any OpenCL device and on the CPU\n"
+                                 "\n"
+                                 "  clattn devices                   what is here: devices and their engines\n"
+                                 "  clattn plan    PROBLEM...        which engine and kernel would serve a problem\n"
+                                 "  clattn run     PROBLEM... FILES  attention on your own arrays (.npy files)\n"
+                                 "  clattn verify  [PROBLEM...]      engines against the reference\n"
+                                 "  clattn bench   [PROBLEM...]      time, throughput, memory over lengths\n"
+                                 "  clattn tune    [PROBLEM...]      search block sizes of the OpenCL engines\n"
+                                 "  clattn words   ...               the word model: what words of a text look at\n"
+                                 "  clattn help    [COMMAND]         this text, or that of a command\n"
+                                 "  clattn --version, -V             the version\n"
+                                 "\n"
+                                 "A PROBLEM is words such as query_length=2048 query_heads=12 head_dim=64;\n"
+                                 "`clattn help plan` lists them all. Of a later release: clattn ring.\n";
 
 static const struct {
     const char *name;
@@ -40,34 +40,97 @@ static const struct {
     { "bench", attn_command_bench },
     { "tune", attn_command_tune },
     { "words", attn_command_words },
+    { "ring", NULL },
+    { "clattn-ring", NULL },
 };
+enum { COMMANDS = sizeof attn_commands / sizeof attn_commands[0] };
 
-static int attn_dispatch(int argc, char **argv, attn_error *error) {
-    const char *name = argc > 1 ? argv[1] : "help";
-    if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
-        fputs(attn_usage, stdout);
+static void print_usage(FILE *file) {
+    fprintf(file, "%s%s%s", attn_usage, attn_help_options, attn_help_status);
+}
+
+/* argv[0] is the command's name. */
+static int attn_run_command(int argc, char **argv, attn_error *error) {
+    attn_hint hint;
+    attn_hint_begin(&hint, argv[0], strlen(argv[0]));
+    for (int c = 0; c < COMMANDS; c++) {
+        if (strcmp(attn_commands[c].name, argv[0]) == 0) {
+            return attn_commands[c].run != NULL
+                       ? attn_commands[c].run(argc - 1, argv + 1, error)
+                       : attn_fail(error, ATTN_CANNOT, "%s is a command of a later release", argv[0]);
+        }
+        attn_hint_try(&hint, attn_commands[c].name);
+    }
+    attn_hint_try(&hint, "help");
+    attn_hint_try(&hint, "--help");
+    attn_hint_try(&hint, "--version");
+    return attn_fail(error, ATTN_BAD, "%s: no such %s%s (clattn help lists them)",
+                     argv[0][0] != '\0' ? argv[0] : "\"\"", argv[0][0] == '-' ? "option" : "command",
+                     attn_hint_text(&hint));
+}
+
+/* `help COMMAND ...` is `COMMAND ... --help`. */
+static int attn_help(int argc, char **argv, attn_error *error) {
+    static char help[] = "--help";
+    char *words[4] = { NULL };
+    int count = 0;
+    for (; count < argc && count < 3; count++) {
+        words[count] = argv[count];
+    }
+    if (argc > 2) {
+        return attn_fail(error, ATTN_BAD, "%s: help takes a command, and of words a sub-command", argv[2]);
+    }
+    if (strcmp(argv[0], "help") == 0) {
+        print_usage(stdout);
         return ATTN_DONE;
     }
-    if (strcmp(name, "--version") == 0 || strcmp(name, "version") == 0) {
+    words[count++] = help;
+    return attn_run_command(count, words, error);
+}
+
+static int attn_dispatch(int argc, char **argv, attn_error *error) {
+    if (argc > 1 && strcmp(argv[1], "--") == 0) {
+        argc--;
+        argv++;
+    }
+    if (argc < 2) {
+        print_usage(stderr);
+        return attn_fail(error, ATTN_BAD, "a command is missing");
+    }
+    const char *name = argv[1];
+    bool help = strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0;
+    if (help && argc > 2) {
+        return attn_help(argc - 2, argv + 2, error);
+    }
+    if (help) {
+        print_usage(stdout);
+        return ATTN_DONE;
+    }
+    bool version_wanted = strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0 || strcmp(name, "version") == 0;
+    if (version_wanted && argc > 2) {
+        return attn_fail(error, ATTN_BAD, "%s: %s takes no words", argv[2], name);
+    }
+    if (version_wanted) {
         int version = clattn_version();
         printf("clattn %d.%d.%d\n", version / 10000, version / 100 % 100, version % 100);
         return ATTN_DONE;
     }
-    for (size_t c = 0; c < sizeof attn_commands / sizeof attn_commands[0]; c++) {
-        if (strcmp(attn_commands[c].name, name) == 0) {
-            return attn_commands[c].run != NULL
-                       ? attn_commands[c].run(argc - 2, argv + 2, error)
-                       : attn_fail(error, ATTN_CANNOT, "%s is a command of a later release", name);
-        }
-    }
-    return attn_fail(error, ATTN_BAD, "%.200s: no such command (clattn help lists them)", name);
+    return attn_run_command(argc - 1, argv + 1, error);
 }
 
 int main(int argc, char **argv) {
     static attn_error error;
+    signal(SIGPIPE, SIG_DFL); /* `clattn bench | head` ends with head, even where who started it ignores the signal */
+    locale_t plain =
+        newlocale(LC_ALL_MASK, "C", (locale_t)0); /* numbers have a point, whatever a device's library sets */
+    if (plain != (locale_t)0) {
+        uselocale(plain);
+    }
     int status = attn_dispatch(argc, argv, &error);
+    errno = 0;
     if (status == ATTN_DONE && (fflush(stdout) != 0 || ferror(stdout) != 0)) {
-        status = attn_fail(&error, ATTN_BAD, "standard output: writing failed");
+        status = attn_fail(&error, ATTN_BAD, "standard output: writing failed%s%s", errno != 0 ? ": " : "",
+                           errno != 0 ? strerror(errno) : "");
     }
     if (status != ATTN_DONE && error.text[0] != '\0') {
         fprintf(stderr, "clattn: %s\n", error.text);

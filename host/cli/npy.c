@@ -5,10 +5,11 @@
 #define _POSIX_C_SOURCE 200809L
 #include "npy.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#include "input_file.h"
 
 static const struct {
     const char *name, *descr;
@@ -206,8 +207,9 @@ static const char *attn_parse_header(const char *header, attn_npy *array) {
 static const char *attn_read_header(FILE *file, attn_npy *array) {
     static const unsigned char magic[6] = { 0x93, 'N', 'U', 'M', 'P', 'Y' };
     unsigned char start[12];
-    if (fread(start, 1, 10, file) != 10 || memcmp(start, magic, 6) != 0) {
-        return "it is not a .npy file";
+    size_t read = fread(start, 1, 10, file);
+    if (read != 10 || memcmp(start, magic, 6) != 0) {
+        return read == 0 ? "it is empty" : "it is not a .npy file";
     }
     if (start[6] < 1 || start[6] > 3) {
         return "its .npy version is not 1, 2 or 3";
@@ -290,9 +292,9 @@ static const char *attn_read_data(FILE *file, attn_npy *array) {
 
 int attn_npy_read(attn_npy *array, const char *path, attn_error *error) {
     *array = (attn_npy){ 0 };
-    FILE *file = fopen(path, "rb");
+    FILE *file = attn_input_open(path, error);
     if (file == NULL) {
-        return attn_fail(error, ATTN_BAD, "%s: cannot be opened: %s", path, strerror(errno));
+        return error->status;
     }
     const char *wrong = attn_read_header(file, array);
     wrong = wrong != NULL ? wrong : attn_read_data(file, array);

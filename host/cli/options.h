@@ -4,7 +4,10 @@
 
 #include "text.h"
 
-/** One flag of a command: `--name VALUE` or `--name=VALUE` into *value, or `--name` alone into *set. */
+/**
+ * One flag of a command: `--name VALUE` or `--name=VALUE` into *value, or `--name` alone into *set. With neither it is of
+ * a later release, whatever follows.
+ */
 typedef struct attn_flag {
     const char *name;
     const char **value;
@@ -22,7 +25,7 @@ typedef struct attn_options {
 
 /**
  * Reads arguments: the common flags, the command's own (count of them), and words. Sorts words to the front of argv.
- * A flag given twice, unknown, or without its value is bad usage.
+ * After `--` all are words. A flag given twice, unknown, or without its value is bad usage.
  */
 int attn_options_read(attn_options *options, const attn_flag *flags, int count, int argc, char **argv,
                       attn_error *error);

@@ -273,9 +273,9 @@ int attn_bench_plot(const attn_table *table, const char *path, attn_error *error
         }
     }
 #endif
-    if (!drawn) {
+    if (!drawn && ferror(output.file) == 0) { /* else closing tells why */
         attn_output_discard(&output);
-        return attn_fail(error, ATTN_CANNOT, "--plot %s: the picture could not be made", path);
+        return attn_fail(error, ATTN_CANNOT, "--plot %s: the picture could not be made: no memory for it", path);
     }
     return attn_output_close(&output, error) != ATTN_DONE ? error->status : attn_output_commit(&output, error);
 }

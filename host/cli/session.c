@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "hint.h"
+#include "input_file.h"
 #include "tuning_file.h"
 
 static bool attn_is_opencl(const char *engine) {
@@ -19,8 +21,7 @@ static bool attn_kind_fits(const char *engine, clattn_device_kind kind) {
     return attn_is_opencl(engine) == (kind != CLATTN_DEVICE_CPU);
 }
 
-/* The device an engine runs on here: the one asked for, else the first GPU, else the first that fits; -1 = none. */
-static int64_t attn_device_for(const attn_session *session, const char *engine) {
+int64_t attn_session_device_for(const attn_session *session, const char *engine) {
     int64_t found = -1;
     for (int64_t d = 0; d < clattn_runtime_device_count(session->runtime); d++) {
         clattn_device_info info;
@@ -73,7 +74,17 @@ static int attn_select_device(attn_session *session, const char *selector, attn_
             return ATTN_DONE;
         }
     }
-    return attn_fail(error, ATTN_BAD, "--device %.100s: no device here has that in its name", selector);
+    return attn_fail(error, ATTN_BAD, "--device %s: no device here has that in its name", selector);
+}
+
+static int attn_refuse_engine(const char *name, attn_error *error) {
+    attn_hint hint;
+    attn_hint_begin(&hint, name, strlen(name));
+    for (int64_t e = 0; e < clattn_engine_count(); e++) {
+        attn_hint_try(&hint, clattn_engine_name(e));
+    }
+    attn_hint_try(&hint, "opencl");
+    return attn_fail(error, ATTN_BAD, "--engine %s: no such engine%s", name, attn_hint_text(&hint));
 }
 
 static int attn_add_target(attn_session *session, const char *engine, int64_t device, attn_error *error) {
@@ -93,7 +104,7 @@ static int attn_add_target(attn_session *session, const char *engine, int64_t de
 static int attn_add_all(attn_session *session, bool with_reference, attn_error *error) {
     for (int64_t e = 0; e < clattn_engine_count(); e++) {
         const char *name = clattn_engine_name(e);
-        int64_t device = attn_device_for(session, name);
+        int64_t device = attn_session_device_for(session, name);
         bool wanted = with_reference || strcmp(name, "reference") != 0;
         if (wanted && device >= 0 && clattn_engine_built(name) &&
             attn_add_target(session, name, device, error) != ATTN_DONE) {
@@ -114,7 +125,7 @@ static const char *attn_known_engine(const char *name) {
 
 /* The best of the OpenCL engines is chosen by the library, a problem at a time. */
 static int attn_add_opencl(attn_session *session, attn_error *error) {
-    int64_t device = attn_device_for(session, "opencl");
+    int64_t device = attn_session_device_for(session, "opencl");
     for (int64_t e = 0; e < clattn_engine_count() && device >= 0; e++) {
         if (attn_is_opencl(clattn_engine_name(e)) && clattn_engine_built(clattn_engine_name(e))) {
             return attn_add_target(session, "opencl", device, error);
@@ -132,12 +143,12 @@ static int attn_add_named(attn_session *session, const char *name, attn_error *e
     }
     const char *known = attn_known_engine(name);
     if (known == NULL) {
-        return attn_fail(error, ATTN_BAD, "--engine %.100s: no such engine", name);
+        return attn_refuse_engine(name, error);
     }
     if (!clattn_engine_built(known)) {
         return attn_fail(error, ATTN_CANNOT, "--engine %s: not in this build", known);
     }
-    int64_t device = attn_device_for(session, known);
+    int64_t device = attn_session_device_for(session, known);
     if (device < 0) {
         return attn_fail(error, ATTN_CANNOT, "--engine %s: no device for it is here%s", known,
                          session->device == CLATTN_ANY_DEVICE ? "" : " (--device names another kind)");
@@ -152,11 +163,11 @@ static int attn_select_engines(attn_session *session, const char *engines, attn_
     }
     int count = attn_text_split(engines, names, ATTN_TARGETS_MAX);
     if (count < 0) {
-        return attn_fail(error, ATTN_BAD, "--engine %.100s: a list of engine names is wanted", engines);
+        return attn_fail(error, ATTN_BAD, "--engine %s: a list of engine names is wanted", engines);
     }
     for (int n = 0; n < count; n++) { /* unknown names first: they are bad whatever is here */
         if (attn_known_engine(names[n]) == NULL && strcmp(names[n], "all") != 0 && strcmp(names[n], "opencl") != 0) {
-            return attn_fail(error, ATTN_BAD, "--engine %.100s: no such engine", names[n]);
+            return attn_refuse_engine(names[n], error);
         }
     }
     for (int n = 0; n < count; n++) {
@@ -191,7 +202,7 @@ static int attn_select_blocks(const attn_session *session, const char *text, att
         count = read ? count : -1;
     }
     if (count < 0) {
-        return attn_fail(error, ATTN_BAD, "--blocks %.100s: query=N, key=N, splits=N or variant=N is wanted", text);
+        return attn_fail(error, ATTN_BAD, "--blocks %s: query=N, key=N, splits=N or variant=N is wanted", text);
     }
     clattn_inspect_override_blocks(session->runtime, &blocks);
     return ATTN_DONE;
@@ -201,12 +212,18 @@ static int attn_select_blocks(const attn_session *session, const char *text, att
 static int attn_load_tuning(attn_session *session, const char *named, attn_error *error) {
     clattn_report report = { 0 };
     char path[sizeof session->tuning];
-    snprintf(path, sizeof path, "%s", named != NULL ? named : "");
     if (named == NULL) {
         attn_tuning_path(path, sizeof path);
+    } else if (strlen(named) < sizeof path) {
+        strcpy(path, named);
+    } else {
+        return attn_fail(error, ATTN_BAD, "--tuning %s: the path is too long", named);
     }
     if (path[0] == '\0' || (named == NULL && access(path, F_OK) != 0) || (named != NULL && strcmp(named, "none") == 0)) {
         return ATTN_DONE;
+    }
+    if (attn_input_check(path, error) != ATTN_DONE) {
+        return error->status;
     }
     clattn_status status = clattn_runtime_load_tuning(session->runtime, path, &report);
     if (status != CLATTN_OK) {

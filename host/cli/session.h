@@ -4,6 +4,7 @@
 
 #include "clattn/clattn_inspect.h"
 #include "options.h"
+#include "output_file.h"
 
 enum { ATTN_TARGETS_MAX = 16 };
 
@@ -20,12 +21,15 @@ typedef struct attn_session {
     int target_count;   /* engines to loop over: those named, else all that are here but the reference */
     attn_target targets[ATTN_TARGETS_MAX];
     bool listed;       /* --engine names several, or all */
-    char tuning[1024]; /* the file of block sizes that is in force; "" = none */
+    char tuning[ATTN_PATH_MAX]; /* the file of block sizes that is in force; "" = none */
 } attn_session;
 
 /** Makes the runtime, reads --engine, --device, --threads: unknown names are bad, known ones not here cannot serve. */
 int attn_session_open(attn_session *session, const attn_options *options, attn_error *error);
 void attn_session_close(attn_session *session);
+
+/** The device an engine runs on here: the one asked for, else the first GPU, else the first that fits; -1 = none. */
+int64_t attn_session_device_for(const attn_session *session, const char *engine);
 
 /** "Name (driver)" of a device; cut to size. */
 void attn_session_device_name(const attn_session *session, int64_t device, char *text, size_t size);

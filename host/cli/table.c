@@ -38,22 +38,23 @@ void attn_table_row(attn_table *table) {
 }
 
 void attn_table_set(attn_table *table, int column, const char *format, ...) {
-    char text[8192];
     va_list arguments;
     if (table->row_count == 0) {
         return;
     }
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    int length = vsnprintf(NULL, 0, format, arguments);
     va_end(arguments);
     char **cell = &table->cells[(table->row_count - 1) * table->column_count + column];
     free(*cell);
-    *cell = malloc(strlen(text) + 1);
+    *cell = length >= 0 ? malloc((size_t)length + 1) : NULL;
     if (*cell == NULL) {
         table->failed = true;
         return;
     }
-    strcpy(*cell, text);
+    va_start(arguments, format);
+    vsnprintf(*cell, (size_t)length + 1, format, arguments);
+    va_end(arguments);
 }
 
 const char *attn_table_get(const attn_table *table, int64_t row, int column) {
@@ -72,20 +73,21 @@ static int attn_column_width(const attn_table *table, int column) {
 
 /* One line: the header (row -1) or a row. Columns that are empty in every row are left out. */
 static void attn_print_line(const attn_table *table, int64_t row, const int *widths, FILE *file) {
-    char line[4096] = "";
+    int blanks = 0; /* owed: none stand at the end of a line */
     for (int c = 0; c < table->column_count; c++) {
         if (widths[c] == 0) {
             continue;
         }
         const char *text = row < 0 ? table->columns[c].title : attn_table_get(table, row, c);
-        const char *gap = line[0] != '\0' ? "  " : "";
-        attn_text_add(line, sizeof line, table->columns[c].number ? "%s%*s" : "%s%-*s", gap, widths[c], text);
+        int length = (int)strlen(text), room = widths[c] - length;
+        bool right = table->columns[c].number == ATTN_CELL_NUMBER;
+        if (length > 0) {
+            fprintf(file, "%*s%s", blanks + (right ? room : 0), "", text);
+            blanks = 0;
+        }
+        blanks += (length == 0 ? widths[c] : right ? 0 : room) + 2;
     }
-    size_t length = strlen(line);
-    while (length > 0 && line[length - 1] == ' ') {
-        line[--length] = '\0';
-    }
-    fprintf(file, "%s\n", line);
+    fputc('\n', file);
 }
 
 void attn_table_print(const attn_table *table, FILE *file) {
@@ -142,29 +144,14 @@ int attn_table_write_csv(const attn_table *table, const char *path, attn_error *
     return status == ATTN_DONE ? attn_output_commit(&output, error) : status;
 }
 
-void attn_json_string(FILE *file, const char *text) {
-    fputc('"', file);
-    for (; *text != '\0'; text++) {
-        unsigned char letter = (unsigned char)*text;
-        if (letter == '"' || letter == '\\') {
-            fprintf(file, "\\%c", letter);
-        } else if (letter == '\n') {
-            fputs("\\n", file);
-        } else if (letter < 0x20) {
-            fprintf(file, "\\u%04x", letter);
-        } else {
-            fputc(letter, file);
-        }
-    }
-    fputc('"', file);
-}
-
 static void attn_json_cell(FILE *file, const attn_column *column, const char *text) {
-    if (!column->number) {
-        attn_json_string(file, text);
-    } else {
-        double value;
-        fputs(attn_text_number(text, &value) == 0 ? text : "null", file);
+    double value;
+    switch (column->number) {
+        case ATTN_CELL_NUMBER: fputs(attn_text_number(text, &value) == 0 ? text : "null", file); break;
+        case ATTN_CELL_BOOL: fputs(text[0] == '\0' ? "null" : strcmp(text, "yes") == 0 ? "true" : "false", file); break;
+        case ATTN_CELL_TEXTS: attn_json_write_list(file, text, ';', false); break;
+        case ATTN_CELL_NUMBERS: attn_json_write_list(file, text, ';', true); break;
+        default: attn_json_write_string(file, text); break;
     }
 }
 
@@ -172,9 +159,14 @@ void attn_table_json(const attn_table *table, FILE *file, const char *indent) {
     fputc('[', file);
     for (int64_t r = 0; r < table->row_count; r++) {
         fprintf(file, "%s\n%s  { ", r > 0 ? "," : "", indent);
+        const char *comma = "";
         for (int c = 0; c < table->column_count; c++) {
-            fprintf(file, "%s\"%s\": ", c > 0 ? ", " : "", table->columns[c].key);
+            if (table->columns[c].number == ATTN_CELL_SHOWN) {
+                continue;
+            }
+            fprintf(file, "%s\"%s\": ", comma, table->columns[c].key);
             attn_json_cell(file, &table->columns[c], attn_table_get(table, r, c));
+            comma = ", ";
         }
         fputs(" }", file);
     }

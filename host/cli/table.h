@@ -1,13 +1,24 @@
-/* Rows of cells, written as an aligned table, CSV or JSON; and files written whole or not at all. */
+/* Rows of cells, written as an aligned table, CSV or JSON. */
 #ifndef ATTN_CLI_TABLE_H
 #define ATTN_CLI_TABLE_H
 
-#include "text.h"
+#include "json_write.h"
+#include "output_file.h"
+
+/** What a column's cells are, which JSON shows. In a table of columns `false` is text and `true` a number. */
+enum {
+    ATTN_CELL_TEXT,
+    ATTN_CELL_NUMBER,  /* right-aligned; an empty cell is null in JSON */
+    ATTN_CELL_BOOL,    /* "yes" is true, an empty cell null, else false */
+    ATTN_CELL_TEXTS,   /* a list, with `;` between */
+    ATTN_CELL_NUMBERS, /* the same of numbers */
+    ATTN_CELL_SHOWN    /* for people alone: not in JSON */
+};
 
 typedef struct attn_column {
     const char *key;   /* CSV header and JSON member */
     const char *title; /* printed header; NULL: not printed */
-    bool number;       /* right-aligned, and bare in JSON (an empty cell is null) */
+    int number;        /* what its cells are; numbers are right-aligned */
 } attn_column;
 
 typedef struct attn_table {
@@ -36,30 +47,7 @@ void attn_table_print(const attn_table *table, FILE *file);
 void attn_table_csv(const attn_table *table, FILE *file);
 void attn_table_json(const attn_table *table, FILE *file, const char *indent);
 
-/** A string as JSON, with its quotes. */
-void attn_json_string(FILE *file, const char *text);
-
-/** A file on its way: written beside its place, put there by commit. Devices and pipes are written directly. */
-typedef struct attn_output_file {
-    char path[1024], temporary[1100];
-    FILE *file;
-} attn_output_file;
-
 /** A table as a CSV file, whole or not at all; path NULL: nothing to do. */
 int attn_table_write_csv(const attn_table *table, const char *path, attn_error *error);
-
-int attn_output_open(attn_output_file *output, const char *path, attn_error *error);
-
-/** Whether two paths name the same place: the same name in the same folder, however the folder is written. */
-bool attn_output_same_place(const char *path, const char *other);
-
-/** Flushes and closes; the file is complete beside its place. */
-int attn_output_close(attn_output_file *output, attn_error *error);
-
-/** Puts the closed file in its place. */
-int attn_output_commit(attn_output_file *output, attn_error *error);
-
-/** Removes what is left of a file that was not committed. */
-void attn_output_discard(attn_output_file *output);
 
 #endif

@@ -7,18 +7,36 @@
 #include "text.h"
 
 #include <errno.h>
+#include <locale.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "speech.h"
+
+/* The end of a text that was cut becomes "...", without half a character of UTF-8 before it. */
+static void mark_cut(char *text, size_t size) {
+    size_t end = size > 4 ? size - 4 : 0;
+    while (end > 0 && ((unsigned char)text[end] & 0xc0) == 0x80) {
+        end--;
+    }
+    snprintf(text + end, size - end, "...");
+}
+
 int attn_fail(attn_error *error, int status, const char *format, ...) {
     va_list arguments;
     error->status = status;
     va_start(arguments, format);
-    vsnprintf(error->text, sizeof error->text, format, arguments);
+    int length = vsnprintf(error->text, sizeof error->text, format, arguments);
     va_end(arguments);
+    if (length >= (int)sizeof error->text) {
+        mark_cut(error->text, sizeof error->text);
+    }
+    for (char *at = error->text; status == ATTN_BAD && *at != '\0'; at++) { /* one line, whatever the word holds */
+        *at = (unsigned char)*at < ' ' || *at == 0x7f ? '?' : *at;
+    }
     return status;
 }
 
@@ -36,7 +54,7 @@ int attn_exit_status(clattn_status status) {
 int attn_fail_status(attn_error *error, clattn_status status, const clattn_report *report) {
     int exit_status = attn_exit_status(status);
     char text[sizeof report->text];
-    snprintf(text, sizeof text, "%s", report != NULL ? report->text : "");
+    attn_speak(report != NULL ? report->text : "", text, sizeof text);
     size_t length = strlen(text);
     if (exit_status == ATTN_BAD) {
         length = strcspn(text, "\n");
@@ -48,8 +66,10 @@ int attn_fail_status(attn_error *error, clattn_status status, const clattn_repor
     if (length == 0) {
         return attn_fail(error, exit_status, "%s", clattn_status_message(status));
     }
-    const char *separator = exit_status == ATTN_BAD ? ": " : ":\n";
-    return attn_fail(error, exit_status, "%s%s%s", clattn_status_message(status), separator, text);
+    if (exit_status == ATTN_BAD) { /* it names the word */
+        return attn_fail(error, exit_status, "%s", text);
+    }
+    return attn_fail(error, exit_status, "%s:\n%s", clattn_status_message(status), text);
 }
 
 static bool attn_is_integer_text(const char *text) {
@@ -84,11 +104,23 @@ int attn_text_unsigned(const char *text, uint64_t *value) {
 }
 
 int attn_text_number(const char *text, double *value) {
-    if (text[0] == '\0' || strspn(text, "0123456789+-.eE") != strlen(text)) {
+    char copy[512], *end = NULL;
+    const char *point =
+        localeconv()->decimal_point; /* strtod() wants the locale's; words have a point in all of them */
+    size_t used = 0, room = sizeof copy - strlen(point);
+    for (const char *at = text; *at != '\0' && used < room; at++) {
+        if (*at == '.') {
+            memcpy(copy + used, point, strlen(point));
+            used += strlen(point);
+        } else {
+            copy[used++] = *at;
+        }
+    }
+    copy[used] = '\0';
+    if (text[0] == '\0' || strspn(text, "0123456789+-.eE") != strlen(text) || used >= room) {
         return 1;
     }
-    char *end = NULL;
-    double read = strtod(text, &end);
+    double read = strtod(copy, &end);
     if (*end != '\0') {
         return 1;
     }
@@ -123,8 +155,21 @@ void attn_text_add(char *text, size_t size, const char *format, ...) {
         return;
     }
     va_start(arguments, format);
-    vsnprintf(text + used, size - used, format, arguments);
+    int length = vsnprintf(text + used, size - used, format, arguments);
     va_end(arguments);
+    if (length >= (int)(size - used)) {
+        mark_cut(text, size);
+    }
+}
+
+void attn_text_copy(char *text, size_t size, const char *from, size_t length) {
+    bool whole = length < size;
+    length = whole ? length : size - 1;
+    memcpy(text, from, length);
+    text[length] = '\0';
+    if (!whole) {
+        mark_cut(text, size);
+    }
 }
 
 double attn_seconds(void) {

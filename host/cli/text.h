@@ -15,7 +15,9 @@ typedef struct attn_error {
     char text[9216];
 } attn_error;
 
-/** Fills error and answers status: `return attn_fail(error, ATTN_BAD, "batch=%s: not a number", value);` */
+/**
+ * Fills error and answers status. Bad input is told in one line: control characters become `?`. `return attn_fail(error, ATTN_BAD, "batch=%s: not a number", value);`
+ */
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))
 #endif
@@ -24,7 +26,10 @@ int attn_fail(attn_error *error, int status, const char *format, ...);
 /** An answer of the library as exit status. */
 int attn_exit_status(clattn_status status);
 
-/** Fails with a library status and its report: the first line for bad input, every line where nothing can serve. */
+/**
+ * Fails with a library status and its report, in the program's words: the first line for bad input, every line where
+ * nothing can serve.
+ */
 int attn_fail_status(attn_error *error, clattn_status status, const clattn_report *report);
 
 /** Reads a whole decimal integer: 0 = read, 1 = not a number, 2 = does not fit. */
@@ -37,11 +42,14 @@ int attn_text_number(const char *text, double *value);
 /** Splits at commas into at most max parts; -1 when there are more, or one is empty or longer than 63 characters. */
 int attn_text_split(const char *text, char parts[][64], int max);
 
-/** snprintf at the end of text of that size; what does not fit is cut. */
+/** snprintf at the end of text of that size; what does not fit is cut, which "..." at the end shows. */
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))
 #endif
 void attn_text_add(char *text, size_t size, const char *format, ...);
+
+/** Copies the first `length` characters; what does not fit is cut, which "..." at the end shows. */
+void attn_text_copy(char *text, size_t size, const char *from, size_t length);
 
 /** Seconds of a steady clock. */
 double attn_seconds(void);

@@ -27,7 +27,7 @@ typedef struct attn_tune_candidate {
     int64_t sizes[ATTN_TUNE_COLUMNS];
     attn_tune_outcome outcome;
     double ratio; /* time over that of the library's own choice */
-    char why[256];
+    char why[512];
 } attn_tune_candidate;
 
 /** The search in one class: a problem on an engine and a device. */

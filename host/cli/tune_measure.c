@@ -127,7 +127,7 @@ static int attn_check(const attn_tune *tune, attn_tune_outcome *outcome, char *w
         }
         if (result.refused || !result.passed) {
             *outcome = result.refused ? ATTN_TUNE_REFUSED : ATTN_TUNE_WRONG;
-            snprintf(why, size, "%.*s", (int)size - 1, result.failure);
+            attn_text_copy(why, size, result.failure, strlen(result.failure));
         }
     }
     return ATTN_DONE;
@@ -173,7 +173,9 @@ int attn_tune_begin(attn_tune *tune, attn_error *error) {
     }
     tune->on_gpu = device.kind == CLATTN_DEVICE_OPENCL_GPU;
     if (attn_plan_now(tune, &tune->base, &info, &report) != CLATTN_OK) {
-        snprintf(tune->skipped, sizeof tune->skipped, "refused: %.*s", (int)strcspn(report.text, "\n"), report.text);
+        tune->skipped[0] = '\0';
+        attn_text_add(tune->skipped, sizeof tune->skipped, "refused: %.*s", (int)strcspn(report.text, "\n"),
+                      report.text);
         return ATTN_DONE;
     }
     if (!attn_tune_find_table(info.kernel, p->head_dim > p->value_dim ? p->head_dim : p->value_dim, &tune->table)) {
@@ -190,7 +192,7 @@ int attn_tune_begin(attn_tune *tune, attn_error *error) {
 
 static void attn_set_outcome(attn_tune_candidate *candidate, attn_tune_outcome outcome, const char *why) {
     candidate->outcome = outcome;
-    snprintf(candidate->why, sizeof candidate->why, "%.*s", (int)strcspn(why, "\n"), why);
+    attn_text_copy(candidate->why, sizeof candidate->why, why, strcspn(why, "\n"));
 }
 
 /* Times a plan that passed against the best so far; keeps it where it is faster. */

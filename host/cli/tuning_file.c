@@ -10,39 +10,34 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-#include "table.h"
+#include "input_file.h"
+#include "output_file.h"
 
 enum { MOST_BYTES = 1 << 20 };
 
 void attn_tuning_path(char *path, size_t size) {
     const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+    int length = 0;
     path[0] = '\0';
     if (config != NULL && config[0] == '/') {
-        snprintf(path, size, "%s/clattn/tuning.csv", config);
+        length = snprintf(path, size, "%s/clattn/tuning.csv", config);
     } else if (home != NULL && home[0] == '/') {
-        snprintf(path, size, "%s/.config/clattn/tuning.csv", home);
+        length = snprintf(path, size, "%s/.config/clattn/tuning.csv", home);
+    }
+    if (length >= (int)size) { /* a part of it would name another file */
+        path[0] = '\0';
     }
 }
 
 int attn_tuning_read(const char *path, char **text, attn_error *error) {
-    FILE *file = fopen(path, "rb");
+    int64_t length;
     *text = NULL;
-    if (file == NULL) {
-        return errno == ENOENT ? ATTN_DONE
-                               : attn_fail(error, ATTN_BAD, "%s: cannot be read: %s", path, strerror(errno));
+    if (access(path, F_OK) != 0 && errno == ENOENT) {
+        return ATTN_DONE;
     }
-    *text = malloc(MOST_BYTES + 1);
-    size_t length = *text != NULL ? fread(*text, 1, MOST_BYTES + 1, file) : 0;
-    bool failed = ferror(file) != 0 || length > MOST_BYTES;
-    fclose(file);
-    if (*text == NULL || failed) {
-        free(*text);
-        *text = NULL;
-        return attn_fail(error, failed ? ATTN_BAD : ATTN_CANNOT, "%s: cannot be read", path);
-    }
-    (*text)[length] = '\0';
-    return ATTN_DONE;
+    return attn_input_text(path, MOST_BYTES, text, &length, error);
 }
 
 /* The text that is made, with room for all that can come. */
@@ -103,8 +98,8 @@ char *attn_tuning_replace(const char *text, const char *table, const char *heade
 }
 
 static int make_folders(const char *path, attn_error *error) {
-    char folder[1024];
-    snprintf(folder, sizeof folder, "%s", path);
+    char folder[ATTN_PATH_MAX];
+    attn_text_copy(folder, sizeof folder, path, strlen(path)); /* what is too long is refused when it is opened */
     for (char *at = folder + 1; *at != '\0'; at++) {
         if (*at != '/') {
             continue;

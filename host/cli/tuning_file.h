@@ -4,7 +4,7 @@
 
 #include "text.h"
 
-/** $XDG_CONFIG_HOME/clattn/tuning.csv or ~/.config/clattn/tuning.csv; "" where neither is set. */
+/** $XDG_CONFIG_HOME/clattn/tuning.csv or ~/.config/clattn/tuning.csv; "" where neither is set or the path is too long. */
 void attn_tuning_path(char *path, size_t size);
 
 /** The whole file as text the caller frees; *text stays NULL when there is none. */

@@ -101,7 +101,9 @@ static void attn_count_reason(attn_verify_engine *engine, const char *text) {
     const char *start = strstr(text, ": "); /* after "engine on device N: " */
     start = start != NULL ? start + 2 : text;
     int r = 0;
-    while (r < engine->reason_count && strncmp(engine->reasons[r].text, start, 255) != 0) {
+    char text_cut[sizeof engine->reasons[r].text];
+    attn_text_copy(text_cut, sizeof text_cut, start, strlen(start));
+    while (r < engine->reason_count && strcmp(engine->reasons[r].text, text_cut) != 0) {
         r++;
     }
     if (r == engine->reason_count) {
@@ -109,7 +111,7 @@ static void attn_count_reason(attn_verify_engine *engine, const char *text) {
             return;
         }
         engine->reason_count++;
-        snprintf(engine->reasons[r].text, sizeof engine->reasons[r].text, "%.255s", start);
+        memcpy(engine->reasons[r].text, text_cut, sizeof text_cut);
     }
     engine->reasons[r].count++;
 }
@@ -121,7 +123,7 @@ static void attn_add_to_table(attn_table *table, const attn_target *target, cons
     attn_table_set(table, COL_DEVICE, "%lld", (long long)target->device);
     attn_table_set(table, COL_RESULT, "%s", result->refused ? "refused" : result->passed ? "passed" : "failed");
     attn_table_set(table, COL_NOTE, "%s", result->failure);
-    attn_table_set(table, COL_PROBLEM, "%.159s", c->text);
+    attn_table_set(table, COL_PROBLEM, "%s", c->text);
     if (result->refused) {
         return;
     }

@@ -14,7 +14,7 @@ typedef struct attn_verify_engine {
     double worst, worst_max, worst_mean; /* largest part of a bound; of rule 2's ratios */
     int reason_count;
     struct {
-        char text[256];
+        char text[512];
         int64_t count;
     } reasons[ATTN_REASONS];
 } attn_verify_engine;

@@ -1,7 +1,6 @@
 /*
  * words count, and how words are printed by all sub-commands. Knows nothing of attention.
  */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,7 +42,7 @@ void attn_words_json_span(const attn_words *w, attn_word_span span, FILE *file) 
     fputc('[', file);
     for (int64_t t = 0; t < span.count; t++) {
         fputs(t > 0 ? ", " : "", file);
-        attn_json_string(file, w->text.words[span.ids[t]]);
+        attn_json_write_string(file, w->text.words[span.ids[t]]);
     }
     fputc(']', file);
 }
@@ -51,7 +50,8 @@ void attn_words_json_span(const attn_words *w, attn_word_span span, FILE *file) 
 void attn_words_json_numbers(const float *numbers, int64_t count, FILE *file) {
     fputc('[', file);
     for (int64_t n = 0; n < count; n++) {
-        fprintf(file, isfinite(numbers[n]) ? "%s%.9g" : "%snull", n > 0 ? ", " : "", (double)numbers[n]);
+        fputs(n > 0 ? ", " : "", file);
+        attn_json_write_number(file, (double)numbers[n], 9);
     }
     fputc(']', file);
 }
@@ -92,7 +92,7 @@ static void attn_json_frequencies(const attn_words *w) {
            (long long)w->text.sentence_count, (long long)w->text.token_count, (long long)w->text.word_count);
     for (int64_t n = 0; n < w->text.word_count; n++) {
         printf("%s\n  { \"word\": ", n > 0 ? "," : "");
-        attn_json_string(stdout, w->text.words[n]);
+        attn_json_write_string(stdout, w->text.words[n]);
         printf(", \"count\": %lld }", (long long)w->text.counts[n]);
     }
     fputs("\n] }\n", stdout);

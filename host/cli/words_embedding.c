@@ -17,7 +17,7 @@ static int attn_draw_table(attn_word_model *model, attn_error *error) {
         kind++;
     }
     if (kind == 3) {
-        return attn_fail(error, ATTN_BAD, "--embedding %.100s: uniform, xavier or he is wanted", s->embedding);
+        return attn_fail(error, ATTN_BAD, "--embedding %s: uniform, xavier or he is wanted", s->embedding);
     }
     model->dim = 16;
     if (attn_options_number("--dim", s->dim_text, 1, &model->dim, error) != ATTN_DONE) {
@@ -54,7 +54,7 @@ static int attn_take_npy(attn_word_model *model, const attn_npy *array, attn_err
     for (int64_t k = 0; k < array->count; k++) {
         model->table[k] = (float)clattn_get_element(type, array->data, k);
         if (!isfinite(model->table[k])) {
-            return attn_fail(error, ATTN_BAD, "--vectors %s: the vector of \"%.100s\" is not finite", path,
+            return attn_fail(error, ATTN_BAD, "--vectors %s: the vector of \"%s\" is not finite", path,
                              model->text->words[k / model->dim]);
         }
     }
@@ -81,7 +81,7 @@ static int attn_take_vectors(attn_word_model *model, const clattn_word_vectors *
     for (int64_t w = 0; status == ATTN_DONE && w < text->word_count; w++) {
         ids[w] = clattn_word_vectors_find(vectors, text->words[w]);
         if (ids[w] < 0) {
-            status = attn_fail(error, ATTN_BAD, "\"%.200s\": not in the vocabulary of %s%s", text->words[w],
+            status = attn_fail(error, ATTN_BAD, "\"%s\": not in the vocabulary of %s%s", text->words[w],
                                model->settings.vectors,
                                text->tokens == ATTN_TOKENS_SPACE ? " (--tokens words drops case and punctuation)" : "");
         }

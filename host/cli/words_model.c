@@ -103,7 +103,7 @@ int attn_word_model_open(attn_word_model *model, const attn_word_text *text, con
         return error->status;
     }
     int status = model->session.listed
-                     ? attn_fail(error, ATTN_BAD, "--engine %.100s: words takes one engine", options->engine)
+                     ? attn_fail(error, ATTN_BAD, "--engine %s: words takes one engine", options->engine)
                      : attn_word_model_embed(model, error);
     status = status == ATTN_DONE ? attn_read_heads(model, error) : status;
     status = status == ATTN_DONE ? attn_make_layer(model, error) : status;
@@ -254,7 +254,7 @@ void attn_word_model_describe(const attn_word_model *model, char *text, size_t s
     if (model->settings.vectors == NULL) {
         attn_text_add(text, size, ", %s embeddings (seed %lld)", model->embedding, (long long)model->seed);
     } else {
-        attn_text_add(text, size, ", vectors of %.300s", model->embedding);
+        attn_text_add(text, size, ", vectors of %s", model->embedding);
     }
     attn_text_add(text, size, "%s%s, engine %s%s", model->settings.positions ? ", positions" : "",
                   model->settings.project ? ", drawn projections" : "", model->info.engine,
@@ -265,10 +265,13 @@ void attn_word_model_json(const attn_word_model *model, FILE *file) {
     char device[300];
     attn_session_device_name(&model->session, model->info.device, device, sizeof device);
     fprintf(file, "\"engine\": \"%s\", \"device\": ", model->info.engine);
-    attn_json_string(file, device);
+    attn_json_write_string(file, device);
     fputs(", \"embedding\": ", file);
-    attn_json_string(file, model->embedding);
-    fprintf(file, ", \"seed\": %lld, \"dim\": %lld, \"heads\": %lld, \"scale\": %.9g, \"causal\": %s, ",
-            (long long)model->seed, (long long)model->dim, (long long)model->heads, model->scale,
-            model->settings.causal ? "true" : "false");
+    attn_json_write_string(file, model->embedding);
+    fprintf(file, ", \"seed\": %lld, \"dim\": %lld, \"heads\": %lld, \"scale\": ", (long long)model->seed,
+            (long long)model->dim, (long long)model->heads);
+    attn_json_write_number(file, model->scale, 9);
+    fputs(", \"causal\": ", file);
+    attn_json_write_bool(file, model->settings.causal);
+    fputs(", ", file);
 }

@@ -102,7 +102,7 @@ static int attn_read_place(attn_probe *p, const char *flag, const char *value, i
         *place = number - 1;
         *count = 1;
     }
-    return *place >= 0 ? ATTN_DONE : attn_fail(error, ATTN_BAD, "%s \"%.200s\": not in the sentence", flag, value);
+    return *place >= 0 ? ATTN_DONE : attn_fail(error, ATTN_BAD, "%s \"%s\": not in the sentence", flag, value);
 }
 
 static int attn_read_from(attn_probe *p, attn_error *error) {
@@ -114,7 +114,7 @@ static int attn_read_from(attn_probe *p, attn_error *error) {
     if (attn_read_place(p, "--word", p->w->word, &p->from, &count, error) != ATTN_DONE) {
         return error->status;
     }
-    return count == 1 ? ATTN_DONE : attn_fail(error, ATTN_BAD, "--word \"%.200s\": one word is wanted", p->w->word);
+    return count == 1 ? ATTN_DONE : attn_fail(error, ATTN_BAD, "--word \"%s\": one word is wanted", p->w->word);
 }
 
 static int attn_read_change(attn_probe *p, int64_t **added, attn_error *error) {
@@ -126,7 +126,7 @@ static int attn_read_change(attn_probe *p, int64_t **added, attn_error *error) {
         return error->status;
     }
     if (w->remove != NULL && p->from >= c->first && p->from < c->first + c->removed) {
-        return attn_fail(error, ATTN_BAD, "--remove \"%.200s\": that is the word looked from; --word names another",
+        return attn_fail(error, ATTN_BAD, "--remove \"%s\": that is the word looked from; --word names another",
                          w->remove);
     }
     if (w->add != NULL && attn_words_cut(p->w, "--add", w->add, added, &c->added.count, error) != ATTN_DONE) {
@@ -239,8 +239,9 @@ static void attn_json_view(const attn_probe *p, const attn_view *view) {
     fputs("], \"context\": ", stdout);
     attn_words_json_numbers(view->context, w->model.dim, stdout);
     fputs(", \"nearest\": ", stdout);
-    attn_json_string(stdout, w->text.words[view->nearest]);
-    printf(", \"distance\": %.9g", view->distance);
+    attn_json_write_string(stdout, w->text.words[view->nearest]);
+    fputs(", \"distance\": ", stdout);
+    attn_json_write_number(stdout, view->distance, 9);
 }
 
 static int attn_json_change(attn_probe *p, const attn_change *change, const char *separator, attn_error *error) {
@@ -251,7 +252,9 @@ static int attn_json_change(attn_probe *p, const attn_change *change, const char
     attn_words_json_span(p->w, (attn_word_span){ p->sentence.ids + change->first, change->removed }, stdout);
     fputs(", \"added\": ", stdout);
     attn_words_json_span(p->w, change->added, stdout);
-    printf(", \"context_moves\": %.9g,\n    ", attn_context_moves(p));
+    fputs(", \"context_moves\": ", stdout);
+    attn_json_write_number(stdout, attn_context_moves(p), 9);
+    fputs(",\n    ", stdout);
     attn_json_view(p, &p->after);
     fputs(" }", stdout);
     return ATTN_DONE;
@@ -260,7 +263,7 @@ static int attn_json_change(attn_probe *p, const attn_change *change, const char
 static int attn_json_probe(attn_probe *p, attn_error *error) {
     int status = ATTN_DONE;
     fputs("{ \"word\": ", stdout);
-    attn_json_string(stdout, p->w->text.words[p->sentence.ids[p->from]]);
+    attn_json_write_string(stdout, p->w->text.words[p->sentence.ids[p->from]]);
     printf(", \"place\": %lld, ", (long long)p->from + 1);
     attn_word_model_json(&p->w->model, stdout);
     fputs("\n  ", stdout);

@@ -4,8 +4,9 @@
  */
 #include "words_subwords.h"
 
-#include <stdio.h>
 #include <string.h>
+
+#include "input_file.h"
 
 #if CLATTN_HAVE_SENTENCEPIECE
 
@@ -23,11 +24,9 @@ int attn_subwords_open(void **model, const char *path, attn_error *error) {
     if (path == NULL) {
         return attn_fail(error, ATTN_BAD, "--tokens subwords: --subword-model FILE is missing");
     }
-    FILE *file = fopen(path, "rb"); /* the library's own message would go to stderr */
-    if (file == NULL) {
-        return attn_fail(error, ATTN_BAD, "--subword-model %s: cannot be read", path);
+    if (attn_input_check(path, error) != ATTN_DONE) { /* the library's own message would go to stderr */
+        return error->status;
     }
-    fclose(file);
     *model = attn_sentencepiece_open(path);
     return *model != NULL ? ATTN_DONE
                           : attn_fail(error, ATTN_BAD, "--subword-model %s: not a model of SentencePiece", path);

@@ -4,9 +4,12 @@
  */
 #include "words_text.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "input_file.h"
+
+enum { MOST_BYTES = 1 << 30 };
 
 static const char attn_six_sentences[] = "The quick brown fox jumps over the lazy dog.\n"
                                          "She sells seashells by the seashore.\n"
@@ -93,10 +96,11 @@ int64_t attn_word_text_find(const attn_word_text *text, const char *word) {
 }
 
 /* Refuses a word; tells one that holds it ("dog" is not there, "dog." is). */
-static int attn_not_there(const attn_word_text *text, const char *word, int length, attn_error *error) {
+static int attn_not_there(const attn_word_text *text, const char *word, int64_t length, attn_error *error) {
     char part[256];
-    snprintf(part, sizeof part, "%.*s", length > 200 ? 200 : length, word);
-    for (int64_t w = 0; w < text->word_count; w++) {
+    bool whole = length < (int64_t)sizeof part;
+    attn_text_copy(part, sizeof part, word, (size_t)length);
+    for (int64_t w = 0; whole && w < text->word_count; w++) {
         if (strstr(text->words[w], part) != NULL) {
             return attn_fail(error, ATTN_BAD, "\"%s\": not in the vocabulary of %s (\"%.200s\" is)", part, text->name,
                              text->words[w]);
@@ -111,7 +115,7 @@ int attn_word_text_token(attn_word_text *text, const char *word, int64_t length,
     }
     int64_t slot = attn_slot(text, word, length), id = text->slots[slot] - 1;
     if (id < 0 && text->use == ATTN_TOKEN_LOOK) {
-        return attn_not_there(text, word, (int)(length > 200 ? 200 : length), error);
+        return attn_not_there(text, word, length, error);
     }
     if ((id < 0 && !attn_new_word(text, word, length)) ||
         !attn_grow((void **)&text->ids, text->token_count, &text->token_capacity, sizeof *text->ids)) {
@@ -183,34 +187,6 @@ static int attn_add_sentences(attn_word_text *text, const char *content, int64_t
     return text->token_count > 0 ? ATTN_DONE : attn_fail(error, ATTN_BAD, "%s: no words in it", text->name);
 }
 
-/* The whole file, however it is made: pipes too. */
-static int attn_read_whole(const char *path, char **content, int64_t *length, attn_error *error) {
-    FILE *file = fopen(path, "rb");
-    int64_t capacity = 0;
-    bool failed = file == NULL;
-    int reason = errno;
-    *content = NULL;
-    *length = 0;
-    while (!failed && feof(file) == 0) {
-        if (*length == capacity) {
-            capacity = capacity == 0 ? 65536 : 2 * capacity;
-            char *grown = realloc(*content, (size_t)capacity);
-            if (grown == NULL) {
-                fclose(file);
-                return attn_no_memory(error);
-            }
-            *content = grown;
-        }
-        *length += (int64_t)fread(*content + *length, 1, (size_t)(capacity - *length), file);
-        failed = ferror(file) != 0;
-        reason = errno;
-    }
-    if (file != NULL) {
-        fclose(file);
-    }
-    return failed ? attn_fail(error, ATTN_BAD, "%s: cannot be read: %s", path, strerror(reason)) : ATTN_DONE;
-}
-
 int attn_word_text_read(attn_word_text *text, const char *path, attn_error *error) {
     text->use = ATTN_TOKEN_COUNT;
     text->name = text->reading = path != NULL ? path : "the six sentences";
@@ -219,7 +195,7 @@ int attn_word_text_read(attn_word_text *text, const char *path, attn_error *erro
     }
     char *content;
     int64_t length;
-    int status = attn_read_whole(path, &content, &length, error);
+    int status = attn_input_text(path, MOST_BYTES, &content, &length, error);
     if (status == ATTN_DONE) {
         status =
             length == 0 ? attn_fail(error, ATTN_BAD, "%s: empty", path) : attn_check_text(path, content, length, error);

@@ -6,7 +6,7 @@
 #define ATTN_CLI_WORDS_TEXT_H
 
 #include "text.h"
-#include "words_utf8.h"
+#include "utf8.h"
 
 typedef enum attn_token_kind {
     ATTN_TOKENS_SPACE,   /* what stands between white space, case and punctuation kept */

@@ -49,8 +49,10 @@ static void attn_json_weights(const attn_words *w, attn_word_span sentence) {
     fputs("],\n    \"context\": ", stdout);
     attn_words_json_numbers(model->context, model->dim, stdout);
     fputs(", \"nearest\": ", stdout);
-    attn_json_string(stdout, w->text.words[nearest]);
-    printf(", \"distance\": %.9g }", distance);
+    attn_json_write_string(stdout, w->text.words[nearest]);
+    fputs(", \"distance\": ", stdout);
+    attn_json_write_number(stdout, distance, 9);
+    fputs(" }", stdout);
 }
 
 static int attn_each_sentence(attn_words *w, int64_t word, attn_error *error) {
@@ -80,7 +82,7 @@ static int attn_print_all(attn_words *w, int64_t word, attn_error *error) {
         return attn_each_sentence(w, word, error);
     }
     fputs("{ \"word\": ", stdout);
-    attn_json_string(stdout, w->text.words[word]);
+    attn_json_write_string(stdout, w->text.words[word]);
     fputs(", ", stdout);
     attn_word_model_json(&w->model, stdout);
     fputs("\"sentences\": [", stdout);
@@ -99,7 +101,7 @@ int attn_words_weights(attn_words *w, attn_error *error) {
     int64_t word = ids[0];
     free(ids);
     if (count != 1) {
-        return attn_fail(error, ATTN_BAD, "\"%.200s\": one word is wanted, this is %lld", argument, (long long)count);
+        return attn_fail(error, ATTN_BAD, "\"%s\": one word is wanted, this is %lld", argument, (long long)count);
     }
     for (int64_t s = 0; s < w->text.sentence_count; s++) {
         int64_t length = attn_word_text_sentence(&w->text, s).count;

@@ -2,7 +2,7 @@
  * UTF-8 by its definition: no overlong forms, no surrogates, nothing above U+10FFFF. Knows nothing of tokens. What is a
  * letter is the C library's business (words_tokens.c).
  */
-#include "words_utf8.h"
+#include "utf8.h"
 
 #include <string.h>
 

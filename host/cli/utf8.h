@@ -1,6 +1,6 @@
-/* UTF-8: checking it, walking over it, and what the program's tokens and pictures need to know of a character. */
-#ifndef ATTN_CLI_WORDS_UTF8_H
-#define ATTN_CLI_WORDS_UTF8_H
+/* UTF-8: checking it, walking over it, and what the program needs to know of a character. */
+#ifndef ATTN_CLI_UTF8_H
+#define ATTN_CLI_UTF8_H
 
 #include <stdbool.h>
 #include <stdint.h>
