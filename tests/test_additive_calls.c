@@ -133,6 +133,16 @@ START_TEST(refusals) {
     expect_refusal(runtime, &p, CLATTN_NO_DEVICE, "99");
     p = good, p.query_length = INT64_MAX / 2, p.hidden = 16;
     expect_refusal(runtime, &p, CLATTN_OVERFLOW, "2^63");
+    p = good, p.batch = 0, p.hidden = INT64_MAX; /* an empty dimension hides nothing */
+    expect_refusal(runtime, &p, CLATTN_OVERFLOW, "query: [0, 1,");
+    p = good, p.query_length = p.batch = 0, p.value_dim = INT64_C(1) << 60;
+    expect_refusal(runtime, &p, CLATTN_OVERFLOW, "value:");
+    p = good, p.query_length = 0, p.key_length = INT64_C(1) << 40, p.value_dim = INT64_C(1) << 30;
+    expect_refusal(runtime, &p, CLATTN_OVERFLOW, "value:");
+    p = good, p.query_length = p.key_length = INT64_C(1) << 32, p.mask = CLATTN_MASK_BYTES;
+    expect_refusal(runtime, &p, CLATTN_OVERFLOW, "mask:");
+    p = good, p.query_length = p.key_length = INT64_C(1) << 30, p.weights = true;
+    expect_refusal(runtime, &p, CLATTN_OVERFLOW, "weights:");
     p = good, p.struct_size = 1;
     expect_refusal(runtime, &p, CLATTN_INVALID_ARGUMENT, "struct_size");
     additive_case c = additive_make(2, 3, 4, 5, 6);
@@ -151,6 +161,75 @@ START_TEST(refusals) {
     ck_assert(isnan(c.tensors.output[0]));
     clattn_additive_plan_destroy(plan);
     additive_free(&c);
+    clattn_runtime_destroy(runtime);
+}
+END_TEST
+
+static void refused(clattn_additive_plan *plan, const clattn_additive_tensors *tensors, clattn_status status,
+                    const char *word, int line) {
+    clattn_status got = clattn_additive_execute(plan, tensors);
+    ck_assert_msg(got == status && strncmp(tensors->report->text, word, strlen(word)) == 0, "line %d: %s: %s", line,
+                  clattn_status_name(got), tensors->report->text);
+    for (int n = 0; n < 2 * 3 * 6; n++) {
+        ck_assert_msg(isnan(tensors->output[n]), "line %d: written though refused", line);
+    }
+}
+
+#define REFUSED(status, word, ...)                             \
+    do {                                                       \
+        clattn_additive_tensors t = c.tensors;                 \
+        __VA_ARGS__;                                           \
+        refused(plan, &t, status, word, __LINE__);             \
+    } while (0)
+
+START_TEST(tensors_refused) {
+    clattn_runtime *runtime = suite_runtime(NULL);
+    additive_case c = additive_make(2, 3, 4, 5, 6);
+    clattn_report report;
+    clattn_additive_plan *plan = NULL;
+    static const int32_t lengths[] = { 3, 3 };
+    c.problem.query_lengths = c.problem.key_lengths = true;
+    EXPECT_STATUS(clattn_additive_plan_create(runtime, &c.problem, &plan, &report), CLATTN_OK, &report);
+    c.tensors.query_lengths = c.tensors.key_lengths = (clattn_integers){ lengths, 0, CLATTN_INT32 };
+    c.tensors.report = &report;
+    REFUSED(CLATTN_INVALID_TENSORS, "key_lengths: offset", t.key_lengths.offset = -1);
+    REFUSED(CLATTN_INVALID_TENSORS, "query_lengths: type", t.query_lengths.type = (clattn_int_type)2);
+    REFUSED(CLATTN_INVALID_TENSORS, "query_lengths: type", t.query_lengths.type = (clattn_int_type)-1);
+    REFUSED(CLATTN_OVERFLOW, "key_lengths:", t.key_lengths.offset = INT64_MAX);
+    REFUSED(CLATTN_OVERFLOW, "key_lengths:", t.key_lengths.offset = INT64_MAX / 4);
+    REFUSED(CLATTN_OVERFLOW, "query_lengths:", t.query_lengths.data = (void *)(UINTPTR_MAX - 3));
+    REFUSED(CLATTN_OVERFLOW, "value:", t.value = (const float *)(UINTPTR_MAX - 63));
+    REFUSED(CLATTN_INVALID_TENSORS, "output: overlaps query", t.query = t.output + 1);
+    REFUSED(CLATTN_INVALID_TENSORS, "output: overlaps value", t.value = t.output);
+    REFUSED(CLATTN_INVALID_TENSORS, "output: overlaps logsumexp", t.logsumexp = t.output + 2 * 3 * 6 - 1);
+    REFUSED(CLATTN_INVALID_TENSORS, "weights: overlaps key", t.key = t.weights);
+    memset(c.tensors.output, 0, 2 * sizeof(int32_t)); /* lengths that are no more than they may be */
+    c.tensors.query_lengths.data = c.tensors.output;
+    EXPECT_STATUS(clattn_additive_execute(plan, &c.tensors), CLATTN_INVALID_TENSORS, &report);
+    ck_assert_ptr_nonnull(strstr(report.text, "output: overlaps query_lengths"));
+    clattn_additive_plan_destroy(plan);
+    additive_free(&c);
+    clattn_runtime_destroy(runtime);
+}
+END_TEST
+
+/* However many entries there are: without rows a call has nothing to do. */
+START_TEST(many_empty_entries) {
+    clattn_runtime *runtime = suite_runtime(&(clattn_runtime_options){ sizeof(clattn_runtime_options), 2, true, { 0 } });
+    for (int e = 0; e < ADDITIVE_ENGINES; e++) {
+        clattn_additive_problem p = CLATTN_ADDITIVE_PROBLEM_INIT;
+        clattn_additive_tensors t = CLATTN_ADDITIVE_TENSORS_INIT;
+        clattn_additive_plan *plan = NULL;
+        p.batch = INT64_C(1) << 40;
+        p.hidden = p.value_dim = 1;
+        p.engine = additive_engines[e];
+        t.query_length = 0;
+        if (additive_is_here(runtime, e)) {
+            EXPECT_STATUS(clattn_additive_plan_create(runtime, &p, &plan, NULL), CLATTN_OK, NULL);
+            EXPECT_STATUS(clattn_additive_execute(plan, &t), CLATTN_OK, NULL);
+            clattn_additive_plan_destroy(plan);
+        }
+    }
     clattn_runtime_destroy(runtime);
 }
 END_TEST
@@ -176,6 +255,6 @@ END_TEST
 
 int main(void) {
     const TTest *const tests[] = { steps_equal_all_at_once, several_callers, memory_is_linear, refusals,
-                                   nothing_to_do };
+                                   tensors_refused, many_empty_entries, nothing_to_do };
     return suite_run(SUITE_OF("additive_calls", tests, 120), SUITE_NO_FORK);
 }

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "clattn/clattn_additive.h"
 #include "clattn/clattn_inspect.h"
 #include "support/suite.h"
 
@@ -49,8 +50,10 @@ START_TEST(test_runtime_arguments) {
     EXPECT_STATUS(clattn_runtime_create(&options, &runtime), CLATTN_INVALID_ARGUMENT, NULL);
     ck_assert_ptr_null(runtime);
     options = (clattn_runtime_options)CLATTN_RUNTIME_OPTIONS_INIT;
-    options.struct_size = 1;
-    EXPECT_STATUS(clattn_runtime_create(&options, &runtime), CLATTN_INVALID_ARGUMENT, NULL);
+    for (size_t size = 0; size < sizeof options + 9; size++) { /* no other version had one: half a pointer is no pointer */
+        options.struct_size = size == sizeof options ? 0 : size;
+        EXPECT_STATUS(clattn_runtime_create(&options, &runtime), CLATTN_INVALID_ARGUMENT, NULL);
+    }
     options = (clattn_runtime_options)CLATTN_RUNTIME_OPTIONS_INIT;
     options.allocator.user = &options; /* half an allocator */
     options.allocator.release = release_nothing;
@@ -89,8 +92,9 @@ START_TEST(test_plan_arguments) {
     ck_assert_ptr_nonnull(strstr(report.text, "head_dim"));
     EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, NULL), CLATTN_INVALID_PROBLEM, NULL);
     p = small();
-    p.concurrency = INT64_MAX; /* times the size of what a call needs */
-    EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, &report), CLATTN_OVERFLOW, NULL);
+    p.concurrency = INT64_MAX;
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, &report), CLATTN_INVALID_PROBLEM, NULL);
+    ck_assert_ptr_nonnull(strstr(report.text, "concurrency"));
     clattn_plan_info info;
     EXPECT_STATUS(clattn_plan_get_info(NULL, &info), CLATTN_INVALID_ARGUMENT, NULL);
     clattn_runtime_destroy(runtime);
@@ -147,6 +151,70 @@ START_TEST(test_plan_numbers) {
     EXPECT_STATUS(clattn_plan_get_info(plan, &info), CLATTN_OK, NULL);
     ck_assert_str_eq(info.engine, "reference");
     clattn_plan_destroy(plan);
+    clattn_runtime_destroy(runtime);
+}
+END_TEST
+
+/* What an engine that serves says of the others is no reason for anything. */
+START_TEST(test_report_after_success) {
+    clattn_runtime *runtime = suite_runtime(NULL);
+    clattn_problem p = small();
+    clattn_plan *plan;
+    memset(&report, 'x', sizeof report);
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, &report), CLATTN_OK, &report);
+    ck_assert_msg(report.length == 0 && report.text[0] == '\0' && !report.truncated, "%s", report.text);
+    clattn_plan_destroy(plan);
+    p.causal = true; /* 4 rows, 6 keys */
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, &report), CLATTN_INVALID_PROBLEM, &report);
+    ck_assert_ptr_nonnull(strstr(report.text, "CLATTN_ALIGN_UNSET"));
+    ck_assert_ptr_null(strstr(report.text, "top_left"));
+    p = small();
+    p.direction = CLATTN_BACKWARD; /* one line an engine and device */
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, &report), CLATTN_UNSUPPORTED, &report);
+    ck_assert_ptr_nonnull(strstr(report.text, "cpu on device 0: direction"));
+    clattn_runtime_destroy(runtime);
+}
+END_TEST
+
+START_TEST(test_starts) {
+    EXPECT_START(clattn_runtime_options, CLATTN_RUNTIME_OPTIONS_INIT, clattn_runtime_options_init);
+    EXPECT_START(clattn_problem, CLATTN_PROBLEM_INIT, clattn_problem_init);
+    EXPECT_START(clattn_tensors, CLATTN_TENSORS_INIT, clattn_tensors_init);
+    EXPECT_START(clattn_additive_problem, CLATTN_ADDITIVE_PROBLEM_INIT, clattn_additive_problem_init);
+    EXPECT_START(clattn_additive_tensors, CLATTN_ADDITIVE_TENSORS_INIT, clattn_additive_tensors_init);
+    /* The macro's own words: what the structure's comments call the default. */
+    clattn_problem p = CLATTN_PROBLEM_INIT;
+    ck_assert(p.batch == 1 && p.query_heads == 1 && p.kv_heads == CLATTN_SAME && p.key_length == CLATTN_SAME);
+    ck_assert(p.value_dim == CLATTN_SAME && p.window_left == CLATTN_OPEN && p.window_right == CLATTN_OPEN);
+    ck_assert(p.mask_shape[3] == CLATTN_SAME && p.bias_shape[0] == CLATTN_SAME && p.weights_heads == CLATTN_SAME);
+    ck_assert(p.weights_rows == CLATTN_SAME && p.device == CLATTN_ANY_DEVICE && p.concurrency == 1 && !p.engine);
+    clattn_tensors t = CLATTN_TENSORS_INIT;
+    ck_assert(t.query_length == CLATTN_SAME && t.key_length == CLATTN_SAME && t.past_length == CLATTN_SAME && !t.workspace);
+}
+END_TEST
+
+/* However many entries there are: where none has a row or a key, a call has nothing to do. */
+START_TEST(test_many_empty_entries) {
+    static const char *const engines[] = { "reference", "cpu" };
+    clattn_runtime *runtime = cpu_only();
+    for (int n = 0; n < 8; n++) {
+        clattn_problem p = small();
+        clattn_tensors t = tensors();
+        p.engine = engines[n % 2];
+        p.type = n / 2 % 2 == 0 ? CLATTN_FP64 : CLATTN_FP32;
+        p.has_scale = true; /* such that fp32 is computed row by row too: no workspace grows with the entries */
+        p.scale = 1e-20;
+        p.batch = INT64_C(1) << 40;
+        p.query_length = 1;
+        p.key_length = n / 4 == 0 ? 0 : 6;
+        p.head_dim = 1;
+        p.weights = CLATTN_WEIGHTS_SOFTMAX;
+        p.logsumexp = true;
+        t.query_length = 0;
+        t.weights.data = (void *)(uintptr_t)(UINT64_C(1) << 60); /* no memory at all, for rows of which there are none */
+        t.logsumexp.data = (void *)(uintptr_t)(UINT64_C(1) << 61);
+        EXPECT_STATUS(clattn_attention(runtime, &p, &t, &report), CLATTN_OK, &report);
+    }
     clattn_runtime_destroy(runtime);
 }
 END_TEST
@@ -304,6 +372,7 @@ int main(void) {
     const TTest *const tests[] = { test_destroy_nothing,   test_runtime_arguments, test_devices,
                                    test_plan_arguments,    test_who_may_serve,     test_plan_numbers,
                                    test_one_call,          test_empty_problems,    test_progress_and_cancel,
-                                   test_callers_workspace, test_memory_use,        test_engine_questions };
+                                   test_callers_workspace, test_memory_use,        test_engine_questions,
+                                   test_starts,            test_many_empty_entries, test_report_after_success };
     return suite_run(SUITE_OF("api", tests, 30), SUITE_FORK);
 }

@@ -2,9 +2,11 @@
  * The host allocator fails at its first, second, third ... request in turn: each time the call answers OUT_OF_MEMORY,
  * nothing leaks and nothing crashes; and what was made before still works. To cover more, add a story.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "clattn/clattn_additive.h"
 #include "clattn/clattn_inspect.h"
 #include "support/suite.h"
 
@@ -153,8 +155,80 @@ START_TEST(test_execute_takes_nothing) {
 }
 END_TEST
 
+/* Which engine serves a problem of additive attention, or a status. */
+static clattn_status additive_engine(clattn_runtime *runtime, const char **engine) {
+    clattn_additive_problem p = CLATTN_ADDITIVE_PROBLEM_INIT;
+    clattn_additive_plan *plan = NULL;
+    clattn_operation_info info;
+    p.key_length = p.hidden = p.value_dim = 5;
+    clattn_status status = clattn_additive_plan_create(runtime, &p, &plan, &report);
+    if (status == CLATTN_OK) {
+        EXPECT_STATUS(clattn_additive_plan_get_info(plan, &info), CLATTN_OK, NULL);
+        *engine = info.engine;
+        clattn_additive_plan_destroy(plan);
+    }
+    return status;
+}
+
+static clattn_status attention_engine(clattn_runtime *runtime, const char **engine) {
+    clattn_problem p = make_problem(NULL, false);
+    clattn_plan *plan = NULL;
+    clattn_plan_info info;
+    clattn_status status = clattn_plan_create(runtime, &p, &plan, &report);
+    if (status == CLATTN_OK) {
+        EXPECT_STATUS(clattn_plan_get_info(plan, &info), CLATTN_OK, NULL);
+        *engine = info.engine;
+        clattn_plan_destroy(plan);
+    }
+    return status;
+}
+
+/*
+ * When the best engine gets no memory, the next one serves, and the report says why; only the plan's own memory, which every
+ * engine needs, is refused for good.
+ */
+static void check_next_engine(const char *what, clattn_status (*create)(clattn_runtime *runtime, const char **engine)) {
+    ledger l = { 0, 0, 0 };
+    clattn_runtime_options options = CLATTN_RUNTIME_OPTIONS_INIT;
+    clattn_runtime *runtime;
+    const char *best, *engine;
+    int others = 0, before;
+    options.threads = 2;
+    options.allocator = (clattn_allocator){ take, give, &l };
+    EXPECT_STATUS(clattn_runtime_create(&options, &runtime), CLATTN_OK, NULL);
+    EXPECT_STATUS(create(runtime, &best), CLATTN_OK, &report);
+    ck_assert_msg(report.length == 0, "%s: nothing was better, but: %s", what, report.text);
+    before = l.requests;
+    EXPECT_STATUS(create(runtime, &best), CLATTN_OK, &report);
+    const int requests = l.requests - before;
+    for (int n = 1; n <= requests; n++) {
+        l.fail_at = l.requests + n;
+        clattn_status status = create(runtime, &engine);
+        if (status == CLATTN_OK && strcmp(engine, best) != 0) {
+            char line[64];
+            snprintf(line, sizeof line, "%s on device 0: out of host memory", best);
+            ck_assert_msg(strstr(report.text, line) != NULL, "%s, request %d: %s serves, but why: %s", what, n, engine, report.text);
+            others++;
+        } else {
+            ck_assert_msg(status == CLATTN_OUT_OF_MEMORY, "%s, request %d: %s", what, n, clattn_status_name(status));
+            ck_assert_msg(n <= 2, "%s, request %d: nobody else serves: %s", what, n, report.text);
+        }
+    }
+    ck_assert_msg(others > 0, "%s: no other engine was tried", what);
+    clattn_runtime_destroy(runtime);
+    ck_assert_int_eq(l.live, 0);
+}
+
+START_TEST(test_next_engine) {
+    if (suite_has_opencl()) {
+        check_next_engine("attention", attention_engine);
+        check_next_engine("additive", additive_engine);
+    }
+}
+END_TEST
+
 int main(void) {
-    const TTest *const tests[] = { test_reference, test_cpu, test_opencl, test_execute_takes_nothing };
+    const TTest *const tests[] = { test_reference, test_cpu, test_opencl, test_execute_takes_nothing, test_next_engine };
     for (int n = 0; n < HEADS * KEYS * DIM; n++) {
         key[n] = (float)(n % 17) / 16 - 0.5F;
         value[n] = (float)(n % 13) / 8 - 0.7F;

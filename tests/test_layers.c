@@ -315,7 +315,8 @@ static void expect_refusal(clattn_runtime *runtime, clattn_attention_layer_optio
 
 START_TEST(refusals) {
     clattn_runtime *runtime = suite_runtime(NULL);
-    clattn_attention_layer_options options = clattn_multi_head_attention(4, 10, 3); /* 3 heads of 3: 9 columns */
+    clattn_attention_layer_options options = clattn_multi_head_attention(4, 10, 2); /* made 2 heads of 3: 6 columns */
+    options.attention.head_dim = 3;
     options.output_dim = 0;
     expect_refusal(runtime, options, CLATTN_INVALID_PROBLEM, "residual");
     options = clattn_simplified_self_attention(4, 10);

@@ -117,11 +117,50 @@ START_TEST(test_refusals) {
     EXPECT_STATUS(clattn_merge(&good, 1, -2, 2, &to), CLATTN_INVALID_ARGUMENT, NULL);
     EXPECT_STATUS(clattn_merge(&good, 1, 2, -2, &to), CLATTN_INVALID_ARGUMENT, NULL);
     ck_assert_float_eq(out[0], 8);
+    clattn_merge_part wide = good, far = to;
+    wide.row_stride = INT64_MAX / 2; /* beyond 63 bits, in a part and in the result */
+    far.row_stride = INT64_MAX / 8;
+    EXPECT_STATUS(clattn_merge(&wide, 1, 2, 2, &to), CLATTN_INVALID_ARGUMENT, NULL);
+    EXPECT_STATUS(clattn_merge(&good, 1, 9, 2, &far), CLATTN_INVALID_ARGUMENT, NULL);
+    EXPECT_STATUS(clattn_merge(&good, 1, INT64_MAX / 4, 0, &to), CLATTN_INVALID_ARGUMENT, NULL);
+    wide = good;
+    wide.output = (void *)(UINTPTR_MAX - 7); /* round the address space */
+    EXPECT_STATUS(clattn_merge(&wide, 1, 2, 2, &to), CLATTN_INVALID_ARGUMENT, NULL);
+    ck_assert_float_eq(out[0], 8);
+}
+END_TEST
+
+/* The result may be a part, or lie beside it; a result that overlaps in another way would be read after it was written. */
+START_TEST(test_overlap) {
+    float a[12] = { 1, 2, 0, 0, 3, 4 }, sums[4] = { 0 };
+    const clattn_merge_part part = { CLATTN_FP32, a, 4, sums };
+    clattn_merge_part result = { CLATTN_FP32, a + 1, 4, NULL };
+    EXPECT_STATUS(clattn_merge(&part, 1, 2, 2, &result), CLATTN_INVALID_ARGUMENT, NULL);
+    result.output = a + 3; /* the second column is the next row's first */
+    EXPECT_STATUS(clattn_merge(&part, 1, 2, 2, &result), CLATTN_INVALID_ARGUMENT, NULL);
+    result = (clattn_merge_part){ CLATTN_FP32, a, 3, NULL };
+    EXPECT_STATUS(clattn_merge(&part, 1, 2, 2, &result), CLATTN_INVALID_ARGUMENT, NULL);
+    result = (clattn_merge_part){ CLATTN_FP32, sums, 2, NULL };
+    EXPECT_STATUS(clattn_merge(&part, 1, 2, 2, &result), CLATTN_INVALID_ARGUMENT, NULL);
+    result = (clattn_merge_part){ CLATTN_FP32, a + 6, 2, sums + 1 };
+    EXPECT_STATUS(clattn_merge(&part, 1, 2, 2, &result), CLATTN_INVALID_ARGUMENT, NULL);
+    result.logsumexp = a + 8; /* inside itself */
+    EXPECT_STATUS(clattn_merge(&part, 1, 2, 2, &result), CLATTN_INVALID_ARGUMENT, NULL);
+    ck_assert(a[0] == 1 && a[1] == 2 && a[4] == 3 && a[5] == 4 && sums[0] == 0);
+    result = (clattn_merge_part){ CLATTN_FP32, a + 2, 4, NULL }; /* side by side */
+    EXPECT_STATUS(clattn_merge(&part, 1, 2, 2, &result), CLATTN_OK, NULL);
+    ck_assert(a[2] == 1 && a[3] == 2 && a[6] == 3 && a[7] == 4);
+}
+END_TEST
+
+START_TEST(test_many_rows_of_nothing) {
+    clattn_merge_part nothing = { CLATTN_FP32, NULL, 0, NULL };
+    EXPECT_STATUS(clattn_merge(NULL, 0, INT64_C(1) << 60, 0, &nothing), CLATTN_OK, NULL);
 }
 END_TEST
 
 int main(void) {
     const TTest *const tests[] = { test_parts_make_the_whole, test_nothing_seen, test_strides_and_in_place, test_far_apart,
-                                   test_refusals };
+                                   test_refusals, test_overlap, test_many_rows_of_nothing };
     return suite_run(SUITE_OF("merge", tests, 20), SUITE_FORK);
 }

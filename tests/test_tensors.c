@@ -21,8 +21,8 @@ static float query[BATCH * HEADS * ROWS * DIM + GAP], key[BATCH * KV_HEADS * KEY
     value[BATCH * KV_HEADS * KEYS * VALUE_DIM + GAP], output[BATCH * HEADS * ROWS * VALUE_DIM + GAP], bias[SCORES + GAP],
     slopes[HEADS + GAP], sinks[HEADS + GAP], logsumexp[BATCH * HEADS * ROWS + GAP], weights[SCORES + GAP];
 static uint8_t mask[SCORES + 4 * GAP];
-static int32_t lengths[BATCH];
-static int64_t offsets[BATCH];
+static int32_t lengths[BATCH + GAP];
+static int64_t offsets[BATCH + GAP];
 
 /* Everything is on. */
 static clattn_problem everything(void) {
@@ -56,9 +56,11 @@ static void refused(clattn_plan *plan, const clattn_tensors *t, clattn_status st
     clattn_status got = clattn_execute(plan, t);
     ck_assert_msg(got == status, "line %d: %s: %s", line, clattn_status_name(got), report.text);
     ck_assert_msg(strncmp(report.text, text, strlen(text)) == 0, "line %d: wanted %s, got %s", line, text, report.text);
+    size_t written = 0;
     for (size_t n = 0; n < sizeof output; n++) {
-        ck_assert_msg(((unsigned char *)output)[n] == 0x5a, "line %d: written though refused", line);
+        written += ((unsigned char *)output)[n] != 0x5a;
     }
+    ck_assert_msg(written == 0, "line %d: written though refused", line);
     clattn_problem p = everything();
     ck_assert_int_eq(clattn_tensors_check(&p, t, &report), status);
 }
@@ -153,7 +155,99 @@ START_TEST(test_layouts_and_strides) {
 }
 END_TEST
 
+/* An offset that leads beyond 63 bits, or round the address space to before the array. */
+START_TEST(test_offsets) {
+    make_plan();
+    const int64_t far[] = { INT64_MAX, INT64_MAX / 2, INT64_MAX / 4 };
+    for (int n = 0; n < 3; n++) {
+        REFUSED(CLATTN_OVERFLOW, "logsumexp:", t.logsumexp.offset = far[n]);
+        REFUSED(CLATTN_OVERFLOW, "weights:", t.weights.offset = far[n]);
+        REFUSED(CLATTN_OVERFLOW, "alibi_slopes:", t.alibi_slopes.offset = far[n]);
+        REFUSED(CLATTN_OVERFLOW, "sinks:", t.sinks.offset = far[n]);
+        REFUSED(CLATTN_OVERFLOW, "query_lengths:", t.query_lengths.offset = far[n]);
+        REFUSED(CLATTN_OVERFLOW, "key_lengths:", t.key_lengths.offset = far[n]);
+        REFUSED(CLATTN_OVERFLOW, "offsets:", t.offsets.offset = far[n]);
+        REFUSED(CLATTN_OVERFLOW, "query:", t.query.offset = far[n]);
+        REFUSED(CLATTN_OVERFLOW, "output:", t.output.offset = far[n]);
+        REFUSED(CLATTN_OVERFLOW, "bias:", t.bias.offset = far[n]);
+    }
+    REFUSED(CLATTN_OVERFLOW, "mask:", t.mask.offset = INT64_MAX);
+    void *end = (void *)(UINTPTR_MAX - 63);
+    REFUSED(CLATTN_OVERFLOW, "key:", t.key.data = end);
+    REFUSED(CLATTN_OVERFLOW, "mask:", t.mask.data = end);
+    REFUSED(CLATTN_OVERFLOW, "weights:", t.weights.data = end);
+    REFUSED(CLATTN_OVERFLOW, "offsets:", t.offsets = ((clattn_integers){ end, 7, CLATTN_INT64 }));
+    end_plan();
+}
+END_TEST
+
+/* Strides of dimensions of one are never stepped, and tensors without elements have no place at all. */
+START_TEST(test_strides_nobody_steps) {
+    clattn_problem p = CLATTN_PROBLEM_INIT;
+    p.query_length = p.key_length = 1;
+    p.head_dim = 4;
+    p.mask = CLATTN_MASK_BYTES;
+    p.bias = CLATTN_BIAS_FP32;
+    const clattn_tensor wild = { query, 0, CLATTN_STRIDED, INT64_MAX, INT64_MAX / 2, INT64_MAX };
+    const clattn_broadcast wild_mask = { mask, 0, true, { INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX } };
+    clattn_tensors t = CLATTN_TENSORS_INIT;
+    t.query = t.key = t.value = t.output = wild;
+    t.key.data = key, t.value.data = value, t.output.data = output;
+    t.mask = t.bias = wild_mask;
+    t.bias.data = bias;
+    memset(mask, 1, 1);
+    value[0] = 3, value[3] = 5;
+    runtime = suite_runtime(&(clattn_runtime_options){ sizeof(clattn_runtime_options), 1, true, { 0 } });
+    for (int n = 0; n < 4; n++) {
+        p.engine = n % 2 == 0 ? "cpu" : "reference";
+        p.type = n < 2 ? CLATTN_FP32 : CLATTN_FP16;
+        memset(output, 0x5a, sizeof output);
+        EXPECT_STATUS(clattn_attention(runtime, &p, &t, &report), CLATTN_OK, &report);
+        ck_assert_msg(n >= 2 || (fabsf(output[0] - 3) < 1e-5F && fabsf(output[3] - 5) < 1e-5F), "%s: %g, %g", p.engine, (double)output[0], (double)output[3]);
+        t.query_length = t.key_length = 0;
+        t.output.offset = t.query.offset = t.value.offset = INT64_MAX;
+        EXPECT_STATUS(clattn_attention(runtime, &p, &t, &report), CLATTN_OK, &report);
+        t.query_length = t.key_length = CLATTN_SAME;
+        t.output.offset = t.query.offset = t.value.offset = 0;
+    }
+    clattn_runtime_destroy(runtime);
+}
+END_TEST
+
+/* The last stride of a mask of bits means nothing: eight keys share a byte. */
+START_TEST(test_last_stride_of_bits) {
+    static float wanted[ROWS * DIM];
+    static const int64_t last[] = { 1, 0, -1, 3, INT64_MAX };
+    clattn_problem p = CLATTN_PROBLEM_INIT;
+    p.query_length = ROWS, p.key_length = 19, p.head_dim = DIM;
+    p.mask = CLATTN_MASK_BITS;
+    clattn_tensors t = CLATTN_TENSORS_INIT;
+    t.query.data = query, t.key.data = key, t.value.data = value, t.output.data = output, t.mask.data = mask;
+    for (int n = 0; n < 19 * DIM; n++) {
+        query[n % (ROWS * DIM)] = key[n] = (float)(n % 7) / 4, value[n] = (float)n;
+    }
+    for (int n = 0; n < ROWS * 3; n++) {
+        mask[n] = (uint8_t)(0x35 + 41 * n);
+    }
+    runtime = suite_runtime(&(clattn_runtime_options){ sizeof(clattn_runtime_options), 1, true, { 0 } });
+    for (int n = 0; n < 10; n++) {
+        p.engine = n < 5 ? "cpu" : "reference";
+        t.mask.strided = n % 5 > 0;
+        t.mask.strides[2] = 3;
+        t.mask.strides[3] = last[n % 5];
+        t.report = &report;
+        EXPECT_STATUS(clattn_attention(runtime, &p, &t, &report), CLATTN_OK, &report);
+        if (n % 5 == 0) {
+            memcpy(wanted, output, sizeof wanted);
+        }
+        ck_assert_msg(memcmp(wanted, output, sizeof wanted) == 0, "strides[3] = %lld is used", (long long)last[n % 5]);
+    }
+    clattn_runtime_destroy(runtime);
+}
+END_TEST
+
 START_TEST(test_overlap) {
+    clattn_tensors t;
     make_plan();
     WRONG("output: overlaps query", t.output.data = query);
     WRONG("output: overlaps key", t.output.data = key + 3);
@@ -163,6 +257,21 @@ START_TEST(test_overlap) {
     WRONG("logsumexp: overlaps sinks", t.logsumexp.data = sinks);
     WRONG("weights: overlaps bias", t.weights.data = bias + SCORES - 1);
     WRONG("weights: overlaps mask", t.weights.data = mask);
+    WRONG("logsumexp: overlaps query_lengths", t.logsumexp.data = lengths);
+    WRONG("output: overlaps offsets", t.output.data = offsets, t.output.layout = CLATTN_BHSD);
+    /* Rows of 8 and of 6, both 16 apart, in one buffer: side by side is right, round the end into the next row is not. */
+    t = all_tensors();
+    t.query = (clattn_tensor){ query, 0, CLATTN_STRIDED, HEADS * ROWS * 16, ROWS * 16, 16 };
+    t.output = (clattn_tensor){ query, 10, CLATTN_STRIDED, HEADS * ROWS * 16, ROWS * 16, 16 };
+    clattn_problem p = everything();
+    EXPECT_STATUS(clattn_tensors_check(&p, &t, &report), CLATTN_OK, &report);
+    for (int64_t column = 11; column < 16; column++) {
+        t.output.offset = column;
+        EXPECT_STATUS(clattn_tensors_check(&p, &t, &report), CLATTN_INVALID_TENSORS, &report);
+        ck_assert_msg(strncmp(report.text, "output: overlaps query", 22) == 0, "column %d: %s", (int)column, report.text);
+    }
+    t.output.offset = 16 + 7; /* the last column of the row before */
+    EXPECT_STATUS(clattn_tensors_check(&p, &t, &report), CLATTN_INVALID_TENSORS, &report);
     WRONG("output: its strides", t.output.layout = CLATTN_STRIDED);
     WRONG("output: its strides", t.output = ((clattn_tensor){ output, 0, CLATTN_STRIDED, 120, 30, 5 }));
     end_plan();
@@ -183,10 +292,13 @@ END_TEST
 START_TEST(test_structure_size) {
     make_plan();
     clattn_tensors t = all_tensors();
-    t.struct_size = 0;
-    EXPECT_STATUS(clattn_execute(plan, &t), CLATTN_INVALID_ARGUMENT, NULL);
-    t.struct_size = sizeof t + 8;
-    EXPECT_STATUS(clattn_execute(plan, &t), CLATTN_INVALID_ARGUMENT, NULL);
+    clattn_problem p = everything();
+    for (size_t size = 0; size < sizeof t + 9; size++) { /* half a pointer to the report would be written to */
+        t.struct_size = size == sizeof t ? 0 : size;
+        EXPECT_STATUS(clattn_execute(plan, &t), CLATTN_INVALID_ARGUMENT, NULL);
+        EXPECT_STATUS(clattn_tensors_check(&p, &t, &report), CLATTN_INVALID_ARGUMENT, NULL);
+        ck_assert_ptr_nonnull(strstr(report.text, "struct_size"));
+    }
     EXPECT_STATUS(clattn_execute(plan, NULL), CLATTN_INVALID_ARGUMENT, NULL);
     EXPECT_STATUS(clattn_execute(NULL, &t), CLATTN_INVALID_ARGUMENT, NULL);
     end_plan();
@@ -218,6 +330,14 @@ START_TEST(test_packed_query_key_value) {
         int64_t at = t.offset + 1 * t.batch_stride + 1 * t.head_stride + 2 * t.length_stride;
         ck_assert_int_eq(at, (((1 * 3 + 2) * 3 + part) * 2 + 1) * 4);
     }
+    const int64_t big = INT64_C(1) << 62, bad[][4] = { { 3, 3, 2, 4 },   { -1, 3, 2, 4 },  { 0, -3, 2, 4 },
+                                                       { 0, 3, -2, 4 },  { 0, 3, 2, -4 },  { 2, 0, big, 1 },
+                                                       { 1, 1, 4, big }, { 1, big, 1, 1 }, { 2, 3, INT64_MAX, INT64_MAX } };
+    make_plan();
+    for (size_t n = 0; n < sizeof bad / sizeof *bad; n++) {
+        WRONG("query: offset", t.query = clattn_packed_qkv(query, bad[n][0], bad[n][1], bad[n][2], bad[n][3]));
+    }
+    end_plan();
 }
 END_TEST
 
@@ -264,6 +384,9 @@ int main(void) {
                                    test_missing,
                                    test_lengths,
                                    test_layouts_and_strides,
+                                   test_offsets,
+                                   test_strides_nobody_steps,
+                                   test_last_stride_of_bits,
                                    test_overlap,
                                    test_inputs_may_overlap_and_repeat,
                                    test_structure_size,

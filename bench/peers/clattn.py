@@ -1,5 +1,5 @@
-"""clattn from Python through ctypes. The structures, their defaults and the enums are read from the public header, so
-nothing here repeats it; the library confirms the layout when it is loaded. Needs nothing but Python.
+"""clattn from Python through ctypes. The structures and the enums are read from the public header, so nothing here repeats
+it; the library fills in the defaults, and confirms the layout when it is loaded. Needs nothing but Python.
 
     lib = Library("build/release/libclattn.so")
     runtime = lib.runtime(threads=2)
@@ -30,12 +30,13 @@ class Error(Exception):
 
 
 class Header:
-    """types: name -> ctypes class (enums are c_int); constants: enumerators and macros; defaults: what the _INIT macros
-    say, struct -> {field: value}."""
+    """types: name -> ctypes class (enums are c_int); constants: enumerators and macros. `library` starts structures."""
+
+    library = None
 
     def __init__(self, path):
         text = re.sub(r"/\*.*?\*/", "", open(path, encoding="utf-8").read(), flags=re.S).replace("\\\n", "")
-        self.types, self.constants, self.defaults = dict(BASIC), {}, {}
+        self.types, self.constants = dict(BASIC), {}
         for name, value in re.findall(r"#define (CLATTN_\w+) \(?(-?\d+)\)?\s*\n", text):
             self.constants[name] = int(value)
         for kind, body, name in re.findall(r"typedef (enum|struct) \w+ \{(.*?)\} (\w+);", text, flags=re.S):
@@ -44,9 +45,6 @@ class Header:
             else:
                 self.types[name] = ctypes.c_int
                 self._enumerators(body)
-        for name, body in re.findall(r"#define CLATTN_(\w+)_INIT\s*\{(.*)\}", text):
-            fields = re.findall(r"\.(\w+) = (\{[^}]*\}|[\w()]+)", body)
-            self.defaults["clattn_" + name.lower()] = {f: self._value(v) for f, v in fields if f != "struct_size"}
 
     def _fields(self, body):
         fields = []
@@ -67,17 +65,14 @@ class Header:
         for number, item in enumerate(filter(None, (i.strip() for i in body.split(",")))):
             self.constants[item.split("=")[0].strip()] = int(item.split("=")[1]) if "=" in item else number
 
-    def _value(self, text):
-        if text.startswith("{"):
-            return [self._value(v.strip()) for v in text.strip("{} ").split(",")]
-        return self.constants[text] if text in self.constants else int(text)
-
     def make(self, name, **fields):
-        """A structure as its _INIT macro makes it, with these fields set. Enumerators may be given by name."""
+        """A structure as its _init function makes it, with these fields set. Enumerators may be given by name."""
         x = self.types[name]()
         if "struct_size" in dict(x._fields_):
-            x.struct_size = ctypes.sizeof(x)
-        for field, value in {**self.defaults.get(name, {}), **fields}.items():
+            getattr(self.library, name + "_init")(ctypes.byref(x), ctypes.c_size_t(ctypes.sizeof(x)))
+            if x.struct_size != ctypes.sizeof(x):
+                raise Error(f"{name}: {ctypes.sizeof(x)} bytes here, another size in the library")
+        for field, value in fields.items():
             if field not in dict(x._fields_):
                 raise Error(f"{name} has no field {field}")
             if isinstance(value, str) and value in self.constants:
@@ -91,6 +86,7 @@ class Header:
 class Library:
     def __init__(self, path, header=HEADER):
         self.header, self.lib = Header(header), ctypes.CDLL(os.path.abspath(path))
+        self.header.library = self.lib
         for name in ("clattn_status_name", "clattn_status_message"):
             getattr(self.lib, name).restype = ctypes.c_char_p
         for name in ("clattn_runtime_destroy", "clattn_plan_destroy"):

@@ -35,6 +35,18 @@ void attn_memory_count_device(attn_memory *memory, int64_t bytes);
 bool attn_multiply(int64_t a, int64_t b, int64_t *result);
 bool attn_add(int64_t a, int64_t b, int64_t *result);
 
+/** Whether `bytes` bytes from an address on lie within the address space; false for negative ones too. */
+bool attn_fits_address(const void *address, int64_t bytes);
+
+/** Whether two ranges of bytes have one in common. Empty ranges and NULL have none. */
+bool attn_ranges_meet(const void *a, int64_t a_bytes, const void *b, int64_t b_bytes);
+
+/**
+ * Starts a public structure of the caller's: a copy of `from`, which has `known` bytes. Where the caller's has another size it is
+ * of no version, and gets zeros: a struct_size of 0, which every call refuses.
+ */
+void attn_init_structure(void *structure, size_t size, const void *from, size_t known);
+
 /** Rounds up to a multiple of step (> 0). The caller knows that it fits. */
 static inline int64_t attn_round_up(int64_t x, int64_t step) {
     return (x + step - 1) / step * step;

@@ -48,6 +48,13 @@ void attn_report_text(clattn_report *report, const char *prefix, const char *tex
     }
 }
 
+void attn_report_append(clattn_report *report, const clattn_report *other) {
+    if (report) {
+        attn_report_text(report, "", other->text);
+        report->truncated = report->truncated || other->truncated;
+    }
+}
+
 clattn_status attn_refuse(clattn_report *report, clattn_status status, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);

@@ -17,6 +17,9 @@ void attn_report_line(clattn_report *report, const char *format, ...);
 /** Appends foreign text of many lines, cut at a line's end when too long, each line after prefix. */
 void attn_report_text(clattn_report *report, const char *prefix, const char *text);
 
+/** Appends all lines of another report; what that one has lost is lost here too. */
+void attn_report_append(clattn_report *report, const clattn_report *other);
+
 /** Appends a line and answers status: `return attn_refuse(report, CLATTN_INVALID_PROBLEM, "head_dim is %d", n);` */
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))

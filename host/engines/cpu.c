@@ -163,8 +163,9 @@ static clattn_status run_call(const attn_cpu_plan *plan, const attn_execution *e
     int64_t heads = problem->batch * problem->query_heads, groups = problem->batch * problem->kv_heads;
     bool doubles = plan->doubles && call->query_length >= ATTN_CPU_DOUBLE_FEWEST;
     int64_t step = attn_max(1, plan->weights_rows), heads_out = problem->batch * problem->weights_heads;
-    int64_t weights =
-        problem->weights == CLATTN_WEIGHTS_NONE ? 0 : heads_out * ((problem->weights_rows + step - 1) / step);
+    bool none = problem->weights == CLATTN_WEIGHTS_NONE || problem->key_length == 0 ||
+                problem->weights_first_row >= call->query_length; /* no weight to write, however many entries */
+    int64_t weights = none ? 0 : heads_out * ((problem->weights_rows + step - 1) / step);
     bool decodes = attn_cpu_plan_decodes(plan, problem, call->query_length);
     double work = (double)heads * (double)call->query_length * (double)call->key_length *
                   (double)(problem->head_dim + problem->value_dim);

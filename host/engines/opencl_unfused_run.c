@@ -166,7 +166,7 @@ static clattn_status run_part(unfused_run *run) {
 }
 
 static clattn_status run_parts(unfused_run *run, const attn_unfused_sizes *sizes) {
-    for (int64_t pair = 0; pair < sizes->pairs; pair += run->part.pairs) {
+    for (int64_t pair = 0; sizes->rows > 0 && pair < sizes->pairs; pair += run->part.pairs) {
         for (int64_t row = 0; row < sizes->rows; row += run->part.rows) {
             run->first_pair = pair;
             run->pairs = attn_min(run->part.pairs, sizes->pairs - pair);

@@ -10,6 +10,7 @@ struct clattn_additive_layer {
     clattn_additive_plan *plan;
     clattn_linear_plan *query_plan, *key_plan;
     float *query, *key; /* projected */
+    int64_t key_dim;
 };
 
 void clattn_additive_layer_destroy(clattn_additive_layer *layer) {
@@ -47,13 +48,18 @@ clattn_status clattn_additive_layer_create(clattn_runtime *runtime, const clattn
     }
     if (!runtime || !options || !layer || options->struct_size != sizeof *options) {
         return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT,
-                                 "runtime, options, layer: NULL, or options not initialised");
+                                 "runtime, options, layer: NULL, or options.struct_size is not "
+                                 "clattn_additive_layer_options'");
+    }
+    if (options->query_dim < 1 || options->key_dim < 1) {
+        return attn_layer_refuse(report, CLATTN_INVALID_PROBLEM, "query_dim, key_dim: %lld, %lld; each must be at least 1",
+                                 (long long)options->query_dim, (long long)options->key_dim);
     }
     clattn_additive_layer *made = clattn_allocate(runtime, sizeof *made);
     if (!made) {
         return CLATTN_OUT_OF_MEMORY;
     }
-    *made = (clattn_additive_layer){ .runtime = runtime, .problem = options->additive };
+    *made = (clattn_additive_layer){ .runtime = runtime, .problem = options->additive, .key_dim = options->key_dim };
     if (made->problem.value_dim == 0) {
         made->problem.value_dim = options->key_dim;
     }
@@ -86,6 +92,11 @@ clattn_status clattn_additive_layer_forward(clattn_additive_layer *layer, const 
     clattn_report *report = io->additive.report;
     clattn_additive_tensors tensors = io->additive;
     attn_layer_clear(report);
+    if (!io->value && p->value_dim != layer->key_dim) {
+        return attn_layer_refuse(report, CLATTN_INVALID_TENSORS,
+                                 "value: missing, and key, which would serve, has rows of %lld, not of value_dim %lld",
+                                 (long long)layer->key_dim, (long long)p->value_dim);
+    }
     LAYER_TRY(attn_layer_apply(layer->query_plan, p->batch * p->query_length, io->query, weights->w_query, NULL, false,
                                layer->query, report));
     if (!io->projected_key) {

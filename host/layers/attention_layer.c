@@ -1,7 +1,7 @@
 /*
  * Attention layers: projections by linear plans, attention by a plan of clattn.h, output projection, residual. Knows no
- * engine: the attention plan chooses one, and the products go where it went. To add a system of the same build: a
- * function that fills the options, at the end.
+ * engine: the attention plan chooses one, and the products go where it went. attention_systems.c has the options of
+ * known systems.
  */
 #include <string.h>
 
@@ -66,17 +66,22 @@ static clattn_status check_dims(clattn_attention_layer *l, clattn_report *report
     return CLATTN_OK;
 }
 
+static clattn_problem scores_of(const clattn_attention_layer_options *o) {
+    clattn_problem scores = o->attention;
+    scores.weights = CLATTN_WEIGHTS_RAW;
+    scores.weights_first_head = scores.weights_first_row = 0;
+    scores.weights_heads = scores.weights_rows = CLATTN_SAME;
+    scores.logsumexp = false;
+    return scores;
+}
+
 static clattn_status make_plans(clattn_attention_layer *l, clattn_report *report) {
     const clattn_attention_layer_options *o = &l->options;
     LAYER_TRY(clattn_plan_create(l->runtime, &o->attention, &l->plan, report));
     clattn_plan_info info;
     LAYER_TRY(clattn_plan_get_info(l->plan, &info));
     if (o->scores) {
-        clattn_problem scores = o->attention;
-        scores.weights = CLATTN_WEIGHTS_RAW;
-        scores.weights_first_head = scores.weights_first_row = 0;
-        scores.weights_heads = scores.weights_rows = CLATTN_SAME;
-        scores.logsumexp = false;
+        clattn_problem scores = scores_of(o);
         LAYER_TRY(clattn_plan_create(l->runtime, &scores, &l->scores_plan, report));
     }
     int64_t rows = o->attention.batch * o->attention.query_length, keys = o->attention.batch * o->attention.key_length;
@@ -118,7 +123,13 @@ clattn_status clattn_attention_layer_create(clattn_runtime *runtime, const clatt
     }
     if (!runtime || !options || !layer || options->struct_size != sizeof *options) {
         return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT,
-                                 "runtime, options, layer: NULL, or options not initialised");
+                                 "runtime, options, layer: NULL, or options.struct_size is not "
+                                 "clattn_attention_layer_options'");
+    }
+    if (options->attention.head_dim == 0 && options->attention.query_heads > 0 &&
+        options->input_dim % options->attention.query_heads != 0) {
+        return attn_layer_refuse(report, CLATTN_INVALID_PROBLEM, "head_dim: 0; input_dim %lld does not divide among %lld heads",
+                                 (long long)options->input_dim, (long long)options->attention.query_heads);
     }
     clattn_problem problem;
     LAYER_TRY(clattn_problem_resolve(&options->attention, &problem, report));
@@ -153,7 +164,110 @@ typedef struct forward_call {
     clattn_tensors tensors;
     int64_t rows, keys; /* of the call: of all entries */
     const float *memory;
+    float *query, *key, *value, *context; /* where they are written; NULL for what are the inputs */
 } forward_call;
+
+/* The second pass of attention, for the scores alone. */
+static clattn_tensors scores_tensors(const forward_call *c) {
+    clattn_tensors tensors = c->tensors;
+    tensors.output = (clattn_tensor){ .data = c->layer->context, .layout = CLATTN_BSHD };
+    tensors.weights = (clattn_array){ c->io->scores, 0 };
+    return tensors;
+}
+
+static clattn_tensor rows_of(const float *data) {
+    return (clattn_tensor){ .data = (void *)(uintptr_t)data, .layout = CLATTN_BSHD }; /* inputs are only read */
+}
+
+/* Where query, key, value and context of the call are: the caller's arrays, the layer's, or the inputs as they are. */
+static void place_tensors(forward_call *c) {
+    const clattn_attention_layer *l = c->layer;
+    const clattn_attention_layer_io *io = c->io;
+    bool project = l->options.project;
+    c->query = !project ? NULL : io->query ? io->query : l->query;
+    c->key = !project ? NULL : io->key ? io->key : l->key;
+    c->value = !project ? NULL : io->value ? io->value : l->value;
+    c->context = io->context ? io->context : l->output_plan ? l->context : io->output;
+    c->tensors.query = rows_of(project ? c->query : io->input);
+    c->tensors.key = rows_of(project ? c->key : c->memory);
+    c->tensors.value = rows_of(project ? c->value : c->memory);
+    c->tensors.output = rows_of(c->context);
+}
+
+static const float *floats_of(bool wanted, const clattn_array *array) {
+    return wanted && array->data ? (const float *)array->data + array->offset : NULL;
+}
+
+/* No array that is written may overlap another one of the caller's. The tensors of the attention are checked already. */
+static clattn_status check_overlap(const forward_call *c) {
+    const clattn_attention_layer *l = c->layer;
+    const clattn_attention_layer_options *o = &l->options;
+    const clattn_problem *p = &o->attention;
+    const clattn_attention_layer_io *io = c->io;
+    bool kept = io->keep_memory, twice = io->context == io->output && !l->output_plan; /* the output is the context */
+    const struct {
+        const char *name;
+        const float *data;
+        int64_t count;
+        bool written;
+    } all[] = {
+        { "output", io->output, c->rows * (l->output_plan ? o->output_dim : l->context_dim), true },
+        { "context", twice ? NULL : io->context, c->rows * l->context_dim, true },
+        { "query", io->query, c->rows * l->query_dim, true },
+        { "key", io->key, c->keys * l->key_dim, !kept },
+        { "value", io->value, c->keys * l->value_dim, !kept },
+        { "scores", o->scores ? io->scores : NULL,
+          p->batch * p->query_heads * p->query_length * p->key_length, true },
+        { "attention.weights", floats_of(p->weights != CLATTN_WEIGHTS_NONE, &c->tensors.weights),
+          p->batch * p->weights_heads * p->weights_rows * p->key_length, true },
+        { "attention.logsumexp", floats_of(p->logsumexp, &c->tensors.logsumexp), p->batch * p->query_heads * p->query_length, true },
+        { "input", io->input, c->rows * o->input_dim, false },
+        { "memory", c->memory == io->input ? NULL : c->memory, c->keys * o->memory_dim, false },
+    };
+    size_t count = sizeof all / sizeof *all;
+    for (size_t k = 0; k < count; k++) {
+        for (size_t n = 0; n < k; n++) {
+            if ((all[k].written || all[n].written) &&
+                attn_layer_meet(all[k].data, all[k].count, all[n].data, all[n].count)) {
+                return attn_layer_refuse(c->tensors.report, CLATTN_INVALID_TENSORS, "%s: overlaps %s", all[n].name,
+                                         all[k].name);
+            }
+        }
+    }
+    return CLATTN_OK;
+}
+
+static clattn_status check_weights(const forward_call *c) {
+    const clattn_attention_layer_options *o = &c->layer->options;
+    const clattn_attention_weights *w = c->weights;
+    bool memory = o->project && !c->io->keep_memory;
+    const struct {
+        const char *name;
+        bool needed, there;
+    } all[] = { { "weights", o->project || o->output_dim > 0, w != NULL },
+                { "w_query", o->project, w && w->w_query },
+                { "w_key", memory, w && w->w_key },
+                { "w_value", memory, w && w->w_value },
+                { "w_output", o->output_dim > 0, w && w->w_output } };
+    for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
+        if (all[k].needed && !all[k].there) {
+            return attn_layer_refuse(c->tensors.report, CLATTN_INVALID_TENSORS, "%s: missing", all[k].name);
+        }
+    }
+    return CLATTN_OK;
+}
+
+/* What the attention of the call will refuse, before the projections write anything. */
+static clattn_status check_attention(const forward_call *c) {
+    const clattn_attention_layer *l = c->layer;
+    LAYER_TRY(clattn_tensors_check(&l->options.attention, &c->tensors, c->tensors.report));
+    if (l->scores_plan) {
+        clattn_problem problem = scores_of(&l->options);
+        clattn_tensors tensors = scores_tensors(c);
+        LAYER_TRY(clattn_tensors_check(&problem, &tensors, c->tensors.report));
+    }
+    return CLATTN_OK;
+}
 
 static clattn_status check_call(forward_call *c) {
     const clattn_attention_layer_options *o = &c->layer->options;
@@ -167,9 +281,7 @@ static clattn_status check_call(forward_call *c) {
     if (c->io->keep_memory && (!o->project || !c->io->key || !c->io->value)) {
         return attn_layer_refuse(t->report, CLATTN_INVALID_TENSORS, "keep_memory: needs projections, key and value");
     }
-    if (!c->weights && (o->project || o->output_dim > 0)) {
-        return attn_layer_refuse(t->report, CLATTN_INVALID_TENSORS, "weights: missing");
-    }
+    LAYER_TRY(check_weights(c));
     if (!c->io->input || !c->io->output || (o->scores && !c->io->scores)) {
         return attn_layer_refuse(t->report, CLATTN_INVALID_TENSORS, "%s: missing",
                                  !c->io->input    ? "input"
@@ -190,11 +302,9 @@ static clattn_status check_call(forward_call *c) {
     c->rows = p->batch == 1 ? rows : p->batch * p->query_length;
     c->keys = p->batch == 1 ? keys : p->batch * p->key_length;
     c->memory = self ? c->io->input : c->io->memory;
-    return CLATTN_OK;
-}
-
-static clattn_tensor rows_of(const float *data) {
-    return (clattn_tensor){ .data = (void *)(uintptr_t)data, .layout = CLATTN_BSHD }; /* inputs are only read */
+    place_tensors(c);
+    LAYER_TRY(check_attention(c));
+    return check_overlap(c);
 }
 
 static clattn_status project(forward_call *c) {
@@ -202,25 +312,17 @@ static clattn_status project(forward_call *c) {
     const clattn_attention_layer_io *io = c->io;
     const clattn_attention_weights *w = c->weights;
     clattn_report *report = c->tensors.report;
-    float *query = io->query ? io->query : l->query, *key = io->key ? io->key : l->key,
-          *value = io->value ? io->value : l->value;
-    LAYER_TRY(attn_layer_apply(l->query_plan, c->rows, io->input, w->w_query, w->b_query, false, query, report));
+    LAYER_TRY(attn_layer_apply(l->query_plan, c->rows, io->input, w->w_query, w->b_query, false, c->query, report));
     if (!io->keep_memory) {
-        LAYER_TRY(attn_layer_apply(l->key_plan, c->keys, c->memory, w->w_key, w->b_key, false, key, report));
-        LAYER_TRY(attn_layer_apply(l->value_plan, c->keys, c->memory, w->w_value, w->b_value, false, value, report));
+        LAYER_TRY(attn_layer_apply(l->key_plan, c->keys, c->memory, w->w_key, w->b_key, false, c->key, report));
+        LAYER_TRY(attn_layer_apply(l->value_plan, c->keys, c->memory, w->w_value, w->b_value, false, c->value, report));
     }
-    c->tensors.query = rows_of(query);
-    c->tensors.key = rows_of(key);
-    c->tensors.value = rows_of(value);
     return CLATTN_OK;
 }
 
 /* Whoever asks for query, key and value of a layer without projections gets copies of what served as such. */
-static void use_inputs(forward_call *c) {
+static void copy_inputs(forward_call *c) {
     const clattn_attention_layer_io *io = c->io;
-    c->tensors.query = rows_of(io->input);
-    c->tensors.key = rows_of(c->memory);
-    c->tensors.value = rows_of(c->memory);
     if (io->query) {
         memcpy(io->query, io->input, (size_t)(c->rows * c->layer->query_dim) * sizeof(float));
     }
@@ -233,9 +335,7 @@ static void use_inputs(forward_call *c) {
 }
 
 static clattn_status write_scores(forward_call *c) {
-    clattn_tensors tensors = c->tensors;
-    tensors.output = rows_of(c->layer->context);
-    tensors.weights = (clattn_array){ c->io->scores, 0 };
+    clattn_tensors tensors = scores_tensors(c);
     return clattn_execute(c->layer->scores_plan, &tensors);
 }
 
@@ -271,59 +371,11 @@ clattn_status clattn_attention_layer_forward(clattn_attention_layer *layer, cons
     if (layer->options.project) {
         LAYER_TRY(project(&c));
     } else {
-        use_inputs(&c);
+        copy_inputs(&c);
     }
     if (layer->scores_plan) {
         LAYER_TRY(write_scores(&c));
     }
-    float *context = io->context ? io->context : layer->output_plan ? layer->context : io->output;
-    c.tensors.output = rows_of(context);
     LAYER_TRY(clattn_execute(layer->plan, &c.tensors));
-    return finish(&c, context);
-}
-
-/* ------------------------------------------------------------------------------------------------ the systems */
-
-static clattn_attention_layer_options of_heads(int64_t query_length, int64_t key_length, int64_t input_dim,
-                                               int64_t heads, int64_t head_dim) {
-    clattn_attention_layer_options options = { .struct_size = sizeof options, .attention = CLATTN_PROBLEM_INIT };
-    options.attention.query_heads = heads;
-    options.attention.query_length = query_length;
-    options.attention.key_length = key_length;
-    options.attention.head_dim = head_dim;
-    options.input_dim = input_dim;
-    options.memory_dim = CLATTN_SAME;
-    options.project = true;
-    return options;
-}
-
-clattn_attention_layer_options clattn_simplified_self_attention(int64_t length, int64_t dim) {
-    clattn_attention_layer_options options = of_heads(length, CLATTN_SAME, dim, 1, dim);
-    options.project = false;
-    options.scores = true;
-    options.attention.has_scale = true;
-    options.attention.scale = 1;
-    options.attention.weights = CLATTN_WEIGHTS_SOFTMAX;
-    return options;
-}
-
-clattn_attention_layer_options clattn_self_attention(int64_t length, int64_t input_dim, int64_t head_dim, bool causal) {
-    clattn_attention_layer_options options = of_heads(length, CLATTN_SAME, input_dim, 1, head_dim);
-    options.attention.causal = causal;
-    options.attention.alignment = causal ? CLATTN_ALIGN_TOP_LEFT : CLATTN_ALIGN_UNSET;
-    return options;
-}
-
-clattn_attention_layer_options clattn_multi_head_attention(int64_t length, int64_t dim, int64_t heads) {
-    clattn_attention_layer_options options = of_heads(length, CLATTN_SAME, dim, heads, heads > 0 ? dim / heads : 0);
-    options.output_dim = dim;
-    options.residual = true;
-    return options;
-}
-
-clattn_attention_layer_options clattn_cross_attention(int64_t query_length, int64_t memory_length, int64_t input_dim,
-                                                      int64_t memory_dim, int64_t head_dim) {
-    clattn_attention_layer_options options = of_heads(query_length, memory_length, input_dim, 1, head_dim);
-    options.memory_dim = memory_dim;
-    return options;
+    return finish(&c, c.context);
 }

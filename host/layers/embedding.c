@@ -21,7 +21,8 @@ static double draw_normal(uint64_t seed, uint64_t index) {
 
 clattn_status clattn_fill(clattn_fill_kind kind, uint64_t seed, int64_t rows, int64_t columns, float *matrix) {
     bool known = kind == CLATTN_FILL_UNIFORM || kind == CLATTN_FILL_XAVIER || kind == CLATTN_FILL_HE;
-    if (!known || rows < 0 || columns < 0 || (columns > 0 && rows > INT64_MAX / columns)) {
+    int64_t bytes;
+    if (!known || !attn_layer_multiply(rows, columns, &bytes) || !attn_layer_multiply(bytes, sizeof *matrix, &bytes)) {
         return CLATTN_INVALID_ARGUMENT;
     }
     if (!matrix && rows * columns > 0) {

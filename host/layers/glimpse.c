@@ -42,7 +42,13 @@ clattn_status clattn_glimpse_create(clattn_runtime *runtime, const clattn_glimps
     }
     if (!runtime || !options || !glimpse || options->struct_size != sizeof *options) {
         return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT,
-                                 "runtime, options, glimpse: NULL, or options not initialised");
+                                 "runtime, options, glimpse: NULL, or options.struct_size is not clattn_glimpse_options'");
+    }
+    if (options->input_dim < 1 || options->context_dim < 1 || options->output_dim < 1) {
+        return attn_layer_refuse(report, CLATTN_INVALID_PROBLEM,
+                                 "input_dim, context_dim, output_dim: %lld, %lld, %lld; each must be at least 1",
+                                 (long long)options->input_dim, (long long)options->context_dim,
+                                 (long long)options->output_dim);
     }
     clattn_glimpse *made = clattn_allocate(runtime, sizeof *made);
     if (!made) {
@@ -59,6 +65,39 @@ clattn_status clattn_glimpse_create(clattn_runtime *runtime, const clattn_glimps
     return CLATTN_OK;
 }
 
+/* All that the two products will refuse, before the first of them writes. */
+static clattn_status check_call(const clattn_glimpse *g, const clattn_glimpse_weights *w, const clattn_glimpse_io *io,
+                                int64_t rows) {
+    const clattn_glimpse_options *o = &g->options;
+    const struct {
+        const char *name;
+        const float *data;
+        int64_t count;
+        bool written;
+    } all[] = { { "output", io->output, rows * o->output_dim, true },
+                { "weights", io->weights, rows * o->input_dim, true },
+                { "input", io->input, rows * o->input_dim, false },
+                { "context", io->context, rows * o->context_dim, false },
+                { "w_context", w->w_context, o->input_dim * o->context_dim, false },
+                { "w_output", w->w_output, o->output_dim * o->input_dim, false },
+                { "b_context", w->b_context, o->input_dim, false },
+                { "b_output", w->b_output, o->output_dim, false } };
+    size_t count = sizeof all / sizeof *all, needed = count - 2;
+    for (size_t k = 0; k < needed; k++) {
+        if (!all[k].data && k != 1) { /* weights only where wanted */
+            return attn_layer_refuse(io->report, CLATTN_INVALID_TENSORS, "%s: missing", all[k].name);
+        }
+    }
+    for (size_t k = 0; k < count && all[k].written; k++) {
+        for (size_t n = k + 1; n < count; n++) {
+            if (attn_layer_meet(all[k].data, all[k].count, all[n].data, all[n].count)) {
+                return attn_layer_refuse(io->report, CLATTN_INVALID_TENSORS, "%s: overlaps %s", all[k].name, all[n].name);
+            }
+        }
+    }
+    return CLATTN_OK;
+}
+
 clattn_status clattn_glimpse_forward(clattn_glimpse *glimpse, const clattn_glimpse_weights *weights,
                                      const clattn_glimpse_io *io) {
     if (!glimpse || !weights || !io || io->struct_size != sizeof *io) {
@@ -67,10 +106,14 @@ clattn_status clattn_glimpse_forward(clattn_glimpse *glimpse, const clattn_glimp
     attn_layer_clear(io->report);
     const clattn_glimpse_options *o = &glimpse->options;
     int64_t rows = io->rows == CLATTN_SAME ? o->rows : io->rows;
-    if (rows < 0 || rows > o->rows || (rows > 0 && !io->input)) {
-        return attn_layer_refuse(io->report, CLATTN_INVALID_TENSORS, "rows: %lld of at most %lld; input: %s",
-                                 (long long)rows, (long long)o->rows, io->input ? "there" : "missing");
+    if (rows < 0 || rows > o->rows) {
+        return attn_layer_refuse(io->report, CLATTN_INVALID_TENSORS, "rows: %lld is not within 0 and %lld",
+                                 (long long)io->rows, (long long)o->rows);
     }
+    if (rows == 0) {
+        return CLATTN_OK;
+    }
+    LAYER_TRY(check_call(glimpse, weights, io, rows));
     float *seen = glimpse->seen, *w = io->weights ? io->weights : glimpse->weights;
     LAYER_TRY(attn_layer_apply(glimpse->context, rows, io->context, weights->w_context, weights->b_context, false, w,
                                io->report));

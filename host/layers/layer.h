@@ -26,6 +26,12 @@ attn_layer_refuse(clattn_report *report, clattn_status status, const char *forma
 /** Room for count floats, not cleared; NULL when there is none or the size does not fit. */
 float *attn_layer_floats(clattn_runtime *runtime, int64_t count);
 
+/** *product = a * b; false when one is negative or the product does not fit. */
+bool attn_layer_multiply(int64_t a, int64_t b, int64_t *product);
+
+/** Whether two arrays of floats have one in common; NULL and empty ones have none. */
+bool attn_layer_meet(const float *a, int64_t a_count, const float *b, int64_t b_count);
+
 /** A linear plan on the same engine and device as other parts of a layer. */
 clattn_status attn_layer_linear(clattn_runtime *runtime, int64_t rows, int64_t in_dim, int64_t out_dim,
                                 const char *engine, int64_t device, clattn_linear_plan **plan, clattn_report *report);

@@ -38,11 +38,30 @@ static clattn_status check_sizes(const clattn_additive_problem *p, clattn_report
                                (long long)sizes[k].size, (long long)sizes[k].least);
         }
     }
-    int64_t rows, keys, length = attn_max(attn_max(p->query_length, p->key_length), 1), bytes;
-    int64_t dim = attn_max(attn_max(p->hidden, p->value_dim), p->weights ? p->key_length : 1);
-    if (!attn_multiply(p->batch, length, &rows) || !attn_multiply(rows, dim, &keys) ||
-        !attn_multiply(keys, 8, &bytes)) {
-        return attn_refuse(report, CLATTN_OVERFLOW, "batch, lengths, dims: a tensor of more than 2^63 - 1 bytes");
+    return CLATTN_OK;
+}
+
+/* Every tensor's bytes fit 63 bits; an empty dimension hides nothing: it counts as one. */
+static clattn_status check_bytes(const clattn_additive_problem *p, clattn_report *report) {
+    bool mask = p->mask == CLATTN_MASK_BYTES;
+    const struct {
+        const char *name;
+        int64_t shape[3];
+    } tensors[] = { { "query", { p->batch, p->query_length, p->hidden } },
+                    { "key", { p->batch, p->key_length, p->hidden } },
+                    { "value", { p->batch, p->key_length, p->value_dim } },
+                    { "output", { p->batch, p->query_length, p->value_dim } },
+                    { "weights", { p->weights ? p->batch : 1, p->query_length, p->weights ? p->key_length : 1 } },
+                    { "mask", { mask ? p->mask_shape[0] : 1, mask ? p->mask_shape[1] : 1, mask ? p->mask_shape[2] : 1 } } };
+    for (size_t k = 0; k < sizeof tensors / sizeof *tensors; k++) {
+        int64_t bytes = (int64_t)sizeof(double); /* the reference's scores */
+        for (int d = 0; d < 3; d++) {
+            if (!attn_multiply(bytes, attn_max(tensors[k].shape[d], 1), &bytes)) {
+                return attn_refuse(report, CLATTN_OVERFLOW, "%s: [%lld, %lld, %lld] has more than 2^63 - 1 bytes",
+                                   tensors[k].name, (long long)tensors[k].shape[0], (long long)tensors[k].shape[1],
+                                   (long long)tensors[k].shape[2]);
+            }
+        }
     }
     return CLATTN_OK;
 }
@@ -50,7 +69,7 @@ static clattn_status check_sizes(const clattn_additive_problem *p, clattn_report
 static clattn_status check_mask(clattn_additive_problem *p, clattn_report *report) {
     const int64_t full[3] = { p->batch, p->query_length, p->key_length };
     if (p->mask != CLATTN_MASK_NONE && p->mask != CLATTN_MASK_BYTES) {
-        return attn_refuse(report, CLATTN_INVALID_PROBLEM, "mask: none or bytes here");
+        return attn_refuse(report, CLATTN_INVALID_PROBLEM, "mask: CLATTN_MASK_NONE or CLATTN_MASK_BYTES here");
     }
     for (int d = 0; d < 3 && p->mask == CLATTN_MASK_BYTES; d++) {
         if (p->mask_shape[d] == CLATTN_SAME) {
@@ -70,11 +89,15 @@ static clattn_status resolve(const clattn_additive_problem *problem, clattn_addi
         return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "problem: is NULL");
     }
     if (problem->struct_size != sizeof *problem) {
-        return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "struct_size: start from CLATTN_ADDITIVE_PROBLEM_INIT");
+        return attn_refuse(report, CLATTN_INVALID_ARGUMENT,
+                           "struct_size: %zu, no clattn_additive_problem has that size (%zu); start from "
+                           "CLATTN_ADDITIVE_PROBLEM_INIT",
+                           problem->struct_size, sizeof *problem);
     }
     *resolved = *problem;
     ATTN_TRY(check_sizes(resolved, report));
-    return check_mask(resolved, report);
+    ATTN_TRY(check_mask(resolved, report));
+    return check_bytes(resolved, report);
 }
 
 static const attn_operation_shape shape = {
@@ -121,6 +144,17 @@ static clattn_status check_lengths(const clattn_additive_problem *p, bool wanted
     if (!lengths->data && p->batch > 0) {
         return attn_refuse(report, CLATTN_INVALID_TENSORS, "%s: missing", name);
     }
+    if (lengths->type != CLATTN_INT32 && lengths->type != CLATTN_INT64) {
+        return attn_refuse(report, CLATTN_INVALID_TENSORS, "%s: type is not one of its values", name);
+    }
+    int64_t end, bytes, size = lengths->type == CLATTN_INT32 ? 4 : 8;
+    if (lengths->offset < 0) {
+        return attn_refuse(report, CLATTN_INVALID_TENSORS, "%s: offset is negative", name);
+    }
+    if (!attn_add(lengths->offset, p->batch, &end) || !attn_multiply(end, size, &bytes) ||
+        !attn_fits_address(lengths->data, bytes)) {
+        return attn_refuse(report, CLATTN_OVERFLOW, "%s: its last element lies beyond the address space", name);
+    }
     for (int64_t b = 0; b < p->batch; b++) {
         int64_t length = attn_integer(lengths, b);
         if (length < 0 || length > most) {
@@ -153,6 +187,34 @@ static clattn_status check_pointers(const clattn_additive_problem *p, const clat
         }
     }
     return CLATTN_OK;
+}
+
+static attn_operation_memory lengths_of(const char *name, const clattn_additive_problem *p, const clattn_integers *list) {
+    int64_t size = list->type == CLATTN_INT32 ? 4 : 8;
+    return (attn_operation_memory){ name, list->data ? (const char *)list->data + list->offset * size : NULL,
+                                    p->batch * size, false };
+}
+
+/* What the call walks, from the first element to the last: entries lie at the largest length. */
+static clattn_status check_memory(const clattn_additive_problem *p, const attn_additive_call *call) {
+    int64_t last = attn_max(p->batch - 1, 0), number = (int64_t)sizeof(float);
+    bool none = p->batch == 0;
+    int64_t rows = none ? 0 : last * p->query_length + call->query_length,
+            keys = none ? 0 : last * p->key_length + call->key_length;
+    int64_t mask = call->mask ? p->mask_shape[0] * p->mask_shape[1] * p->mask_shape[2] : 0;
+    const attn_operation_memory list[] = {
+        { "output", call->output, rows * p->value_dim * number, true },
+        { "weights", call->weights, call->weights ? rows * p->key_length * number : 0, true },
+        { "logsumexp", call->logsumexp, rows * number, true },
+        { "query", call->query, rows * p->hidden * number, false },
+        { "key", call->key, keys * p->hidden * number, false },
+        { "v", call->v, p->hidden * number, false },
+        { "value", call->value, keys * p->value_dim * number, false },
+        { "mask", call->mask, mask, false },
+        lengths_of("query_lengths", p, &call->query_lengths),
+        lengths_of("key_lengths", p, &call->key_lengths),
+    };
+    return attn_operation_check_memory(list, sizeof list / sizeof *list, call->report);
 }
 
 static clattn_status call_length(int64_t asked, int64_t largest, const char *name, int64_t *length,
@@ -193,5 +255,19 @@ clattn_status clattn_additive_execute(clattn_additive_plan *plan, const clattn_a
         call.mask_stride[1] = p->mask_shape[1] == 1 ? 0 : p->mask_shape[2];
         call.mask_stride[2] = p->mask_shape[2] == 1 ? 0 : 1;
     }
+    ATTN_TRY(check_memory(p, &call));
+    if (p->batch == 0 || call.query_length == 0) {
+        return CLATTN_OK; /* no row, however many entries */
+    }
     return attn_operation_run(&plan->operation, &call);
+}
+
+void clattn_additive_problem_init(clattn_additive_problem *problem, size_t size) {
+    static const clattn_additive_problem start = CLATTN_ADDITIVE_PROBLEM_INIT;
+    attn_init_structure(problem, size, &start, sizeof start);
+}
+
+void clattn_additive_tensors_init(clattn_additive_tensors *tensors, size_t size) {
+    static const clattn_additive_tensors start = CLATTN_ADDITIVE_TENSORS_INIT;
+    attn_init_structure(tensors, size, &start, sizeof start);
 }

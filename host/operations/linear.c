@@ -29,7 +29,10 @@ static clattn_status check(const clattn_linear_problem *p, clattn_report *report
         return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "problem: is NULL");
     }
     if (p->struct_size != sizeof *p) {
-        return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "struct_size: start from CLATTN_LINEAR_PROBLEM_INIT");
+        return attn_refuse(report, CLATTN_INVALID_ARGUMENT,
+                           "struct_size: %zu, no clattn_linear_problem has that size (%zu); start from "
+                           "CLATTN_LINEAR_PROBLEM_INIT",
+                           p->struct_size, sizeof *p);
     }
     if (p->rows < 0) {
         return attn_refuse(report, CLATTN_INVALID_PROBLEM, "rows: %lld is negative", (long long)p->rows);
@@ -107,5 +110,24 @@ clattn_status clattn_linear_execute(clattn_linear_plan *plan, const clattn_linea
                            : !t->w   ? "w"
                                      : "output");
     }
+    const clattn_linear_problem *p = &plan->problem;
+    int64_t number = (int64_t)sizeof(float);
+    const attn_operation_memory list[] = {
+        { "output", t->output, call.rows * p->out_dim * number, true },
+        { "input", t->input, call.rows * p->in_dim * number, false },
+        { "w", t->w, p->out_dim * p->in_dim * number, false },
+        { "b", t->b, p->out_dim * number, false },
+    };
+    ATTN_TRY(attn_operation_check_memory(list, sizeof list / sizeof *list, t->report));
     return attn_operation_run(&plan->operation, &call);
+}
+
+void clattn_linear_problem_init(clattn_linear_problem *problem, size_t size) {
+    static const clattn_linear_problem start = CLATTN_LINEAR_PROBLEM_INIT;
+    attn_init_structure(problem, size, &start, sizeof start);
+}
+
+void clattn_linear_tensors_init(clattn_linear_tensors *tensors, size_t size) {
+    static const clattn_linear_tensors start = CLATTN_LINEAR_TENSORS_INIT;
+    attn_init_structure(tensors, size, &start, sizeof start);
 }

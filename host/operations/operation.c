@@ -41,42 +41,91 @@ static bool supports(const attn_operation_engine *engine, const void *problem, c
     return false;
 }
 
-/* Prepares the problem with the best engine. `made` is to be released unless this fails. */
-static clattn_status prepare(clattn_runtime *runtime, const attn_operation_engine *const *engines, int64_t count,
-                             const void *problem, attn_operation_wish wish, attn_operation *made,
-                             clattn_report *report) {
-    const attn_operation_engine *best = NULL;
-    const attn_device *place = NULL;
-    int64_t devices = clattn_runtime_device_count(runtime);
-    if (!is_known(wish.engine)) {
-        return attn_refuse(report, CLATTN_INVALID_PROBLEM, "engine: \"%s\" is not known", wish.engine);
-    }
-    if (wish.device != CLATTN_ANY_DEVICE && (wish.device < 0 || wish.device >= devices)) {
-        return attn_refuse(report, CLATTN_NO_DEVICE, "device: %lld is not here", (long long)wish.device);
-    }
-    for (int64_t e = 0; e < count; e++) {
-        for (int64_t d = 0; engines[e] && is_wished(wish.engine, engines[e]->name) && d < devices; d++) {
-            const attn_device *device = attn_runtime_device(runtime, d);
-            bool asked = wish.device == CLATTN_ANY_DEVICE || wish.device == d;
-            if (!asked || (engines[e]->only_when_named && !wish.engine) ||
-                !supports(engines[e], problem, device, report)) {
+/* An engine on a device, and where the pair stands: the more preferred first, then in the order of the lists. */
+typedef struct place {
+    const attn_operation_engine *engine; /* NULL = none */
+    const attn_device *device;
+    int preference;
+    int64_t order;
+} place;
+
+static bool stands_before(const place *a, const place *b) {
+    return a->preference > b->preference || (a->preference == b->preference && a->order < b->order);
+}
+
+/* Who is asked to serve what. */
+typedef struct search {
+    clattn_runtime *runtime;
+    const attn_operation_shape *shape;
+    const void *problem;
+    attn_operation_wish wish;
+    int64_t devices;
+} search;
+
+/* The next of those that support the problem, after `last` (NULL: the first of all). Says why the others decline. */
+static place next_place(const search *s, const place *last, clattn_report *declined) {
+    place best = { 0 };
+    for (int64_t e = 0; e < s->shape->count; e++) {
+        const attn_operation_engine *engine = s->shape->engines[e];
+        bool wished = engine && is_wished(s->wish.engine, engine->name) && (s->wish.engine || !engine->only_when_named);
+        for (int64_t d = 0; wished && d < s->devices; d++) {
+            const attn_device *device = attn_runtime_device(s->runtime, d);
+            place here = { engine, device, preference(engine, device), e * s->devices + d };
+            bool asked = s->wish.device == CLATTN_ANY_DEVICE || s->wish.device == d;
+            if (!asked || (last && !stands_before(last, &here)) || !supports(engine, s->problem, device, declined)) {
                 continue;
             }
-            if (!best || preference(engines[e], device) > preference(best, place)) {
-                best = engines[e];
-                place = device;
+            if (!best.engine || stands_before(&here, &best)) {
+                best = here;
             }
         }
     }
-    if (!best) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED, "engine: %s serves here",
-                           wish.engine ? "none of that name" : "none");
+    return best;
+}
+
+static clattn_status ready(const search *s, const place *at, attn_operation *made, clattn_report *report) {
+    *made = (attn_operation){ .runtime = s->runtime, .engine = at->engine };
+    made->info = (clattn_operation_info){ .engine = at->engine->name, .device = at->device->index };
+    clattn_status status = at->engine->prepare(s->problem, at->device, &made->state, &made->info, report);
+    if (status != CLATTN_OK) {
+        attn_report_line(report, "%s on device %lld: %s", at->engine->name, (long long)at->device->index,
+                         clattn_status_message(status));
     }
-    *made = (attn_operation){ .runtime = runtime, .engine = best };
-    made->info = (clattn_operation_info){ .engine = best->name, .device = place->index };
-    ATTN_TRY(best->prepare(problem, place, &made->state, &made->info, report));
-    pthread_mutex_init(&made->lock, NULL);
-    return CLATTN_OK;
+    return status;
+}
+
+/*
+ * Prepares the problem with the best engine that can be made ready; else answers why the very best could not. `made` is
+ * to be released unless this fails.
+ */
+static clattn_status prepare(const search *s, attn_operation *made, clattn_report *report) {
+    clattn_report declined; /* told only when nobody serves */
+    attn_report_clear(&declined);
+    if (!is_known(s->wish.engine)) {
+        return attn_refuse(report, CLATTN_INVALID_PROBLEM, "engine: \"%s\" is not known", s->wish.engine);
+    }
+    if (s->wish.device != CLATTN_ANY_DEVICE && (s->wish.device < 0 || s->wish.device >= s->devices)) {
+        return attn_refuse(report, CLATTN_NO_DEVICE, "device: %lld is not here", (long long)s->wish.device);
+    }
+    clattn_status first = CLATTN_OK;
+    for (place at = next_place(s, NULL, &declined); at.engine; at = next_place(s, &at, NULL)) {
+        clattn_status status = ready(s, &at, made, report);
+        if (status == CLATTN_OK) {
+            pthread_mutex_init(&made->lock, NULL);
+            return CLATTN_OK;
+        }
+        if (!attn_try_next(status)) {
+            first = status;
+            break;
+        }
+        first = first == CLATTN_OK ? status : first;
+    }
+    if (first == CLATTN_OK) {
+        first = attn_refuse(report, CLATTN_UNSUPPORTED, "engine: %s serves here",
+                            s->wish.engine ? "none of that name" : "none");
+    }
+    attn_report_append(report, &declined);
+    return first;
 }
 
 clattn_status attn_operation_run(attn_operation *operation, const void *call) {
@@ -93,8 +142,8 @@ clattn_status attn_operation_create(clattn_runtime *runtime, const attn_operatio
         return CLATTN_OUT_OF_MEMORY;
     }
     memcpy(made + shape->problem_at, problem, (size_t)shape->problem_size);
-    clattn_status status = prepare(runtime, shape->engines, shape->count, made + shape->problem_at, wish,
-                                   (attn_operation *)(void *)made, report);
+    const search asked = { runtime, shape, made + shape->problem_at, wish, clattn_runtime_device_count(runtime) };
+    clattn_status status = prepare(&asked, (attn_operation *)(void *)made, report);
     if (status != CLATTN_OK) {
         attn_release(&runtime->memory, made);
         return status;
@@ -119,5 +168,21 @@ clattn_status attn_operation_get_info(const void *plan, clattn_operation_info *i
         return CLATTN_INVALID_ARGUMENT;
     }
     *info = operation->info;
+    return CLATTN_OK;
+}
+
+clattn_status attn_operation_check_memory(const attn_operation_memory *list, size_t count, clattn_report *report) {
+    for (size_t k = 0; k < count; k++) {
+        if (list[k].data && !attn_fits_address(list[k].data, list[k].bytes)) {
+            return attn_refuse(report, CLATTN_OVERFLOW, "%s: its last element lies beyond the address space", list[k].name);
+        }
+    }
+    for (size_t k = 0; k < count && list[k].written; k++) {
+        for (size_t n = k + 1; n < count; n++) {
+            if (attn_ranges_meet(list[k].data, list[k].bytes, list[n].data, list[n].bytes)) {
+                return attn_refuse(report, CLATTN_INVALID_TENSORS, "%s: overlaps %s", list[k].name, list[n].name);
+            }
+        }
+    }
     return CLATTN_OK;
 }

@@ -41,4 +41,15 @@ clattn_status attn_operation_get_info(const void *plan, clattn_operation_info *i
 
 clattn_status attn_operation_run(attn_operation *operation, const void *call);
 
+/** Dense memory of a call; data NULL or bytes 0 = none. Outputs come first in a list of them. */
+typedef struct attn_operation_memory {
+    const char *name;
+    const void *data;
+    int64_t bytes;
+    bool written;
+} attn_operation_memory;
+
+/** Refuses memory that reaches beyond the address space, and outputs that overlap anything else of the list. */
+clattn_status attn_operation_check_memory(const attn_operation_memory *list, size_t count, clattn_report *report);
+
 #endif

@@ -41,6 +41,29 @@ static clattn_status resolve_lengths(const clattn_problem *p, const clattn_tenso
     return CLATTN_OK;
 }
 
+/**
+ * Whether all that the view walks has an address, in elements of `size` bytes. A view that walks nothing is made one of zeros, and
+ * strides that are never stepped are made 0: whatever they were, nobody multiplies by them.
+ */
+static clattn_status check_end(const clattn_problem *p, const attn_call *call, const char *field, const int64_t extent[4], int64_t size,
+                               attn_view *view) {
+    int64_t end, bytes;
+    bool empty = extent[0] == 0 || extent[1] == 0 || extent[2] == 0 || extent[3] == 0;
+    if (empty) {
+        *view = (attn_view){view->data, 0, {0, 0, 0, view->stride[3]}};
+    }
+    for (int k = 0; k < 3; k++) {
+        view->stride[k] = extent[k] == 1 ? 0 : view->stride[k];
+    }
+    if (!attn_view_end(view, extent, &end) || !attn_multiply(end, size, &bytes)) {
+        return attn_refuse(call->report, CLATTN_OVERFLOW, "%s: its last element lies beyond 2^63 - 1 bytes", field);
+    }
+    if (p->memory == CLATTN_MEMORY_HOST && !attn_fits_address(view->data, bytes)) {
+        return attn_refuse(call->report, CLATTN_OVERFLOW, "%s: its last element lies beyond the address space", field);
+    }
+    return CLATTN_OK;
+}
+
 /** A tensor of [batch, heads, length, dim]; `length` is the problem's, `used` the call's. */
 static clattn_status resolve_tensor(const clattn_problem *p, const attn_call *call, const char *field, const clattn_tensor *t,
                                     const int64_t shape[4], int64_t used, attn_view *view) {
@@ -65,15 +88,13 @@ static clattn_status resolve_tensor(const clattn_problem *p, const attn_call *ca
         return refuse(call, field, "offset and strides must not be negative");
     }
     const int64_t extent[4] = {shape[0], heads, used, dim};
-    int64_t end, bytes;
-    if (!attn_view_end(view, extent, &end) || !attn_multiply(end, clattn_type_size(p->type), &bytes)) {
-        return attn_refuse(call->report, CLATTN_OVERFLOW, "%s: its last element lies beyond 2^63 - 1 bytes", field);
-    }
-    return CLATTN_OK;
+    return check_end(p, call, field, extent, clattn_type_size(p->type), view);
 }
 
-static clattn_status resolve_broadcast(const attn_call *call, const char *field, const clattn_broadcast *t, const int64_t shape[4],
-                                       bool bits, attn_view *view) {
+/** `size` is an element's; 0 for a mask of bits. */
+static clattn_status resolve_broadcast(const clattn_problem *p, const attn_call *call, const char *field, const clattn_broadcast *t,
+                                       const int64_t shape[4], int64_t size, attn_view *view) {
+    bool bits = size == 0;
     bool empty = shape[0] == 0 || shape[1] == 0 || shape[2] == 0 || shape[3] == 0;
     if (!t->data && !empty) {
         return refuse(call, field, "data is NULL, but the problem has one");
@@ -88,17 +109,13 @@ static clattn_status resolve_broadcast(const attn_call *call, const char *field,
             return refuse(call, field, "offset and strides must not be negative");
         }
     }
-    int64_t end;
-    const int64_t extent[4] = {shape[0], shape[1], shape[2], bits ? 1 : shape[3]};
-    if (!attn_view_end(view, extent, &end) || !attn_multiply(end, 8, &end)) {
-        return attn_refuse(call->report, CLATTN_OVERFLOW, "%s: its last element lies beyond 2^63 - 1 bytes", field);
-    }
-    return CLATTN_OK;
+    const int64_t extent[4] = {shape[0], shape[1], shape[2], row};
+    return check_end(p, call, field, extent, bits ? 1 : size, view);
 }
 
-/** A dense array of fp32 or of the given shape. */
-static clattn_status resolve_array(const attn_call *call, const char *field, const clattn_array *t, const int64_t shape[4],
-                                   attn_view *view) {
+/** A dense array of the given shape. */
+static clattn_status resolve_array(const clattn_problem *p, const attn_call *call, const char *field, const clattn_array *t,
+                                   const int64_t shape[4], clattn_type type, attn_view *view) {
     bool empty = shape[0] == 0 || shape[1] == 0 || shape[2] == 0 || shape[3] == 0;
     if (!t->data && !empty) {
         return refuse(call, field, "data is NULL, but the problem has one");
@@ -107,7 +124,7 @@ static clattn_status resolve_array(const attn_call *call, const char *field, con
         return refuse(call, field, "offset is negative");
     }
     *view = (attn_view){t->data, t->offset, {shape[1] * shape[2] * shape[3], shape[2] * shape[3], shape[3], 1}};
-    return CLATTN_OK;
+    return check_end(p, call, field, shape, clattn_type_size(type), view);
 }
 
 /** One integer a batch entry; values are checked where they can be read. */
@@ -122,7 +139,11 @@ static clattn_status resolve_integers(const clattn_problem *p, const attn_call *
     if (t->offset < 0) {
         return refuse(call, field, "offset is negative");
     }
+    attn_view view = {(void *)(uintptr_t)t->data, t->offset, {0, 0, 0, 1}};
+    const int64_t extent[4] = {1, 1, 1, p->batch};
+    ATTN_TRY(check_end(p, call, field, extent, t->type == CLATTN_INT32 ? 4 : 8, &view));
     *integers = *t;
+    integers->offset = view.offset;
     for (int64_t b = 0; p->memory == CLATTN_MEMORY_HOST && b < p->batch; b++) {
         int64_t value = attn_integer(t, b);
         if (value < least || value > most) {
@@ -141,17 +162,18 @@ static clattn_status resolve_inputs(const clattn_problem *p, const clattn_tensor
     ATTN_TRY(resolve_tensor(p, call, "key", &t->key, key, call->key_length, &call->key));
     ATTN_TRY(resolve_tensor(p, call, "value", &t->value, value, call->key_length, &call->value));
     if (p->mask != CLATTN_MASK_NONE) {
-        ATTN_TRY(resolve_broadcast(call, "mask", &t->mask, p->mask_shape, p->mask == CLATTN_MASK_BITS, &call->mask));
+        ATTN_TRY(resolve_broadcast(p, call, "mask", &t->mask, p->mask_shape, p->mask == CLATTN_MASK_BITS ? 0 : 1, &call->mask));
     }
     if (p->bias != CLATTN_BIAS_NONE) {
-        ATTN_TRY(resolve_broadcast(call, "bias", &t->bias, p->bias_shape, false, &call->bias));
+        int64_t size = clattn_type_size(attn_bias_type(p));
+        ATTN_TRY(resolve_broadcast(p, call, "bias", &t->bias, p->bias_shape, size, &call->bias));
     }
     const int64_t heads[4] = {p->query_heads, 1, 1, 1};
     if (p->alibi) {
-        ATTN_TRY(resolve_array(call, "alibi_slopes", &t->alibi_slopes, heads, &call->alibi_slopes));
+        ATTN_TRY(resolve_array(p, call, "alibi_slopes", &t->alibi_slopes, heads, CLATTN_FP32, &call->alibi_slopes));
     }
     if (p->sinks) {
-        ATTN_TRY(resolve_array(call, "sinks", &t->sinks, heads, &call->sinks));
+        ATTN_TRY(resolve_array(p, call, "sinks", &t->sinks, heads, CLATTN_FP32, &call->sinks));
     }
     if (p->query_lengths) {
         ATTN_TRY(resolve_integers(p, call, "query_lengths", &t->query_lengths, 0, call->query_length, &call->query_lengths));
@@ -172,10 +194,10 @@ static clattn_status resolve_outputs(const clattn_problem *p, const clattn_tenso
     const int64_t weights[4] = {p->batch, p->weights_heads, p->weights_rows, p->key_length};
     ATTN_TRY(resolve_tensor(p, call, "output", &t->output, output, call->query_length, &call->output));
     if (p->logsumexp) {
-        ATTN_TRY(resolve_array(call, "logsumexp", &t->logsumexp, rows, &call->logsumexp));
+        ATTN_TRY(resolve_array(p, call, "logsumexp", &t->logsumexp, rows, attn_logsumexp_type(p), &call->logsumexp));
     }
     if (p->weights != CLATTN_WEIGHTS_NONE) {
-        ATTN_TRY(resolve_array(call, "weights", &t->weights, weights, &call->weights));
+        ATTN_TRY(resolve_array(p, call, "weights", &t->weights, weights, attn_weights_type(p), &call->weights));
     }
     return attn_check_overlap(p, call);
 }
@@ -185,7 +207,8 @@ clattn_status attn_call_resolve(const clattn_problem *problem, const clattn_tens
         return CLATTN_INVALID_ARGUMENT;
     }
     clattn_tensors filled = CLATTN_TENSORS_INIT;
-    if (tensors->struct_size < offsetof(clattn_tensors, workspace) || tensors->struct_size > sizeof filled) {
+    /* Sizes that the structure has had, one a version: problem.c says how to add one. */
+    if (tensors->struct_size != sizeof filled) {
         return CLATTN_INVALID_ARGUMENT; /* the report itself lies in the structure: it cannot be trusted */
     }
     memcpy(&filled, tensors, tensors->struct_size);
@@ -203,5 +226,16 @@ clattn_status attn_call_resolve(const clattn_problem *problem, const clattn_tens
 }
 
 clattn_tensor clattn_packed_qkv(void *data, int64_t part, int64_t length, int64_t heads, int64_t dim) {
-    return (clattn_tensor){data, part * heads * dim, CLATTN_STRIDED, length * 3 * heads * dim, dim, 3 * heads * dim};
+    int64_t row, token, entry;
+    bool known = part >= 0 && part <= 2 && attn_multiply(heads, dim, &row) && attn_multiply(row, 3, &token) &&
+                 attn_multiply(token, length, &entry);
+    if (!known) {
+        return (clattn_tensor){data, -1, CLATTN_STRIDED, 0, 0, 0};
+    }
+    return (clattn_tensor){data, part * row, CLATTN_STRIDED, entry, dim, token};
+}
+
+void clattn_tensors_init(clattn_tensors *tensors, size_t size) {
+    static const clattn_tensors start = CLATTN_TENSORS_INIT;
+    attn_init_structure(tensors, size, &start, sizeof start);
 }

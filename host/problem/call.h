@@ -12,6 +12,7 @@
  * of data. Broadcast dimensions have stride 0. For bit masks offset and strides count bytes, and stride[3] says whether the
  * key matters (1) or bit 0 serves all (0). data is NULL when the problem has no such tensor.
  */
+/* A view of a call that was checked: an empty one has offset 0, and the first three strides are 0 where at most one entry is walked. */
 typedef struct attn_view {
     void *data; /* host pointer or cl_mem, as the problem's memory says */
     int64_t offset;

@@ -39,16 +39,34 @@ static region make_region(const clattn_problem *p, const char *name, const attn_
     bool host = p->memory == CLATTN_MEMORY_HOST;
     region r = {.name = name, .handle = host ? NULL : view->data, .extent = {a, b, c, d}, .written = written};
     int64_t end = 0;
-    if (view->data && attn_view_end(view, r.extent, &end) && end > 0) {
+    if (!view->data) {
+        return r;
+    }
+    if (!attn_view_end(view, r.extent, &end)) { /* call.c has refused such a view */
+        r.end = UINT64_MAX;
+        return r;
+    }
+    if (end > 0) {
         uint64_t base = host ? (uint64_t)(uintptr_t)view->data : 0;
         r.begin = base + (uint64_t)view->offset * (uint64_t)size;
         r.end = base + (uint64_t)end * (uint64_t)size;
+        for (int k = 0; k < 4; k++) {
+            r.stride[k] = view->stride[k] * size;
+        }
+        r.extent[3] = d * size; /* the innermost run, in bytes */
     }
-    for (int k = 0; k < 4; k++) {
-        r.stride[k] = view->stride[k] * size;
-    }
-    r.extent[3] = d * size; /* the innermost run, in bytes */
     return r;
+}
+
+/** `count` elements of `size` bytes. */
+static region make_list(const clattn_problem *p, const char *name, const void *data, int64_t offset, int64_t size, bool written,
+                        int64_t count) {
+    attn_view view = {(void *)(uintptr_t)data, offset, {0, 0, 0, 1}};
+    return make_region(p, name, &view, size, written, 1, 1, 1, count);
+}
+
+static region make_integers(const clattn_problem *p, const char *name, const clattn_integers *list) {
+    return make_list(p, name, list->data, list->offset, list->type == CLATTN_INT32 ? 4 : 8, false, p->batch);
 }
 
 /** Whether two elements of one output would share memory: every stride must step over all that lies inside it. */
@@ -118,13 +136,17 @@ clattn_status attn_check_overlap(const clattn_problem *p, const attn_call *call)
         make_region(p, "output", &call->output, size, true, b, h, q, p->value_dim),
         make_region(p, "logsumexp", &call->logsumexp, lse, true, b, h, q, 1),
         make_region(p, "weights", &call->weights, weight, true, b, p->weights_heads, p->weights_rows, p->key_length),
+        make_list(p, "workspace", p->caller_workspace ? call->workspace : NULL, 0, 1, true, attn_max(call->workspace_size, 0)),
         make_region(p, "query", &call->query, size, false, b, h, q, p->head_dim),
         make_region(p, "key", &call->key, size, false, b, p->kv_heads, k, p->head_dim),
         make_region(p, "value", &call->value, size, false, b, p->kv_heads, k, p->value_dim),
         make_region(p, "mask", &call->mask, 1, false, m[0], m[1], m[2], mask_row),
         make_region(p, "bias", &call->bias, clattn_type_size(attn_bias_type(p)), false, s[0], s[1], s[2], s[3]),
-        make_region(p, "alibi_slopes", &call->alibi_slopes, 4, false, 1, 1, 1, h),
-        make_region(p, "sinks", &call->sinks, 4, false, 1, 1, 1, h),
+        make_list(p, "alibi_slopes", call->alibi_slopes.data, call->alibi_slopes.offset, 4, false, h),
+        make_list(p, "sinks", call->sinks.data, call->sinks.offset, 4, false, h),
+        make_integers(p, "query_lengths", &call->query_lengths),
+        make_integers(p, "key_lengths", &call->key_lengths),
+        make_integers(p, "offsets", &call->offsets),
     };
     size_t count = sizeof regions / sizeof *regions;
     for (size_t i = 0; i < count && regions[i].written; i++) {

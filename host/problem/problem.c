@@ -13,6 +13,13 @@
 
 #define OFFSET_LIMIT (INT64_C(1) << 61)
 #define WINDOW_LIMIT (INT64_C(1) << 62)
+#define MOST_CONCURRENCY 65536
+
+/*
+ * Sizes that the structure has had, one a version. A new member goes to the end, and where the padding there would take it in, a
+ * filler before it, so that the structure grows; then its new size comes first here, and the older one stays.
+ */
+static const size_t sizes_known[] = { sizeof(clattn_problem) };
 
 bool attn_problem_uses_offset(const clattn_problem *problem) {
     return problem->causal || attn_problem_has_window(problem) || problem->alibi;
@@ -67,6 +74,10 @@ static clattn_status resolve_sizes(clattn_problem *p, clattn_report *report) {
                                (long long)sizes[i].value, (long long)sizes[i].least);
         }
     }
+    if (p->concurrency > MOST_CONCURRENCY) {
+        return attn_refuse(report, CLATTN_INVALID_PROBLEM, "concurrency: %lld, must be at most %d", (long long)p->concurrency,
+                           MOST_CONCURRENCY);
+    }
     if (p->query_heads % p->kv_heads != 0) {
         return attn_refuse(report, CLATTN_INVALID_PROBLEM, "query_heads: %lld is not a multiple of kv_heads %lld",
                            (long long)p->query_heads, (long long)p->kv_heads);
@@ -109,15 +120,20 @@ static clattn_status resolve_alignment(clattn_problem *p, clattn_report *report)
     bool matters = p->query_length != p->key_length || p->query_lengths || p->key_lengths || p->past_length > 0;
     if (p->alignment == CLATTN_ALIGN_UNSET && matters) {
         return attn_refuse(report, CLATTN_INVALID_PROBLEM,
-                           "alignment: causal, window and ALiBi need it here, since query and key lengths differ or vary or there is a "
-                           "past (top_left, bottom_right, past, a number, or one number an entry)");
+                           "alignment: causal, window_left, window_right and alibi need it here, since query and key lengths differ or "
+                           "vary or there is a past: any clattn_alignment but CLATTN_ALIGN_UNSET");
     }
     return CLATTN_OK;
 }
 
-static clattn_status resolve_shape(const char *name, const clattn_problem *p, int64_t shape[4], clattn_report *report) {
+/** A shape that is not asked for becomes 0s. */
+static clattn_status resolve_shape(const char *name, const clattn_problem *p, bool wanted, int64_t shape[4], clattn_report *report) {
     const int64_t full[4] = {p->batch, p->query_heads, p->query_length, p->key_length};
     for (int k = 0; k < 4; k++) {
+        if (!wanted) {
+            shape[k] = 0;
+            continue;
+        }
         shape[k] = shape[k] == CLATTN_SAME ? full[k] : shape[k];
         if (shape[k] != 1 && shape[k] != full[k]) {
             return attn_refuse(report, CLATTN_INVALID_PROBLEM, "%s[%d]: %lld, must be 1 or %lld", name, k, (long long)shape[k],
@@ -128,6 +144,10 @@ static clattn_status resolve_shape(const char *name, const clattn_problem *p, in
 }
 
 static clattn_status resolve_weights(clattn_problem *p, clattn_report *report) {
+    if (p->weights == CLATTN_WEIGHTS_NONE) { /* what the fields hold means nothing then */
+        p->weights_first_head = p->weights_first_row = p->weights_heads = p->weights_rows = 0;
+        return CLATTN_OK;
+    }
     const struct {
         const char *first_name, *count_name;
         int64_t first, *count, limit;
@@ -139,9 +159,6 @@ static clattn_status resolve_weights(clattn_problem *p, clattn_report *report) {
         bool inside = ranges[i].first >= 0 && ranges[i].first <= ranges[i].limit;
         int64_t left = inside ? ranges[i].limit - ranges[i].first : 0, *count = ranges[i].count;
         *count = *count == CLATTN_SAME ? left : *count;
-        if (p->weights == CLATTN_WEIGHTS_NONE) {
-            continue;
-        }
         if (!inside) {
             return attn_refuse(report, CLATTN_INVALID_PROBLEM, "%s: %lld is outside 0..%lld", ranges[i].first_name,
                                (long long)ranges[i].first, (long long)ranges[i].limit);
@@ -191,8 +208,14 @@ clattn_status attn_problem_resolve(const clattn_problem *problem, clattn_problem
     if (!problem || !resolved) {
         return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "problem: is NULL");
     }
-    if (problem->struct_size < offsetof(clattn_problem, past_length) || problem->struct_size > sizeof *problem) {
-        return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "struct_size: start the problem from CLATTN_PROBLEM_INIT");
+    size_t version = 0, versions = sizeof sizes_known / sizeof *sizes_known;
+    while (version < versions && sizes_known[version] != problem->struct_size) {
+        version++;
+    }
+    if (version == versions) {
+        return attn_refuse(report, CLATTN_INVALID_ARGUMENT,
+                           "struct_size: %zu, no clattn_problem has that size (%zu); start from CLATTN_PROBLEM_INIT",
+                           problem->struct_size, sizeof *problem);
     }
     clattn_problem filled = CLATTN_PROBLEM_INIT;
     memcpy(&filled, problem, problem->struct_size);
@@ -201,12 +224,8 @@ clattn_status attn_problem_resolve(const clattn_problem *problem, clattn_problem
     ATTN_TRY(resolve_sizes(&filled, report));
     ATTN_TRY(resolve_numbers(&filled, report));
     ATTN_TRY(resolve_alignment(&filled, report));
-    if (filled.mask != CLATTN_MASK_NONE) {
-        ATTN_TRY(resolve_shape("mask_shape", &filled, filled.mask_shape, report));
-    }
-    if (filled.bias != CLATTN_BIAS_NONE) {
-        ATTN_TRY(resolve_shape("bias_shape", &filled, filled.bias_shape, report));
-    }
+    ATTN_TRY(resolve_shape("mask_shape", &filled, filled.mask != CLATTN_MASK_NONE, filled.mask_shape, report));
+    ATTN_TRY(resolve_shape("bias_shape", &filled, filled.bias != CLATTN_BIAS_NONE, filled.bias_shape, report));
     ATTN_TRY(resolve_weights(&filled, report));
     ATTN_TRY(check_overflow(&filled, report));
     *resolved = filled;
@@ -241,4 +260,9 @@ clattn_status clattn_problem_resolve(const clattn_problem *problem, clattn_probl
         return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "resolved: is NULL");
     }
     return attn_problem_resolve(problem, resolved, report);
+}
+
+void clattn_problem_init(clattn_problem *problem, size_t size) {
+    static const clattn_problem start = CLATTN_PROBLEM_INIT;
+    attn_init_structure(problem, size, &start, sizeof start);
 }

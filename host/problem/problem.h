@@ -7,6 +7,7 @@
 /**
  * Copies @p problem with every CLATTN_SAME replaced, shapes filled in ([1 or full] each), has_scale and scale set, and
  * checks it. After this: kv_heads >= 1 where query_heads >= 1, all sizes >= 0, every tensor's byte size fits int64.
+ * What is not asked for is made 0: the shapes of no mask and no bias, the ranges of no weights.
  * An alignment that has no effect (no causal, window, ALiBi) is made TOP_LEFT. UNSET stays where it does not matter for the
  * largest lengths: engines read it as offset 0, and attn_call_resolve refuses the calls for which it would matter.
  * A window side that limits nothing is made CLATTN_OPEN; i + offset +- side never overflows.

@@ -32,6 +32,10 @@ static void give_back(clattn_plan *plan, attn_slot *slot) {
 }
 
 static clattn_status check_workspace(const clattn_plan *plan, const attn_call *call) {
+    if (plan->problem.caller_workspace && plan->problem.memory == CLATTN_MEMORY_HOST &&
+        !attn_fits_address(call->workspace, attn_max(call->workspace_size, 0))) {
+        return attn_refuse(call->report, CLATTN_OVERFLOW, "workspace: its last byte lies beyond the address space");
+    }
     if (!plan->problem.caller_workspace || plan->info.workspace_size == 0) {
         return CLATTN_OK;
     }

@@ -78,7 +78,7 @@ clattn_status clattn_tensors_check(const clattn_problem *problem, const clattn_t
     attn_call call;
     ATTN_TRY(attn_problem_resolve(problem, &resolved, report));
     if (!tensors || tensors->struct_size != sizeof *tensors) {
-        return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "tensors: start from CLATTN_TENSORS_INIT");
+        return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "tensors: NULL, or struct_size is not clattn_tensors' (%zu)", sizeof *tensors);
     }
     clattn_tensors copy = *tensors;
     copy.report = report;

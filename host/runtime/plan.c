@@ -84,12 +84,7 @@ static clattn_status no_candidate(const clattn_problem *problem, const choice *c
 
 static clattn_status open_slots(clattn_plan *plan, clattn_report *report) {
     attn_memory *memory = &plan->runtime->memory;
-    int64_t bytes;
-    if (!attn_multiply(plan->problem.concurrency, (int64_t)sizeof *plan->slots, &bytes)) {
-        return attn_refuse(report, CLATTN_OVERFLOW, "concurrency: %lld calls at once do not fit 63 bits",
-                           (long long)plan->problem.concurrency);
-    }
-    plan->slots = attn_allocate_zeroed(memory, bytes);
+    plan->slots = attn_allocate_zeroed(memory, plan->problem.concurrency * (int64_t)sizeof *plan->slots);
     if (!plan->slots) {
         return attn_refuse(report, CLATTN_OUT_OF_MEMORY, "concurrency: no memory for %lld calls at once", (long long)plan->problem.concurrency);
     }
@@ -147,9 +142,17 @@ static clattn_status ready(clattn_plan *plan, const candidate *candidate, clattn
     return status;
 }
 
-/** What can be served by the next candidate at creation; anything else ends the search. */
-static bool try_next(clattn_status status) {
-    return status == CLATTN_UNSUPPORTED || status == CLATTN_BUILD_FAILED || status == CLATTN_DEVICE_OUT_OF_MEMORY;
+/** Makes the plan with the best candidate that can be made ready; else answers why the very best could not. */
+static clattn_status ready_first(clattn_plan *plan, const choice *choice, clattn_report *report) {
+    clattn_status first = CLATTN_UNSUPPORTED;
+    for (int64_t i = 0; i < choice->count; i++) {
+        clattn_status status = ready(plan, &choice->candidates[i], report);
+        if (status == CLATTN_OK || !attn_try_next(status)) {
+            return status;
+        }
+        first = i == 0 ? status : first;
+    }
+    return first;
 }
 
 static void count_work(clattn_plan *plan) {
@@ -163,19 +166,21 @@ static void count_work(clattn_plan *plan) {
 static clattn_status choose(clattn_plan *plan, clattn_report *report) {
     clattn_runtime *runtime = plan->runtime;
     choice choice = {NULL, 0, false, false, false};
+    clattn_report declined; /* told only when nobody serves */
+    attn_report_clear(&declined);
     pthread_mutex_lock(&runtime->lock);
     int64_t room = attn_engine_list_count * runtime->device_count * (int64_t)sizeof(candidate);
     choice.candidates = attn_allocate(&runtime->memory, room);
     if (choice.candidates) {
-        find_candidates(runtime, &plan->problem, &choice, report);
+        find_candidates(runtime, &plan->problem, &choice, &declined);
     }
     pthread_mutex_unlock(&runtime->lock);
     if (!choice.candidates) {
         return CLATTN_OUT_OF_MEMORY;
     }
-    clattn_status status = choice.count > 0 ? CLATTN_UNSUPPORTED : no_candidate(&plan->problem, &choice, report);
-    for (int64_t i = 0; i < choice.count && try_next(status); i++) {
-        status = ready(plan, &choice.candidates[i], report);
+    clattn_status status = choice.count > 0 ? ready_first(plan, &choice, report) : no_candidate(&plan->problem, &choice, report);
+    if (status != CLATTN_OK) {
+        attn_report_append(report, &declined);
     }
     attn_release(&runtime->memory, choice.candidates);
     plan->problem.engine = NULL; /* the caller's string is not kept */

@@ -54,6 +54,11 @@ static clattn_status fill(clattn_runtime *runtime, const clattn_runtime_options 
     return options->without_opencl ? CLATTN_OK : add_opencl_devices(runtime);
 }
 
+void clattn_runtime_options_init(clattn_runtime_options *options, size_t size) {
+    static const clattn_runtime_options start = CLATTN_RUNTIME_OPTIONS_INIT;
+    attn_init_structure(options, size, &start, sizeof start);
+}
+
 clattn_status clattn_runtime_create(const clattn_runtime_options *options, clattn_runtime **runtime) {
     if (!runtime) {
         return CLATTN_INVALID_ARGUMENT;
@@ -61,7 +66,8 @@ clattn_status clattn_runtime_create(const clattn_runtime_options *options, clatt
     *runtime = NULL;
     clattn_runtime_options filled = CLATTN_RUNTIME_OPTIONS_INIT;
     if (options) {
-        if (options->struct_size < offsetof(clattn_runtime_options, without_opencl) || options->struct_size > sizeof filled) {
+        /* Sizes that the structure has had, one a version: problem.c says how to add one. */
+        if (options->struct_size != sizeof filled) {
             return CLATTN_INVALID_ARGUMENT;
         }
         memcpy(&filled, options, options->struct_size);

@@ -40,6 +40,12 @@ struct clattn_plan {
 /** Appends a device. The list owns `opencl`. */
 clattn_status attn_runtime_add_device(clattn_runtime *runtime, clattn_device_kind kind, struct attn_opencl_device *opencl);
 
+/** Whether another engine may serve what this one could not make ready; anything else ends the search. */
+static inline bool attn_try_next(clattn_status status) {
+    return status == CLATTN_UNSUPPORTED || status == CLATTN_BUILD_FAILED || status == CLATTN_DEVICE_OUT_OF_MEMORY ||
+           status == CLATTN_OUT_OF_MEMORY || status == CLATTN_OVERFLOW;
+}
+
 /** Gives back what was read of tuning files; at the runtime's end. */
 void attn_runtime_forget_tuning(clattn_runtime *runtime);
 

@@ -8,6 +8,7 @@
 #include <check.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "clattn/clattn.h"
 
@@ -38,5 +39,21 @@ int64_t suite_opencl_device(const clattn_runtime *runtime);
  */
 bool suite_has_opencl(void);
 int suite_without_device(void);
+
+/** Fails the test unless the function starts a structure as the macro does, and zeros one of another size, within it. */
+#define EXPECT_START(type, macro, start)                                                            \
+    do {                                                                                            \
+        static const type wanted = macro;                                                           \
+        type got, before;                                                                           \
+        memset(&got, 0x5a, sizeof got);                                                             \
+        memset(&before, 0x5a, sizeof before);                                                       \
+        start(&got, sizeof got);                                                                    \
+        ck_assert_msg(memcmp(&got, &wanted, sizeof got) == 0, #start " is not " #macro);            \
+        memset(&got, 0x5a, sizeof got);                                                             \
+        start(&got, sizeof got - 8);                                                                \
+        ck_assert_uint_eq(got.struct_size, 0);                                                      \
+        ck_assert(memcmp((char *)&got + sizeof got - 8, (char *)&before + sizeof got - 8, 8) == 0); \
+        start(NULL, sizeof got);                                                                    \
+    } while (0)
 
 #endif

@@ -40,8 +40,11 @@
  *   threads    distinct objects are independent. A runtime may be used from several threads. A plan is immutable and may
  *              be executed from several threads at once (see clattn_problem.concurrency).
  *   sizes      64 bits; strides and offsets count elements; a dimension is never assumed to fit 32 bits.
- *   versions   structures carry their size (the _INIT macros set it), so a program built with an older header keeps
- *              working with a newer library of the same major version.
+ *   versions   structures carry their size (the _INIT macros and the _init functions set it), so a program built with an
+ *              older header keeps working with a newer library of the same major version. A size that no version had
+ *              is refused.
+ *   starting   clattn_problem p = CLATTN_PROBLEM_INIT; in C and C++. From another language, which has no macros:
+ *              clattn_problem_init(&p, sizeof p). Every structure with a macro has such a function.
  */
 #ifndef CLATTN_H
 #define CLATTN_H
@@ -140,6 +143,14 @@ typedef struct clattn_runtime_options {
 
 #define CLATTN_RUNTIME_OPTIONS_INIT \
     { sizeof(clattn_runtime_options), 0, false, { NULL, NULL, NULL } }
+
+/**
+ * The same as the macro, for callers without it. NULL does nothing.
+ * @param size  bytes of the caller's structure: sizeof *options. At most so many are written. A size that this library does
+ *              not know gives zeros, and every call refuses them.
+ * Any thread. @since 0.1
+ */
+CLATTN_API void clattn_runtime_options_init(clattn_runtime_options *options, size_t size);
 
 /**
  * Looks for devices. OpenCL contexts and threads are made when first needed.
@@ -294,7 +305,7 @@ typedef struct clattn_problem {
     const char *engine;    /**< NULL = the best; else "reference", "cpu", "opencl-unfused", "opencl-fused", "opencl-decode",
                                 or "opencl" = the best of those; not kept after plan creation */
     int64_t device;        /**< index of the runtime's devices; default CLATTN_ANY_DEVICE */
-    int64_t concurrency;   /**< calls that may be under way at once without waiting for each other; default 1 */
+    int64_t concurrency;   /**< calls that may be under way at once without waiting for each other; 1 (default) to 65536 */
     bool caller_workspace; /**< every call brings its own workspace, the plan allocates none */
     bool batch_invariant;  /**< an entry's result has the same bits whatever else is in the batch */
     bool allow_tf32;       /**< default false. Permits to round fp32 to 10 bits after the point (TF32) before products on matrix
@@ -304,14 +315,22 @@ typedef struct clattn_problem {
                                 clattn_plan_info.products_tf32 tells */
 } clattn_problem;
 
-#define CLATTN_PROBLEM_INIT                                                                                           \
-    {                                                                                                                 \
-        .struct_size = sizeof(clattn_problem), .batch = 1, .query_heads = 1, .kv_heads = CLATTN_SAME,                 \
-        .key_length = CLATTN_SAME, .value_dim = CLATTN_SAME, .window_left = CLATTN_OPEN, .window_right = CLATTN_OPEN, \
-        .mask_shape = { CLATTN_SAME, CLATTN_SAME, CLATTN_SAME, CLATTN_SAME },                                         \
-        .bias_shape = { CLATTN_SAME, CLATTN_SAME, CLATTN_SAME, CLATTN_SAME }, .weights_heads = CLATTN_SAME,           \
-        .weights_rows = CLATTN_SAME, .device = CLATTN_ANY_DEVICE, .concurrency = 1,                                   \
+/* In the order of the members, for compilers of C++ before 2020. */
+#define CLATTN_PROBLEM_INIT                                                                             \
+    {                                                                                                   \
+        sizeof(clattn_problem), CLATTN_FP32, CLATTN_FORWARD, CLATTN_MEMORY_HOST,                        \
+        1, 1, CLATTN_SAME, 0, CLATTN_SAME, 0, CLATTN_SAME, 0, /* batch ... past_length */               \
+        false, 0.0, 0.0,                                      /* scale, softcap */                      \
+        false, CLATTN_OPEN, CLATTN_OPEN, CLATTN_ALIGN_UNSET, 0,                                         \
+        CLATTN_MASK_NONE, { CLATTN_SAME, CLATTN_SAME, CLATTN_SAME, CLATTN_SAME },                       \
+        CLATTN_BIAS_NONE, { CLATTN_SAME, CLATTN_SAME, CLATTN_SAME, CLATTN_SAME },                       \
+        false, false, false, false, /* alibi, sinks, query_lengths, key_lengths */                      \
+        false, CLATTN_WEIGHTS_NONE, 0, CLATTN_SAME, 0, CLATTN_SAME,                                     \
+        NULL, CLATTN_ANY_DEVICE, 1, false, false, false /* engine ... allow_tf32 */                     \
     }
+
+/** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
+CLATTN_API void clattn_problem_init(clattn_problem *problem, size_t size);
 
 /* ------------------------------------------------------------------------------------------------ plan */
 
@@ -319,17 +338,21 @@ typedef struct clattn_problem {
 typedef struct clattn_plan clattn_plan;
 
 /**
- * Chooses an engine and a device for @p problem and builds what it needs. Slow (may compile device programs); do it once,
- * then execute often.
+ * Chooses an engine and a device for @p problem and builds what it needs. Nothing is computed, but on OpenCL devices
+ * programs are compiled where the runtime has not compiled them before: on a first use that takes seconds, with some
+ * compilers minutes, and nothing is said meanwhile. Do it once, then execute often.
  *
  * The engines that support the problem are ranked: a real GPU, then the CPU engine, then OpenCL on a CPU device; the
- * reference serves only when named. Nothing falls back later.
+ * reference serves only when named. One that cannot be made ready here (its program does not build, it needs more memory
+ * than there is, a size of its own does not fit 63 bits) leaves its place to the next. Nothing falls back later.
  *
  * @param problem  copied
  * @param plan     receives the plan; NULL on error
- * @param report   may be NULL; on success one line an engine that declined, on failure why
+ * @param report   may be NULL. On failure why: the field that is wrong, or one line an engine. On success empty, unless
+ *                 something better could not be made ready: then why. clattn_plan_get_info() says which engine serves,
+ *                 clattn_engine_supports() (clattn_inspect.h) why another would not.
  * @return INVALID_ARGUMENT, INVALID_PROBLEM, OVERFLOW, UNSUPPORTED, NO_DEVICE, OUT_OF_MEMORY, DEVICE_OUT_OF_MEMORY, BUILD_FAILED,
- *         OPENCL_ERROR
+ *         OPENCL_ERROR: of the best engine, when none could be made ready
  * Threads: any. Destroy the plan before its runtime.
  * @since 0.1
  */
@@ -405,7 +428,9 @@ struct clattn_timing; /* clattn_inspect.h */
 
 /**
  * The memory of one call. Start from CLATTN_TENSORS_INIT. What the problem does not ask for is ignored; what it asks for
- * and is missing is refused. Outputs may not overlap inputs or each other.
+ * and is missing is refused. Outputs may not overlap inputs, each other or the workspace. Strides of dimensions of size 1
+ * are not looked at, beyond being no negative numbers. Host memory is aligned to its elements, a tensor ends inside the
+ * address space, and its last element lies within 2^63 - 1 bytes.
  * Memory that is not used (rows beyond a length, gaps between strides) may hold anything.
  * @since 0.1
  */
@@ -432,13 +457,27 @@ typedef struct clattn_tensors {
     struct clattn_timing *timing; /**< may be NULL; time of each step (clattn_inspect.h) */
 } clattn_tensors;
 
-#define CLATTN_TENSORS_INIT                                                                                \
-    {                                                                                                      \
-        .struct_size = sizeof(clattn_tensors), .query_length = CLATTN_SAME, .key_length = CLATTN_SAME,     \
-        .past_length = CLATTN_SAME,                                                                        \
+#define CLATTN_TENSOR_INIT { NULL, 0, CLATTN_BHSD, 0, 0, 0 }
+#define CLATTN_BROADCAST_INIT { NULL, 0, false, { 0, 0, 0, 0 } }
+#define CLATTN_ARRAY_INIT { NULL, 0 }
+#define CLATTN_INTEGERS_INIT { NULL, 0, CLATTN_INT32 }
+#define CLATTN_TENSORS_INIT                                                                             \
+    {                                                                                                   \
+        sizeof(clattn_tensors), CLATTN_TENSOR_INIT, CLATTN_TENSOR_INIT, CLATTN_TENSOR_INIT,             \
+        CLATTN_TENSOR_INIT, CLATTN_BROADCAST_INIT, CLATTN_BROADCAST_INIT, CLATTN_ARRAY_INIT,            \
+        CLATTN_ARRAY_INIT, CLATTN_ARRAY_INIT, CLATTN_ARRAY_INIT, CLATTN_INTEGERS_INIT,                  \
+        CLATTN_INTEGERS_INIT, CLATTN_INTEGERS_INIT, CLATTN_SAME, CLATTN_SAME, CLATTN_SAME,              \
+        NULL, 0, NULL, NULL, NULL, NULL /* workspace ... timing */                                      \
     }
 
-/** A tensor inside packed [batch, length, (query, key, value), heads, dim] memory; part 0, 1 or 2. @since 0.1 */
+/** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
+CLATTN_API void clattn_tensors_init(clattn_tensors *tensors, size_t size);
+
+/**
+ * A tensor inside packed [batch, length, (query, key, value), heads, dim] memory; part 0, 1 or 2. What cannot be (another
+ * part, a negative size, a product beyond 63 bits) gives a tensor of offset -1, which every call refuses.
+ * Any thread. @since 0.1
+ */
 CLATTN_API clattn_tensor clattn_packed_qkv(void *data, int64_t part, int64_t length, int64_t heads, int64_t dim);
 
 /* ------------------------------------------------------------------------------------------------ execute */
@@ -446,7 +485,7 @@ CLATTN_API clattn_tensor clattn_packed_qkv(void *data, int64_t part, int64_t len
 /**
  * Computes one call with tensors in host memory; returns when the outputs are written.
  *
- * @return INVALID_ARGUMENT, INVALID_TENSORS (nothing is written), CANCELLED (outputs undefined), OUT_OF_MEMORY,
+ * @return INVALID_ARGUMENT, INVALID_TENSORS, OVERFLOW (nothing is written), CANCELLED (outputs undefined), OUT_OF_MEMORY,
  *         DEVICE_OUT_OF_MEMORY, OPENCL_ERROR
  * Threads: any; calls beyond the plan's concurrency wait for each other. Takes no memory from the allocator on the CPU
  * engines. The same call twice gives the same bits.
@@ -505,7 +544,8 @@ typedef struct clattn_merge_part {
  * A part whose logsumexp is -inf saw no key: its output is not looked at. A row that no part saw gets output 0 and
  * logsumexp -inf, and so does every row when count is 0. A sink belongs to exactly one of the parts.
  * @param result  receives the merged rows; may be the memory of one part of the same type and stride, else it overlaps none
- * @return INVALID_ARGUMENT: a NULL or negative or impossible field; nothing is written then
+ * @return INVALID_ARGUMENT: a NULL or negative or impossible field, a size beyond 63 bits, a result that overlaps a part in
+ *         another way; nothing is written then
  * Threads: any. Takes no memory.
  * @since 0.1
  */

@@ -62,9 +62,14 @@ typedef struct clattn_additive_problem {
 
 #define CLATTN_ADDITIVE_PROBLEM_INIT                                                                                   \
     {                                                                                                                  \
-        .struct_size = sizeof(clattn_additive_problem), .batch = 1, .query_length = 1,                                 \
-        .mask_shape = { CLATTN_SAME, CLATTN_SAME, CLATTN_SAME }, .device = CLATTN_ANY_DEVICE,                          \
+        sizeof(clattn_additive_problem), 1, 1, 0, 0, 0,                           /* batch ... value_dim */            \
+        CLATTN_MASK_NONE, { CLATTN_SAME, CLATTN_SAME, CLATTN_SAME },                                                   \
+        false, false, false, false,                                               /* lengths ... weights */            \
+        NULL, CLATTN_ANY_DEVICE                                                                                        \
     }
+
+/** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
+CLATTN_API void clattn_additive_problem_init(clattn_additive_problem *problem, size_t size);
 
 /** The memory of one call: dense, row-major, with the problem's (largest) lengths; host memory. @since 0.1 */
 typedef struct clattn_additive_tensors {
@@ -76,14 +81,20 @@ typedef struct clattn_additive_tensors {
     const float *value;                         /**< [batch, key_length, value_dim] */
     const uint8_t *mask;                        /**< dense in the problem's mask_shape */
     clattn_integers query_lengths, key_lengths; /**< 0 <= length <= this call's */
-    float *output;                              /**< [batch, query_length, value_dim]; overlaps no input */
+    float *output;                              /**< [batch, query_length, value_dim]; no output overlaps anything else */
     float *weights;                             /**< [batch, query_length, key_length]; 0 where not allowed */
     float *logsumexp;                           /**< [batch, query_length] */
     clattn_report *report;                      /**< may be NULL; why the call was refused */
 } clattn_additive_tensors;
 
 #define CLATTN_ADDITIVE_TENSORS_INIT                                                                                   \
-    { .struct_size = sizeof(clattn_additive_tensors), .query_length = CLATTN_SAME, .key_length = CLATTN_SAME, }
+    {                                                                                                                  \
+        sizeof(clattn_additive_tensors), CLATTN_SAME, CLATTN_SAME, NULL, NULL, NULL, NULL, NULL, CLATTN_INTEGERS_INIT, \
+        CLATTN_INTEGERS_INIT, NULL, NULL, NULL, NULL                                                                   \
+    }
+
+/** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
+CLATTN_API void clattn_additive_tensors_init(clattn_additive_tensors *tensors, size_t size);
 
 /** A problem, ready on one device. @since 0.1 */
 typedef struct clattn_additive_plan clattn_additive_plan;
@@ -92,7 +103,7 @@ typedef struct clattn_additive_plan clattn_additive_plan;
  * Chooses an engine and a device and takes the memory that calls need.
  * @param problem  copied
  * @param plan     receives the plan; NULL on error
- * @param report   may be NULL; one line an engine that declined, or what is wrong with the problem
+ * @param report   may be NULL; as in clattn_plan_create()
  * @return INVALID_ARGUMENT, INVALID_PROBLEM, OVERFLOW, UNSUPPORTED, NO_DEVICE, OUT_OF_MEMORY, DEVICE_OUT_OF_MEMORY,
  *         BUILD_FAILED, OPENCL_ERROR
  * Threads: any. Destroy the plan before its runtime.
@@ -112,7 +123,7 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_additive_plan_get_info(const clattn
 /**
  * Computes one call; returns when the outputs are written. Rows of the outputs beyond this call's lengths are left
  * alone.
- * @return INVALID_ARGUMENT, INVALID_TENSORS (nothing is written), DEVICE_OUT_OF_MEMORY, OPENCL_ERROR
+ * @return INVALID_ARGUMENT, INVALID_TENSORS, OVERFLOW (nothing is written), DEVICE_OUT_OF_MEMORY, OPENCL_ERROR
  * Threads: any; calls on one plan wait for each other. The same call twice gives the same bits.
  * @since 0.1
  */

@@ -17,7 +17,8 @@
  * Layers compute forward. What backward will need can be kept now: query, key, value, context, logsumexp and weights
  * are outputs that may be asked for.
  *
- * Errors, ownership, versions: as in clattn.h. Threads: distinct layers are independent; one layer serves one call at a
+ * Errors, ownership, versions: as in clattn.h; a layer refuses a call before the first of its steps writes, and no array
+ * that it writes may overlap another of the call. Threads: distinct layers are independent; one layer serves one call at a
  * time. Destroy layers before their runtime. Accuracy: matrix products sum in float in the BLAS's order (the reference:
  * in double), attention as in clattn.h.
  */
@@ -147,7 +148,10 @@ CLATTN_API clattn_attention_layer_options clattn_simplified_self_attention(int64
 CLATTN_API clattn_attention_layer_options clattn_self_attention(int64_t length, int64_t input_dim, int64_t head_dim,
                                                                 bool causal);
 
-/** Multi-head self-attention: heads of dim / heads, output projection and residual. @since 0.1 */
+/**
+ * Multi-head self-attention: heads of dim / heads, output projection and residual. A dim that heads does not divide gives
+ * options of head_dim 0, which clattn_attention_layer_create() refuses. @since 0.1
+ */
 CLATTN_API clattn_attention_layer_options clattn_multi_head_attention(int64_t length, int64_t dim, int64_t heads);
 
 /** Cross-attention of one head over a second sequence or an external memory. @since 0.1 */
@@ -185,7 +189,12 @@ typedef struct clattn_attention_layer_io {
 } clattn_attention_layer_io;
 
 #define CLATTN_ATTENTION_LAYER_IO_INIT                                                                                 \
-    { .struct_size = sizeof(clattn_attention_layer_io), .attention = CLATTN_TENSORS_INIT, }
+    {                                                                                                                  \
+        sizeof(clattn_attention_layer_io), NULL, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL, CLATTN_TENSORS_INIT  \
+    }
+
+/** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
+CLATTN_API void clattn_attention_layer_io_init(clattn_attention_layer_io *io, size_t size);
 
 /** @since 0.1 */
 typedef struct clattn_attention_layer clattn_attention_layer;
@@ -235,7 +244,10 @@ typedef struct clattn_additive_layer_options {
 } clattn_additive_layer_options;
 
 #define CLATTN_ADDITIVE_LAYER_OPTIONS_INIT                                                                             \
-    { .struct_size = sizeof(clattn_additive_layer_options), .additive = CLATTN_ADDITIVE_PROBLEM_INIT, }
+    { sizeof(clattn_additive_layer_options), CLATTN_ADDITIVE_PROBLEM_INIT, 0, 0 }
+
+/** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
+CLATTN_API void clattn_additive_layer_options_init(clattn_additive_layer_options *options, size_t size);
 
 /** @since 0.1 */
 typedef struct clattn_additive_weights {
@@ -263,7 +275,10 @@ typedef struct clattn_additive_layer_io {
 } clattn_additive_layer_io;
 
 #define CLATTN_ADDITIVE_LAYER_IO_INIT                                                                                  \
-    { .struct_size = sizeof(clattn_additive_layer_io), .additive = CLATTN_ADDITIVE_TENSORS_INIT, }
+    { sizeof(clattn_additive_layer_io), NULL, NULL, NULL, NULL, NULL, CLATTN_ADDITIVE_TENSORS_INIT }
+
+/** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
+CLATTN_API void clattn_additive_layer_io_init(clattn_additive_layer_io *io, size_t size);
 
 /** @since 0.1 */
 typedef struct clattn_additive_layer clattn_additive_layer;
@@ -311,7 +326,10 @@ typedef struct clattn_glimpse_options {
 } clattn_glimpse_options;
 
 #define CLATTN_GLIMPSE_OPTIONS_INIT                                                                                    \
-    { .struct_size = sizeof(clattn_glimpse_options), .rows = 1, .device = CLATTN_ANY_DEVICE, }
+    { sizeof(clattn_glimpse_options), 1, 0, 0, 0, false, NULL, CLATTN_ANY_DEVICE }
+
+/** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
+CLATTN_API void clattn_glimpse_options_init(clattn_glimpse_options *options, size_t size);
 
 /** @since 0.1 */
 typedef struct clattn_glimpse_weights {
@@ -332,8 +350,10 @@ typedef struct clattn_glimpse_io {
     clattn_report *report;
 } clattn_glimpse_io;
 
-#define CLATTN_GLIMPSE_IO_INIT                                                                                         \
-    { .struct_size = sizeof(clattn_glimpse_io), .rows = CLATTN_SAME, }
+#define CLATTN_GLIMPSE_IO_INIT { sizeof(clattn_glimpse_io), CLATTN_SAME, NULL, NULL, NULL, NULL, NULL }
+
+/** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
+CLATTN_API void clattn_glimpse_io_init(clattn_glimpse_io *io, size_t size);
 
 /** @since 0.1 */
 typedef struct clattn_glimpse clattn_glimpse;

@@ -29,8 +29,10 @@ typedef struct clattn_linear_problem {
     int64_t device;          /**< index of the runtime's devices; default CLATTN_ANY_DEVICE */
 } clattn_linear_problem;
 
-#define CLATTN_LINEAR_PROBLEM_INIT                                                                                     \
-    { .struct_size = sizeof(clattn_linear_problem), .rows = 1, .device = CLATTN_ANY_DEVICE, }
+#define CLATTN_LINEAR_PROBLEM_INIT { sizeof(clattn_linear_problem), 1, 0, 0, NULL, CLATTN_ANY_DEVICE }
+
+/** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
+CLATTN_API void clattn_linear_problem_init(clattn_linear_problem *problem, size_t size);
 
 /** The memory of one call; dense, host memory. @since 0.1 */
 typedef struct clattn_linear_tensors {
@@ -44,8 +46,10 @@ typedef struct clattn_linear_tensors {
     clattn_report *report; /**< may be NULL */
 } clattn_linear_tensors;
 
-#define CLATTN_LINEAR_TENSORS_INIT                                                                                     \
-    { .struct_size = sizeof(clattn_linear_tensors), .rows = CLATTN_SAME, }
+#define CLATTN_LINEAR_TENSORS_INIT { sizeof(clattn_linear_tensors), CLATTN_SAME, NULL, NULL, NULL, false, NULL, NULL }
+
+/** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
+CLATTN_API void clattn_linear_tensors_init(clattn_linear_tensors *tensors, size_t size);
 
 /** A linear map, ready on one device. @since 0.1 */
 typedef struct clattn_linear_plan clattn_linear_plan;
@@ -54,7 +58,7 @@ typedef struct clattn_linear_plan clattn_linear_plan;
  * Chooses an engine and a device and takes the memory that calls need.
  * @param problem  copied
  * @param plan     receives the plan; NULL on error
- * @param report   may be NULL; why an engine declined, or what is wrong with the problem
+ * @param report   may be NULL; as in clattn_plan_create()
  * @return INVALID_ARGUMENT, INVALID_PROBLEM, OVERFLOW, UNSUPPORTED, NO_DEVICE, OUT_OF_MEMORY, DEVICE_OUT_OF_MEMORY,
  *         OPENCL_ERROR
  * Threads: any. Destroy the plan before its runtime.
@@ -73,7 +77,7 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_linear_plan_get_info(const clattn_l
 
 /**
  * Computes one call; returns when the output is written.
- * @return INVALID_ARGUMENT, INVALID_TENSORS (nothing is written), OPENCL_ERROR, DEVICE_OUT_OF_MEMORY
+ * @return INVALID_ARGUMENT, INVALID_TENSORS, OVERFLOW (nothing is written), OPENCL_ERROR, DEVICE_OUT_OF_MEMORY
  * Threads: any; calls on one plan wait for each other.
  * @since 0.1
  */

@@ -1,0 +1,30 @@
+// Every _INIT macro in C++; compiled by cplusplus.sh, never run.
+#include "clattn/clattn_inspect.h"
+#include "clattn/clattn_layers.h"
+
+int main() {
+    clattn_runtime_options options = CLATTN_RUNTIME_OPTIONS_INIT;
+    clattn_problem problem = CLATTN_PROBLEM_INIT;
+    clattn_tensor tensor = CLATTN_TENSOR_INIT;
+    clattn_broadcast broadcast = CLATTN_BROADCAST_INIT;
+    clattn_array array = CLATTN_ARRAY_INIT;
+    clattn_integers integers = CLATTN_INTEGERS_INIT;
+    clattn_tensors tensors = CLATTN_TENSORS_INIT;
+    clattn_additive_problem additive = CLATTN_ADDITIVE_PROBLEM_INIT;
+    clattn_additive_tensors additive_tensors = CLATTN_ADDITIVE_TENSORS_INIT;
+    clattn_linear_problem linear = CLATTN_LINEAR_PROBLEM_INIT;
+    clattn_linear_tensors linear_tensors = CLATTN_LINEAR_TENSORS_INIT;
+    clattn_attention_layer_io attention = CLATTN_ATTENTION_LAYER_IO_INIT;
+    clattn_additive_layer_options additive_options = CLATTN_ADDITIVE_LAYER_OPTIONS_INIT;
+    clattn_additive_layer_io additive_io = CLATTN_ADDITIVE_LAYER_IO_INIT;
+    clattn_glimpse_options glimpse = CLATTN_GLIMPSE_OPTIONS_INIT;
+    clattn_glimpse_io glimpse_io = CLATTN_GLIMPSE_IO_INIT;
+    tensors.query = tensor;
+    tensors.mask = broadcast;
+    tensors.sinks = array;
+    tensors.offsets = integers;
+    clattn_problem_init(&problem, sizeof problem);
+    return static_cast<int>(options.threads + problem.batch + tensors.past_length + additive.batch +
+                            additive_tensors.key_length + linear.rows + linear_tensors.rows + attention.keep_memory +
+                            additive_options.key_dim + additive_io.additive.key_length + glimpse.rows + glimpse_io.rows);
+}
