@@ -1,10 +1,12 @@
 #!/bin/sh
 # The shared library shows clattn_ names only; internal ones are attn_; and the library calls nothing that prints,
 # ends the process, reads its environment, or answers otherwise under another locale (numbers and letters as text).
-#   sh symbols.sh SHARED STATIC
+# The static library that is installed shows clattn_ names only, where it could be joined into one object.
+#   sh symbols.sh SHARED OBJECTS [STATIC]        OBJECTS: an archive of the library's objects as they were compiled
 set -eu
 shared=$1
 static=$2
+joined=${3:-}
 failed=0
 export LC_ALL=C
 
@@ -25,6 +27,18 @@ strange=$(printf '%s\n' "$internal" | grep -v -E '^(clattn|attn)_[a-z0-9_]+$' ||
 if [ -n "$strange" ]; then
     printf 'visible between files, but neither attn_ nor clattn_: %s\n' $strange
     failed=1
+fi
+
+if [ -n "$joined" ]; then
+    shown=$(nm --extern-only --defined-only "$joined" 2>/dev/null | awk 'NF == 3 { print $3 }')
+    strange=$(printf '%s\n' "$shown" | grep -v -E '^clattn_[a-z0-9_]+$' || true)
+    if [ -n "$strange" ]; then
+        printf 'shown by the static library, but not clattn_: %s\n' $strange
+        failed=1
+    fi
+    for name in $(printf '%s\n' "$exported" | grep '^clattn_' || true); do
+        printf '%s\n' "$shown" | grep -q -x "$name" || { echo "not in the static library: $name"; failed=1; }
+    done
 fi
 
 # exit and friends; stdio that reaches a stream; the environment; the locale. __assert_fail aborts, so asserts count.
