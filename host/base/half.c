@@ -6,6 +6,8 @@
 
 #include <math.h>
 
+#include "base/visit.h"
+
 float attn_half_to_float(uint16_t bits) {
     uint32_t sign = (uint32_t)(bits & 0x8000u) << 16;
     uint32_t exponent = (bits >> 10) & 0x1fu;
@@ -70,15 +72,29 @@ const char *clattn_type_name(clattn_type type) {
     return (unsigned)type < 4 ? names[type] : "unknown";
 }
 
-double clattn_get_element(clattn_type type, const void *data, int64_t index) {
+ATTN_NOT_INLINED double attn_get_element(clattn_type type, const void *data, int64_t index) {
     return type == CLATTN_FP64 ? ((const double *)data)[index] : (double)attn_load_float(type, data, index);
 }
 
-void clattn_set_element(clattn_type type, void *data, int64_t index, double x) {
+ATTN_NOT_INLINED void attn_set_element(clattn_type type, void *data, int64_t index, double x) {
     switch (type) {
         case CLATTN_FP32: ((float *)data)[index] = (float)x; break;
         case CLATTN_FP16: ((uint16_t *)data)[index] = attn_half_from_double(x); break;
         case CLATTN_BF16: ((uint16_t *)data)[index] = attn_bf16_from_double(x); break;
         default: ((double *)data)[index] = x; break;
     }
+}
+
+/* Rounding to fp32, and reading a denormal number, depend on the caller's environment. */
+double clattn_get_element(clattn_type type, const void *data, int64_t index) {
+    attn_floats before = attn_floats_begin();
+    double x = attn_get_element(type, data, index);
+    attn_floats_end(&before);
+    return x;
+}
+
+void clattn_set_element(clattn_type type, void *data, int64_t index, double x) {
+    attn_floats before = attn_floats_begin();
+    attn_set_element(type, data, index, x);
+    attn_floats_end(&before);
 }

@@ -32,6 +32,10 @@ static inline uint16_t attn_bf16_from_float(float x) {
     return (uint16_t)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
+/** As clattn_get_element() and clattn_set_element(), inside a call, whose environment is right already. */
+double attn_get_element(clattn_type type, const void *data, int64_t index);
+void attn_set_element(clattn_type type, void *data, int64_t index, double x);
+
 /** Element `index` of an array of any storage type as float (fp64 is rounded). */
 static inline float attn_load_float(clattn_type type, const void *data, int64_t index) {
     switch (type) {

@@ -37,7 +37,7 @@ static bool attn_reference_allows(const clattn_problem *p, const attn_call *c, c
     if (allowed && p->bias != CLATTN_BIAS_NONE) {
         clattn_type type = p->bias == CLATTN_BIAS_STORAGE ? p->type : CLATTN_FP32;
         int64_t index = attn_view_row(&c->bias, at->b, at->h, at->i) + j * c->bias.stride[3];
-        allowed = clattn_get_element(type, c->bias.data, index) != -INFINITY;
+        allowed = attn_get_element(type, c->bias.data, index) != -INFINITY;
     }
     return allowed;
 }
@@ -105,7 +105,7 @@ static void write_weights(const clattn_problem *p, const attn_call *c, int64_t b
     clattn_type type = p->type == CLATTN_FP64 ? CLATTN_FP64 : p->weights == CLATTN_WEIGHTS_SOFTMAX ? p->type : CLATTN_FP32;
     for (int64_t j = 0; j < p->key_length; j++) {
         double x = row->row_used && j < used ? (double)stages[p->weights][j] : 0;
-        clattn_set_element(type, c->weights.data, index + j, x);
+        attn_set_element(type, c->weights.data, index + j, x);
     }
 }
 
@@ -134,11 +134,11 @@ static void run_row(void *user, int64_t item, int64_t worker) {
     attn_reference_row(p, c, b, h, i, &row, NULL);
     int64_t output = attn_view_row(&c->output, b, h, i);
     for (int64_t d = 0; d < p->value_dim; d++) {
-        clattn_set_element(p->type, c->output.data, output + d, (double)row.output[d]);
+        attn_set_element(p->type, c->output.data, output + d, (double)row.output[d]);
     }
     if (p->logsumexp) {
         clattn_type type = p->type == CLATTN_FP64 ? CLATTN_FP64 : CLATTN_FP32;
-        clattn_set_element(type, c->logsumexp.data, attn_view_row(&c->logsumexp, b, h, i), (double)row.logsumexp);
+        attn_set_element(type, c->logsumexp.data, attn_view_row(&c->logsumexp, b, h, i), (double)row.logsumexp);
     }
     write_weights(p, c, b, h, i, &row);
 }

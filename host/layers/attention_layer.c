@@ -339,6 +339,12 @@ static clattn_status write_scores(forward_call *c) {
     return clattn_execute(c->layer->scores_plan, &tensors);
 }
 
+static ATTN_NOT_INLINED void add(size_t count, const float *input, float *output) {
+    for (size_t k = 0; k < count; k++) {
+        output[k] += input[k];
+    }
+}
+
 static clattn_status finish(forward_call *c, float *context) {
     clattn_attention_layer *l = c->layer;
     const clattn_attention_layer_io *io = c->io;
@@ -354,8 +360,10 @@ static clattn_status finish(forward_call *c, float *context) {
     if (context != io->output) {
         memcpy(io->output, context, columns * sizeof(float));
     }
-    for (size_t k = 0; l->options.residual && k < columns; k++) {
-        io->output[k] += io->input[k];
+    if (l->options.residual) {
+        attn_visit visit = attn_visit_begin();
+        add(columns, io->input, io->output);
+        attn_visit_end(&visit);
     }
     return CLATTN_OK;
 }

@@ -10,11 +10,8 @@ static bool is_matrix(int64_t rows, int64_t dim, const float *input, const float
     return fits && (rows == 0 || (input && output));
 }
 
-clattn_status clattn_layer_norm(int64_t rows, int64_t dim, double epsilon, const float *gain, const float *bias,
-                                const float *input, float *output) {
-    if (!is_matrix(rows, dim, input, output) || !(epsilon >= 0)) {
-        return CLATTN_INVALID_ARGUMENT;
-    }
+static ATTN_NOT_INLINED void layer_norm(int64_t rows, int64_t dim, double epsilon, const float *gain, const float *bias,
+                                        const float *input, float *output) {
     for (int64_t r = 0; r < rows; r++) {
         const float *x = input + r * dim;
         double mean = 0, square = 0;
@@ -31,24 +28,37 @@ clattn_status clattn_layer_norm(int64_t rows, int64_t dim, double epsilon, const
             output[r * dim + d] = (float)(y * (gain ? (double)gain[d] : 1) + (bias ? (double)bias[d] : 0));
         }
     }
+}
+
+clattn_status clattn_layer_norm(int64_t rows, int64_t dim, double epsilon, const float *gain, const float *bias,
+                                const float *input, float *output) {
+    if (!is_matrix(rows, dim, input, output) || !(epsilon >= 0)) {
+        return CLATTN_INVALID_ARGUMENT;
+    }
+    attn_visit visit = attn_visit_begin();
+    layer_norm(rows, dim, epsilon, gain, bias, input, output);
+    attn_visit_end(&visit);
     return CLATTN_OK;
+}
+
+static ATTN_NOT_INLINED void gelu(int64_t count, const float *input, float *output) {
+    for (int64_t k = 0; k < count; k++) {
+        double x = (double)input[k];
+        output[k] = (float)(x * 0.5 * (1 + erf(x * 0.70710678118654752440)));
+    }
 }
 
 clattn_status clattn_gelu(int64_t count, const float *input, float *output) {
     if (!is_matrix(count, 1, input, output)) {
         return CLATTN_INVALID_ARGUMENT;
     }
-    for (int64_t k = 0; k < count; k++) {
-        double x = (double)input[k];
-        output[k] = (float)(x * 0.5 * (1 + erf(x * 0.70710678118654752440)));
-    }
+    attn_visit visit = attn_visit_begin();
+    gelu(count, input, output);
+    attn_visit_end(&visit);
     return CLATTN_OK;
 }
 
-clattn_status clattn_softmax(int64_t rows, int64_t dim, const float *input, float *output) {
-    if (!is_matrix(rows, dim, input, output)) {
-        return CLATTN_INVALID_ARGUMENT;
-    }
+static ATTN_NOT_INLINED void softmax(int64_t rows, int64_t dim, const float *input, float *output) {
     for (int64_t r = 0; r < rows; r++) {
         const float *x = input + r * dim;
         double top = -INFINITY, sum = 0;
@@ -62,5 +72,14 @@ clattn_status clattn_softmax(int64_t rows, int64_t dim, const float *input, floa
             output[r * dim + d] = (float)(exp((double)x[d] - top) / sum);
         }
     }
+}
+
+clattn_status clattn_softmax(int64_t rows, int64_t dim, const float *input, float *output) {
+    if (!is_matrix(rows, dim, input, output)) {
+        return CLATTN_INVALID_ARGUMENT;
+    }
+    attn_visit visit = attn_visit_begin();
+    softmax(rows, dim, input, output);
+    attn_visit_end(&visit);
     return CLATTN_OK;
 }

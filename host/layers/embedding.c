@@ -19,6 +19,16 @@ static double draw_normal(uint64_t seed, uint64_t index) {
     return radius * cos(6.28318530717958647693 * draw(seed, 2 * index + 1));
 }
 
+static ATTN_NOT_INLINED void fill(clattn_fill_kind kind, uint64_t seed, int64_t rows, int64_t columns, float *matrix) {
+    double bound = sqrt(6 / ((double)rows + (double)columns)), deviation = sqrt(2 / (double)columns);
+    for (int64_t k = 0; k < rows * columns; k++) {
+        uint64_t index = (uint64_t)k;
+        double x = kind == CLATTN_FILL_HE ? deviation * draw_normal(seed, index) : draw(seed, index);
+        float rounded = (float)(kind == CLATTN_FILL_XAVIER ? bound * (2 * x - 1) : x);
+        matrix[k] = kind == CLATTN_FILL_UNIFORM && rounded == 1.0f ? 0x1.fffffep-1f : rounded;
+    }
+}
+
 clattn_status clattn_fill(clattn_fill_kind kind, uint64_t seed, int64_t rows, int64_t columns, float *matrix) {
     bool known = kind == CLATTN_FILL_UNIFORM || kind == CLATTN_FILL_XAVIER || kind == CLATTN_FILL_HE;
     int64_t bytes;
@@ -28,13 +38,9 @@ clattn_status clattn_fill(clattn_fill_kind kind, uint64_t seed, int64_t rows, in
     if (!matrix && rows * columns > 0) {
         return CLATTN_INVALID_ARGUMENT;
     }
-    double bound = sqrt(6 / ((double)rows + (double)columns)), deviation = sqrt(2 / (double)columns);
-    for (int64_t k = 0; k < rows * columns; k++) {
-        uint64_t index = (uint64_t)k;
-        double x = kind == CLATTN_FILL_HE ? deviation * draw_normal(seed, index) : draw(seed, index);
-        float rounded = (float)(kind == CLATTN_FILL_XAVIER ? bound * (2 * x - 1) : x);
-        matrix[k] = kind == CLATTN_FILL_UNIFORM && rounded == 1.0f ? 0x1.fffffep-1f : rounded;
-    }
+    attn_visit visit = attn_visit_begin();
+    fill(kind, seed, rows, columns, matrix);
+    attn_visit_end(&visit);
     return CLATTN_OK;
 }
 
@@ -60,14 +66,8 @@ clattn_status clattn_embedding_forward(const float *table, int64_t words, int64_
     return CLATTN_OK;
 }
 
-clattn_status clattn_positional_encoding(int64_t first, int64_t length, int64_t dim, double base, bool add,
-                                         float *output) {
-    if (length < 0 || dim < 1 || !(base > 0) || !isfinite(base) || (length > 0 && !output)) {
-        return CLATTN_INVALID_ARGUMENT;
-    }
-    if (length > INT64_MAX / (int64_t)sizeof *output / dim || (first > 0 && length > INT64_MAX - first)) {
-        return CLATTN_INVALID_ARGUMENT;
-    }
+static ATTN_NOT_INLINED void encode_positions(int64_t first, int64_t length, int64_t dim, double base, bool add,
+                                              float *output) {
     for (int64_t i = 0; i < length; i++) {
         for (int64_t d = 0; d < dim; d++) {
             double angle = (double)(first + i) / pow(base, (double)(d / 2 * 2) / (double)dim);
@@ -76,5 +76,18 @@ clattn_status clattn_positional_encoding(int64_t first, int64_t length, int64_t 
             *place = (float)(add ? (double)*place + x : x);
         }
     }
+}
+
+clattn_status clattn_positional_encoding(int64_t first, int64_t length, int64_t dim, double base, bool add,
+                                         float *output) {
+    if (length < 0 || dim < 1 || !(base > 0) || !isfinite(base) || (length > 0 && !output)) {
+        return CLATTN_INVALID_ARGUMENT;
+    }
+    if (length > INT64_MAX / (int64_t)sizeof *output / dim || (first > 0 && length > INT64_MAX - first)) {
+        return CLATTN_INVALID_ARGUMENT;
+    }
+    attn_visit visit = attn_visit_begin();
+    encode_positions(first, length, dim, base, add, output);
+    attn_visit_end(&visit);
     return CLATTN_OK;
 }

@@ -98,6 +98,12 @@ static clattn_status check_call(const clattn_glimpse *g, const clattn_glimpse_we
     return CLATTN_OK;
 }
 
+static ATTN_NOT_INLINED void multiply(int64_t count, const float *a, const float *b, float *product) {
+    for (int64_t k = 0; k < count; k++) {
+        product[k] = a[k] * b[k];
+    }
+}
+
 clattn_status clattn_glimpse_forward(clattn_glimpse *glimpse, const clattn_glimpse_weights *weights,
                                      const clattn_glimpse_io *io) {
     if (!glimpse || !weights || !io || io->struct_size != sizeof *io) {
@@ -120,9 +126,9 @@ clattn_status clattn_glimpse_forward(clattn_glimpse *glimpse, const clattn_glimp
     if (o->softmax) {
         LAYER_TRY(clattn_softmax(rows, o->input_dim, w, w));
     }
-    for (int64_t k = 0; k < rows * o->input_dim; k++) {
-        seen[k] = w[k] * io->input[k];
-    }
+    attn_visit visit = attn_visit_begin();
+    multiply(rows * o->input_dim, w, io->input, seen);
+    attn_visit_end(&visit);
     return attn_layer_apply(glimpse->output, rows, seen, weights->w_output, weights->b_output, false, io->output,
                             io->report);
 }

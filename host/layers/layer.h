@@ -2,6 +2,7 @@
 #ifndef ATTN_LAYERS_LAYER_H
 #define ATTN_LAYERS_LAYER_H
 
+#include "base/visit.h"
 #include "clattn/clattn_layers.h"
 
 /** Clears a report; NULL does nothing. */

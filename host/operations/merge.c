@@ -5,6 +5,8 @@
 #include <math.h>
 
 #include "base/memory.h"
+#include "base/half.h"
+#include "base/visit.h"
 #include "clattn/clattn.h"
 
 static double get_logsumexp(const clattn_merge_part *part, int64_t row) {
@@ -36,12 +38,12 @@ static double row_maximum(const clattn_merge_part *parts, int64_t count, int64_t
     return maximum;
 }
 
-static void merge_row(const clattn_merge_part *parts, int64_t count, int64_t row, int64_t value_dim,
+static ATTN_NOT_INLINED void merge_row(const clattn_merge_part *parts, int64_t count, int64_t row, int64_t value_dim,
                       const clattn_merge_part *result) {
     double maximum = row_maximum(parts, count, row);
     if (maximum == -INFINITY) {
         for (int64_t d = 0; d < value_dim; d++) {
-            clattn_set_element(result->type, result->output, row * result->row_stride + d, 0.0);
+            attn_set_element(result->type, result->output, row * result->row_stride + d, 0.0);
         }
         set_logsumexp(result, row, -INFINITY);
         return;
@@ -55,10 +57,10 @@ static void merge_row(const clattn_merge_part *parts, int64_t count, int64_t row
         for (int64_t k = 0; k < count; k++) {
             double weight = exp(get_logsumexp(&parts[k], row) - maximum) / sum;
             if (weight != 0.0) { /* what has no weight may hold anything */
-                x += weight * clattn_get_element(parts[k].type, parts[k].output, row * parts[k].row_stride + d);
+                x += weight * attn_get_element(parts[k].type, parts[k].output, row * parts[k].row_stride + d);
             }
         }
-        clattn_set_element(result->type, result->output, row * result->row_stride + d, x);
+        attn_set_element(result->type, result->output, row * result->row_stride + d, x);
     }
     set_logsumexp(result, row, maximum + log(sum));
 }
@@ -131,8 +133,10 @@ clattn_status clattn_merge(const clattn_merge_part *parts, int64_t count, int64_
     if (value_dim == 0 && result->logsumexp == NULL) {
         return CLATTN_OK; /* nothing to write, however many rows */
     }
+    attn_visit visit = attn_visit_begin();
     for (int64_t row = 0; row < rows; row++) {
         merge_row(parts, count, row, value_dim, result);
     }
+    attn_visit_end(&visit);
     return CLATTN_OK;
 }

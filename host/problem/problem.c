@@ -9,6 +9,7 @@
 
 #include "base/memory.h"
 #include "base/report.h"
+#include "base/visit.h"
 #include "clattn/clattn_inspect.h"
 
 #define OFFSET_LIMIT (INT64_C(1) << 61)
@@ -259,7 +260,10 @@ clattn_status clattn_problem_resolve(const clattn_problem *problem, clattn_probl
     if (!resolved) {
         return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "resolved: is NULL");
     }
-    return attn_problem_resolve(problem, resolved, report);
+    attn_visit visit = attn_visit_begin();
+    clattn_status status = attn_problem_resolve(problem, resolved, report);
+    attn_visit_end(&visit);
+    return status;
 }
 
 void clattn_problem_init(clattn_problem *problem, size_t size) {
