@@ -80,10 +80,11 @@ enum { ENVIRONMENTS = sizeof environments / sizeof *environments };
 
 static void expect_same(const registers *before, const char *environment, const char *name) {
     registers after = read_registers();
-    ck_assert_msg(memcmp(before, &after, sizeof after) == 0,
-                  "%s, %s: the caller finds another environment: mxcsr %x, was %x; x87 %x %x, was %x %x; flags %x, were %x", name,
-                  environment, after.sse, before->sse, (unsigned)after.control, (unsigned)after.status,
-                  (unsigned)before->control, (unsigned)before->status, (unsigned)after.flags, (unsigned)before->flags);
+    ck_assert_msg(
+        memcmp(before, &after, sizeof after) == 0,
+        "%s, %s: the caller finds another environment: mxcsr %x, was %x; x87 %x %x, was %x %x; flags %x, were %x", name,
+        environment, after.sse, before->sse, (unsigned)after.control, (unsigned)after.status, (unsigned)before->control,
+        (unsigned)before->status, (unsigned)after.flags, (unsigned)before->flags);
 }
 
 /* The plan is made under it, too: its scale is computed. */
@@ -97,8 +98,8 @@ static void check(const guest_work *work, clattn_runtime *runtime, int environme
     EXPECT_STATUS(status, CLATTN_OK, NULL);
     ck_assert_msg(memcmp(&before, &after, sizeof after) == 0,
                   "%s, %s: the caller finds another environment: mxcsr %x, was %x; x87 %x %x, was %x %x", work->name,
-                  environments[environment].name, after.sse, before.sse, (unsigned)after.control, (unsigned)after.status,
-                  (unsigned)before.control, (unsigned)before.status);
+                  environments[environment].name, after.sse, before.sse, (unsigned)after.control,
+                  (unsigned)after.status, (unsigned)before.control, (unsigned)before.status);
     ck_assert_msg(memcmp(got, expected, sizeof got) == 0, "%s, %s%s: other bits", work->name,
                   environments[environment].name, where);
 }
@@ -257,13 +258,32 @@ static clattn_status glimpse(clattn_runtime *runtime, unsigned char *out) {
     return status;
 }
 
+static clattn_status words(clattn_runtime *runtime, unsigned char *out) {
+    clattn_word_vectors *vectors = NULL;
+    clattn_status status = clattn_word_vectors_read(runtime, CLATTN_TEST_BINARY_DIR "/environment.txt", &vectors, NULL);
+    if (status == CLATTN_OK) {
+        memcpy(out, clattn_word_vectors_table(vectors), 6 * sizeof(float));
+    }
+    clattn_word_vectors_destroy(vectors);
+    return status;
+}
+
 START_TEST(test_layers) {
-    static const guest_work works[] = {
-        { "layer norm", norm, false },   { "GELU", gelu, false },      { "softmax", softmax, false },
-        { "positions", positions, false }, { "He", he, false },        { "Xavier", xavier, false },
-        { "linear, reference", linear_reference, false },              { "linear, cpu", linear_cpu, false },
-        { "a layer", layer, false },     { "glimpse", glimpse, false }
-    };
+    static const guest_work works[] = { { "layer norm", norm, false },
+                                        { "GELU", gelu, false },
+                                        { "softmax", softmax, false },
+                                        { "positions", positions, false },
+                                        { "He", he, false },
+                                        { "Xavier", xavier, false },
+                                        { "linear, reference", linear_reference, false },
+                                        { "linear, cpu", linear_cpu, false },
+                                        { "a layer", layer, false },
+                                        { "glimpse", glimpse, false },
+                                        { "word vectors", words, false } };
+    FILE *text = fopen(CLATTN_TEST_BINARY_DIR "/environment.txt", "wb");
+    ck_assert_ptr_nonnull(text);
+    ck_assert_int_ge(fputs("one 0.1 0.7 -0.3\ntwo 1e-41 3.3 -0.7\n", text), 0);
+    ck_assert_int_eq(fclose(text), 0);
     for (int n = 0; n < ROWS * DIM; n++) {
         numbers[n] = n % 9 == 2 ? 1e-40f * (float)n : sinf((float)n);
     }

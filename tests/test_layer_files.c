@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "clattn/clattn_layers.h"
@@ -38,6 +39,52 @@ static clattn_runtime *host_runtime(void) {
     options.without_opencl = true;
     return suite_runtime(&options);
 }
+
+typedef struct long_file {
+    clattn_safetensors *file;
+    float expected[2000], got[2000];
+} long_file;
+
+static int read_often(long_file *l) {
+    for (int k = 0; k < 20000; k++) {
+        memset(l->got, 0, sizeof l->got);
+        if (clattn_safetensors_read(l->file, "long", 2000, l->got, NULL) != CLATTN_OK) {
+            return 1;
+        }
+        if (memcmp(l->got, l->expected, sizeof l->got) != 0) {
+            return 2;
+        }
+    }
+    return 0;
+}
+
+/* Where the file stands is one for parent and child, which read at the same time: neither must read from there. */
+START_TEST(a_file_after_a_fork) {
+    static const char header[] = "{\"long\":{\"dtype\":\"F32\",\"shape\":[2000],\"data_offsets\":[0,8000]}}";
+    static unsigned char bytes[8 + sizeof header - 1 + 8000];
+    static long_file l;
+    bytes[0] = sizeof header - 1;
+    memcpy(bytes + 8, header, sizeof header - 1);
+    for (int n = 0; n < 2000; n++) {
+        l.expected[n] = (float)n;
+    }
+    memcpy(bytes + 8 + sizeof header - 1, l.expected, sizeof l.expected);
+    write_file(bytes, sizeof bytes);
+    clattn_runtime *runtime = host_runtime();
+    EXPECT_STATUS(clattn_safetensors_open(runtime, path, &l.file, NULL), CLATTN_OK, NULL);
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        _exit(read_often(&l));
+    }
+    int mine = read_often(&l), theirs = 0;
+    ck_assert_int_eq(waitpid(child, &theirs, 0), child);
+    ck_assert_int_eq(mine, 0);
+    ck_assert_msg(WIFEXITED(theirs) && WEXITSTATUS(theirs) == 0, "the child answers %x", (unsigned)theirs);
+    clattn_safetensors_close(l.file);
+    clattn_runtime_destroy(runtime);
+}
+END_TEST
 
 START_TEST(arrays_of_every_type) {
     static const unsigned char data[] = {
@@ -246,6 +293,7 @@ END_TEST
 int main(void) {
     const TTest *const tests[] = { arrays_of_every_type, arrays_of_types_that_are_not_read,
                                    broken_headers,       cut_files,
-                                   what_is_no_file,      cut_after_opening };
+                                   what_is_no_file,      cut_after_opening,
+                                   a_file_after_a_fork };
     return suite_run(SUITE_OF("layer_files", tests, 60), SUITE_FORK);
 }

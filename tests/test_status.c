@@ -25,7 +25,7 @@ START_TEST(test_names_and_sentences) {
 END_TEST
 
 START_TEST(test_unknown_numbers) {
-    static const int numbers[] = { -1, 13, 1000, -2147483647 };
+    static const int numbers[] = { -1, 14, 1000, -2147483647 };
     for (size_t i = 0; i < 4; i++) {
         ck_assert_ptr_nonnull(clattn_status_name((clattn_status)numbers[i]));
         ck_assert_ptr_nonnull(clattn_status_message((clattn_status)numbers[i]));

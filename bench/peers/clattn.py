@@ -39,6 +39,8 @@ class Header:
         self.types, self.constants = dict(BASIC), {}
         for name, value in re.findall(r"#define (CLATTN_\w+) \(?(-?\d+)\)?\s*\n", text):
             self.constants[name] = int(value)
+        for name in re.findall(r"typedef void \(\*(\w+)\)\(", text):  # a pointer to a function
+            self.types[name] = ctypes.c_void_p
         for kind, body, name in re.findall(r"typedef (enum|struct) \w+ \{(.*?)\} (\w+);", text, flags=re.S):
             if kind == "struct":
                 self.types[name] = type(name, (ctypes.Structure,), {"_fields_": self._fields(body)})

@@ -9,8 +9,6 @@
 #include "case.h"
 #include "hint.h"
 
-enum { MOST_THREADS = 1024 }; /* as clattn_runtime_options says */
-
 static const attn_flag *attn_find_flag(const attn_flag *flags, int count, const char *argument, size_t length) {
     for (int f = 0; f < count; f++) {
         if (strlen(flags[f].name) == length && strncmp(flags[f].name, argument, length) == 0) {
@@ -114,7 +112,7 @@ int attn_options_read(attn_options *options, const attn_flag *flags, int count, 
     if (attn_options_number("--threads", options->threads_text, 1, &options->threads, error) != ATTN_DONE) {
         return error->status;
     }
-    return options->threads <= MOST_THREADS ? ATTN_DONE
-                                            : attn_fail(error, ATTN_BAD, "--threads %s: %d at most",
-                                                        options->threads_text, (int)MOST_THREADS);
+    return options->threads <= CLATTN_MOST_THREADS ? ATTN_DONE
+                                                   : attn_fail(error, ATTN_BAD, "--threads %s: %d at most",
+                                                               options->threads_text, CLATTN_MOST_THREADS);
 }

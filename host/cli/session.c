@@ -235,12 +235,15 @@ static int attn_load_tuning(attn_session *session, const char *named, attn_error
 
 int attn_session_open(attn_session *session, const attn_options *options, attn_error *error) {
     clattn_runtime_options runtime = CLATTN_RUNTIME_OPTIONS_INIT;
+    clattn_report report = { 0 };
     *session = (attn_session){ 0 };
     runtime.threads = options->threads;
+    runtime.report = &report;
     clattn_status status = clattn_runtime_create(&runtime, &session->runtime);
     if (status != CLATTN_OK) {
-        return attn_fail(error, attn_exit_status(status), "the runtime does not start: %s",
-                         clattn_status_message(status));
+        return attn_fail(error, attn_exit_status(status), "the runtime does not start: %.*s",
+                         report.length > 0 ? (int)strcspn(report.text, "\n") : 200,
+                         report.length > 0 ? report.text : clattn_status_message(status));
     }
     if (attn_load_tuning(session, options->tuning, error) != ATTN_DONE ||
         attn_select_blocks(session, options->blocks, error) != ATTN_DONE ||

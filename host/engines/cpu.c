@@ -5,6 +5,7 @@
  * cpu_fused_<isa>.c, one line in cpu_plan.c, one in cpu_features.h and its flags in cmake/CompileFlags.cmake.
  */
 #define _POSIX_C_SOURCE 200809L
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -27,6 +28,7 @@ typedef struct cpu_phase {
     char *workspace;
     void (*work)(const struct cpu_phase *phase, int64_t item, void *scratch);
     int64_t items, before, total; /* of this phase, done before it, of the call */
+    pthread_t caller;             /* progress is told on its thread */
     atomic_int_least64_t done;
     atomic_bool cancelled;
 } cpu_phase;
@@ -71,7 +73,7 @@ static void work_weights(const cpu_phase *phase, int64_t item, void *scratch) {
                          (char *)scratch + phase->plan->layout.row);
 }
 
-/** Runs one item on one worker. Progress is told by the calling thread, which is worker 0. */
+/** Runs one item on one worker. Progress is told by the calling thread, whichever worker it is. */
 static void run_item(void *user, int64_t item, int64_t worker) {
     cpu_phase *phase = user;
     const attn_call *call = phase->job->call;
@@ -81,7 +83,8 @@ static void run_item(void *user, int64_t item, int64_t worker) {
     phase->work(phase, item, phase->workspace + worker * phase->plan->layout.total);
     if (call->progress) {
         int64_t done = phase->before + 1 + atomic_fetch_add(&phase->done, 1);
-        if (worker == 0 && !call->progress(call->progress_user, (double)done / (double)phase->total)) {
+        if (pthread_equal(pthread_self(), phase->caller) &&
+            !call->progress(call->progress_user, (double)done / (double)phase->total)) {
             atomic_store(&phase->cancelled, true);
         }
     }
@@ -170,7 +173,8 @@ static clattn_status run_call(const attn_cpu_plan *plan, const attn_execution *e
     double work = (double)heads * (double)call->query_length * (double)call->key_length *
                   (double)(problem->head_dim + problem->value_dim);
     bool alone = work + (double)weights * (double)step * (double)(call->key_length * problem->head_dim) < ALONE_BELOW;
-    cpu_phase phase = { .plan = plan, .job = &job, .kernels = plan->kernels, .workspace = execution->workspace };
+    cpu_phase phase = { .plan = plan, .job = &job, .kernels = plan->kernels, .workspace = execution->workspace,
+                        .caller = pthread_self() };
     const struct {
         void (*work)(const cpu_phase *phase, int64_t item, void *scratch);
         int64_t items;

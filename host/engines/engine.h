@@ -22,6 +22,7 @@ typedef struct attn_device {
     attn_memory *memory;
     struct attn_threads *threads;       /* the runtime's threads; always there */
     struct attn_opencl_device *opencl;  /* NULL for the CPU */
+    int64_t process;                    /* that found it: OpenCL's drivers do not survive a fork */
     clattn_block_override blocks;       /* all 0 = the engine's choice */
     const struct attn_tuning_user *tuning; /* the user's own rows, or NULL; to be read while a plan is made */
 } attn_device;

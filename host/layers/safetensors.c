@@ -3,10 +3,12 @@
  * the data. Everything in the header is checked before anything is believed. A type that the table below does not know
  * is listed like any other, and only reading that array fails. To read another type as float: its row, and type_of().
  */
+#define _POSIX_C_SOURCE 200809L
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "layers/header_json.h"
 #include "layers/layer_file.h"
@@ -275,9 +277,11 @@ clattn_status clattn_safetensors_open(clattn_runtime *runtime, const char *path,
     if (!made) {
         return CLATTN_OUT_OF_MEMORY;
     }
+    attn_visit visit = attn_visit_begin();
     *made = (clattn_safetensors){ .runtime = runtime, .report = report };
     clattn_status status = read_header(made, path);
     made->report = NULL;
+    attn_visit_end(&visit);
     if (status != CLATTN_OK) {
         (void)attn_layer_refuse(report, status, "file: %s", path);
         clattn_safetensors_close(made);
@@ -326,21 +330,35 @@ static bool type_of(const char *dtype, clattn_type *type, int64_t *size) {
     return false;
 }
 
+/* By place, not from where the file stands: after a fork that is one for both processes. */
+static bool read_at(clattn_safetensors *file, int64_t at, void *data, size_t bytes) {
+    for (size_t done = 0; done < bytes;) {
+        ssize_t got = pread(fileno(file->stream), (char *)data + done, bytes - done, (off_t)(at + (int64_t)done));
+        if (got <= 0) {
+            return false;
+        }
+        done += (size_t)got;
+    }
+    return true;
+}
+
 /* In portions, so that a conversion needs no memory of its own. The data are little-endian, as our machines. */
-static clattn_status read_data(clattn_safetensors *file, const entry *e, clattn_type type, int64_t size, float *data) {
+static ATTN_NOT_INLINED clattn_status read_data(clattn_safetensors *file, const entry *e, clattn_type type,
+                                                int64_t size, float *data) {
     double portion[512]; /* aligned for every type */
     int64_t most = (int64_t)sizeof portion / size;
-    if (file->data_at + e->begin > LONG_MAX || fseek(file->stream, (long)(file->data_at + e->begin), SEEK_SET) != 0) {
+    int64_t at = file->data_at + e->begin;
+    if (at > LONG_MAX) {
         return refuse(file, "cannot be sought in", e->told.name);
     }
     if (type == CLATTN_FP32) {
-        size_t count = (size_t)e->told.count;
-        return fread(data, sizeof *data, count, file->stream) == count ? CLATTN_OK
-                                                                       : refuse(file, "cannot be read", e->told.name);
+        return read_at(file, at, data, (size_t)e->told.count * sizeof *data)
+                   ? CLATTN_OK
+                   : refuse(file, "cannot be read", e->told.name);
     }
     for (int64_t first = 0; first < e->told.count; first += most) {
         size_t count = (size_t)(e->told.count - first < most ? e->told.count - first : most);
-        if (fread(portion, (size_t)size, count, file->stream) != count) {
+        if (!read_at(file, at + first * size, portion, count * (size_t)size)) {
             return refuse(file, "cannot be read", e->told.name);
         }
         for (size_t k = 0; k < count; k++) {
@@ -372,7 +390,9 @@ clattn_status clattn_safetensors_read(clattn_safetensors *file, const char *name
                                  (long long)e->told.count, (long long)count);
     }
     file->report = report;
+    attn_visit visit = attn_visit_begin();
     clattn_status status = read_data(file, e, type, size, data);
+    attn_visit_end(&visit);
     file->report = NULL;
     return status;
 }

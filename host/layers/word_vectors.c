@@ -249,15 +249,8 @@ static clattn_status read_file(reading *r, FILE *stream, int64_t size) {
     return read_lines(r, v->text + mark, size - mark);
 }
 
-clattn_status clattn_word_vectors_read(clattn_runtime *runtime, const char *path, clattn_word_vectors **vectors,
-                                       clattn_report *report) {
-    attn_layer_clear(report);
-    if (vectors) {
-        *vectors = NULL;
-    }
-    if (!runtime || !path || !vectors) {
-        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "runtime, path, vectors: NULL");
-    }
+static ATTN_NOT_INLINED clattn_status read_path(clattn_runtime *runtime, const char *path,
+                                                clattn_word_vectors **vectors, clattn_report *report) {
     FILE *stream = NULL;
     int64_t size = 0;
     clattn_word_vectors *made = clattn_allocate(runtime, sizeof *made);
@@ -278,6 +271,21 @@ clattn_status clattn_word_vectors_read(clattn_runtime *runtime, const char *path
     }
     *vectors = made;
     return CLATTN_OK;
+}
+
+clattn_status clattn_word_vectors_read(clattn_runtime *runtime, const char *path, clattn_word_vectors **vectors,
+                                       clattn_report *report) {
+    attn_layer_clear(report);
+    if (vectors) {
+        *vectors = NULL;
+    }
+    if (!runtime || !path || !vectors) {
+        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "runtime, path, vectors: NULL");
+    }
+    attn_visit visit = attn_visit_begin();
+    clattn_status status = read_path(runtime, path, vectors, report);
+    attn_visit_end(&visit);
+    return status;
 }
 
 int64_t clattn_word_vectors_count(const clattn_word_vectors *vectors) {

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "base/lock.h"
 #include "base/report.h"
 #include "opencl/program.h"
 
@@ -14,7 +15,7 @@ static struct attn_opencl_device *new_device(attn_memory *memory, cl_device_id i
     if (device != NULL) {
         device->memory = memory;
         device->id = id;
-        if (pthread_mutex_init(&device->lock, NULL) != 0) {
+        if (!attn_lock_init_recursive(&device->lock)) {
             attn_release(memory, device);
             return NULL;
         }
@@ -44,6 +45,11 @@ void attn_opencl_destroy(struct attn_opencl_device *device) {
         (void)clReleaseContext(device->context);
     }
     pthread_mutex_destroy(&device->lock);
+    attn_release(device->memory, device);
+}
+
+void attn_opencl_forget(struct attn_opencl_device *device) {
+    attn_program_forget_all(device);
     attn_release(device->memory, device);
 }
 

@@ -32,7 +32,7 @@ struct attn_opencl_device {
     cl_command_queue queue; /* in order, profiling on; any thread may enqueue */
     cl_mem nothing;         /* 64 zero bytes: the argument for tensors that a call does not have */
 
-    pthread_mutex_t lock; /* of what is below, and of opening */
+    pthread_mutex_t lock; /* recursive; of what is below, and of opening */
     bool opened;
     int64_t local_memory_found; /* 0 = not asked for yet: local_memory.h */
     struct attn_program *programs;

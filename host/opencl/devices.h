@@ -15,6 +15,9 @@ clattn_status attn_opencl_adopt(attn_memory *memory, void *context, void *device
 /** Releases context, queue, programs. NULL does nothing. */
 void attn_opencl_destroy(struct attn_opencl_device *device);
 
+/** Frees the host's memory of a device that another process made, from which this one was forked; calls no OpenCL. */
+void attn_opencl_forget(struct attn_opencl_device *device);
+
 /** Fills info; capabilities were asked once, at find time. */
 void attn_opencl_describe(const struct attn_opencl_device *device, clattn_device_info *info);
 

@@ -18,6 +18,10 @@ void attn_opencl_destroy(struct attn_opencl_device *device) {
     (void)device;
 }
 
+void attn_opencl_forget(struct attn_opencl_device *device) {
+    (void)device;
+}
+
 void attn_opencl_describe(const struct attn_opencl_device *device, clattn_device_info *info) {
     (void)device, (void)info;
 }

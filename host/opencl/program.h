@@ -28,7 +28,8 @@ typedef struct attn_kernel_limits {
 clattn_status attn_kernel_ask(const struct attn_opencl_device *device, cl_kernel kernel, attn_kernel_limits *limits,
                               clattn_report *report);
 
-/** For attn_opencl_destroy(). */
+/** For attn_opencl_destroy(), and for attn_opencl_forget(), which frees the host's memory alone. */
 void attn_program_release_all(struct attn_opencl_device *device);
+void attn_program_forget_all(struct attn_opencl_device *device);
 
 #endif

@@ -54,11 +54,21 @@ clattn_status attn_program_get(struct attn_opencl_device *device, const char *na
     return status;
 }
 
-void attn_program_release_all(struct attn_opencl_device *device) {
+static void end_list(struct attn_opencl_device *device, bool is_ours) {
     while (device->programs != NULL) {
         struct attn_program *entry = device->programs;
         device->programs = entry->next;
-        (void)clReleaseProgram(entry->program);
+        if (is_ours) {
+            (void)clReleaseProgram(entry->program);
+        }
         attn_release(device->memory, entry);
     }
+}
+
+void attn_program_release_all(struct attn_opencl_device *device) {
+    end_list(device, true);
+}
+
+void attn_program_forget_all(struct attn_opencl_device *device) {
+    end_list(device, false);
 }

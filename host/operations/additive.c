@@ -259,7 +259,7 @@ clattn_status clattn_additive_execute(clattn_additive_plan *plan, const clattn_a
     if (p->batch == 0 || call.query_length == 0) {
         return CLATTN_OK; /* no row, however many entries */
     }
-    return attn_operation_run(&plan->operation, &call);
+    return attn_operation_run(&plan->operation, &call, t->report);
 }
 
 void clattn_additive_problem_init(clattn_additive_problem *problem, size_t size) {

@@ -119,7 +119,7 @@ clattn_status clattn_linear_execute(clattn_linear_plan *plan, const clattn_linea
         { "b", t->b, p->out_dim * number, false },
     };
     ATTN_TRY(attn_operation_check_memory(list, sizeof list / sizeof *list, t->report));
-    return attn_operation_run(&plan->operation, &call);
+    return attn_operation_run(&plan->operation, &call, t->report);
 }
 
 void clattn_linear_problem_init(clattn_linear_problem *problem, size_t size) {

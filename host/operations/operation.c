@@ -7,7 +7,10 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/lock.h"
+#include "base/visit.h"
 #include "runtime/runtime.h"
 
 /* Whether the wish names the engine: equal, or both begin with "opencl". */
@@ -33,7 +36,9 @@ static bool supports(const attn_operation_engine *engine, const void *problem, c
     clattn_report why;
     char prefix[96];
     attn_report_clear(&why);
-    if (engine->supports(problem, device, &why)) {
+    if (attn_device_is_lost(device)) {
+        attn_report_line(&why, "device: OpenCL does not survive a fork");
+    } else if (engine->supports(problem, device, &why)) {
         return true;
     }
     snprintf(prefix, sizeof prefix, "%s on device %lld: ", engine->name, (long long)device->index);
@@ -86,8 +91,14 @@ static place next_place(const search *s, const place *last, clattn_report *decli
 static clattn_status ready(const search *s, const place *at, attn_operation *made, clattn_report *report) {
     *made = (attn_operation){ .runtime = s->runtime, .engine = at->engine };
     made->info = (clattn_operation_info){ .engine = at->engine->name, .device = at->device->index };
+    made->lost_with_fork = at->device->opencl != NULL;
+    made->process = at->device->opencl ? at->device->process : getpid();
+    if (!attn_lock_init_checked(&made->lock)) {
+        return CLATTN_OUT_OF_MEMORY;
+    }
     clattn_status status = at->engine->prepare(s->problem, at->device, &made->state, &made->info, report);
     if (status != CLATTN_OK) {
+        pthread_mutex_destroy(&made->lock);
         attn_report_line(report, "%s on device %lld: %s", at->engine->name, (long long)at->device->index,
                          clattn_status_message(status));
     }
@@ -111,7 +122,6 @@ static clattn_status prepare(const search *s, attn_operation *made, clattn_repor
     for (place at = next_place(s, NULL, &declined); at.engine; at = next_place(s, &at, NULL)) {
         clattn_status status = ready(s, &at, made, report);
         if (status == CLATTN_OK) {
-            pthread_mutex_init(&made->lock, NULL);
             return CLATTN_OK;
         }
         if (!attn_try_next(status)) {
@@ -128,14 +138,27 @@ static clattn_status prepare(const search *s, attn_operation *made, clattn_repor
     return first;
 }
 
-clattn_status attn_operation_run(attn_operation *operation, const void *call) {
-    pthread_mutex_lock(&operation->lock);
-    clattn_status status = operation->engine->execute(operation->state, call);
-    pthread_mutex_unlock(&operation->lock);
+static bool is_lost(const attn_operation *operation) {
+    return operation->lost_with_fork && operation->process != getpid();
+}
+
+clattn_status attn_operation_run(attn_operation *operation, const void *call, clattn_report *report) {
+    if (is_lost(operation)) {
+        return attn_refuse(report, CLATTN_NO_DEVICE, "device: OpenCL does not survive a fork");
+    }
+    attn_visit visit = attn_visit_begin();
+    clattn_status status;
+    if (pthread_mutex_lock(&operation->lock) == 0) {
+        status = operation->engine->execute(operation->state, call);
+        pthread_mutex_unlock(&operation->lock);
+    } else {
+        status = attn_refuse(report, CLATTN_DEADLOCK, "plan: called from inside a call of the same plan");
+    }
+    attn_visit_end(&visit);
     return status;
 }
 
-clattn_status attn_operation_create(clattn_runtime *runtime, const attn_operation_shape *shape, const void *problem,
+static clattn_status create(clattn_runtime *runtime, const attn_operation_shape *shape, const void *problem,
                                     attn_operation_wish wish, void **plan, clattn_report *report) {
     char *made = attn_allocate_zeroed(&runtime->memory, shape->plan_size);
     if (!made) {
@@ -152,13 +175,25 @@ clattn_status attn_operation_create(clattn_runtime *runtime, const attn_operatio
     return CLATTN_OK;
 }
 
+clattn_status attn_operation_create(clattn_runtime *runtime, const attn_operation_shape *shape, const void *problem,
+                                    attn_operation_wish wish, void **plan, clattn_report *report) {
+    attn_visit visit = attn_visit_begin();
+    clattn_status status = create(runtime, shape, problem, wish, plan, report);
+    attn_visit_end(&visit);
+    return status;
+}
+
 void attn_operation_destroy(void *plan) {
     attn_operation *operation = plan;
     if (operation) {
         attn_memory *memory = &operation->runtime->memory;
-        operation->engine->release(operation->state);
+        attn_visit visit = attn_visit_begin();
+        if (!is_lost(operation)) { /* else what the engine made is left to the process that made it */
+            operation->engine->release(operation->state);
+        }
         pthread_mutex_destroy(&operation->lock);
         attn_release(memory, plan);
+        attn_visit_end(&visit);
     }
 }
 

@@ -12,7 +12,9 @@ typedef struct attn_operation {
     const attn_operation_engine *engine;
     void *state;
     clattn_operation_info info;
-    pthread_mutex_t lock; /* one call at a time */
+    bool lost_with_fork;  /* on an OpenCL device: of use in `process` alone */
+    int64_t process;      /* that made it */
+    pthread_mutex_t lock; /* one call at a time; checked */
 } attn_operation;
 
 /** What the caller wants: engine NULL = the best, "opencl..." = the OpenCL one; device or CLATTN_ANY_DEVICE. */
@@ -39,7 +41,8 @@ void attn_operation_destroy(void *plan);
 /** What a plan tells of itself. */
 clattn_status attn_operation_get_info(const void *plan, clattn_operation_info *info);
 
-clattn_status attn_operation_run(attn_operation *operation, const void *call);
+/** One call, after those of other threads; DEADLOCK when it is made from inside another of this thread. */
+clattn_status attn_operation_run(attn_operation *operation, const void *call, clattn_report *report);
 
 /** Dense memory of a call; data NULL or bytes 0 = none. Outputs come first in a list of them. */
 typedef struct attn_operation_memory {

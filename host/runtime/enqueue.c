@@ -3,13 +3,14 @@
  */
 #include "clattn/clattn_opencl.h"
 
+#include "base/visit.h"
 #include "opencl/devices.h"
 #include "runtime/runtime.h"
 
 static int64_t find_adopted(const clattn_runtime *runtime, cl_context context, cl_device_id device) {
     for (int64_t i = 0; i < runtime->device_count; i++) {
         const attn_device *d = runtime->devices[i];
-        if (d->opencl && attn_opencl_is(d->opencl, context, device)) {
+        if (d->opencl && !attn_device_is_lost(d) && attn_opencl_is(d->opencl, context, device)) {
             return i;
         }
     }
@@ -34,10 +35,12 @@ clattn_status clattn_runtime_adopt_opencl(clattn_runtime *runtime, cl_context co
     if (!runtime || !context || !device || !index) {
         return CLATTN_INVALID_ARGUMENT;
     }
+    attn_visit visit = attn_visit_begin();
     pthread_mutex_lock(&runtime->lock);
     *index = find_adopted(runtime, context, device);
     clattn_status status = *index >= 0 ? CLATTN_OK : adopt(runtime, context, device, index);
     pthread_mutex_unlock(&runtime->lock);
+    attn_visit_end(&visit);
     return status;
 }
 
@@ -46,14 +49,18 @@ clattn_status clattn_runtime_get_context(clattn_runtime *runtime, int64_t index,
         return CLATTN_INVALID_ARGUMENT;
     }
     const attn_device *found = attn_runtime_device(runtime, index);
-    if (!found || !found->opencl) {
+    if (!found || !found->opencl || attn_device_is_lost(found)) {
         return CLATTN_NO_DEVICE;
     }
     void *handles[2] = {NULL, NULL};
-    ATTN_TRY(attn_opencl_context(found->opencl, &handles[0], &handles[1]));
-    *context = handles[0];
-    *device = handles[1];
-    return CLATTN_OK;
+    attn_visit visit = attn_visit_begin();
+    clattn_status status = attn_opencl_context(found->opencl, &handles[0], &handles[1]);
+    attn_visit_end(&visit);
+    if (status == CLATTN_OK) {
+        *context = handles[0];
+        *device = handles[1];
+    }
+    return status;
 }
 
 clattn_status clattn_enqueue(clattn_plan *plan, cl_command_queue queue, const clattn_tensors *tensors, cl_uint wait_count,

@@ -1,25 +1,40 @@
 /*
  * Calls: check the tensors, lease a slot, let the engine run. Nothing is allocated here.
  */
+#include <inttypes.h>
+
+#include "base/visit.h"
 #include "runtime/runtime.h"
 
-/** The free slot that has rested longest; waits while all are in use. */
-static attn_slot *lease(clattn_plan *plan) {
-    pthread_mutex_lock(&plan->lock);
+/** The free slot that has rested longest, or NULL; then *inside says whether this thread has one of them. */
+static attn_slot *find_free(clattn_plan *plan, bool *inside) {
+    const pthread_t self = pthread_self();
     attn_slot *slot = NULL;
-    while (!slot) {
-        for (int64_t i = 0; i < plan->slot_count; i++) {
-            attn_slot *other = &plan->slots[i];
-            if (!other->leased && (!slot || other->last_lease < slot->last_lease)) {
-                slot = other;
-            }
+    *inside = false;
+    for (int64_t i = 0; i < plan->slot_count; i++) {
+        attn_slot *other = &plan->slots[i];
+        if (!other->leased && (!slot || other->last_lease < slot->last_lease)) {
+            slot = other;
         }
-        if (!slot) {
-            pthread_cond_wait(&plan->returned, &plan->lock);
-        }
+        *inside = *inside || (other->leased && pthread_equal(other->holder, self));
     }
-    slot->leased = true;
-    slot->last_lease = ++plan->leases;
+    return slot;
+}
+
+/** Waits while all slots are in use; NULL when one of them is in use by this very thread, which calls from a callback. */
+static attn_slot *lease(clattn_plan *plan) {
+    bool inside;
+    pthread_mutex_lock(&plan->lock);
+    attn_slot *slot = find_free(plan, &inside);
+    while (!slot && !inside) {
+        pthread_cond_wait(&plan->returned, &plan->lock);
+        slot = find_free(plan, &inside);
+    }
+    if (slot) {
+        slot->leased = true;
+        slot->holder = pthread_self();
+        slot->last_lease = ++plan->leases;
+    }
     pthread_mutex_unlock(&plan->lock);
     return slot;
 }
@@ -49,11 +64,19 @@ static clattn_status check_workspace(const clattn_plan *plan, const attn_call *c
     return CLATTN_OK;
 }
 
-clattn_status attn_plan_run(clattn_plan *plan, const clattn_tensors *tensors, const attn_submission *submission) {
+static clattn_status run(clattn_plan *plan, const clattn_tensors *tensors, const attn_submission *submission) {
     attn_call call;
     ATTN_TRY(attn_call_resolve(&plan->problem, tensors, &call));
     ATTN_TRY(check_workspace(plan, &call));
+    if (attn_device_is_lost(&plan->device)) {
+        return attn_refuse(call.report, CLATTN_NO_DEVICE, "device: OpenCL does not survive a fork");
+    }
     attn_slot *slot = lease(plan);
+    if (!slot) {
+        return attn_refuse(call.report, CLATTN_DEADLOCK,
+                           "concurrency: called from inside a call of the same plan, and none of %" PRId64 " is free",
+                           plan->problem.concurrency);
+    }
     attn_execution execution = {
         .problem = &plan->problem,
         .call = &call,
@@ -63,6 +86,13 @@ clattn_status attn_plan_run(clattn_plan *plan, const clattn_tensors *tensors, co
     };
     clattn_status status = plan->engine->execute(plan->state, &execution);
     give_back(plan, slot);
+    return status;
+}
+
+clattn_status attn_plan_run(clattn_plan *plan, const clattn_tensors *tensors, const attn_submission *submission) {
+    attn_visit visit = attn_visit_begin();
+    clattn_status status = run(plan, tensors, submission);
+    attn_visit_end(&visit);
     return status;
 }
 

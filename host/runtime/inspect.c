@@ -3,6 +3,7 @@
  */
 #include <string.h>
 
+#include "base/visit.h"
 #include "engines/reference.h"
 #include "runtime/runtime.h"
 
@@ -26,7 +27,7 @@ clattn_status clattn_engine_supports(clattn_runtime *runtime, const char *engine
     if (!runtime) {
         return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "runtime: is NULL");
     }
-    ATTN_TRY(attn_problem_resolve(problem, &resolved, report));
+    ATTN_TRY(clattn_problem_resolve(problem, &resolved, report));
     const attn_engine_entry *entry = attn_engine_find(engine);
     const attn_device *found = attn_runtime_device(runtime, device);
     if (!entry) {
@@ -42,7 +43,13 @@ clattn_status clattn_engine_supports(clattn_runtime *runtime, const char *engine
     pthread_mutex_lock(&runtime->lock);
     copy.blocks = runtime->blocks;
     pthread_mutex_unlock(&runtime->lock);
-    return entry->engine->supports(&resolved, &copy, report) ? CLATTN_OK : CLATTN_UNSUPPORTED;
+    if (attn_device_is_lost(found)) {
+        return attn_refuse(report, CLATTN_NO_DEVICE, "device: OpenCL does not survive a fork");
+    }
+    attn_visit visit = attn_visit_begin();
+    bool yes = entry->engine->supports(&resolved, &copy, report);
+    attn_visit_end(&visit);
+    return yes ? CLATTN_OK : CLATTN_UNSUPPORTED;
 }
 
 void clattn_inspect_memory(clattn_runtime *runtime, clattn_memory_use *use) {
@@ -76,7 +83,7 @@ clattn_status clattn_tensors_check(const clattn_problem *problem, const clattn_t
     attn_report_clear(report);
     clattn_problem resolved;
     attn_call call;
-    ATTN_TRY(attn_problem_resolve(problem, &resolved, report));
+    ATTN_TRY(clattn_problem_resolve(problem, &resolved, report));
     if (!tensors || tensors->struct_size != sizeof *tensors) {
         return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "tensors: NULL, or struct_size is not clattn_tensors' (%zu)", sizeof *tensors);
     }
@@ -85,13 +92,10 @@ clattn_status clattn_tensors_check(const clattn_problem *problem, const clattn_t
     return attn_call_resolve(&resolved, &copy, &call);
 }
 
-clattn_status clattn_reference_get_row(const clattn_problem *problem, const clattn_tensors *tensors, int64_t b, int64_t h, int64_t i,
-                                       clattn_reference_row *row, long double *scratch) {
+static ATTN_NOT_INLINED clattn_status get_row(const clattn_problem *problem, const clattn_tensors *tensors, int64_t b, int64_t h,
+                                              int64_t i, clattn_reference_row *row, long double *scratch) {
     clattn_problem p;
     attn_call call;
-    if (!row || (!scratch && !(row->raw && row->softcap && row->scores && row->weights))) {
-        return CLATTN_INVALID_ARGUMENT;
-    }
     ATTN_TRY(attn_problem_resolve(problem, &p, NULL));
     ATTN_TRY(attn_call_resolve(&p, tensors, &call));
     if (b < 0 || b >= p.batch || h < 0 || h >= p.query_heads || i < 0 || i >= call.query_length) {
@@ -99,4 +103,15 @@ clattn_status clattn_reference_get_row(const clattn_problem *problem, const clat
     }
     attn_reference_row(&p, &call, b, h, i, row, scratch);
     return CLATTN_OK;
+}
+
+clattn_status clattn_reference_get_row(const clattn_problem *problem, const clattn_tensors *tensors, int64_t b, int64_t h, int64_t i,
+                                       clattn_reference_row *row, long double *scratch) {
+    if (!row || (!scratch && !(row->raw && row->softcap && row->scores && row->weights))) {
+        return CLATTN_INVALID_ARGUMENT;
+    }
+    attn_visit visit = attn_visit_begin();
+    clattn_status status = get_row(problem, tensors, b, h, i, row, scratch);
+    attn_visit_end(&visit);
+    return status;
 }

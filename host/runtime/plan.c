@@ -2,9 +2,12 @@
  * Plans: ask the engines in order, let the best make the problem ready, keep what its calls need. Knows engines only by
  * their interface.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/visit.h"
 #include "runtime/runtime.h"
 
 /** An engine that says yes, on a device. */
@@ -17,7 +20,7 @@ typedef struct candidate {
 typedef struct choice {
     candidate *candidates;
     int64_t count;
-    bool named_known, named_built, device_known;
+    bool named_known, named_built, device_known, device_lost;
 } choice;
 
 static void consider(choice *choice, const clattn_problem *problem, const attn_engine *engine, const attn_device *device,
@@ -47,7 +50,8 @@ static void consider(choice *choice, const clattn_problem *problem, const attn_e
 }
 
 /** Fills the candidates, best first. The array has room for every pair of engine and device. */
-static void find_candidates(clattn_runtime *runtime, const clattn_problem *problem, choice *choice, clattn_report *report) {
+static void find_candidates(const attn_device *devices, int64_t device_count, const clattn_problem *problem, choice *choice,
+                            clattn_report *report) {
     for (int64_t e = 0; e < attn_engine_list_count; e++) {
         const attn_engine_entry *entry = &attn_engine_list[e];
         if (!attn_engine_matches(problem->engine, entry->name)) {
@@ -59,15 +63,17 @@ static void find_candidates(clattn_runtime *runtime, const clattn_problem *probl
             continue;
         }
         choice->named_built = true;
-        for (int64_t d = 0; d < runtime->device_count; d++) {
+        for (int64_t d = 0; d < device_count; d++) {
             if (problem->device != CLATTN_ANY_DEVICE && problem->device != d) {
                 continue;
             }
             choice->device_known = true;
-            attn_device device = *runtime->devices[d];
-            device.blocks = runtime->blocks;
-            device.tuning = runtime->tuning;
-            consider(choice, problem, entry->engine, &device, report);
+            if (attn_device_is_lost(&devices[d])) {
+                choice->device_lost = true;
+                attn_report_line(report, "%s on device %" PRId64 ": device: OpenCL does not survive a fork", entry->name, d);
+                continue;
+            }
+            consider(choice, problem, entry->engine, &devices[d], report);
         }
     }
 }
@@ -79,7 +85,7 @@ static clattn_status no_candidate(const clattn_problem *problem, const choice *c
     if (choice->named_built && !choice->device_known) {
         return attn_refuse(report, CLATTN_NO_DEVICE, "device: %lld is not here", (long long)problem->device);
     }
-    return CLATTN_UNSUPPORTED;
+    return choice->device_lost ? CLATTN_NO_DEVICE : CLATTN_UNSUPPORTED;
 }
 
 static clattn_status open_slots(clattn_plan *plan, clattn_report *report) {
@@ -107,16 +113,17 @@ static clattn_status open_slots(clattn_plan *plan, clattn_report *report) {
 }
 
 static void close_plan(clattn_plan *plan) {
+    bool lost = attn_device_is_lost(&plan->device); /* then what the engine made is left to the process that made it */
     for (int64_t i = 0; i < plan->slot_count; i++) {
         attn_release(&plan->runtime->memory, plan->slots[i].workspace);
-        if (plan->engine->slot_close) {
+        if (plan->engine->slot_close && !lost) {
             plan->engine->slot_close(plan->state, plan->slots[i].engine_slot);
         }
     }
     attn_release(&plan->runtime->memory, plan->slots);
     plan->slots = NULL;
     plan->slot_count = 0;
-    if (plan->state) {
+    if (plan->state && !lost) {
         plan->engine->release(plan->state);
     }
     plan->state = NULL;
@@ -163,18 +170,39 @@ static void count_work(clattn_plan *plan) {
     plan->info.bytes = size * batch * (query + key) * (double)(p->head_dim + p->value_dim);
 }
 
+/**
+ * The devices of now with what is set for them, copied: the caller's allocator and the engines are asked without the
+ * runtime's lock. Device i stays device i, whatever is adopted meanwhile.
+ */
+static attn_device *copy_devices(clattn_runtime *runtime, int64_t *count) {
+    *count = clattn_runtime_device_count(runtime);
+    attn_device *devices = attn_allocate(&runtime->memory, *count * (int64_t)sizeof *devices);
+    if (devices) {
+        pthread_mutex_lock(&runtime->lock);
+        for (int64_t i = 0; i < *count; i++) {
+            devices[i] = *runtime->devices[i];
+            devices[i].blocks = runtime->blocks;
+            devices[i].tuning = runtime->tuning;
+        }
+        pthread_mutex_unlock(&runtime->lock);
+    }
+    return devices;
+}
+
 static clattn_status choose(clattn_plan *plan, clattn_report *report) {
     clattn_runtime *runtime = plan->runtime;
-    choice choice = {NULL, 0, false, false, false};
+    choice choice = {NULL, 0, false, false, false, false};
+    int64_t count;
     clattn_report declined; /* told only when nobody serves */
     attn_report_clear(&declined);
-    pthread_mutex_lock(&runtime->lock);
-    int64_t room = attn_engine_list_count * runtime->device_count * (int64_t)sizeof(candidate);
-    choice.candidates = attn_allocate(&runtime->memory, room);
-    if (choice.candidates) {
-        find_candidates(runtime, &plan->problem, &choice, &declined);
+    attn_device *devices = copy_devices(runtime, &count);
+    if (devices) {
+        choice.candidates = attn_allocate(&runtime->memory, attn_engine_list_count * count * (int64_t)sizeof(candidate));
     }
-    pthread_mutex_unlock(&runtime->lock);
+    if (choice.candidates) {
+        find_candidates(devices, count, &plan->problem, &choice, &declined);
+    }
+    attn_release(&runtime->memory, devices);
     if (!choice.candidates) {
         return CLATTN_OUT_OF_MEMORY;
     }
@@ -187,14 +215,7 @@ static clattn_status choose(clattn_plan *plan, clattn_report *report) {
     return status;
 }
 
-clattn_status clattn_plan_create(clattn_runtime *runtime, const clattn_problem *problem, clattn_plan **plan, clattn_report *report) {
-    attn_report_clear(report);
-    if (plan) {
-        *plan = NULL;
-    }
-    if (!runtime || !plan) {
-        return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "%s: is NULL", runtime ? "plan" : "runtime");
-    }
+static clattn_status create(clattn_runtime *runtime, const clattn_problem *problem, clattn_plan **plan, clattn_report *report) {
     clattn_plan *made = attn_allocate_zeroed(&runtime->memory, sizeof *made);
     if (!made) {
         return CLATTN_OUT_OF_MEMORY;
@@ -209,18 +230,37 @@ clattn_status clattn_plan_create(clattn_runtime *runtime, const clattn_problem *
         return status;
     }
     count_work(made);
+    made->process = getpid();
     pthread_mutex_init(&made->lock, NULL);
     pthread_cond_init(&made->returned, NULL);
     *plan = made;
     return CLATTN_OK;
 }
 
+clattn_status clattn_plan_create(clattn_runtime *runtime, const clattn_problem *problem, clattn_plan **plan, clattn_report *report) {
+    attn_report_clear(report);
+    if (plan) {
+        *plan = NULL;
+    }
+    if (!runtime || !plan) {
+        return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "%s: is NULL", runtime ? "plan" : "runtime");
+    }
+    attn_visit visit = attn_visit_begin();
+    clattn_status status = create(runtime, problem, plan, report);
+    attn_visit_end(&visit);
+    return status;
+}
+
 void clattn_plan_destroy(clattn_plan *plan) {
     if (plan) {
+        attn_visit visit = attn_visit_begin();
         close_plan(plan);
-        pthread_cond_destroy(&plan->returned);
-        pthread_mutex_destroy(&plan->lock);
+        if (plan->process == getpid()) { /* else threads of another process may stand in them as waiting */
+            pthread_cond_destroy(&plan->returned);
+            pthread_mutex_destroy(&plan->lock);
+        }
         attn_release(&plan->runtime->memory, plan);
+        attn_visit_end(&visit);
     }
 }
 

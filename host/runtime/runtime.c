@@ -3,13 +3,20 @@
  */
 #include "runtime/runtime.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/lock.h"
+#include "base/visit.h"
 #include "cpu/cpu_features.h"
 #include "cpu/threads.h"
 #include "opencl/devices.h"
+
+bool attn_device_is_lost(const attn_device *device) {
+    return device->opencl && device->process != getpid();
+}
 
 clattn_status attn_runtime_add_device(clattn_runtime *runtime, clattn_device_kind kind, struct attn_opencl_device *opencl) {
     int64_t count = runtime->device_count;
@@ -20,7 +27,8 @@ clattn_status attn_runtime_add_device(clattn_runtime *runtime, clattn_device_kin
         attn_release(&runtime->memory, devices);
         return CLATTN_OUT_OF_MEMORY;
     }
-    *device = (attn_device){.index = count, .kind = kind, .memory = &runtime->memory, .threads = runtime->threads, .opencl = opencl};
+    *device = (attn_device){.index = count, .kind = kind, .memory = &runtime->memory, .threads = runtime->threads, .opencl = opencl,
+                            .process = getpid()};
     if (count > 0) {
         memcpy(devices, runtime->devices, (size_t)count * sizeof *devices);
     }
@@ -49,7 +57,7 @@ static clattn_status add_opencl_devices(clattn_runtime *runtime) {
 }
 
 static clattn_status fill(clattn_runtime *runtime, const clattn_runtime_options *options) {
-    ATTN_TRY(attn_threads_create(&runtime->memory, options->threads, &runtime->threads));
+    ATTN_TRY(attn_threads_create(&runtime->memory, options, &runtime->threads));
     ATTN_TRY(attn_runtime_add_device(runtime, CLATTN_DEVICE_CPU, NULL));
     return options->without_opencl ? CLATTN_OK : add_opencl_devices(runtime);
 }
@@ -59,49 +67,26 @@ void clattn_runtime_options_init(clattn_runtime_options *options, size_t size) {
     attn_init_structure(options, size, &start, sizeof start);
 }
 
-clattn_status clattn_runtime_create(const clattn_runtime_options *options, clattn_runtime **runtime) {
-    if (!runtime) {
-        return CLATTN_INVALID_ARGUMENT;
+static clattn_status check_options(const clattn_runtime_options *options) {
+    const clattn_allocator *allocator = &options->allocator;
+    if (!allocator->allocate != !allocator->release) {
+        return attn_refuse(options->report, CLATTN_INVALID_ARGUMENT, "allocator: %s is NULL and the other is not",
+                           allocator->allocate ? "release" : "allocate");
     }
-    *runtime = NULL;
-    clattn_runtime_options filled = CLATTN_RUNTIME_OPTIONS_INIT;
-    if (options) {
-        /* Sizes that the structure has had, one a version: problem.c says how to add one. */
-        if (options->struct_size != sizeof filled) {
-            return CLATTN_INVALID_ARGUMENT;
-        }
-        memcpy(&filled, options, options->struct_size);
+    if (options->threads < 0 || options->threads > CLATTN_MOST_THREADS) {
+        return attn_refuse(options->report, CLATTN_INVALID_ARGUMENT, "threads: %" PRId64 " is not within 0 and %d",
+                           options->threads, CLATTN_MOST_THREADS);
     }
-    bool half_allocator = !filled.allocator.allocate != !filled.allocator.release;
-    if (half_allocator || filled.threads < 0) {
-        return CLATTN_INVALID_ARGUMENT;
+    if (!options->parallel_for && options->parallel_user) {
+        return attn_refuse(options->report, CLATTN_INVALID_ARGUMENT, "parallel_user: given without parallel_for");
     }
-    attn_memory memory; /* the runtime itself comes from the allocator it will hold */
-    attn_memory_init(&memory, &filled.allocator);
-    clattn_runtime *made = attn_allocate_zeroed(&memory, sizeof *made);
-    if (!made) {
-        return CLATTN_OUT_OF_MEMORY;
-    }
-    attn_memory_init(&made->memory, &filled.allocator);
-    if (pthread_mutex_init(&made->lock, NULL) != 0) {
-        attn_release(&memory, made);
-        return CLATTN_OUT_OF_MEMORY;
-    }
-    clattn_status status = fill(made, &filled);
-    if (status != CLATTN_OK) {
-        clattn_runtime_destroy(made);
-        return status;
-    }
-    *runtime = made;
     return CLATTN_OK;
 }
 
-void clattn_runtime_destroy(clattn_runtime *runtime) {
-    if (!runtime) {
-        return;
-    }
+static void destroy(clattn_runtime *runtime) {
     for (int64_t i = runtime->device_count - 1; i >= 0; i--) {
-        attn_opencl_destroy(runtime->devices[i]->opencl);
+        attn_device *device = runtime->devices[i];
+        (attn_device_is_lost(device) ? attn_opencl_forget : attn_opencl_destroy)(device->opencl);
         attn_release(&runtime->memory, runtime->devices[i]);
     }
     attn_release(&runtime->memory, runtime->devices);
@@ -111,6 +96,56 @@ void clattn_runtime_destroy(clattn_runtime *runtime) {
     attn_memory memory;
     attn_memory_init(&memory, &runtime->memory.allocator);
     attn_release(&memory, runtime);
+}
+
+static clattn_status create(const clattn_runtime_options *options, clattn_runtime **runtime) {
+    clattn_runtime_options filled = CLATTN_RUNTIME_OPTIONS_INIT;
+    if (options) {
+        /* The sizes that the structure has had: before `report` was added, and now. */
+        if (options->struct_size != offsetof(clattn_runtime_options, report) && options->struct_size != sizeof filled) {
+            return CLATTN_INVALID_ARGUMENT;
+        }
+        memcpy(&filled, options, options->struct_size);
+    }
+    attn_report_clear(filled.report);
+    ATTN_TRY(check_options(&filled));
+    attn_memory memory; /* the runtime itself comes from the allocator it will hold */
+    attn_memory_init(&memory, &filled.allocator);
+    clattn_runtime *made = attn_allocate_zeroed(&memory, sizeof *made);
+    if (!made) {
+        return CLATTN_OUT_OF_MEMORY;
+    }
+    attn_memory_init(&made->memory, &filled.allocator);
+    if (!attn_lock_init_recursive(&made->lock)) {
+        attn_release(&memory, made);
+        return CLATTN_OUT_OF_MEMORY;
+    }
+    clattn_status status = fill(made, &filled);
+    if (status != CLATTN_OK) {
+        destroy(made);
+        return status;
+    }
+    *runtime = made;
+    return CLATTN_OK;
+}
+
+clattn_status clattn_runtime_create(const clattn_runtime_options *options, clattn_runtime **runtime) {
+    if (!runtime) {
+        return CLATTN_INVALID_ARGUMENT;
+    }
+    *runtime = NULL;
+    attn_visit visit = attn_visit_begin(); /* threads of OpenCL's begin here, in the environment of their creator */
+    clattn_status status = create(options, runtime);
+    attn_visit_end(&visit);
+    return status;
+}
+
+void clattn_runtime_destroy(clattn_runtime *runtime) {
+    if (runtime) {
+        attn_visit visit = attn_visit_begin();
+        destroy(runtime);
+        attn_visit_end(&visit);
+    }
 }
 
 const attn_device *attn_runtime_device(clattn_runtime *runtime, int64_t index) {

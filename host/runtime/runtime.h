@@ -9,7 +9,7 @@
 struct clattn_runtime {
     attn_memory memory;
     struct attn_threads *threads;
-    pthread_mutex_t lock;  /* guards the list of devices and the block override */
+    pthread_mutex_t lock;  /* guards the list of devices and the block override; recursive */
     attn_device **devices; /* each its own block: plans keep pointers; device 0 is the CPU */
     int64_t device_count;
     clattn_block_override blocks;
@@ -21,6 +21,7 @@ typedef struct attn_slot {
     void *engine_slot; /* of the engine's slot_open */
     void *workspace;   /* host engines */
     bool leased;
+    pthread_t holder;   /* while leased: the thread whose call it is */
     int64_t last_lease; /* the longest unused is taken first */
 } attn_slot;
 
@@ -33,6 +34,7 @@ struct clattn_plan {
     void *state;
     attn_slot *slots;
     int64_t slot_count, leases;
+    int64_t process; /* that made it */
     pthread_mutex_t lock;
     pthread_cond_t returned;
 };
@@ -51,6 +53,9 @@ void attn_runtime_forget_tuning(clattn_runtime *runtime);
 
 /** Device `index`, or NULL. The pointer stays valid as long as the runtime. */
 const attn_device *attn_runtime_device(clattn_runtime *runtime, int64_t index);
+
+/** Whether the device is OpenCL's and was found by another process, from which this one was forked: leave it alone. */
+bool attn_device_is_lost(const attn_device *device);
 
 /** Resolves the call and runs it on a free slot. */
 clattn_status attn_plan_run(clattn_plan *plan, const clattn_tensors *tensors, const attn_submission *submission);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/visit.h"
 #include "runtime/runtime.h"
 #include "tuning/tuning_user.h"
 
@@ -63,11 +64,13 @@ clattn_status clattn_runtime_load_tuning(clattn_runtime *runtime, const char *pa
     if (runtime == NULL) {
         return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "runtime: is NULL");
     }
-    if (path != NULL) {
-        ATTN_TRY(read_file(runtime, path, &text, report));
+    attn_visit visit = attn_visit_begin();
+    clattn_status status = path != NULL ? read_file(runtime, path, &text, report) : CLATTN_OK;
+    if (status == CLATTN_OK) {
+        status = use_text(runtime, path, text, false, report);
     }
-    clattn_status status = use_text(runtime, path, text, false, report);
     attn_release(&runtime->memory, text);
+    attn_visit_end(&visit);
     return status;
 }
 
@@ -76,7 +79,10 @@ clattn_status clattn_inspect_tuning(clattn_runtime *runtime, const char *text, b
     if (runtime == NULL) {
         return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "runtime: is NULL");
     }
-    return use_text(runtime, "text", text, only, report);
+    attn_visit visit = attn_visit_begin();
+    clattn_status status = use_text(runtime, "text", text, only, report);
+    attn_visit_end(&visit);
+    return status;
 }
 
 const char *clattn_inspect_tuning_table(int64_t index, const char **text) {

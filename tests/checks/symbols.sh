@@ -1,7 +1,8 @@
 #!/bin/sh
 # The shared library shows clattn_ names only; internal ones are attn_; and the library calls nothing that prints,
-# ends the process, reads its environment, or answers otherwise under another locale (numbers and letters as text).
-# The static library that is installed shows clattn_ names only, where it could be joined into one object.
+# ends the process, reads its environment, changes what belongs to the process, or answers otherwise under another locale
+# (numbers and letters as text). The static library that is installed shows clattn_ names only, where it could be joined into
+# one object.
 #   sh symbols.sh SHARED OBJECTS [STATIC]        OBJECTS: an archive of the library's objects as they were compiled
 set -eu
 shared=$1
@@ -45,7 +46,9 @@ fi
 forbidden='printf|fprintf|vprintf|vfprintf|__printf_chk|__fprintf_chk|__vfprintf_chk|__vprintf_chk|dprintf|puts|fputs|
 putchar|putc|fputc|fwrite|perror|stdout|stderr|exit|_exit|_Exit|quick_exit|abort|__assert_fail|atexit|raise|kill|signal|
 sigaction|getenv|secure_getenv|setenv|unsetenv|putenv|environ|system|setlocale|
-strtod|strtof|strtold|atof|localeconv|tolower|toupper|__ctype_b_loc|__ctype_tolower_loc|__ctype_toupper_loc'
+strtod|strtof|strtold|atof|localeconv|tolower|toupper|__ctype_b_loc|__ctype_tolower_loc|__ctype_toupper_loc|
+uselocale|umask|chdir|fchdir|sigprocmask|sigaltstack|alarm|setitimer|setrlimit|setpriority|nice|prctl|srand|srandom|
+fork|vfork|popen|pthread_atfork|feenableexcept|fesetround|mallopt|tzset'
 forbidden=$(printf '%s' "$forbidden" | tr -d '\n')
 called=$(nm -A --undefined-only "$static" 2>/dev/null | awk '{ print $NF, $1 }' | grep -E "^($forbidden) " || true)
 if [ -n "$called" ]; then

@@ -150,7 +150,8 @@ static clattn_status run_merge(clattn_runtime *runtime, unsigned char *out) {
     fill(CLATTN_FP32, key, 8, ROWS * (DIM + 1));
     fill(CLATTN_FP32, value, 99, ROWS * (DIM + 1));
     float *a = (float *)(void *)key, *b = (float *)(void *)value;
-    const clattn_merge_part parts[2] = { { CLATTN_FP32, a, DIM, a + ROWS * DIM }, { CLATTN_FP32, b, DIM, b + ROWS * DIM } };
+    const clattn_merge_part parts[2] = { { CLATTN_FP32, a, DIM, a + ROWS * DIM },
+                                         { CLATTN_FP32, b, DIM, b + ROWS * DIM } };
     const clattn_merge_part result = { CLATTN_FP32, out, DIM, out + ROWS * DIM * sizeof(float) };
     return clattn_merge(parts, 2, ROWS, DIM, &result);
 }

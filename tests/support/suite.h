@@ -13,6 +13,19 @@
 #include "clattn/clattn.h"
 
 enum { SUITE_SKIPPED = 77 };
+
+/** Whether the thread sanitizer is in: it has a thread of its own, and starts none after a fork of several. */
+#if defined(__SANITIZE_THREAD__)
+#define SUITE_THREAD_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SUITE_THREAD_SANITIZER 1
+#endif
+#endif
+#ifndef SUITE_THREAD_SANITIZER
+#define SUITE_THREAD_SANITIZER 0
+#endif
+
 typedef enum suite_fork { SUITE_FORK, SUITE_NO_FORK } suite_fork;
 
 /** Runs the suite; what main() returns. */

@@ -38,7 +38,25 @@
  *   ownership  what you create you destroy; destroy(NULL) does nothing. Structures are copied, tensors' memory is
  *              yours and is used only during the call.
  *   threads    distinct objects are independent. A runtime may be used from several threads. A plan is immutable and may
- *              be executed from several threads at once (see clattn_problem.concurrency).
+ *              be executed from several threads at once (see clattn_problem.concurrency). A thread that is cancelled
+ *              (pthread_cancel) inside a call ends after it.
+ *   process    the library leaves its program's settings alone. Its own threads take no signals but those that their own
+ *              instructions raise; they run on the processors that the thread that made the runtime might use then. A
+ *              call computes in the default floating-point environment (to nearest, denormals kept, nothing traps)
+ *              whatever the caller's is, so its bits do not depend on it; the caller finds its own again, exception
+ *              flags included. One thing stays: where the processor has matrix tiles (AMX), making a plan of the cpu
+ *              engine asks Linux to let the process use them, which enlarges what a signal needs on its stack.
+ *   callbacks  the allocator, progress and parallel_for are called inside a call: on its thread, but for the bodies that a
+ *              pool runs, in the environment above. They return, never by longjmp or an exception. They
+ *              may ask the runtime about devices and memory. progress and parallel_for may also execute plans: another
+ *              one, or that of the call while its concurrency has room; else the inner call is refused with DEADLOCK.
+ *              Two calls that each wait for the other's plan are not found out. No callback destroys what is in use.
+ *   fork       fork() copies memory, not threads. In the child all that the CPU engines and host memory need works, also
+ *              with what the parent made: executing starts threads anew, destroying stops none. No other thread may be
+ *              inside a call on the same object while the process forks, and a child forked in a callback does not
+ *              return from it. OpenCL's drivers do not survive: in the child plans on OpenCL devices are refused with
+ *              NO_DEVICE, and destroying plans and runtime leaves OpenCL's objects to the parent (what they took of the
+ *              host's memory is freed when the child ends). Nothing of this is needed when the child calls exec.
  *   sizes      64 bits; strides and offsets count elements; a dimension is never assumed to fit 32 bits.
  *   versions   structures carry their size (the _INIT macros and the _init functions set it), so a program built with an
  *              older header keeps working with a newer library of the same major version. A size that no version had
@@ -90,7 +108,8 @@ extern "C" {
     X(BUILD_FAILED, 9, "a device program did not build")                               \
     X(OPENCL_ERROR, 10, "an OpenCL call failed")                                       \
     X(CANCELLED, 11, "cancelled by the caller")                                        \
-    X(INTERNAL, 12, "an error inside the library")
+    X(INTERNAL, 12, "an error inside the library")                                     \
+    X(DEADLOCK, 13, "the call would wait for a call that its own thread has under way")
 
 /** What a call answers. CLATTN_OK is 0. @since 0.1 */
 typedef enum clattn_status {
@@ -133,16 +152,38 @@ typedef struct clattn_allocator {
     void *user;
 } clattn_allocator;
 
+/** The most threads that a runtime takes. @since 0.1 */
+#define CLATTN_MOST_THREADS 1024
+
+/**
+ * A pool of threads of the caller's own (OpenMP, TBB, an engine's job system). Calls body(share, index) once for every
+ * index 0 <= index < count, in any order, on any threads, the caller's among them or not, at once or one after the other;
+ * returns when all have returned, and everything they wrote can be seen by the calling thread then. count is at most
+ * clattn_runtime_options.threads. Called on the thread of the call that computes; from several threads at once when
+ * several calls are made at once. A body only computes: it takes no lock, does not come back to the pool, and calls nothing
+ * of the caller's but progress, which it calls on the calling thread alone. It puts back the floating-point environment of
+ * the thread that runs it.
+ * @since 0.1
+ */
+typedef void (*clattn_parallel_for)(void *user, int64_t count, void (*body)(void *share, int64_t index), void *share);
+
 /** Options of a runtime; start from CLATTN_RUNTIME_OPTIONS_INIT. @since 0.1 */
 typedef struct clattn_runtime_options {
     size_t struct_size;
-    int64_t threads;            /**< threads of the CPU engines, the caller's included, 1024 at most; 0 = the processors this process may use */
+    int64_t threads;            /**< threads of the CPU engines, the caller's included; of the pool, if parallel_for is given.
+                                     CLATTN_MOST_THREADS at most. 0 = the processors that the thread which makes the
+                                     runtime may use, no more than the quota of the process's control groups allows
+                                     (Linux; rounded up), nor than CLATTN_MOST_THREADS */
     bool without_opencl;        /**< do not look for OpenCL devices */
     clattn_allocator allocator; /**< all NULL = the C library's */
+    clattn_report *report;      /**< may be NULL; names the option that was refused; not kept */
+    clattn_parallel_for parallel_for; /**< NULL = threads of the library's own; else it starts none. Results have the
+                                           same bits as with so many threads of its own */
+    void *parallel_user;              /**< handed to parallel_for */
 } clattn_runtime_options;
 
 #define CLATTN_RUNTIME_OPTIONS_INIT \
-    { sizeof(clattn_runtime_options), 0, false, { NULL, NULL, NULL } }
+    { sizeof(clattn_runtime_options), 0, false, { NULL, NULL, NULL }, NULL, NULL, NULL }
 
 /**
  * The same as the macro, for callers without it. NULL does nothing.
@@ -156,7 +197,8 @@ CLATTN_API void clattn_runtime_options_init(clattn_runtime_options *options, siz
  * Looks for devices. OpenCL contexts and threads are made when first needed.
  * @param options  NULL = defaults
  * @param runtime  receives the runtime; NULL on error
- * @return INVALID_ARGUMENT, OUT_OF_MEMORY. A machine without OpenCL is no error: the CPU is always a device.
+ * @return INVALID_ARGUMENT (options.report names the option), OUT_OF_MEMORY. A machine without OpenCL is no error: the
+ *         CPU is always a device.
  * @since 0.1
  */
 CLATTN_API CLATTN_CHECK clattn_status clattn_runtime_create(const clattn_runtime_options *options, clattn_runtime **runtime);
@@ -451,7 +493,9 @@ typedef struct clattn_tensors {
     int64_t query_length, key_length, past_length;
     void *workspace; /**< when the problem says caller_workspace: host memory (64-byte aligned) or cl_mem */
     int64_t workspace_size;
-    bool (*progress)(void *user, double done); /**< may be NULL; from the calling thread, done in 0..1; false cancels */
+    bool (*progress)(void *user, double done); /**< may be NULL; from the calling thread, done in 0..1; false cancels.
+                                                    A pool of the caller's that leaves its thread idle has it called
+                                                    between the steps of a call only */
     void *progress_user;
     clattn_report *report;        /**< may be NULL; why the call was refused */
     struct clattn_timing *timing; /**< may be NULL; time of each step (clattn_inspect.h) */
@@ -486,7 +530,7 @@ CLATTN_API clattn_tensor clattn_packed_qkv(void *data, int64_t part, int64_t len
  * Computes one call with tensors in host memory; returns when the outputs are written.
  *
  * @return INVALID_ARGUMENT, INVALID_TENSORS, OVERFLOW (nothing is written), CANCELLED (outputs undefined), OUT_OF_MEMORY,
- *         DEVICE_OUT_OF_MEMORY, OPENCL_ERROR
+ *         DEVICE_OUT_OF_MEMORY, OPENCL_ERROR; DEADLOCK (from progress, see above), NO_DEVICE (OpenCL after a fork)
  * Threads: any; calls beyond the plan's concurrency wait for each other. Takes no memory from the allocator on the CPU
  * engines. The same call twice gives the same bits.
  * @since 0.1

@@ -77,7 +77,8 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_linear_plan_get_info(const clattn_l
 
 /**
  * Computes one call; returns when the output is written.
- * @return INVALID_ARGUMENT, INVALID_TENSORS, OVERFLOW (nothing is written), OPENCL_ERROR, DEVICE_OUT_OF_MEMORY
+ * @return INVALID_ARGUMENT, INVALID_TENSORS, OVERFLOW (nothing is written), OPENCL_ERROR, DEVICE_OUT_OF_MEMORY; DEADLOCK
+ *         (from inside a call of the same plan), NO_DEVICE (OpenCL after a fork)
  * Threads: any; calls on one plan wait for each other.
  * @since 0.1
  */

@@ -1,7 +1,9 @@
 /* Compiled only for the checks of symbols and globals, which must refuse it: it prints, exits, keeps state, shows a
- * name of its own, and reads a number by the locale. */
+ * name of its own, reads a number by the locale, and changes the mode of the program's files. */
+#define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 int attn_calls; /* mutable */
 static int secret = 3;
@@ -12,5 +14,6 @@ int shown_by_mistake(void) {
     printf("%d\n", attn_calls);
     if (getenv("HOME") == NULL) exit(1);
     attn_calls += (int)strtod("0.5", NULL);
+    attn_calls += (int)umask(0);
     return attn_calls;
 }
