@@ -8,7 +8,7 @@
 
 static struct attn_opencl_device *first_device(attn_memory *memory, struct attn_opencl_device ***devices,
                                                int64_t *count) {
-    ck_assert_int_eq(attn_opencl_find(memory, devices, count), CLATTN_OK);
+    ck_assert_int_eq(attn_opencl_find(memory, devices, count, NULL), CLATTN_OK);
     return *count > 0 ? (*devices)[0] : NULL;
 }
 

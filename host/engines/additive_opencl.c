@@ -54,14 +54,19 @@ static void buffer_sizes(const clattn_additive_problem *p, int64_t *size) {
     size[WEIGHTS] = p->weights ? p->batch * p->query_length * p->key_length * number : 0;
 }
 
+static void drop_kernels(opencl_state *s) {
+    cl_kernel *const kernels[] = { &s->kernel, &s->weights_kernel };
+    for (int k = 0; k < 2; k++) {
+        if (*kernels[k]) {
+            (void)clReleaseKernel(*kernels[k]);
+            *kernels[k] = NULL;
+        }
+    }
+}
+
 static void release(void *state) {
     opencl_state *s = state;
-    if (s->kernel) {
-        (void)clReleaseKernel(s->kernel);
-    }
-    if (s->weights_kernel) {
-        (void)clReleaseKernel(s->weights_kernel);
-    }
+    drop_kernels(s);
     for (int k = 0; k < BUFFERS; k++) {
         attn_buffer_release(&s->buffers[k]);
     }
@@ -75,8 +80,24 @@ static clattn_status get_kernel(opencl_state *s, const char *name, const char *e
     int vector = s->device->is_cpu ? (s->device->float_vector >= 8 ? 16 : 8) : 4;
     snprintf(options, sizeof options, "%s-DGROUP=%d -DBLOCK=%d -DVECTOR=%d", extra, (int)s->group,
              s->group == 1 ? 64 : 128, vector);
+    attn_kernel_limits limits;
     ATTN_TRY(attn_program_get(s->device, name, options, &program, report));
-    return attn_kernel_create(program, name, kernel, report);
+    ATTN_TRY(attn_kernel_create(program, name, kernel, report));
+    ATTN_TRY(attn_kernel_ask(s->device, *kernel, &limits, report));
+    if (limits.work_group < (int64_t)s->group || limits.local_memory > s->device->info.local_memory) {
+        return attn_refuse(report, CLATTN_UNSUPPORTED,
+                           "%s: needs work-groups of %d with %lld bytes of local memory, the device allows it %lld, and %lld "
+                           "bytes", name, (int)s->group, (long long)limits.local_memory, (long long)limits.work_group,
+                           (long long)s->device->info.local_memory);
+    }
+    return CLATTN_OK;
+}
+
+static clattn_status get_kernels(opencl_state *s, clattn_report *report) {
+    drop_kernels(s);
+    ATTN_TRY(get_kernel(s, "additive", "", &s->kernel, report));
+    return s->problem.weights ? get_kernel(s, "additive_weights", "-DWRITE_WEIGHTS ", &s->weights_kernel, report)
+                              : CLATTN_OK;
 }
 
 static clattn_status make_ready(opencl_state *s, clattn_operation_info *info, clattn_report *report) {
@@ -85,10 +106,12 @@ static clattn_status make_ready(opencl_state *s, clattn_operation_info *info, cl
     int64_t sizes[BUFFERS];
     ATTN_TRY(attn_opencl_open(s->device, report));
     s->group = s->device->is_cpu || s->device->info.max_work_group < 64 ? 1 : 64;
-    ATTN_TRY(get_kernel(s, "additive", "", &s->kernel, report));
-    if (s->problem.weights) {
-        ATTN_TRY(get_kernel(s, "additive_weights", "-DWRITE_WEIGHTS ", &s->weights_kernel, report));
+    clattn_status status = get_kernels(s, report);
+    if (status == CLATTN_UNSUPPORTED && s->group > 1) {
+        s->group = 1; /* one work-item a row fits every device */
+        status = get_kernels(s, report);
     }
+    ATTN_TRY(status);
     buffer_sizes(&s->problem, sizes);
     for (int k = 0; k < BUFFERS; k++) {
         if (sizes[k] > 0) {
@@ -210,6 +233,7 @@ static clattn_status copy_outputs(const opencl_state *s, attn_chain *chain, cons
         copy_out(s, chain, OUTPUT, c->output, (pieces){ p->batch, c->query_length * value, p->query_length * value }));
     ATTN_TRY(copy_out(s, chain, LOGSUMEXP, c->logsumexp,
                       (pieces){ p->batch, c->query_length * number, p->query_length * number }));
+    attn_chain_lose(chain); /* these reads have no events: after an error all of them are waited for */
     for (int64_t b = 0; c->weights && b < p->batch; b++) { /* rows of this call's key_length */
         cl_int code = CL_SUCCESS;
         for (int64_t i = 0; i < c->query_length && c->key_length > 0 && code == CL_SUCCESS; i++) {

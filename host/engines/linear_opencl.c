@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engines/linear.h"
+#include "engines/opencl_unfused_product.h"
 #include "opencl/buffer.h"
 
 typedef struct opencl_state {
@@ -18,8 +19,9 @@ static bool supports(const void *problem, const attn_device *device, clattn_repo
     (void)problem;
     if (!device->opencl) {
         attn_report_line(why_not, "device: not an OpenCL device");
+        return false;
     }
-    return device->opencl != NULL;
+    return attn_product_serves(device->opencl, why_not);
 }
 
 static void release(void *state) {
@@ -30,18 +32,20 @@ static void release(void *state) {
     attn_release(s->device->memory, s);
 }
 
-static void clear_caches(void) {
-    (void)CLBlastClearCache();
-}
-
 static clattn_status make_ready(opencl_state *s, clattn_operation_info *info, clattn_report *report) {
     const clattn_linear_problem *p = &s->problem;
     int64_t number = (int64_t)sizeof(float);
-    ATTN_TRY(attn_opencl_open(s->device, report));
-    attn_opencl_at_end(s->device, clear_caches);
+    int64_t temporary = 0;
+    ATTN_TRY(attn_product_prepare(s->device, report));
     ATTN_TRY(attn_buffer_reserve(s->device, p->rows * p->in_dim * number, "input", &s->input, report));
     ATTN_TRY(attn_buffer_reserve(s->device, p->out_dim * p->in_dim * number, "w", &s->w, report));
     ATTN_TRY(attn_buffer_reserve(s->device, p->rows * p->out_dim * number, "output", &s->output, report));
+    if (p->rows > 0 && p->in_dim > 0 && p->out_dim > 0) {
+        ATTN_TRY(attn_product_temporary(s->device, p->out_dim, p->rows, p->in_dim, true, &temporary, report));
+    }
+    if (temporary > 0) {
+        ATTN_TRY(attn_product_prepare_large(s->device, report));
+    }
     info->workspace_size = s->input.size + s->w.size + s->output.size;
     strcpy(info->kernel, "CLBlast Sgemm");
     return CLATTN_OK;
@@ -71,10 +75,8 @@ static clattn_status write_buffer(const opencl_state *s, const attn_buffer *buff
     return attn_cl_check(code, "clEnqueueWriteBuffer", report);
 }
 
-static clattn_status execute(void *state, const void *call) {
-    const opencl_state *s = state;
+static clattn_status run(const opencl_state *s, const attn_linear_call *c) {
     const clattn_linear_problem *p = &s->problem;
-    const attn_linear_call *c = call;
     int64_t count = c->rows * p->out_dim;
     for (int64_t k = 0; c->b && k < count; k++) {
         c->output[k] = c->b[k % p->out_dim] + (c->add ? c->output[k] : 0.0f);
@@ -96,6 +98,15 @@ static clattn_status execute(void *state, const void *call) {
     cl_int read = clEnqueueReadBuffer(queue, s->output.memory, CL_TRUE, 0, (size_t)count * sizeof(float), c->output, 0,
                                       NULL, NULL);
     return attn_cl_check(read, "clEnqueueReadBuffer", c->report);
+}
+
+static clattn_status execute(void *state, const void *call) {
+    const opencl_state *s = state;
+    clattn_status status = run(s, call);
+    if (status != CLATTN_OK) {
+        (void)clFinish(s->device->queue); /* nothing is under way any more when a failed call returns */
+    }
+    return status;
 }
 
 const attn_operation_engine attn_linear_opencl = { "opencl", false, supports, prepare, execute, release };

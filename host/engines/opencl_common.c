@@ -84,6 +84,19 @@ void attn_opencl_slot_close(attn_opencl_slot *slot) {
     attn_buffer_release(&slot->workspace);
 }
 
+/* What a cl_mem tells of itself. A handle that is none is the caller's mistake; other errors are the device's. */
+static clattn_status ask_memory(cl_mem memory, const char *name, size_t *size, cl_context *context,
+                                clattn_report *report) {
+    cl_int code = clGetMemObjectInfo(memory, CL_MEM_SIZE, sizeof *size, size, NULL);
+    if (code == CL_SUCCESS) {
+        code = clGetMemObjectInfo(memory, CL_MEM_CONTEXT, sizeof *context, context, NULL);
+    }
+    if (code == CL_INVALID_MEM_OBJECT) {
+        return attn_refuse(report, CLATTN_INVALID_TENSORS, "%s is not a cl_mem", name);
+    }
+    return attn_cl_check(code, "clGetMemObjectInfo", report);
+}
+
 /* Device memory: the caller's cl_mem, each of the plan's context and long enough for what the call walks. */
 static clattn_status take_tensors(attn_opencl_call *call) {
     clattn_report *report = call->execution->call->report;
@@ -94,9 +107,8 @@ static clattn_status take_tensors(attn_opencl_call *call) {
         }
         size_t size = 0;
         cl_context context = NULL;
-        if (clGetMemObjectInfo(p->data, CL_MEM_SIZE, sizeof size, &size, NULL) != CL_SUCCESS ||
-            clGetMemObjectInfo(p->data, CL_MEM_CONTEXT, sizeof context, &context, NULL) != CL_SUCCESS ||
-            context != call->slot->device->context) {
+        ATTN_TRY(ask_memory(p->data, p->name, &size, &context, report));
+        if (context != call->slot->device->context) {
             return attn_refuse(report, CLATTN_INVALID_TENSORS, "%s is not a cl_mem of the plan's context", p->name);
         }
         if (p->first < 0 || p->end > (int64_t)size / p->element) {
@@ -118,10 +130,11 @@ static clattn_status take_workspace(attn_opencl_call *call) {
     }
     if (execution->problem->memory == CLATTN_MEMORY_OPENCL) {
         size_t size = 0;
-        if (clGetMemObjectInfo(tensors->workspace, CL_MEM_SIZE, sizeof size, &size, NULL) != CL_SUCCESS ||
-            (int64_t)size < tensors->workspace_size) {
+        cl_context context = NULL;
+        ATTN_TRY(ask_memory(tensors->workspace, "workspace", &size, &context, tensors->report));
+        if (context != call->slot->device->context || (int64_t)size < tensors->workspace_size) {
             return attn_refuse(tensors->report, CLATTN_INVALID_TENSORS,
-                               "workspace is not a cl_mem of workspace_size bytes");
+                               "workspace is not a cl_mem of workspace_size bytes in the plan's context");
         }
         call->workspace = tensors->workspace;
         return CLATTN_OK;
@@ -140,13 +153,26 @@ static clattn_status check_queue(const attn_opencl_call *call) {
     if (queue == NULL) {
         return CLATTN_OK;
     }
-    if (clGetCommandQueueInfo(queue, CL_QUEUE_CONTEXT, sizeof context, &context, NULL) != CL_SUCCESS ||
-        clGetCommandQueueInfo(queue, CL_QUEUE_DEVICE, sizeof id, &id, NULL) != CL_SUCCESS ||
-        context != call->slot->device->context || id != call->slot->device->id) {
+    cl_int code = clGetCommandQueueInfo(queue, CL_QUEUE_CONTEXT, sizeof context, &context, NULL);
+    if (code == CL_SUCCESS) {
+        code = clGetCommandQueueInfo(queue, CL_QUEUE_DEVICE, sizeof id, &id, NULL);
+    }
+    const bool wrong = context != call->slot->device->context || id != call->slot->device->id;
+    if (code == CL_INVALID_COMMAND_QUEUE || (code == CL_SUCCESS && wrong)) {
         return attn_refuse(call->execution->call->report, CLATTN_INVALID_ARGUMENT,
                            "queue: not a queue of the plan's context and device");
     }
-    return CLATTN_OK;
+    return attn_cl_check(code, "clGetCommandQueueInfo", call->execution->call->report);
+}
+
+/* A call before this one that ended in an error is over: to wait for its event would hand the error on for ever. */
+static void forget_failed(attn_opencl_slot *slot) {
+    cl_int state = CL_QUEUED;
+    if (slot->last != NULL &&
+        clGetEventInfo(slot->last, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof state, &state, NULL) == CL_SUCCESS &&
+        state < 0) {
+        forget_last(slot);
+    }
 }
 
 /* The first command waits for the caller's events and for the slot's call before this one. */
@@ -156,6 +182,7 @@ static clattn_status begin_chain(attn_opencl_call *call) {
     cl_uint count = submission->wait_count;
     const cl_event *wait = submission->wait;
     cl_command_queue queue = submission->queue;
+    forget_failed(call->slot);
     if (call->slot->last != NULL && count > 0) {
         cl_int code = clEnqueueMarkerWithWaitList(queue != NULL ? queue : call->slot->device->queue, count, wait,
                                                   &call->waits[0]);

@@ -18,7 +18,12 @@ static unsigned char *host_at(const attn_placement *p, int64_t element) {
     return (unsigned char *)p->data + element * p->element;
 }
 
-/* The range to use in place; false when the tensor has to be copied. */
+static bool fits_one_buffer(const struct attn_opencl_device *device, const unsigned char *begin,
+                            const unsigned char *end) {
+    return end - begin <= device->info.max_allocation;
+}
+
+/* The range to use in place; false when the tensor has to be copied: a view may span far more than it holds. */
 static bool range_in_place(const struct attn_opencl_device *device, const attn_placement *p, attn_host_range *range) {
     unsigned char *first = host_at(p, p->first), *end = host_at(p, p->end);
     if (((uintptr_t)first) % (uintptr_t)p->element != 0) {
@@ -27,9 +32,12 @@ static bool range_in_place(const struct attn_opencl_device *device, const attn_p
     unsigned char *begin = first;
     if (!attn_buffer_can_wrap(device, first)) {
         begin = p->data; /* the start of the caller's memory, when the offset is what spoils the alignment */
-        if (p->first < 0 || !attn_buffer_can_wrap(device, begin) || end - begin > device->info.max_allocation) {
+        if (p->first < 0 || !attn_buffer_can_wrap(device, begin)) {
             return false;
         }
+    }
+    if (!fits_one_buffer(device, begin, end)) {
+        return false;
     }
     *range = (attn_host_range){ begin, end, p->output };
     return true;
@@ -52,6 +60,11 @@ static int add_range(attn_host_range *ranges, int count, attn_host_range range) 
     return count + 1;
 }
 
+static bool is_inside(const attn_host_range *range, const attn_placement *p) {
+    const unsigned char *first = host_at(p, p->first);
+    return first >= range->begin && first < range->end;
+}
+
 static clattn_status wrap_ranges(attn_opencl_call *call, const attn_host_range *ranges, int count) {
     clattn_report *report = call->execution->call->report;
     for (int k = 0; k < count; ++k) {
@@ -65,11 +78,10 @@ static clattn_status wrap_ranges(attn_opencl_call *call, const attn_host_range *
         if (p->name == NULL || p->staged) {
             continue;
         }
-        unsigned char *first = host_at(p, p->first);
         for (int k = 0; k < count; ++k) {
-            if (first >= ranges[k].begin && first < ranges[k].end) {
+            if (is_inside(&ranges[k], p)) {
                 call->tensors[id] = call->regions[k].memory;
-                *p->at = (first - ranges[k].begin) / p->element;
+                *p->at = (host_at(p, p->first) - ranges[k].begin) / p->element;
             }
         }
     }
@@ -144,20 +156,49 @@ static clattn_status stage(attn_opencl_call *call, int id) {
     return attn_cl_check(code, "clEnqueueWriteBuffer", report);
 }
 
-clattn_status attn_opencl_place(attn_opencl_call *call) {
-    attn_host_range ranges[ATTN_TENSOR_COUNT];
+/* The ranges of all tensors that are not copied. */
+static int collect_ranges(attn_opencl_call *call, attn_host_range *ranges) {
     int count = 0;
     for (int id = 0; id < ATTN_TENSOR_COUNT; ++id) {
         attn_placement *p = &call->placements[id];
         attn_host_range range;
-        if (p->name == NULL) {
+        if (p->name == NULL || p->staged) {
             continue;
         }
         p->staged = !range_in_place(call->slot->device, p, &range);
-        if (p->staged) {
-            ATTN_TRY(stage(call, id));
-        } else {
+        if (!p->staged) {
             count = add_range(ranges, count, range);
+        }
+    }
+    return count;
+}
+
+/* Ranges that fit one by one may be too long when joined: their tensors are copied then. Whether there were some. */
+static bool give_up_long(attn_opencl_call *call, const attn_host_range *ranges, int count) {
+    bool some = false;
+    for (int k = 0; k < count; ++k) {
+        if (fits_one_buffer(call->slot->device, ranges[k].begin, ranges[k].end)) {
+            continue;
+        }
+        for (int id = 0; id < ATTN_TENSOR_COUNT; ++id) {
+            attn_placement *p = &call->placements[id];
+            if (p->name != NULL && !p->staged && is_inside(&ranges[k], p)) {
+                p->staged = some = true;
+            }
+        }
+    }
+    return some;
+}
+
+clattn_status attn_opencl_place(attn_opencl_call *call) {
+    attn_host_range ranges[ATTN_TENSOR_COUNT];
+    int count = collect_ranges(call, ranges);
+    while (give_up_long(call, ranges, count)) {
+        count = collect_ranges(call, ranges);
+    }
+    for (int id = 0; id < ATTN_TENSOR_COUNT; ++id) {
+        if (call->placements[id].staged) {
+            ATTN_TRY(stage(call, id));
         }
     }
     return wrap_ranges(call, ranges, count);
@@ -198,6 +239,9 @@ static clattn_status fetch_region(attn_opencl_call *call, const attn_buffer *reg
     ATTN_TRY(attn_cl_check(code, "clEnqueueUnmapMemObject", report));
     code = clWaitForEvents(1, &unmapped);
     (void)clReleaseEvent(unmapped);
+    if (code != CL_SUCCESS) {
+        (void)clFinish(call->chain.queue); /* the memory is about to go */
+    }
     return attn_cl_check(code, "clWaitForEvents", report);
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/report.h"
+#include "engines/opencl_shape.h"
 #include "engines/opencl_unfused.h"
 
 static bool supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
@@ -13,7 +14,7 @@ static bool supports(const clattn_problem *problem, const attn_device *device, c
         attn_report_line(why_not, "block override: only block_query (rows of a part) and variant mean something here");
         return false;
     }
-    return attn_opencl_supports(problem, device, why_not);
+    return attn_opencl_supports(problem, device, why_not) && attn_product_serves(device->opencl, why_not);
 }
 
 static int preference(const clattn_problem *problem, const attn_device *device) {
@@ -67,15 +68,47 @@ static void choose_shapes(attn_unfused_state *state) {
     state->lanes = (int)attn_min(64, device->info.max_work_group);
 }
 
-static clattn_status build(attn_unfused_state *state, clattn_report *report) {
-    char options[128], row_options[256];
+/* A kernel may allow fewer work-items than its device does: then the softmax takes half as many a row. */
+static clattn_status build_softmax(attn_unfused_state *state, const attn_device *device, clattn_report *report) {
+    for (;; state->row_group /= 2) {
+        char options[256];
+        snprintf(options, sizeof options, "-DATTN_TYPE=%d -DROW_GROUP=%d -DROW_WIDTH=%d", (int)state->problem.type,
+                 state->row_group, state->row_width);
+        clattn_status status = attn_shape_build(device, "softmax_masked", options, state->row_group, false,
+                                                &state->softmax, NULL, report);
+        if (status != CLATTN_UNSUPPORTED || state->row_group == 1) {
+            return status;
+        }
+    }
+}
+
+/* The copies take any number of work-items a row. */
+static clattn_status build_copy(attn_unfused_state *state, const attn_device *device, const char *name,
+                                cl_program *program, clattn_report *report) {
+    char options[128];
     snprintf(options, sizeof options, "-DATTN_TYPE=%d", (int)state->problem.type);
-    snprintf(row_options, sizeof row_options, "%s -DROW_GROUP=%d -DROW_WIDTH=%d", options, state->row_group,
-             state->row_width);
-    ATTN_TRY(attn_program_get(state->device, "gather", options, &state->gather, report));
-    ATTN_TRY(attn_program_get(state->device, "softmax_masked", row_options, &state->softmax, report));
-    ATTN_TRY(attn_program_get(state->device, "weighted_output", options, &state->output, report));
+    for (;; state->lanes /= 2) {
+        clattn_status status = attn_shape_build(device, name, options, state->lanes, false, program, NULL, report);
+        if (status != CLATTN_UNSUPPORTED || state->lanes == 1) {
+            return status;
+        }
+    }
+}
+
+static clattn_status build(attn_unfused_state *state, const attn_device *device, clattn_report *report) {
+    ATTN_TRY(build_copy(state, device, "gather", &state->gather, report));
+    ATTN_TRY(build_softmax(state, device, report));
+    ATTN_TRY(build_copy(state, device, "weighted_output", &state->output, report));
     return attn_product_prepare(state->device, report);
+}
+
+/* Whether some product of the largest part takes temporary memory: those have kernels of their own. */
+static clattn_status try_large(const attn_unfused_sizes *sizes, const attn_unfused_part *part, clattn_report *report) {
+    int64_t bytes = 0;
+    if (part->pairs > 0 && part->rows > 0 && sizes->key_length > 0) {
+        ATTN_TRY(temporary(sizes, part->rows, &bytes, report));
+    }
+    return bytes > 0 ? attn_product_prepare_large(sizes->user, report) : CLATTN_OK;
 }
 
 static void describe(const attn_unfused_state *state, const attn_unfused_part *part, clattn_plan_info *info) {
@@ -112,10 +145,11 @@ static clattn_status prepare(const clattn_problem *problem, const attn_device *d
     choose_shapes(state);
     attn_unfused_sizes sizes;
     attn_unfused_part part;
-    clattn_status status = build(state, report);
+    clattn_status status = build(state, device, report);
     ATTN_TRY_TO(status, fail);
     ATTN_TRY_TO(attn_unfused_sizes_of(state, problem->query_length, problem->key_length, &sizes), fail);
     ATTN_TRY_TO(attn_unfused_cut(&sizes, workspace_limit(device->opencl), &part, report), fail);
+    ATTN_TRY_TO(try_large(&sizes, &part, report), fail);
     state->workspace_size = attn_max(4 * part.floats, 1024);
     describe(state, &part, info);
     *result = state;

@@ -1,6 +1,8 @@
 /*
  * Batches of matrix products by CLBlast. Knows nothing of attention. CLBlast keeps programs in caches of its own,
- * process wide; they are emptied when the device ends, because they must not outlive its context.
+ * process wide; they are emptied when the device ends, because they must not outlive its context. Whether its kernels run
+ * on a device it tells only by an error of the call, with a line on standard error: so the smallest work-group is asked
+ * for before it is called at all, and what a plan will use is tried once while the plan is made.
  */
 #include "engines/opencl_unfused_product.h"
 
@@ -8,6 +10,12 @@
 
 #include "base/report.h"
 #include "opencl/buffer.h"
+
+enum {
+    SMALLEST_GROUP = 64,            /* no kernel for small products in CLBlast's tables has fewer work-items a group */
+    STEP = 64, LARGEST_CUBE = 4096, /* where its kernels for large products begin is looked for up to here */
+    LARGE_RUN = 1                   /* bit of attn_opencl_device.tried */
+};
 
 static clattn_status check(CLBlastStatusCode code, clattn_report *report) {
     if (code == CLBlastSuccess) {
@@ -47,6 +55,9 @@ static clattn_status follow(attn_chain *chain, CLBlastStatusCode code, cl_event 
     if (event != NULL) {
         attn_chain_follow(chain, event);
     }
+    if (code != CLBlastSuccess) {
+        attn_chain_lose(chain); /* it may have enqueued some of its kernels */
+    }
     return check(code, chain->report);
 }
 
@@ -85,15 +96,44 @@ clattn_status attn_product_enqueue(attn_chain *chain, const attn_product *produc
     return CLATTN_OK;
 }
 
-/* One tiny product by each routine makes CLBlast build what it will need. */
+bool attn_product_serves(const struct attn_opencl_device *device, clattn_report *why_not) {
+    if (device->info.max_work_group < SMALLEST_GROUP) {
+        attn_report_line(why_not, "device: CLBlast needs work-groups of %d, the device allows %lld", SMALLEST_GROUP,
+                         (long long)device->info.max_work_group);
+        return false;
+    }
+    return true;
+}
+
+/* A limit of the device is no failure: another engine may serve. */
+static clattn_status of_trial(const attn_chain *chain, CLBlastStatusCode code, clattn_status status) {
+    if (code == CLBlastInvalidLocalNumDimensions || code == CLBlastInvalidLocalThreadsTotal ||
+        code == CLBlastInvalidLocalThreadsDim || code == CLBlastInvalidLocalMemUsage) {
+        return attn_refuse(chain->report, CLATTN_UNSUPPORTED, "device: CLBlast's kernels do not fit it");
+    }
+    return status;
+}
+
+static clattn_status try_one(attn_chain *chain, const attn_product *product) {
+    cl_event event = NULL;
+    CLBlastStatusCode code = one(product, 0, chain->queue, &event);
+    ATTN_TRY(of_trial(chain, code, follow(chain, code, event)));
+    return attn_chain_finish(chain);
+}
+
+/* One product by each routine makes CLBlast build what it will need. */
 static clattn_status try_both(attn_chain *chain, const attn_product *product) {
     cl_event event = NULL;
     CLBlastStatusCode code = batch(product, chain->queue, &event);
-    ATTN_TRY(follow(chain, code, event));
-    event = NULL;
-    code = one(product, 0, chain->queue, &event);
-    ATTN_TRY(follow(chain, code, event));
-    return attn_chain_finish(chain);
+    ATTN_TRY(of_trial(chain, code, follow(chain, code, event)));
+    return try_one(chain, product);
+}
+
+static clattn_status run_trial(struct attn_opencl_device *device, const attn_product *product,
+                               clattn_status (*try)(attn_chain *, const attn_product *), clattn_report *report) {
+    attn_chain chain;
+    attn_chain_begin(&chain, device, NULL, 0, NULL, report, NULL);
+    return attn_chain_end(&chain, try(&chain, product), NULL);
 }
 
 clattn_status attn_product_prepare(struct attn_opencl_device *device, clattn_report *report) {
@@ -104,9 +144,47 @@ clattn_status attn_product_prepare(struct attn_opencl_device *device, clattn_rep
     struct attn_matrix zeros = { device->nothing, 0, 1, 1 }, result = { buffer.memory, 0, 1, 1 };
     attn_product product = { .m = 1, .n = 1, .k = 1, .count = 1, .a = zeros, .b = zeros, .c = result };
     product.temporary = buffer.memory;
-    attn_chain chain;
-    attn_chain_begin(&chain, device, NULL, 0, NULL, report, NULL);
-    clattn_status status = attn_chain_end(&chain, try_both(&chain, &product), NULL);
+    clattn_status status = run_trial(device, &product, try_both, report);
     attn_buffer_release(&buffer);
     return status;
+}
+
+/* A cube of the size; what is in the memory does not matter. */
+static clattn_status try_cube(struct attn_opencl_device *device, int64_t size, int64_t temporary,
+                              clattn_report *report) {
+    attn_buffer from = { 0 }, to = { 0 }, scratch = { 0 };
+    const int64_t bytes = size * size * (int64_t)sizeof(float);
+    clattn_status status = attn_buffer_reserve(device, bytes, "a product's trial", &from, report);
+    if (status == CLATTN_OK) {
+        status = attn_buffer_reserve(device, bytes, "a product's trial", &to, report);
+    }
+    if (status == CLATTN_OK) {
+        status = attn_buffer_reserve(device, temporary, "a product's trial", &scratch, report);
+    }
+    if (status == CLATTN_OK) {
+        struct attn_matrix factor = { from.memory, 0, size, 0 }, result = { to.memory, 0, size, 0 };
+        attn_product product = { .m = size, .n = size, .k = size, .count = 1, .a = factor, .b = factor, .c = result };
+        product.temporary = scratch.memory;
+        status = run_trial(device, &product, try_one, report);
+    }
+    attn_buffer_release(&from);
+    attn_buffer_release(&to);
+    attn_buffer_release(&scratch);
+    return status;
+}
+
+clattn_status attn_product_prepare_large(struct attn_opencl_device *device, clattn_report *report) {
+    if ((atomic_load(&device->tried) & LARGE_RUN) != 0) {
+        return CLATTN_OK;
+    }
+    for (int64_t size = STEP; size <= LARGEST_CUBE; size += STEP) {
+        int64_t temporary = 0;
+        ATTN_TRY(attn_product_temporary(device, size, size, size, false, &temporary, report));
+        if (temporary > 0) {
+            ATTN_TRY(try_cube(device, size, temporary, report));
+            break;
+        }
+    }
+    (void)atomic_fetch_or(&device->tried, LARGE_RUN);
+    return CLATTN_OK;
 }

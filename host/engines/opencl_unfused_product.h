@@ -17,8 +17,16 @@ typedef struct attn_product {
     cl_mem temporary; /* holds at least attn_product_temporary() bytes from its beginning */
 } attn_product;
 
-/** Builds CLBlast's programs for the device and has its caches emptied when the device ends. */
+/** Whether the device allows the work-groups that CLBlast needs at the least; if not, one line in why_not. Asks CLBlast
+ *  nothing. */
+bool attn_product_serves(const struct attn_opencl_device *device, clattn_report *why_not);
+
+/** Builds CLBlast's programs for the device and has its caches emptied when the device ends. A tiny product is tried:
+ *  UNSUPPORTED when its kernels do not fit the device. */
 clattn_status attn_product_prepare(struct attn_opencl_device *device, clattn_report *report);
+
+/** The same for the kernels that take temporary memory; for plans whose products need some. Tried once a device. */
+clattn_status attn_product_prepare_large(struct attn_opencl_device *device, clattn_report *report);
 
 /** Bytes of temporary memory that one m x n x k product may need, at most and for smaller ones too; 0 = small enough
  *  for the kernel that needs none. */

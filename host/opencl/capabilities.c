@@ -1,20 +1,18 @@
 /*
  * What a device can do, asked once when it is found. Knows nothing of contexts and programs.
- * To add a capability: a member in device.h, a line in ask_numbers() or ask_kind().
+ * To add a capability: a member in device.h; a line in ask_limits() when a device that does not tell it must be left out,
+ * in ask_more() when there is a number to go on with.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/report.h"
 #include "opencl/device.h"
 
 #ifndef CL_DEVICE_COMPUTE_CAPABILITY_MAJOR_NV
 #define CL_DEVICE_COMPUTE_CAPABILITY_MAJOR_NV 0x4000
 #define CL_DEVICE_COMPUTE_CAPABILITY_MINOR_NV 0x4001
-#define CL_DEVICE_WARP_SIZE_NV 0x4003
-#endif
-#ifndef CL_DEVICE_WAVEFRONT_WIDTH_AMD
-#define CL_DEVICE_WAVEFRONT_WIDTH_AMD 0x4043
 #endif
 #ifndef CL_DEVICE_SUB_GROUP_SIZES_INTEL
 #define CL_DEVICE_SUB_GROUP_SIZES_INTEL 0x4108
@@ -31,37 +29,40 @@ bool attn_opencl_has_extension(const struct attn_opencl_device *device, const ch
     return false;
 }
 
-static bool ask_text(cl_device_id id, cl_device_info what, char *text, size_t size) {
+/* Without the answer nobody can tell what fits the device: one line in the report says which it was. */
+static bool refuse(clattn_report *report, const char *what, cl_int code) {
+    attn_report_line(report, "%s cannot be asked for: %s (%d)", what, attn_cl_name(code), (int)code);
+    return false;
+}
+
+static bool ask_text(cl_device_id id, cl_device_info what, const char *name, char *text, size_t size,
+                     clattn_report *report) {
     size_t length = 0;
     text[0] = '\0';
-    if (clGetDeviceInfo(id, what, 0, NULL, &length) != CL_SUCCESS || length == 0 || length > 1 << 20) {
-        return false;
+    cl_int code = clGetDeviceInfo(id, what, 0, NULL, &length);
+    if (code != CL_SUCCESS || length == 0) {
+        return code == CL_SUCCESS || refuse(report, name, code);
     }
-    char *whole = malloc(length + 1);
-    bool good = whole != NULL && clGetDeviceInfo(id, what, length, whole, NULL) == CL_SUCCESS;
-    if (good) {
+    char *whole = length <= 1 << 20 ? malloc(length + 1) : NULL;
+    code = whole != NULL ? clGetDeviceInfo(id, what, length, whole, NULL) : CL_OUT_OF_HOST_MEMORY;
+    if (code == CL_SUCCESS) {
         whole[length] = '\0';
         snprintf(text, size, "%s", whole);
     }
     free(whole);
-    return good;
+    return code == CL_SUCCESS || refuse(report, name, code);
 }
 
+/* What must be known: false, with a line, where the device does not tell. */
+static bool need_value(cl_device_id id, cl_device_info what, const char *name, size_t size, void *value,
+                       clattn_report *report) {
+    cl_int code = clGetDeviceInfo(id, what, size, value, NULL);
+    return code == CL_SUCCESS || refuse(report, name, code);
+}
+
+/* What only makes a choice better. */
 static int64_t ask_uint(cl_device_id id, cl_device_info what, int64_t otherwise) {
     cl_uint value = 0;
-    return clGetDeviceInfo(id, what, sizeof value, &value, NULL) == CL_SUCCESS ? (int64_t)value : otherwise;
-}
-
-static int64_t ask_ulong(cl_device_id id, cl_device_info what, int64_t otherwise) {
-    cl_ulong value = 0;
-    if (clGetDeviceInfo(id, what, sizeof value, &value, NULL) != CL_SUCCESS) {
-        return otherwise;
-    }
-    return value > INT64_MAX ? INT64_MAX : (int64_t)value;
-}
-
-static int64_t ask_size(cl_device_id id, cl_device_info what, int64_t otherwise) {
-    size_t value = 0;
     return clGetDeviceInfo(id, what, sizeof value, &value, NULL) == CL_SUCCESS ? (int64_t)value : otherwise;
 }
 
@@ -74,21 +75,29 @@ static int64_t version_number(const char *text, const char *prefix) {
     return 100 * major + 10 * minor;
 }
 
-static bool ask_texts(struct attn_opencl_device *device) {
+#define TEXT(what, to) ask_text(device->id, what, #what, to, sizeof to, report)
+#define NEED(what, to) need_value(device->id, what, #what, sizeof to, &to, report)
+
+static bool ask_texts(struct attn_opencl_device *device, clattn_report *report) {
     clattn_device_info *info = &device->info;
     cl_platform_id platform = NULL;
     char c_version[128];
-    bool good =
-        ask_text(device->id, CL_DEVICE_NAME, info->name, sizeof info->name) &&
-        ask_text(device->id, CL_DEVICE_VENDOR, info->vendor, sizeof info->vendor) &&
-        ask_text(device->id, CL_DRIVER_VERSION, info->driver, sizeof info->driver) &&
-        ask_text(device->id, CL_DEVICE_VERSION, info->version, sizeof info->version) &&
-        ask_text(device->id, CL_DEVICE_OPENCL_C_VERSION, c_version, sizeof c_version) &&
-        clGetDeviceInfo(device->id, CL_DEVICE_PLATFORM, sizeof platform, &platform, NULL) == CL_SUCCESS &&
-        clGetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof info->platform, info->platform, NULL) == CL_SUCCESS;
-    (void)ask_text(device->id, CL_DEVICE_EXTENSIONS, device->extensions, sizeof device->extensions);
+    if (!TEXT(CL_DEVICE_NAME, info->name) || !TEXT(CL_DEVICE_VENDOR, info->vendor) ||
+        !TEXT(CL_DRIVER_VERSION, info->driver) || !TEXT(CL_DEVICE_VERSION, info->version) ||
+        !TEXT(CL_DEVICE_OPENCL_C_VERSION, c_version) || !TEXT(CL_DEVICE_EXTENSIONS, device->extensions) ||
+        !NEED(CL_DEVICE_PLATFORM, platform)) {
+        return false;
+    }
+    cl_int code = clGetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof info->platform, info->platform, NULL);
+    if (code != CL_SUCCESS) {
+        return refuse(report, "CL_PLATFORM_NAME", code);
+    }
     device->c_version = version_number(c_version, "OpenCL C ");
-    return good && version_number(info->version, "OpenCL ") >= 120;
+    if (version_number(info->version, "OpenCL ") < 120) {
+        attn_report_line(report, "\"%s\" is below OpenCL 1.2", info->version);
+        return false;
+    }
+    return true;
 }
 
 static int64_t ask_smallest_sub_group(const struct attn_opencl_device *device) {
@@ -103,28 +112,41 @@ static int64_t ask_smallest_sub_group(const struct attn_opencl_device *device) {
     return (int64_t)smallest;
 }
 
-static void ask_numbers(struct attn_opencl_device *device) {
-    cl_device_id id = device->id;
+static int64_t to_int64(cl_ulong value) {
+    return value > INT64_MAX ? INT64_MAX : (int64_t)value;
+}
+
+/* Sizes and counts that every refusal and every choice of blocks is reckoned from. */
+static bool ask_limits(struct attn_opencl_device *device, clattn_report *report) {
+    enum { MOST_DIMENSIONS = 16 };
     clattn_device_info *info = &device->info;
-    info->compute_units = ask_uint(id, CL_DEVICE_MAX_COMPUTE_UNITS, 1);
-    info->memory = ask_ulong(id, CL_DEVICE_GLOBAL_MEM_SIZE, 0);
-    info->max_allocation = ask_ulong(id, CL_DEVICE_MAX_MEM_ALLOC_SIZE, 0);
-    info->local_memory = ask_ulong(id, CL_DEVICE_LOCAL_MEM_SIZE, 0);
-    info->max_work_group = ask_size(id, CL_DEVICE_MAX_WORK_GROUP_SIZE, 1);
-    device->base_alignment = ask_uint(id, CL_DEVICE_MEM_BASE_ADDR_ALIGN, 1024) / 8;
-    device->float_vector = ask_uint(id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, 1);
-    if (device->float_vector < 1 || device->float_vector > 16) {
-        device->float_vector = device->float_vector < 1 ? 1 : 16;
+    cl_uint units = 0, dimensions = 0;
+    cl_ulong memory = 0, allocation = 0, local = 0;
+    size_t group = 0, items[MOST_DIMENSIONS] = { 0 };
+    if (!NEED(CL_DEVICE_MAX_COMPUTE_UNITS, units) || !NEED(CL_DEVICE_GLOBAL_MEM_SIZE, memory) ||
+        !NEED(CL_DEVICE_MAX_MEM_ALLOC_SIZE, allocation) || !NEED(CL_DEVICE_LOCAL_MEM_SIZE, local) ||
+        !NEED(CL_DEVICE_MAX_WORK_GROUP_SIZE, group) || !NEED(CL_DEVICE_MAX_WORK_ITEM_DIMENSIONS, dimensions) ||
+        !NEED(CL_DEVICE_MAX_WORK_ITEM_SIZES, items)) {
+        return false;
     }
-    cl_device_local_mem_type local = CL_GLOBAL;
-    device->local_memory_real =
-        clGetDeviceInfo(id, CL_DEVICE_LOCAL_MEM_TYPE, sizeof local, &local, NULL) == CL_SUCCESS && local == CL_LOCAL;
+    if (units == 0 || memory == 0 || allocation == 0 || group == 0 || items[0] == 0) {
+        attn_report_line(report, "tells 0 for its compute units, its memory or its work-groups");
+        return false;
+    }
+    info->compute_units = (int64_t)units;
+    info->memory = to_int64(memory);
+    info->max_allocation = to_int64(allocation);
+    info->local_memory = to_int64(local);
+    info->max_work_group = attn_min(to_int64(group), to_int64(items[0])); /* kernels here have one dimension */
+    return true;
+}
+
+static void ask_more(struct attn_opencl_device *device) {
+    cl_device_id id = device->id;
+    device->float_vector = attn_max(1, attn_min(ask_uint(id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, 1), 16));
     if (attn_opencl_has_extension(device, "cl_nv_device_attribute_query")) {
         device->nvidia_capability = 10 * ask_uint(id, CL_DEVICE_COMPUTE_CAPABILITY_MAJOR_NV, 0) +
                                     ask_uint(id, CL_DEVICE_COMPUTE_CAPABILITY_MINOR_NV, 0);
-        device->warp = ask_uint(id, CL_DEVICE_WARP_SIZE_NV, 0);
-    } else if (attn_opencl_has_extension(device, "cl_amd_device_attribute_query")) {
-        device->warp = ask_uint(id, CL_DEVICE_WAVEFRONT_WIDTH_AMD, 0);
     }
     device->smallest_sub_group = ask_smallest_sub_group(device);
 }
@@ -156,19 +178,33 @@ static void list_features(struct attn_opencl_device *device) {
     }
 }
 
-clattn_status attn_opencl_ask(struct attn_opencl_device *device) {
+static bool ask_kind(struct attn_opencl_device *device, clattn_report *report) {
     cl_bool available = CL_FALSE, compiler = CL_FALSE;
     cl_device_type type = 0;
-    cl_device_id id = device->id;
-    if (clGetDeviceInfo(id, CL_DEVICE_AVAILABLE, sizeof available, &available, NULL) != CL_SUCCESS || !available ||
-        clGetDeviceInfo(id, CL_DEVICE_COMPILER_AVAILABLE, sizeof compiler, &compiler, NULL) != CL_SUCCESS ||
-        !compiler || clGetDeviceInfo(id, CL_DEVICE_TYPE, sizeof type, &type, NULL) != CL_SUCCESS ||
-        !ask_texts(device)) {
-        return CLATTN_OPENCL_ERROR;
+    if (!NEED(CL_DEVICE_AVAILABLE, available) || !NEED(CL_DEVICE_COMPILER_AVAILABLE, compiler) ||
+        !NEED(CL_DEVICE_TYPE, type)) {
+        return false;
     }
-    ask_numbers(device);
+    if (!available || !compiler) {
+        attn_report_line(report, available ? "has no compiler" : "is not available");
+        return false;
+    }
     device->is_cpu = (type & CL_DEVICE_TYPE_CPU) != 0;
     device->info.kind = device->is_cpu ? CLATTN_DEVICE_OPENCL_CPU : CLATTN_DEVICE_OPENCL_GPU;
+    return true;
+}
+
+clattn_status attn_opencl_ask(struct attn_opencl_device *device, clattn_report *report) {
+    clattn_report why;
+    attn_report_clear(&why);
+    if (!ask_texts(device, &why) || !ask_kind(device, &why) || !ask_limits(device, &why)) {
+        char prefix[192];
+        const char *name = device->info.name[0] != '\0' ? device->info.name : "a device without a name";
+        snprintf(prefix, sizeof prefix, "%s (OpenCL) is left out: ", name);
+        attn_report_text(report, prefix, why.text);
+        return CLATTN_OPENCL_ERROR;
+    }
+    ask_more(device);
     device->info.fp16_arithmetic = attn_opencl_has_extension(device, "cl_khr_fp16");
     device->info.fp64_arithmetic = attn_opencl_has_extension(device, "cl_khr_fp64");
     device->info.subgroups = attn_opencl_has_extension(device, "cl_khr_subgroups") ||

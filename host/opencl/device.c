@@ -53,27 +53,34 @@ void attn_opencl_forget(struct attn_opencl_device *device) {
     attn_release(device->memory, device);
 }
 
+static void leave_out(clattn_report *left_out, const char *call, cl_int code) {
+    attn_report_line(left_out, "an OpenCL platform is left out: %s failed: %s (%d)", call, attn_cl_name(code), (int)code);
+}
+
 /* Appends the devices of one platform. A platform that does not answer has none. */
 static clattn_status find_in_platform(attn_memory *memory, cl_platform_id platform, struct attn_opencl_device **devices,
-                                      int64_t room, int64_t *count) {
+                                      int64_t room, int64_t *count, clattn_report *left_out) {
     cl_uint n = 0;
-    if (clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 0, NULL, &n) != CL_SUCCESS || n == 0) {
+    cl_int code = clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 0, NULL, &n);
+    if (code == CL_DEVICE_NOT_FOUND || (code == CL_SUCCESS && n == 0)) {
         return CLATTN_OK;
     }
-    cl_device_id *ids = attn_allocate(memory, (int64_t)n * (int64_t)sizeof *ids);
-    if (ids == NULL) {
+    cl_device_id *ids = code == CL_SUCCESS ? attn_allocate(memory, (int64_t)n * (int64_t)sizeof *ids) : NULL;
+    if (code == CL_SUCCESS && ids == NULL) {
         return CLATTN_OUT_OF_MEMORY;
     }
-    clattn_status status = CLATTN_OK;
-    if (clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, n, ids, NULL) != CL_SUCCESS) {
+    code = code == CL_SUCCESS ? clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, n, ids, NULL) : code;
+    if (code != CL_SUCCESS) {
+        leave_out(left_out, "clGetDeviceIDs", code);
         n = 0;
     }
+    clattn_status status = CLATTN_OK;
     for (cl_uint k = 0; k < n && *count < room && status == CLATTN_OK; ++k) {
         struct attn_opencl_device *device = new_device(memory, ids[k]);
         if (device == NULL) {
             status = CLATTN_OUT_OF_MEMORY;
-        } else if (attn_opencl_ask(device) != CLATTN_OK) {
-            attn_opencl_destroy(device); /* not available, without a compiler, or below OpenCL 1.2 */
+        } else if (attn_opencl_ask(device, left_out) != CLATTN_OK) {
+            attn_opencl_destroy(device);
         } else {
             devices[(*count)++] = device;
         }
@@ -82,13 +89,18 @@ static clattn_status find_in_platform(attn_memory *memory, cl_platform_id platfo
     return status;
 }
 
-clattn_status attn_opencl_find(attn_memory *memory, struct attn_opencl_device ***devices, int64_t *count) {
-    enum { MOST_PLATFORMS = 32, MOST_DEVICES = 256 };
+clattn_status attn_opencl_find(attn_memory *memory, struct attn_opencl_device ***devices, int64_t *count,
+                               clattn_report *left_out) {
+    enum { MOST_PLATFORMS = 32, MOST_DEVICES = 256, NO_PLATFORM = -1001 /* of the loader */ };
     cl_platform_id platforms[MOST_PLATFORMS];
     cl_uint n = 0;
     *devices = NULL;
     *count = 0;
-    if (clGetPlatformIDs(MOST_PLATFORMS, platforms, &n) != CL_SUCCESS || n == 0) {
+    cl_int code = clGetPlatformIDs(MOST_PLATFORMS, platforms, &n);
+    if (code != CL_SUCCESS || n == 0) {
+        if (code != CL_SUCCESS && code != NO_PLATFORM) {
+            leave_out(left_out, "clGetPlatformIDs", code);
+        }
         return CLATTN_OK;
     }
     struct attn_opencl_device **list = attn_allocate_zeroed(memory, MOST_DEVICES * (int64_t)sizeof *list);
@@ -97,7 +109,7 @@ clattn_status attn_opencl_find(attn_memory *memory, struct attn_opencl_device **
     }
     int64_t found = 0;
     for (cl_uint k = 0; k < n && k < MOST_PLATFORMS; ++k) {
-        clattn_status status = find_in_platform(memory, platforms[k], list, MOST_DEVICES, &found);
+        clattn_status status = find_in_platform(memory, platforms[k], list, MOST_DEVICES, &found, left_out);
         if (status != CLATTN_OK) {
             while (found > 0) {
                 attn_opencl_destroy(list[--found]);
@@ -111,38 +123,41 @@ clattn_status attn_opencl_find(attn_memory *memory, struct attn_opencl_device **
     return CLATTN_OK;
 }
 
-static bool context_has(cl_context context, cl_device_id id) {
+/* NO_DEVICE when the context does not hold the device, or is none. */
+static clattn_status check_context(cl_context context, cl_device_id id, clattn_report *left_out) {
     cl_device_id ids[256];
     size_t size = 0;
-    if (clGetContextInfo(context, CL_CONTEXT_DEVICES, 0, NULL, &size) != CL_SUCCESS || size > sizeof ids ||
-        clGetContextInfo(context, CL_CONTEXT_DEVICES, size, ids, NULL) != CL_SUCCESS) {
-        return false;
+    cl_int code = clGetContextInfo(context, CL_CONTEXT_DEVICES, 0, NULL, &size);
+    size = size < sizeof ids ? size : sizeof ids;
+    if (code == CL_SUCCESS) {
+        code = clGetContextInfo(context, CL_CONTEXT_DEVICES, size, ids, NULL);
+    }
+    if (code != CL_SUCCESS) {
+        return code == CL_INVALID_CONTEXT ? CLATTN_NO_DEVICE : attn_cl_check(code, "clGetContextInfo", left_out);
     }
     for (size_t k = 0; k < size / sizeof ids[0]; ++k) {
         if (ids[k] == id) {
-            return true;
+            return CLATTN_OK;
         }
     }
-    return false;
+    return CLATTN_NO_DEVICE;
 }
 
 clattn_status attn_opencl_adopt(attn_memory *memory, void *context, void *device_id,
-                                struct attn_opencl_device **result) {
+                                struct attn_opencl_device **result, clattn_report *left_out) {
     *result = NULL;
     if (context == NULL || device_id == NULL) {
         return CLATTN_INVALID_ARGUMENT;
     }
-    if (!context_has(context, device_id)) {
-        return CLATTN_NO_DEVICE;
-    }
+    ATTN_TRY(check_context(context, device_id, left_out));
     struct attn_opencl_device *device = new_device(memory, device_id);
     if (device == NULL) {
         return CLATTN_OUT_OF_MEMORY;
     }
     device->adopted = true;
-    clattn_status status = attn_opencl_ask(device);
+    clattn_status status = attn_opencl_ask(device, left_out);
     if (status == CLATTN_OK) {
-        status = attn_cl_status(clRetainContext(context));
+        status = attn_cl_check(clRetainContext(context), "clRetainContext", left_out);
         device->context = status == CLATTN_OK ? context : NULL;
     }
     if (status != CLATTN_OK) {

@@ -4,6 +4,7 @@
 #define ATTN_OPENCL_DEVICE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "opencl/cl_status.h"
 #include "opencl/devices.h"
@@ -18,12 +19,9 @@ struct attn_opencl_device {
     /* Capabilities: never change after the device is found. */
     clattn_device_info info;
     bool is_cpu;               /* runs on the host's processors: host memory is used in place, kernels are CPU-shaped */
-    bool local_memory_real;    /* local memory is a memory of its own, not a part of global memory */
-    int64_t base_alignment;    /* bytes */
     int64_t float_vector;      /* native width of float vectors, 1 to 16 */
     int64_t c_version;         /* OpenCL C: 120, 200, 300 */
     int64_t nvidia_capability; /* 90 = compute capability 9.0; 0 = not NVIDIA, or not told */
-    int64_t warp;              /* NVIDIA's warp or AMD's wavefront; 0 = not told */
     int64_t smallest_sub_group; /* Intel's, 8, 16 or 32; 0 = not told */
     char extensions[4096];     /* as the device lists them, cut when longer */
 
@@ -31,6 +29,8 @@ struct attn_opencl_device {
     cl_context context;
     cl_command_queue queue; /* in order, profiling on; any thread may enqueue */
     cl_mem nothing;         /* 64 zero bytes: the argument for tensors that a call does not have */
+
+    atomic_int tried;       /* what engines have seen to run here, a bit each, so that they try it once */
 
     pthread_mutex_t lock; /* recursive; of what is below, and of opening */
     bool opened;
@@ -48,7 +48,8 @@ bool attn_opencl_has_extension(const struct attn_opencl_device *device, const ch
 /** Has `call` called once when the device ends. A second request with the same function changes nothing. */
 void attn_opencl_at_end(struct attn_opencl_device *device, void (*call)(void));
 
-/* capabilities.c: fills what is constant. OPENCL_ERROR when the device does not answer or is below OpenCL 1.2. */
-clattn_status attn_opencl_ask(struct attn_opencl_device *device);
+/* capabilities.c: fills what is constant. OPENCL_ERROR, and a line in the report, when the device does not answer, has no
+ * compiler or is below OpenCL 1.2. */
+clattn_status attn_opencl_ask(struct attn_opencl_device *device, clattn_report *report);
 
 #endif

@@ -6,11 +6,15 @@
 
 struct attn_opencl_device;
 
-/** Finds every device of every platform. No OpenCL or no device is no error: *count = 0. The array is attn_allocate'd. */
-clattn_status attn_opencl_find(attn_memory *memory, struct attn_opencl_device ***devices, int64_t *count);
+/** Finds every device of every platform. No OpenCL or no device is no error: *count = 0. The array is attn_allocate'd.
+ * `left_out` (may be NULL) gets a line for each platform or device that cannot be used. */
+clattn_status attn_opencl_find(attn_memory *memory, struct attn_opencl_device ***devices, int64_t *count,
+                               clattn_report *left_out);
 
-/** A device of the caller's context (cl_context, cl_device_id as void *). NO_DEVICE when it is not in the context. */
-clattn_status attn_opencl_adopt(attn_memory *memory, void *context, void *device, struct attn_opencl_device **result);
+/** A device of the caller's context (cl_context, cl_device_id as void *). NO_DEVICE when it is not in the context;
+ * OPENCL_ERROR, with a line in `left_out`, when it cannot be used. */
+clattn_status attn_opencl_adopt(attn_memory *memory, void *context, void *device, struct attn_opencl_device **result,
+                                clattn_report *left_out);
 
 /** Releases context, queue, programs. NULL does nothing. */
 void attn_opencl_destroy(struct attn_opencl_device *device);

@@ -1,15 +1,17 @@
 /* devices.h in a build without OpenCL: no devices, and nothing to adopt. Only such builds compile this file. */
 #include "opencl/devices.h"
 
-clattn_status attn_opencl_find(attn_memory *memory, struct attn_opencl_device ***devices, int64_t *count) {
-    (void)memory;
+clattn_status attn_opencl_find(attn_memory *memory, struct attn_opencl_device ***devices, int64_t *count,
+                               clattn_report *left_out) {
+    (void)memory, (void)left_out;
     *devices = NULL;
     *count = 0;
     return CLATTN_OK;
 }
 
-clattn_status attn_opencl_adopt(attn_memory *memory, void *context, void *device, struct attn_opencl_device **result) {
-    (void)memory, (void)context, (void)device;
+clattn_status attn_opencl_adopt(attn_memory *memory, void *context, void *device, struct attn_opencl_device **result,
+                                clattn_report *left_out) {
+    (void)memory, (void)context, (void)device, (void)left_out;
     *result = NULL;
     return CLATTN_NO_DEVICE;
 }

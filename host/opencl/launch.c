@@ -80,6 +80,10 @@ void attn_chain_follow(attn_chain *chain, cl_event event) {
     chain->last = event;
 }
 
+void attn_chain_lose(attn_chain *chain) {
+    chain->unknown = true;
+}
+
 clattn_status attn_chain_finish(attn_chain *chain) {
     const cl_event *wait = NULL;
     cl_uint count = attn_chain_wait(chain, &wait);
@@ -168,6 +172,14 @@ static clattn_status end_well(attn_chain *chain, cl_event *event) {
     return attn_cl_check(clFlush(chain->queue), "clFlush", chain->report);
 }
 
+/* After an error nothing may be under way any more: memory that commands read and write is about to go. */
+static void wait_for_all(const attn_chain *chain) {
+    const bool waited = chain->last == NULL || clWaitForEvents(1, &chain->last) == CL_SUCCESS;
+    if (!waited || chain->unknown) {
+        (void)clFinish(chain->queue);
+    }
+}
+
 clattn_status attn_chain_end(attn_chain *chain, clattn_status status, cl_event *event) {
     if (status == CLATTN_OK) {
         status = end_well(chain, event);
@@ -175,15 +187,12 @@ clattn_status attn_chain_end(attn_chain *chain, clattn_status status, cl_event *
     if (event != NULL) {
         *event = NULL;
     }
-    if (chain->last == NULL) {
-        return status;
+    if (status != CLATTN_OK) {
+        wait_for_all(chain);
     }
     if (status == CLATTN_OK && event != NULL) {
         *event = chain->last;
-    } else {
-        if (status != CLATTN_OK && clWaitForEvents(1, &chain->last) != CL_SUCCESS) {
-            (void)clFinish(chain->queue);
-        }
+    } else if (chain->last != NULL) {
         (void)clReleaseEvent(chain->last);
     }
     chain->last = NULL;

@@ -39,6 +39,7 @@ typedef struct attn_chain {
     cl_uint wait_count;    /* what the first command waits for: not owned */
     const cl_event *wait;
     cl_event last; /* the end of the last command: owned; NULL before the first */
+    bool unknown;  /* commands may be under way that no event of ours stands for */
     int64_t step;  /* index of the timing step that is open, or -1 */
     double step_began;
 } attn_chain;
@@ -62,6 +63,10 @@ cl_uint attn_chain_wait(const attn_chain *chain, const cl_event **wait);
 /** The command of this event is now the last; takes the event over. */
 void attn_chain_follow(attn_chain *chain, cl_event event);
 
+/** Commands may have been submitted whose events nobody has: after an error the end of the chain waits for the whole
+ * queue. */
+void attn_chain_lose(attn_chain *chain);
+
 /** For libraries that enqueue without a wait list: what follows on the queue waits for the chain. A barrier where the
  * queue's own order does not see to it. */
 clattn_status attn_chain_barrier(attn_chain *chain);
@@ -71,7 +76,7 @@ clattn_status attn_chain_finish(attn_chain *chain);
 
 /**
  * Closes the chain: the last step's time, a flush, and *event = the last command's event (a marker's when there was no
- * command). event may be NULL. After an error call it too: it waits for what was submitted (so that memory may go)
+ * command). event may be NULL. After an error call it too: it waits for all that was submitted (so that memory may go)
  * and sets *event = NULL. `status` is what the call has come to; an error in it wins.
  */
 clattn_status attn_chain_end(attn_chain *chain, clattn_status status, cl_event *event);

@@ -19,7 +19,7 @@ static int64_t find_adopted(const clattn_runtime *runtime, cl_context context, c
 
 static clattn_status adopt(clattn_runtime *runtime, cl_context context, cl_device_id device, int64_t *index) {
     struct attn_opencl_device *made = NULL;
-    ATTN_TRY(attn_opencl_adopt(&runtime->memory, context, device, &made));
+    ATTN_TRY(attn_opencl_adopt(&runtime->memory, context, device, &made, &runtime->left_out));
     clattn_device_info info;
     attn_opencl_describe(made, &info);
     clattn_status status = attn_runtime_add_device(runtime, info.kind, made);
@@ -65,6 +65,9 @@ clattn_status clattn_runtime_get_context(clattn_runtime *runtime, int64_t index,
 
 clattn_status clattn_enqueue(clattn_plan *plan, cl_command_queue queue, const clattn_tensors *tensors, cl_uint wait_count,
                              const cl_event *wait, cl_event *event) {
+    if (event) {
+        *event = NULL;
+    }
     if (!plan || !queue || !tensors || (wait_count > 0) != (wait != NULL) || plan->problem.memory != CLATTN_MEMORY_OPENCL) {
         return CLATTN_INVALID_ARGUMENT;
     }

@@ -78,6 +78,14 @@ static void find_candidates(const attn_device *devices, int64_t device_count, co
     }
 }
 
+/** Adds the devices that cannot be used: one of those may be the device that was meant. */
+static void add_left_out(clattn_runtime *runtime, clattn_report *report) {
+    clattn_report left_out;
+    if (clattn_runtime_get_left_out(runtime, &left_out) == CLATTN_OK) {
+        attn_report_text(report, "", left_out.text);
+    }
+}
+
 static clattn_status no_candidate(const clattn_problem *problem, const choice *choice, clattn_report *report) {
     if (!choice->named_known) {
         return attn_refuse(report, CLATTN_INVALID_PROBLEM, "engine: \"%s\" is not known", problem->engine);
@@ -205,6 +213,9 @@ static clattn_status choose(clattn_plan *plan, clattn_report *report) {
     attn_release(&runtime->memory, devices);
     if (!choice.candidates) {
         return CLATTN_OUT_OF_MEMORY;
+    }
+    if (choice.count == 0) {
+        add_left_out(runtime, &declined);
     }
     clattn_status status = choice.count > 0 ? ready_first(plan, &choice, report) : no_candidate(&plan->problem, &choice, report);
     if (status != CLATTN_OK) {

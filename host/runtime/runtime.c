@@ -42,7 +42,7 @@ clattn_status attn_runtime_add_device(clattn_runtime *runtime, clattn_device_kin
 static clattn_status add_opencl_devices(clattn_runtime *runtime) {
     struct attn_opencl_device **found = NULL;
     int64_t count = 0, added = 0;
-    ATTN_TRY(attn_opencl_find(&runtime->memory, &found, &count));
+    ATTN_TRY(attn_opencl_find(&runtime->memory, &found, &count, &runtime->left_out));
     clattn_status status = CLATTN_OK;
     for (; added < count && status == CLATTN_OK; added += status == CLATTN_OK) {
         clattn_device_info info;
@@ -164,6 +164,17 @@ int64_t clattn_runtime_device_count(const clattn_runtime *runtime) {
     int64_t count = open->device_count;
     pthread_mutex_unlock(&open->lock);
     return count;
+}
+
+clattn_status clattn_runtime_get_left_out(const clattn_runtime *runtime, clattn_report *report) {
+    if (!runtime || !report) {
+        return CLATTN_INVALID_ARGUMENT;
+    }
+    clattn_runtime *open = (clattn_runtime *)runtime; /* only its lock is touched */
+    pthread_mutex_lock(&open->lock);
+    *report = open->left_out;
+    pthread_mutex_unlock(&open->lock);
+    return CLATTN_OK;
 }
 
 static void describe_cpu(const clattn_runtime *runtime, clattn_device_info *info) {

@@ -12,6 +12,7 @@ struct clattn_runtime {
     pthread_mutex_t lock;  /* guards the list of devices and the block override; recursive */
     attn_device **devices; /* each its own block: plans keep pointers; device 0 is the CPU */
     int64_t device_count;
+    clattn_report left_out; /* OpenCL devices that cannot be used; grows under the lock */
     clattn_block_override blocks;
     struct attn_tuning_user *tuning, *tuning_read; /* in force, or NULL; the newest read, which leads to the older */
 };
@@ -45,7 +46,8 @@ clattn_status attn_runtime_add_device(clattn_runtime *runtime, clattn_device_kin
 /** Whether another engine may serve what this one could not make ready; anything else ends the search. */
 static inline bool attn_try_next(clattn_status status) {
     return status == CLATTN_UNSUPPORTED || status == CLATTN_BUILD_FAILED || status == CLATTN_DEVICE_OUT_OF_MEMORY ||
-           status == CLATTN_OUT_OF_MEMORY || status == CLATTN_OVERFLOW;
+           status == CLATTN_OUT_OF_MEMORY || status == CLATTN_OVERFLOW ||
+           status == CLATTN_OPENCL_ERROR;
 }
 
 /** Gives back what was read of tuning files; at the runtime's end. */

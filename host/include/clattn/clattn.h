@@ -51,6 +51,8 @@
  *              may ask the runtime about devices and memory. progress and parallel_for may also execute plans: another
  *              one, or that of the call while its concurrency has room; else the inner call is refused with DEADLOCK.
  *              Two calls that each wait for the other's plan are not found out. No callback destroys what is in use.
+ *   exit       end or join the threads that use the library before the program ends: exit() destroys what OpenCL libraries
+ *              and CLBlast keep in static objects, and a call that is then under way on another thread may crash.
  *   fork       fork() copies memory, not threads. In the child all that the CPU engines and host memory need works, also
  *              with what the parent made: executing starts threads anew, destroying stops none. No other thread may be
  *              inside a call on the same object while the process forks, and a child forked in a callback does not
@@ -194,7 +196,10 @@ typedef struct clattn_runtime_options {
 CLATTN_API void clattn_runtime_options_init(clattn_runtime_options *options, size_t size);
 
 /**
- * Looks for devices. OpenCL contexts and threads are made when first needed.
+ * Looks for devices. OpenCL contexts and threads are made when first needed. Devices that cannot be used are left out:
+ * clattn_runtime_get_left_out() says why. OpenCL libraries of all vendors run inside the program when they are asked for
+ * their devices: one that crashes or hangs then takes the program with it. Who cannot risk that says without_opencl, or
+ * tries this call in a child process first.
  * @param options  NULL = defaults
  * @param runtime  receives the runtime; NULL on error
  * @return INVALID_ARGUMENT (options.report names the option), OUT_OF_MEMORY. A machine without OpenCL is no error: the
@@ -241,6 +246,13 @@ typedef struct clattn_device_info {
 
 /** Number of devices; device 0 is the CPU. Any thread. @since 0.1 */
 CLATTN_API int64_t clattn_runtime_device_count(const clattn_runtime *runtime);
+
+/**
+ * Fills @p report with a line for each OpenCL platform or device that was found and cannot be used, and why: not available,
+ * without a compiler, below OpenCL 1.2, or silent when asked what it can do. Empty where there is none. Such devices are not
+ * counted. INVALID_ARGUMENT. Any thread. @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_runtime_get_left_out(const clattn_runtime *runtime, clattn_report *report);
 
 /** Describes device @p index. INVALID_ARGUMENT, NO_DEVICE. Any thread. @since 0.1 */
 CLATTN_API CLATTN_CHECK clattn_status clattn_runtime_get_device(const clattn_runtime *runtime, int64_t index,
@@ -386,7 +398,7 @@ typedef struct clattn_plan clattn_plan;
  *
  * The engines that support the problem are ranked: a real GPU, then the CPU engine, then OpenCL on a CPU device; the
  * reference serves only when named. One that cannot be made ready here (its program does not build, it needs more memory
- * than there is, a size of its own does not fit 63 bits) leaves its place to the next. Nothing falls back later.
+ * than there is, a size of its own does not fit 63 bits, OpenCL fails) leaves its place to the next. Nothing falls back later.
  *
  * @param problem  copied
  * @param plan     receives the plan; NULL on error

@@ -23,7 +23,7 @@ extern "C" {
  *
  * @param index  receives the device's index, for clattn_problem.device
  * @return INVALID_ARGUMENT, NO_DEVICE (the device is not in the context), OUT_OF_MEMORY,
- *         OPENCL_ERROR
+ *         OPENCL_ERROR (the device cannot be used: clattn_runtime_get_left_out() says why)
  * Threads: any. The device's numbers: clattn_runtime_get_device().
  * @since 0.1
  */
@@ -39,10 +39,22 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_runtime_get_context(clattn_runtime 
  * every `data` in @p tensors is a cl_mem of the plan's context, every `offset` counts elements. No copy to or from the
  * host, no allocation. In-order and out-of-order queues: the dispatches of the call are chained by events.
  *
+ * The event is that of the call's last command. Every command of a call waits for the one before it, on queues of both
+ * kinds, so the event is complete when all of them are, and ends in an error when one of them does or when an event in
+ * @p wait does. The times that OpenCL's profiling gives for it are those of the last command alone: for the whole call take
+ * the end of this event and the start of a marker enqueued before the call, or ask for clattn_tensors.timing. An error ends
+ * with its call: the plan serves the next one.
+ *
+ * When the submission fails half-way, the call returns after what was submitted has ended: nothing reads or writes the
+ * tensors any more. So it waits for the events in @p wait too: a user event that this very thread would set afterwards is
+ * then waited for in vain.
+ *
  * @param wait, wait_count  events to wait for, as in clEnqueueNDRangeKernel
- * @param event             may be NULL; receives the event that ends with the call; the caller releases it
- * @return INVALID_ARGUMENT, INVALID_TENSORS, DEVICE_OUT_OF_MEMORY, OPENCL_ERROR: of the submission. Later errors are the event's
- *         status. Lengths given in device memory cannot be checked here: kernels clamp them to the call's lengths.
+ * @param event             may be NULL; receives the event that ends with the call, or NULL on an error; the caller releases
+ *                          it
+ * @return INVALID_ARGUMENT, INVALID_TENSORS, OUT_OF_MEMORY, DEVICE_OUT_OF_MEMORY, OPENCL_ERROR: of the submission. Later errors
+ *         are the event's status. Lengths given in device memory cannot be checked here: kernels clamp them to the call's
+ *         lengths.
  * Threads: any. Calls beyond the plan's concurrency are ordered on the device after an earlier one.
  * @since 0.1
  */
