@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "device_probe.h"
 #include "help.h"
 #include "session.h"
 #include "table.h"
@@ -12,7 +13,8 @@
 static const char attn_devices_help[] = "clattn devices [--json] [OPTIONS]\n"
                                         "\n"
                                         "What is here: the CPU and every OpenCL device, what each can do and which\n"
-                                        "engines it gets. The numbers are those of --device.\n"
+                                        "engines it gets. The numbers are those of --device. OpenCL devices that\n"
+                                        "cannot be used are named with the reason.\n"
                                         "  --json                as JSON on standard output\n";
 
 /* Engines that would serve a plain problem there, separated by spaces. */
@@ -79,6 +81,14 @@ static void attn_print_device_json(const clattn_device_info *info, int64_t devic
     printf(" }");
 }
 
+/* Devices that were found and cannot be used. Beside JSON they are for the reader only. */
+static void attn_print_left_out(const attn_session *session, FILE *stream) {
+    clattn_report left_out;
+    if (clattn_runtime_get_left_out(session->runtime, &left_out) == CLATTN_OK) {
+        fputs(left_out.text, stream);
+    }
+}
+
 static void attn_print_missing(void) {
     for (int64_t e = 0; e < clattn_engine_count(); e++) {
         if (!clattn_engine_built(clattn_engine_name(e))) {
@@ -87,8 +97,24 @@ static void attn_print_missing(void) {
     }
 }
 
+static void attn_print_devices(const attn_session *session, bool json) {
+    fputs(json ? "[" : "", stdout);
+    for (int64_t d = 0; d < clattn_runtime_device_count(session->runtime); d++) {
+        clattn_device_info info;
+        char engines[512];
+        if ((session->device != CLATTN_ANY_DEVICE && session->device != d) ||
+            clattn_runtime_get_device(session->runtime, d, &info) != CLATTN_OK) {
+            continue;
+        }
+        attn_list_engines(session, d, engines, sizeof engines);
+        (json ? attn_print_device_json : attn_print_device)(&info, d, engines);
+    }
+    fputs(json ? "\n]\n" : "", stdout);
+}
+
 int attn_command_devices(int argc, char **argv, attn_error *error) {
     bool json = false;
+    char why[128];
     const attn_flag flags[] = { { "--json", NULL, &json } };
     attn_options options;
     attn_session session;
@@ -102,24 +128,15 @@ int attn_command_devices(int argc, char **argv, attn_error *error) {
     if (options.word_count > 0) {
         return attn_fail(error, ATTN_BAD, "%s: devices takes no words", options.words[0]);
     }
+    options.without_opencl = !attn_probe_devices(why, sizeof why);
     if (attn_session_open(&session, &options, error) != ATTN_DONE) {
         return error->status;
     }
-    fputs(json ? "[" : "", stdout);
-    for (int64_t d = 0; d < clattn_runtime_device_count(session.runtime); d++) {
-        clattn_device_info info;
-        char engines[512];
-        if ((session.device != CLATTN_ANY_DEVICE && session.device != d) ||
-            clattn_runtime_get_device(session.runtime, d, &info) != CLATTN_OK) {
-            continue;
-        }
-        attn_list_engines(&session, d, engines, sizeof engines);
-        (json ? attn_print_device_json : attn_print_device)(&info, d, engines);
-    }
-    fputs(json ? "\n]\n" : "", stdout);
+    attn_print_devices(&session, json);
+    attn_print_left_out(&session, json ? stderr : stdout);
     if (!json) {
         attn_print_missing();
     }
     attn_session_close(&session);
-    return ATTN_DONE;
+    return options.without_opencl ? attn_fail(error, ATTN_CANNOT, "%s; only the CPU is listed", why) : ATTN_DONE;
 }

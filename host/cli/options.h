@@ -19,6 +19,7 @@ typedef struct attn_options {
     const char *engine, *device, *threads_text, *blocks, *tuning;
     int64_t threads; /* 0 = as many as there are processors */
     bool help;
+    bool without_opencl; /* no flag: what `clattn devices` found out */
     int word_count;
     char **words;
 } attn_options;

@@ -239,6 +239,7 @@ int attn_session_open(attn_session *session, const attn_options *options, attn_e
     *session = (attn_session){ 0 };
     runtime.threads = options->threads;
     runtime.report = &report;
+    runtime.without_opencl = options->without_opencl;
     clattn_status status = clattn_runtime_create(&runtime, &session->runtime);
     if (status != CLATTN_OK) {
         return attn_fail(error, attn_exit_status(status), "the runtime does not start: %.*s",
