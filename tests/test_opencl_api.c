@@ -196,6 +196,40 @@ START_TEST(test_out_of_order_queue) {
 }
 END_TEST
 
+/* An event that the call waits for ends in an error: so does the call's own, and the plan serves the next call. */
+START_TEST(test_failing_wait) {
+    opencl_side side = opencl_open(true);
+    clattn_runtime *runtime = suite_runtime(NULL);
+    clattn_problem p = make_problem(false);
+    clattn_plan *plan;
+    cl_mem buffers[BUFFERS];
+    cl_int code;
+    compute_wanted(p);
+    EXPECT_STATUS(clattn_runtime_adopt_opencl(runtime, side.context, side.device, &p.device), CLATTN_OK, NULL);
+    p.memory = CLATTN_MEMORY_OPENCL;
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, &report), CLATTN_OK, &report);
+    clattn_tensors t = to_device(&side, buffers);
+    for (int round = 0; round < 2; round++) {
+        cl_event done = NULL, gate = clCreateUserEvent(side.context, &code);
+        EXPECT_CL(code);
+        EXPECT_STATUS(clattn_enqueue(plan, side.queue, &t, 1, &gate, &done), CLATTN_OK, &report);
+        EXPECT_CL(clSetUserEventStatus(gate, -1));
+        ck_assert_int_ne(clWaitForEvents(1, &done), CL_SUCCESS);
+        EXPECT_CL(clReleaseEvent(gate));
+        EXPECT_CL(clReleaseEvent(done));
+    }
+    enqueue_gated(&side, plan, &t, "the next call");
+    opencl_read(&side, buffers[3], host.got, sizeof host.got, LEAD, LEAD);
+    compare("the next call", "output", host.got, host.wanted, sizeof host.got);
+    clattn_plan_destroy(plan);
+    for (int n = 0; n < BUFFERS; n++) {
+        EXPECT_CL(clReleaseMemObject(buffers[n]));
+    }
+    clattn_runtime_destroy(runtime);
+    opencl_close(&side);
+}
+END_TEST
+
 START_TEST(test_adopt) {
     opencl_side side = opencl_open(false);
     clattn_runtime *runtime = suite_runtime(NULL);
@@ -245,7 +279,11 @@ START_TEST(test_wrong_use) {
     EXPECT_STATUS(clattn_enqueue(device_plan, side.queue, &t, 0, &event, NULL), CLATTN_INVALID_ARGUMENT, NULL);
     EXPECT_STATUS(clattn_enqueue(host_plan, side.queue, &t, 0, NULL, NULL), CLATTN_INVALID_ARGUMENT, NULL);
     EXPECT_STATUS(clattn_execute(device_plan, &t), CLATTN_INVALID_ARGUMENT, NULL);
+    event = (cl_event)(uintptr_t)1; /* an error leaves none */
+    EXPECT_STATUS(clattn_enqueue(device_plan, NULL, &t, 0, NULL, &event), CLATTN_INVALID_ARGUMENT, NULL);
+    ck_assert_ptr_null(event);
     t.output.data = NULL;
+    event = (cl_event)(uintptr_t)1;
     EXPECT_STATUS(clattn_enqueue(device_plan, side.queue, &t, 0, NULL, &event), CLATTN_INVALID_TENSORS, &report);
     ck_assert_ptr_null(event);
     ck_assert_ptr_nonnull(strstr(report.text, "output"));
@@ -304,7 +342,8 @@ START_TEST(test_sub_buffers) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = { test_adopt, test_wrong_use, test_sub_buffers, test_in_order_queue, test_out_of_order_queue };
+    const TTest *const tests[] = { test_adopt, test_wrong_use, test_sub_buffers, test_in_order_queue, test_out_of_order_queue,
+                                   test_failing_wait };
     return suite_has_opencl() ? suite_run(SUITE_OF("opencl_api", tests, 60), SUITE_NO_FORK) : suite_without_device();
 }
 #else

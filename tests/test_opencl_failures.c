@@ -1,293 +1,391 @@
 /*
- * Every OpenCL call of the library made to fail, one at a time: its first call, its second, ... (the linker's --wrap puts
- * the functions below in between). Each time: a clean status with a reason, no crash, nothing leaked; or, where the
- * call only asks something, the right numbers all the same. To cover a new function, add it to FUNCTIONS here and to the
- * list in CMakeLists.txt.
+ * Every OpenCL call of the library made to fail, one at a time, on every engine and every shape of kernel. Each time: a clean
+ * status with a reason, nothing leaked, nothing under way any more when the call returns, and the same plan serves the next
+ * call; where the failing call only asks something, the right numbers all the same. With the word `all` every call of the
+ * life of a runtime fails in turn; without it some of each function do. To cover more: a story.
  */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/half.h"
+#include "clattn/clattn_additive.h"
 #include "clattn/clattn_inspect.h"
-#include "support/opencl.h"
-#include "support/suite.h"
+#include "clattn/clattn_linear.h"
+#include "faults/opencl_faults.h"
 
 #ifdef CLATTN_HAVE_OPENCL
 
-/* Which call of which function fails; how often each was called; how many objects live. */
-static struct {
-    int function, nth, calls[64];
-    int live;
-} injector;
+enum { ROWS = 7, KEYS = 19, DIM = 16, HEADS = 2, OUTPUT = HEADS * ROWS * DIM };
 
-static bool fails(int function) {
-    return ++injector.calls[function] == injector.nth && function == injector.function;
-}
+typedef enum kind { ATTENTION, ADDITIVE, LINEAR } kind;
 
-/*
- * ASK(name, parameters, arguments) returns a cl_int and may fail unseen; so may PLAN and MAKE (name, type, parameters,
- * arguments), which makes an object, when the plan's report says so, for another configuration may serve instead; a failure
- * of TELL fails the call.
- */
-#define FUNCTIONS(ASK, PLAN, TELL, MAKE, DROP)                                                                                        \
-    ASK(clGetPlatformIDs, (cl_uint n, cl_platform_id *p, cl_uint *c), (n, p, c))                                                 \
-    ASK(clGetPlatformInfo, (cl_platform_id p, cl_platform_info w, size_t s, void *v, size_t *r), (p, w, s, v, r))               \
-    ASK(clGetDeviceIDs, (cl_platform_id p, cl_device_type t, cl_uint n, cl_device_id *d, cl_uint *c), (p, t, n, d, c))          \
-    ASK(clGetDeviceInfo, (cl_device_id d, cl_device_info w, size_t s, void *v, size_t *r), (d, w, s, v, r))                     \
-    ASK(clGetContextInfo, (cl_context x, cl_context_info w, size_t s, void *v, size_t *r), (x, w, s, v, r))                     \
-    ASK(clGetCommandQueueInfo, (cl_command_queue q, cl_command_queue_info w, size_t s, void *v, size_t *r), (q, w, s, v, r))    \
-    ASK(clGetMemObjectInfo, (cl_mem m, cl_mem_info w, size_t s, void *v, size_t *r), (m, w, s, v, r))                           \
-    ASK(clGetKernelWorkGroupInfo, (cl_kernel k, cl_device_id d, cl_kernel_work_group_info w, size_t s, void *v, size_t *r),     \
-        (k, d, w, s, v, r))                                                                                                      \
-    ASK(clGetProgramBuildInfo, (cl_program p, cl_device_id d, cl_program_build_info w, size_t s, void *v, size_t *r),           \
-        (p, d, w, s, v, r))                                                                                                      \
-    PLAN(clBuildProgram,                                                                                                     \
-         (cl_program p, cl_uint n, const cl_device_id *d, const char *o, void(CL_CALLBACK *f)(cl_program, void *), void *u),    \
-         (p, n, d, o, f, u))                                                                                                     \
-    TELL(clSetKernelArg, (cl_kernel k, cl_uint i, size_t s, const void *v), (k, i, s, v))                                       \
-    ASK(clFinish, (cl_command_queue q), (q)) /* at the end of things: there is nobody left to tell */                           \
-    TELL(clFlush, (cl_command_queue q), (q))                                                                                     \
-    TELL(clWaitForEvents, (cl_uint n, const cl_event *e), (n, e))                                                                \
-    MAKE(clCreateContext, cl_context,                                                                                            \
-         (const cl_context_properties *p, cl_uint n, const cl_device_id *d,                                                     \
-          void(CL_CALLBACK *f)(const char *, const void *, size_t, void *), void *u, cl_int *c),                                \
-         (p, n, d, f, u, c))                                                                                                     \
-    MAKE(clCreateCommandQueue, cl_command_queue, (cl_context x, cl_device_id d, cl_command_queue_properties p, cl_int *c),      \
-         (x, d, p, c))                                                                                                           \
-    MAKE(clCreateBuffer, cl_mem, (cl_context x, cl_mem_flags f, size_t s, void *h, cl_int *c), (x, f, s, h, c))                 \
-    MAKE(clCreateProgramWithSource, cl_program, (cl_context x, cl_uint n, const char **t, const size_t *l, cl_int *c),          \
-         (x, n, t, l, c))                                                                                                        \
-    MAKE(clCreateKernel, cl_kernel, (cl_program p, const char *n, cl_int *c), (p, n, c))                                        \
-    DROP(clReleaseContext, cl_context)                                                                                           \
-    DROP(clReleaseCommandQueue, cl_command_queue)                                                                                \
-    DROP(clReleaseMemObject, cl_mem)                                                                                             \
-    DROP(clReleaseProgram, cl_program)                                                                                           \
-    DROP(clReleaseKernel, cl_kernel)                                                                                             \
-    DROP(clReleaseEvent, cl_event)
-
-/* Those that make an event when `e` is not NULL, which is one more object. Failures of CLBlast are negative too. */
-#define EVENT_FUNCTIONS(EVENT)                                                                                                   \
-    EVENT(clEnqueueNDRangeKernel,                                                                                                \
-          (cl_command_queue q, cl_kernel k, cl_uint d, const size_t *o, const size_t *g, const size_t *l, cl_uint n,            \
-           const cl_event *w, cl_event *e),                                                                                      \
-          (q, k, d, o, g, l, n, w, e))                                                                                           \
-    EVENT(clEnqueueMarkerWithWaitList, (cl_command_queue q, cl_uint n, const cl_event *w, cl_event *e), (q, n, w, e))           \
-    EVENT(clEnqueueBarrierWithWaitList, (cl_command_queue q, cl_uint n, const cl_event *w, cl_event *e), (q, n, w, e))          \
-    EVENT(clEnqueueReadBuffer,                                                                                                   \
-          (cl_command_queue q, cl_mem m, cl_bool b, size_t o, size_t s, void *p, cl_uint n, const cl_event *w, cl_event *e),    \
-          (q, m, b, o, s, p, n, w, e))                                                                                           \
-    EVENT(clEnqueueWriteBuffer,                                                                                                  \
-          (cl_command_queue q, cl_mem m, cl_bool b, size_t o, size_t s, const void *p, cl_uint n, const cl_event *w,            \
-           cl_event *e),                                                                                                         \
-          (q, m, b, o, s, p, n, w, e))                                                                                           \
-    EVENT(clEnqueueUnmapMemObject,                                                                                               \
-          (cl_command_queue q, cl_mem m, void *p, cl_uint n, const cl_event *w, cl_event *e), (q, m, p, n, w, e))               \
-    BLAS_FUNCTIONS(EVENT)
-
-#ifdef CLATTN_HAVE_CLBLAST
-#include <clblast_c.h>
-
-#define BLAS_FUNCTIONS(EVENT)                                                                                                    \
-    EVENT(CLBlastSgemm,                                                                                                          \
-          (CLBlastLayout y, CLBlastTranspose ta, CLBlastTranspose tb, size_t m, size_t n, size_t k, float al, cl_mem a,         \
-           size_t ao, size_t ad, cl_mem b, size_t bo, size_t bd, float be, cl_mem c, size_t co, size_t cd,                      \
-           cl_command_queue *q, cl_event *e),                                                                                    \
-          (y, ta, tb, m, n, k, al, a, ao, ad, b, bo, bd, be, c, co, cd, q, e))                                                  \
-    EVENT(CLBlastSgemmWithTempBuffer,                                                                                            \
-          (CLBlastLayout y, CLBlastTranspose ta, CLBlastTranspose tb, size_t m, size_t n, size_t k, float al, cl_mem a,         \
-           size_t ao, size_t ad, cl_mem b, size_t bo, size_t bd, float be, cl_mem c, size_t co, size_t cd,                      \
-           cl_command_queue *q, cl_event *e, cl_mem t),                                                                          \
-          (y, ta, tb, m, n, k, al, a, ao, ad, b, bo, bd, be, c, co, cd, q, e, t))                                               \
-    EVENT(CLBlastSgemmStridedBatched,                                                                                            \
-          (CLBlastLayout y, CLBlastTranspose ta, CLBlastTranspose tb, size_t m, size_t n, size_t k, float al, cl_mem a,         \
-           size_t ao, size_t ad, size_t as, cl_mem b, size_t bo, size_t bd, size_t bs, float be, cl_mem c, size_t co,           \
-           size_t cd, size_t cs, size_t r, cl_command_queue *q, cl_event *e),                                                    \
-          (y, ta, tb, m, n, k, al, a, ao, ad, as, b, bo, bd, bs, be, c, co, cd, cs, r, q, e))
-#else
-#define BLAS_FUNCTIONS(EVENT)
-#endif
-
-#define NOTHING(...)
-#define NAME(name, ...) NUMBER_##name,
-enum { FUNCTIONS(NAME, NAME, NAME, NAME, NOTHING) EVENT_FUNCTIONS(NAME) NUMBER_clEnqueueMapBuffer, FUNCTION_COUNT };
-#undef NAME
-
-static const struct {
+typedef struct story {
     const char *name;
-    enum { NOBODY, REPORT, CALLER } told;
-} functions[] = {
-#define ASK(name, ...) { #name, NOBODY },
-#define PLAN(name, ...) { #name, REPORT },
-#define TELL(name, ...) { #name, CALLER },
-    FUNCTIONS(ASK, PLAN, TELL, PLAN, NOTHING) EVENT_FUNCTIONS(TELL) { "clEnqueueMapBuffer", CALLER },
-#undef ASK
-#undef PLAN
-#undef TELL
+    kind kind;
+    const char *engine;
+    int64_t variant;
+    clattn_type type;
+    bool gpu;     /* the device says that it is one: memory is copied there and back */
+    bool rich;    /* masks, lengths and whatever else has memory of its own; strided tensors */
+    bool enqueue; /* cl_mem, on a queue out of order */
+} story;
+
+static const story stories[] = {
+    { "fused", ATTENTION, "opencl-fused", 0, CLATTN_FP32, false, false, false },
+    { "decode", ATTENTION, "opencl-decode", 0, CLATTN_FP32, false, false, false },
+    { "unfused", ATTENTION, "opencl-unfused", 0, CLATTN_FP32, false, false, false },
+    { "additive", ADDITIVE, "opencl", 0, CLATTN_FP32, false, true, false },
+    { "linear", LINEAR, "opencl", 0, CLATTN_FP32, false, true, false },
+    { "fused, rich, enqueued", ATTENTION, "opencl-fused", 0, CLATTN_FP32, false, true, true },
+    { "decode, rich", ATTENTION, "opencl-decode", 0, CLATTN_FP32, false, true, false },
+    { "decode, rich, enqueued", ATTENTION, "opencl-decode", 0, CLATTN_FP16, false, true, true },
+    { "unfused, rich", ATTENTION, "opencl-unfused", 0, CLATTN_FP32, true, true, false },
+    { "unfused, enqueued", ATTENTION, "opencl-unfused", 0, CLATTN_FP16, false, true, true },
+    { "fused, a GPU", ATTENTION, "opencl-fused", 2, CLATTN_FP32, true, true, false },
+    { "decode, a GPU", ATTENTION, "opencl-decode", 2, CLATTN_FP32, true, true, false },
+    { "matrix units", ATTENTION, "opencl-fused", 3, CLATTN_FP16, true, false, false },
+    { "matrix units, TF32", ATTENTION, "opencl-fused", 3, CLATTN_FP32, false, false, true },
+    { "additive, a GPU", ADDITIVE, "opencl", 0, CLATTN_FP32, true, false, false },
 };
+enum { STORIES = sizeof stories / sizeof stories[0] };
 
-#define WRAP_CODE(name, parameters, arguments)                                     \
-    cl_int __real_##name parameters;                                               \
-    cl_int __wrap_##name parameters;                                               \
-    cl_int __wrap_##name parameters {                                              \
-        return fails(NUMBER_##name) ? CL_OUT_OF_RESOURCES : __real_##name arguments; \
-    }
-#define WRAP_MAKE(name, type, parameters, arguments) \
-    type __real_##name parameters;                   \
-    type __wrap_##name parameters;                   \
-    type __wrap_##name parameters {                  \
-        if (fails(NUMBER_##name)) {                  \
-            if (c != NULL) {                         \
-                *c = CL_OUT_OF_RESOURCES;            \
-            }                                        \
-            return NULL;                             \
-        }                                            \
-        type made = __real_##name arguments;         \
-        injector.live += made != NULL;               \
-        return made;                                 \
-    }
-#define WRAP_DROP(name, type)          \
-    cl_int __real_##name(type x);      \
-    cl_int __wrap_##name(type x);      \
-    cl_int __wrap_##name(type x) {     \
-        injector.live--;               \
-        return __real_##name(x);       \
-    }
-FUNCTIONS(WRAP_CODE, WRAP_CODE, WRAP_CODE, WRAP_MAKE, WRAP_DROP)
+static struct {
+    float query[4 * OUTPUT], key[4 * HEADS * KEYS * DIM], value[4 * HEADS * KEYS * DIM], output[4 * OUTPUT];
+    float logsumexp[HEADS * ROWS], bias[ROWS * KEYS], weights[HEADS * ROWS * KEYS];
+    uint8_t mask[ROWS * KEYS];
+    int32_t lengths[1];
+} host;
 
-/* CLBlast's codes are ints too, negative for OpenCL's own. */
-#define WRAP_EVENT(name, parameters, arguments)            \
-    cl_int __real_##name parameters;                       \
-    cl_int __wrap_##name parameters;                       \
-    cl_int __wrap_##name parameters {                      \
-        if (fails(NUMBER_##name)) {                        \
-            return CL_OUT_OF_RESOURCES;                    \
-        }                                                  \
-        cl_int code = __real_##name arguments;             \
-        injector.live += code == CL_SUCCESS && e != NULL;  \
-        return code;                                       \
-    }
-EVENT_FUNCTIONS(WRAP_EVENT)
-
-cl_int __real_clRetainEvent(cl_event x);
-cl_int __wrap_clRetainEvent(cl_event x);
-cl_int __wrap_clRetainEvent(cl_event x) {
-    injector.live++;
-    return __real_clRetainEvent(x);
-}
-
-void *__real_clEnqueueMapBuffer(cl_command_queue q, cl_mem m, cl_bool b, cl_map_flags f, size_t o, size_t s, cl_uint n,
-                                const cl_event *w, cl_event *e, cl_int *c);
-void *__wrap_clEnqueueMapBuffer(cl_command_queue q, cl_mem m, cl_bool b, cl_map_flags f, size_t o, size_t s, cl_uint n,
-                                const cl_event *w, cl_event *e, cl_int *c);
-void *__wrap_clEnqueueMapBuffer(cl_command_queue q, cl_mem m, cl_bool b, cl_map_flags f, size_t o, size_t s, cl_uint n,
-                                const cl_event *w, cl_event *e, cl_int *c) {
-    if (fails(NUMBER_clEnqueueMapBuffer)) {
-        *c = CL_OUT_OF_RESOURCES;
-        return NULL;
-    }
-    void *mapped = __real_clEnqueueMapBuffer(q, m, b, f, o, s, n, w, e, c);
-    injector.live += *c == CL_SUCCESS && e != NULL;
-    return mapped;
-}
-
-cl_int __real_clRetainContext(cl_context x);
-cl_int __wrap_clRetainContext(cl_context x);
-cl_int __wrap_clRetainContext(cl_context x) {
-    injector.live++;
-    return __real_clRetainContext(x);
-}
-
-enum { ROWS = 7, KEYS = 19, DIM = 16, HEADS = 2 };
-
-static float query[HEADS * ROWS * DIM], key[HEADS * KEYS * DIM], value[HEADS * KEYS * DIM], output[HEADS * ROWS * DIM],
-    expected[HEADS * ROWS * DIM];
+static float expected[4 * OUTPUT];
 static clattn_report report;
-static bool plan_told; /* the last plan made has something to report */
+static bool plan_told, everything; /* the last plan made has something to report; the word `all` */
 
-/* Runtime, plan, two calls, and the end of all. */
-static clattn_status live(const char *engine) {
-    clattn_runtime *runtime = NULL;
-    clattn_plan *plan = NULL;
+/* What is made for one story, in this order. */
+static struct {
+    const story *story;
+    clattn_runtime *runtime;
+    void *plan;
+    opencl_side side;
+    cl_mem memory[8];
+    int memory_count;
+    clattn_tensors tensors;
+} stage;
+
+static void draw(clattn_type type) {
+    for (int n = 0; n < 4 * HEADS * KEYS * DIM; n++) {
+        attn_store_float(type, host.key, n, (float)(n % 17) / 16 - 0.5F);
+        attn_store_float(type, host.value, n, (float)(n % 13) / 8 - 0.7F);
+        attn_store_float(type, host.query, n % (4 * OUTPUT), (float)(n % 19) / 12 - 0.6F);
+    }
+}
+
+static void begin_faults(const story *s, int function, int nth) {
+    static const cl_device_type gpu = CL_DEVICE_TYPE_GPU;
+    faults_reset();
+    faults.function = function;
+    faults.nth = nth;
+    if (s->gpu) {
+        faults.answers[0] = (faults_answer){ CL_DEVICE_TYPE, &gpu, sizeof gpu };
+    }
+}
+
+static void *place(void *data, size_t bytes) {
+    if (!stage.story->enqueue) {
+        return data;
+    }
+    cl_mem memory = opencl_buffer(&stage.side, data, bytes, 0, 0);
+    stage.memory[stage.memory_count++] = memory;
+    return memory;
+}
+
+static void set_tensors(const story *s) {
+    clattn_tensors *t = &stage.tensors;
+    *t = (clattn_tensors)CLATTN_TENSORS_INIT;
+    t->query.data = place(host.query, sizeof host.query), t->key.data = place(host.key, sizeof host.key);
+    t->value.data = place(host.value, sizeof host.value), t->output.data = place(host.output, sizeof host.output);
+    t->report = &report;
+    if (s->rich) {
+        clattn_tensor *const strided[] = { &t->key, &t->value }; /* rows with gaps between them */
+        for (int k = 0; k < 2; k++) {
+            strided[k]->layout = CLATTN_STRIDED, strided[k]->length_stride = DIM + 4;
+            strided[k]->head_stride = strided[k]->batch_stride = KEYS * (DIM + 4);
+        }
+        t->query.offset = 1; /* not at a cache line */
+        t->mask.data = place(host.mask, sizeof host.mask), t->bias.data = place(host.bias, sizeof host.bias);
+        t->logsumexp.data = place(host.logsumexp, sizeof host.logsumexp);
+        t->key_lengths = (clattn_integers){ place(host.lengths, sizeof host.lengths), 0, CLATTN_INT32 };
+    }
+}
+
+static clattn_status make_attention(const story *s, int64_t device) {
     clattn_problem p = CLATTN_PROBLEM_INIT;
-    clattn_tensors t = CLATTN_TENSORS_INIT;
     p.query_heads = HEADS, p.query_length = ROWS, p.key_length = KEYS, p.head_dim = DIM;
-    p.engine = engine;
-    t.query.data = query, t.key.data = key, t.value.data = value, t.output.data = output;
-    t.report = &report;
-    report.length = 0;
-    report.text[0] = '\0';
-    clattn_status status = clattn_runtime_create(NULL, &runtime);
+    p.engine = s->engine, p.type = s->type, p.device = device;
+    p.memory = s->enqueue ? CLATTN_MEMORY_OPENCL : CLATTN_MEMORY_HOST;
+    if (s->rich) {
+        p.causal = p.logsumexp = p.key_lengths = true;
+        p.alignment = CLATTN_ALIGN_BOTTOM_RIGHT;
+        p.mask = CLATTN_MASK_BYTES, p.bias = CLATTN_BIAS_FP32;
+        p.mask_shape[0] = p.mask_shape[1] = p.bias_shape[0] = p.bias_shape[1] = 1;
+    }
+    clattn_plan *plan = NULL;
+    clattn_status status = clattn_plan_create(stage.runtime, &p, &plan, &report);
+    stage.plan = plan;
+    return status;
+}
+
+static clattn_status make_plan(const story *s, int64_t device) {
+    clattn_status status = CLATTN_OK;
+    if (s->kind == ATTENTION) {
+        return make_attention(s, device);
+    }
+    if (s->kind == ADDITIVE) {
+        clattn_additive_problem p = CLATTN_ADDITIVE_PROBLEM_INIT;
+        clattn_additive_plan *plan = NULL;
+        p.query_length = ROWS, p.key_length = KEYS, p.hidden = p.value_dim = DIM;
+        p.engine = s->engine, p.weights = p.logsumexp = p.key_lengths = true, p.mask = CLATTN_MASK_BYTES;
+        status = clattn_additive_plan_create(stage.runtime, &p, &plan, &report);
+        stage.plan = plan;
+        return status;
+    }
+    clattn_linear_problem p = CLATTN_LINEAR_PROBLEM_INIT;
+    clattn_linear_plan *plan = NULL;
+    p.rows = ROWS, p.in_dim = p.out_dim = DIM, p.engine = s->engine;
+    status = clattn_linear_plan_create(stage.runtime, &p, &plan, &report);
+    stage.plan = plan;
+    return status;
+}
+
+static clattn_status open_stage(const story *s) {
+    int64_t device = CLATTN_ANY_DEVICE;
+    report.length = 0, report.text[0] = '\0';
+    memset(&stage, 0, sizeof stage);
+    stage.story = s;
+    clattn_inspect_override_blocks(NULL, NULL);
+    clattn_status status = clattn_runtime_create(NULL, &stage.runtime);
+    if (status == CLATTN_OK && s->enqueue) {
+        const int nth = faults.nth;
+        faults.nth = 0; /* the caller's own calls do not fail */
+        stage.side = opencl_open(true);
+        faults.nth = nth;
+        status = clattn_runtime_adopt_opencl(stage.runtime, stage.side.context, stage.side.device, &device);
+        if (status != CLATTN_OK) {
+            EXPECT_STATUS(clattn_runtime_get_left_out(stage.runtime, &report), CLATTN_OK, NULL);
+        }
+    }
     if (status == CLATTN_OK) {
-        status = clattn_plan_create(runtime, &p, &plan, &report);
+        clattn_inspect_override_blocks(stage.runtime, &(clattn_block_override){ .variant = s->variant });
+        status = make_plan(s, device);
         plan_told = report.length > 0;
-        ck_assert_msg(status == CLATTN_OK || report.length > 0, "a plan refused without a reason: %s", clattn_status_name(status));
+        ck_assert_msg(status == CLATTN_OK || report.length > 0, "%s: a plan refused without a reason: %s", s->name,
+                      clattn_status_name(status));
     }
-    for (int n = 0; n < 2 && status == CLATTN_OK; n++) {
-        memset(output, 0xff, sizeof output);
-        status = clattn_execute(plan, &t);
-        ck_assert_msg(status == CLATTN_OK || report.length > 0, "a call fails without a reason: %s", clattn_status_name(status));
-    }
-    clattn_plan_destroy(plan);
-    clattn_runtime_destroy(runtime);
     return status;
 }
 
-static clattn_status live_with(const char *engine, int function, int nth) {
-    memset(&injector, 0, sizeof injector);
-    injector.function = function;
-    injector.nth = nth;
-    clattn_status status = live(engine);
-    ck_assert_msg(injector.live == 0, "%s, call %d of %s fails: %d objects leak", engine, nth,
-                  function < 0 ? "nothing" : functions[function].name, injector.live);
+static void close_stage(void) {
+    const story *s = stage.story;
+    faults.nth = 0;
+    if (s->kind == ATTENTION) {
+        clattn_plan_destroy(stage.plan);
+    } else if (s->kind == ADDITIVE) {
+        clattn_additive_plan_destroy(stage.plan);
+    } else {
+        clattn_linear_plan_destroy(stage.plan);
+    }
+    while (stage.memory_count > 0) {
+        EXPECT_CL(clReleaseMemObject(stage.memory[--stage.memory_count]));
+    }
+    clattn_runtime_destroy(stage.runtime);
+    if (stage.side.context != NULL) {
+        opencl_close(&stage.side);
+    }
+    faults_forget();
+}
+
+/* One call; of an enqueued one the event is waited for and must cover everything that was submitted. */
+static clattn_status run(void) {
+    const story *s = stage.story;
+    if (s->kind == LINEAR) {
+        clattn_linear_tensors t = CLATTN_LINEAR_TENSORS_INIT;
+        t.input = host.query, t.w = host.key, t.b = host.bias, t.output = host.output, t.report = &report;
+        return clattn_linear_execute(stage.plan, &t);
+    }
+    if (s->kind == ADDITIVE) {
+        clattn_additive_tensors t = CLATTN_ADDITIVE_TENSORS_INIT;
+        t.query = host.query, t.key = host.key, t.v = host.bias, t.value = host.value, t.output = host.output;
+        t.mask = host.mask, t.logsumexp = host.logsumexp, t.weights = host.weights, t.report = &report;
+        t.key_lengths = (clattn_integers){ host.lengths, 0, CLATTN_INT32 };
+        return clattn_additive_execute(stage.plan, &t);
+    }
+    if (!s->enqueue) {
+        return clattn_execute(stage.plan, &stage.tensors);
+    }
+    cl_event event = (cl_event)(uintptr_t)1;
+    clattn_status status = clattn_enqueue(stage.plan, stage.side.queue, &stage.tensors, 0, NULL, &event);
+    ck_assert_msg((status == CLATTN_OK) == (event != NULL), "%s: %s and %s event", s->name, clattn_status_name(status),
+                  event != NULL ? "an" : "no");
+    const int failed = faults.failed, nth = faults.nth;
+    faults.nth = 0;
+    if (status == CLATTN_OK) {
+        EXPECT_CL(clWaitForEvents(1, &event));
+        ck_assert_msg(faults_under_way() == 0, "%s: the event came before the end of the call", s->name);
+        EXPECT_CL(clReleaseEvent(event));
+        EXPECT_CL(clEnqueueReadBuffer(stage.side.queue, stage.tensors.output.data, CL_TRUE, 0, sizeof host.output,
+                                      host.output, 0, NULL, NULL));
+    }
+    faults.nth = nth, faults.failed = failed;
     return status;
 }
 
-static void fail_function(const char *engine, int function, int calls) {
-    int most = functions[function].told == CALLER ? 10 : 4; /* of many calls some, the first among them */
-    int step = calls > most ? calls / most : 1;
-    for (int nth = 1; nth <= calls; nth += step) {
-        clattn_status status = live_with(engine, function, nth);
-        const char *name = functions[function].name;
-        ck_assert_msg(status != CLATTN_INTERNAL && status != CLATTN_INVALID_ARGUMENT && status != CLATTN_INVALID_PROBLEM &&
-                          status != CLATTN_INVALID_TENSORS,
-                      "%s, call %d of %s fails: %s: %s", engine, nth, name, clattn_status_name(status), report.text);
-        if (status == CLATTN_OK) {
-            ck_assert_msg(functions[function].told == NOBODY || (functions[function].told == REPORT && plan_told),
-                          "%s: call %d of %s fails and nobody is told", engine, nth, name);
-            for (int n = 0; n < HEADS * ROWS * DIM; n++) { /* perhaps other block sizes, but the same numbers */
-                ck_assert_msg(fabsf(output[n] - expected[n]) < 1e-5F, "%s, call %d of %s: wrong numbers", engine, nth, name);
-            }
-        }
+static int output_count(const story *s) {
+    return s->kind == ATTENTION ? OUTPUT : ROWS * DIM;
+}
+
+static void compare(const story *s, const char *what) {
+    const float bound = s->type == CLATTN_FP32 ? 1e-5F : 2e-3F; /* perhaps other block sizes, but the same numbers */
+    for (int n = 0; n < output_count(s); n++) {
+        const float got = attn_load_float(s->type, host.output, n);
+        ck_assert_msg(fabsf(got - expected[n]) <= bound, "%s, %s: output %d is %g, not %g", s->name, what, n, (double)got,
+                      (double)expected[n]);
     }
 }
 
-START_TEST(test_each_call) {
-    for (int64_t e = 0; e < clattn_engine_count(); e++) {
-        const char *engine = clattn_engine_name(e);
-        if (strncmp(engine, "opencl", 6) != 0 || !clattn_engine_built(engine)) {
-            continue;
+static void expect_clean(const story *s, clattn_status status, const char *name, int nth) {
+    ck_assert_msg(status != CLATTN_INTERNAL && status != CLATTN_INVALID_ARGUMENT && status != CLATTN_INVALID_PROBLEM,
+                  "%s, call %d (%s) fails: %s: %s", s->name, nth, name, clattn_status_name(status), report.text);
+    ck_assert_msg(status == CLATTN_OK || report.length > 0, "%s, call %d (%s) fails without a reason: %s", s->name, nth, name,
+                  clattn_status_name(status));
+    ck_assert_msg(faults_under_way() == 0, "%s, call %d (%s) fails: commands run on after the return", s->name, nth, name);
+}
+
+static void remember_expected(const story *s) {
+    for (int n = 0; n < output_count(s); n++) {
+        expected[n] = attn_load_float(s->type, host.output, n);
+    }
+    ck_assert_msg(faults_under_way() == 0, "%s: commands run on after the return", s->name);
+}
+
+/* A plan is made in peace; then every call of an execution fails in turn, and each time the next execution is right. */
+static void fail_executions(const story *s) {
+    draw(s->type);
+    begin_faults(s, -1, 0);
+    EXPECT_STATUS(open_stage(s), CLATTN_OK, &report);
+    set_tensors(s);
+    EXPECT_STATUS(run(), CLATTN_OK, &report);
+    remember_expected(s);
+    const int live = faults.live;
+    int failures = 0;
+    for (int nth = 1;; nth++) {
+        begin_faults(s, -1, nth);
+        faults.slow = faults.late = true;
+        report.length = 0, report.text[0] = '\0';
+        clattn_status status = run();
+        const int failed = faults.failed;
+        if (failed < 0) { /* there are fewer calls than that */
+            EXPECT_STATUS(status, CLATTN_OK, &report);
+            break;
         }
-        int calls[FUNCTION_COUNT], sum = 0;
-        EXPECT_STATUS(live_with(engine, -1, 0), CLATTN_OK, &report);
-        memcpy(calls, injector.calls, sizeof calls);
-        memcpy(expected, output, sizeof expected);
-        for (int function = 0; function < FUNCTION_COUNT; function++) {
-            fail_function(engine, function, calls[function]);
-            sum += calls[function];
+        failures++;
+        expect_clean(s, status, faults_name(failed), nth);
+        ck_assert_msg(status != CLATTN_OK || faults_who_is_told(failed) == FAULTS_NOBODY,
+                      "%s, call %d (%s) fails and nobody is told", s->name, nth, faults_name(failed));
+        faults_forget();
+        begin_faults(s, -1, 0);
+        EXPECT_STATUS(run(), CLATTN_OK, &report);
+        compare(s, faults_name(failed));
+        faults_forget();
+        const int more = faults.live - live; /* an enqueued call leaves its event with the slot */
+        ck_assert_msg(more == 0, "%s, call %d (%s) fails: %d objects leak", s->name, nth, faults_name(failed), more);
+    }
+    ck_assert_msg(failures >= 5, "%s: the calls are not wrapped: %d failed", s->name, failures);
+    close_stage();
+    ck_assert_int_eq(faults.live, 0);
+}
+
+/* The whole life: runtime, plan, call, and the end of all. */
+static clattn_status live_with(const story *s, int function, int nth) {
+    begin_faults(s, function, nth);
+    clattn_status status = open_stage(s);
+    if (status == CLATTN_OK) {
+        memset(host.output, 0xff, sizeof host.output);
+        const int wanted = faults.nth;
+        faults.nth = 0; /* the caller's own calls do not fail */
+        set_tensors(s);
+        faults.nth = wanted;
+        status = run();
+    }
+    expect_clean(s, status, faults_name(faults.failed), nth);
+    const int failed = faults.failed, count = faults.count;
+    close_stage();
+    ck_assert_msg(faults.live == 0, "%s, call %d (%s) fails: %d objects leak", s->name, nth, faults_name(failed), faults.live);
+    faults.failed = failed, faults.count = count;
+    return status;
+}
+
+static void fail_once(const story *s, int function, int nth) {
+    clattn_status status = live_with(s, function, nth);
+    const int failed = faults.failed;
+    if (failed >= 0 && status == CLATTN_OK) {
+        const faults_told told = faults_who_is_told(failed);
+        ck_assert_msg(told == FAULTS_NOBODY || (told == FAULTS_REPORT && plan_told),
+                      "%s: call %d (%s) fails and nobody is told", s->name, nth, faults_name(failed));
+        compare(s, faults_name(failed));
+    }
+}
+
+static void fail_lives(const story *s) {
+    int calls[FAULTS_MOST_FUNCTIONS];
+    draw(s->type);
+    EXPECT_STATUS(live_with(s, -1, 0), CLATTN_OK, &report);
+    const int all = faults.count;
+    memcpy(calls, faults.calls, sizeof calls);
+    remember_expected(s);
+    for (int nth = 1; everything && nth <= all; nth++) {
+        fail_once(s, -1, nth);
+    }
+    for (int function = 0; !everything && function < faults_function_count(); function++) {
+        const int step = calls[function] > 4 ? calls[function] / 4 : 1; /* of many calls some, the first among them */
+        for (int nth = 1; nth <= calls[function]; nth += step) {
+            fail_once(s, function, nth);
         }
-        ck_assert_msg(sum > 50 && calls[NUMBER_clSetKernelArg] > 5, "the calls are not wrapped: %d counted", sum);
-        EXPECT_STATUS(live_with(engine, -1, 0), CLATTN_OK, &report); /* and all is well again */
+    }
+    EXPECT_STATUS(live_with(s, -1, 0), CLATTN_OK, &report); /* and all is well again */
+}
+
+static bool is_here(const story *s) {
+#ifdef CLATTN_HAVE_CLBLAST
+    (void)s;
+    return true;
+#else
+    return s->kind != LINEAR && strcmp(s->engine, "opencl-unfused") != 0;
+#endif
+}
+
+START_TEST(test_executions) {
+    for (int k = 0; k < STORIES; k++) {
+        if (is_here(&stories[k])) {
+            fail_executions(&stories[k]);
+        }
     }
 }
 END_TEST
 
-int main(void) {
-    const TTest *const tests[] = { test_each_call };
-    for (int n = 0; n < HEADS * KEYS * DIM; n++) {
-        key[n] = (float)(n % 17) / 16 - 0.5F;
-        value[n] = (float)(n % 13) / 8 - 0.7F;
-        query[n % (HEADS * ROWS * DIM)] = (float)(n % 19) / 12 - 0.6F;
+START_TEST(test_lives) {
+    for (int k = 0; k < (everything ? STORIES : 5); k++) {
+        if (is_here(&stories[k])) {
+            fail_lives(&stories[k]);
+        }
     }
+}
+END_TEST
+
+int main(int argc, char **argv) {
+    const TTest *const tests[] = { test_executions, test_lives };
+    everything = argc > 1 && strcmp(argv[1], "all") == 0;
+    memset(host.mask, 1, sizeof host.mask);
+    host.lengths[0] = KEYS - 2;
     return suite_has_opencl() ? suite_run(SUITE_OF("opencl_failures", tests, 0), SUITE_NO_FORK) : suite_without_device();
 }
 #else

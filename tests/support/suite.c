@@ -33,7 +33,7 @@ Suite *suite_of(const char *name, const TTest *const *tests, int count, double t
 void suite_expect_status(const char *file, int line, const char *call, clattn_status got, clattn_status wanted,
                          const clattn_report *report) {
     if (got != wanted) {
-        ck_abort_msg("%s:%d: %s answers %s, not %s. %s", file, line, call, clattn_status_name(got),
+        ck_abort_msg("%s:%d: %s answers %s, not %s. %.2000s", file, line, call, clattn_status_name(got),
                      clattn_status_name(wanted), report != NULL ? report->text : "");
     }
 }
