@@ -90,7 +90,7 @@ static inline void write_scores(const attn_arguments *a, const attn_extras *x, c
     }
     const attn_row keywise = attn_get_row(a, x, &row->entry, row->b, row->h, row->i);
     const long used = row->i < row->entry.query_length ? row->entry.key_length : 0;
-    for (long j = get_local_id(0); j < a->weights.stride[2]; j += ROW_GROUP) { // the problem's keys, not the call's
+    for (long j = get_local_id(0); j < a->weights_keys; j += ROW_GROUP) { // the problem's keys, not the call's
         float s = 0.0f;
         if (j < used) {
             s = row->data[j];
@@ -164,7 +164,7 @@ static inline void normalise(const attn_arguments *a, const score_row *row, floa
 static inline void write_weights(const attn_arguments *a, const score_row *row, __global attn_storage *weights) {
     const long at = weights_row_at(a, row);
     if (at >= 0 && a->weights_stage == ATTN_STAGE_SOFTMAX) {
-        for (long j = get_local_id(0); j < a->weights.stride[2]; j += ROW_GROUP) {
+        for (long j = get_local_id(0); j < a->weights_keys; j += ROW_GROUP) {
             ATTN_STORE(weights, at + j * a->weights.stride[3], j < a->key_length ? row->data[j] : 0.0f);
         }
     }
