@@ -51,6 +51,40 @@ START_TEST(test_winners_are_stored_and_used) {
 }
 END_TEST
 
+/* A signal ends the search; what it has found by then is decided upon, stored and printed. */
+START_TEST(test_interrupted_search_keeps_what_it_found) {
+    char command[1200];
+    program_begin("tune");
+    snprintf(command, sizeof command,
+             "{ XDG_CONFIG_HOME='%s/config' '%s' tune " PROBLEM " --seconds 600 >said 2>complained & p=$!; n=0; "
+             "while ! grep -Eqs '^ +(1[.][2-9]|[2-9]).*best so far' said && test $n -lt 900; do sleep 0.1; n=$((n + "
+             "1)); done; "
+             "kill -TERM $p; wait $p; }",
+             program_folder, CLATTN_PROGRAM);
+    ck_assert_int_eq(program_shell(command), 128 + 15);
+    program_read("said", said, sizeof program_said);
+    program_read("complained", complained, sizeof program_complained);
+    ck_assert_msg(strstr(complained, "interrupted by SIGTERM: what was found until then is kept"), "%s", complained);
+    ck_assert_msg(strstr(said, "own choice") && strstr(said, "1 problems gained"), "%s", said);
+    const char *kept = strstr(said, "kept: ");
+    ck_assert_msg((kept != NULL) == program_has("config/clattn/tuning.csv"), "%s", said);
+    ck_assert_msg(kept != NULL, "half the rows were for nothing, and yet nothing gained: %s", said);
+    program_end();
+}
+END_TEST
+
+/* Words that are given go before those of the default problems, which fill in the rest. */
+START_TEST(test_words_override_the_default_problems) {
+    program_begin("tune");
+    ck_assert_int_eq(clattn("tune type=fp32 query_length=64 --engine cpu"),
+                     3); /* it has nothing to tune, but tells the problems */
+    ck_assert_msg(strstr(said, "query_heads=16 head_dim=64 type=fp32 query_length=64\n"), "%s", said);
+    ck_assert_msg(strstr(said, "query_heads=16 head_dim=128 type=fp32 query_length=64\n"), "%s", said);
+    ck_assert_msg(!strstr(said, "key_length=8192") && !strstr(said, "fp16"), "%s", said);
+    program_end();
+}
+END_TEST
+
 START_TEST(test_other_rows_stay) {
     char text[8192];
     program_begin("tune");
@@ -146,8 +180,12 @@ END_TEST
 
 int main(void) {
     const TTest *const everywhere[] = { test_malformed_files_are_refused_by_line, test_the_interface };
-    const TTest *const on_a_device[] = { test_winners_are_stored_and_used, test_other_rows_stay,
-                                         test_nothing_is_stored_when_not_asked, test_malformed_files_are_refused_by_line,
+    const TTest *const on_a_device[] = { test_winners_are_stored_and_used,
+                                         test_interrupted_search_keeps_what_it_found,
+                                         test_words_override_the_default_problems,
+                                         test_other_rows_stay,
+                                         test_nothing_is_stored_when_not_asked,
+                                         test_malformed_files_are_refused_by_line,
                                          test_the_interface };
     return suite_has_opencl() ? suite_run(SUITE_OF("tune", on_a_device, 0), SUITE_NO_FORK)
                         : suite_run(SUITE_OF("tune", everywhere, 0), SUITE_NO_FORK);

@@ -7,6 +7,8 @@
 
 #include "commands.h"
 #include "help.h"
+#include "interrupt.h"
+#include "rows_file.h"
 #include "run_inputs.h"
 #include "session.h"
 
@@ -162,6 +164,15 @@ static const attn_npy *attn_output_array(const attn_run *run, int which) {
     }
 }
 
+/* A place that cannot be written is told before anything is computed. */
+static int try_outputs(const attn_run *run, attn_error *error) {
+    int status = ATTN_DONE;
+    for (int o = 0; o < ATTN_RUN_OUTPUTS && status == ATTN_DONE; o++) {
+        status = attn_output_try(run->output_path[o], error);
+    }
+    return status;
+}
+
 /* Writes all outputs beside their places, then puts them there. */
 static int attn_write_outputs(const attn_run *run, attn_error *error) {
     attn_output_file files[ATTN_RUN_OUTPUTS];
@@ -172,6 +183,9 @@ static int attn_write_outputs(const attn_run *run, attn_error *error) {
             status = attn_output_open(&files[o], run->output_path[o], error);
             status = status != ATTN_DONE ? status : attn_npy_write(attn_output_array(run, o), &files[o], error);
         }
+    }
+    if (status == ATTN_DONE && attn_interrupted() != 0) {
+        status = attn_interrupt_fail(error, "nothing was written");
     }
     for (int o = 0; o < ATTN_RUN_OUTPUTS && status == ATTN_DONE; o++) {
         if (run->output_path[o] != NULL) {
@@ -224,12 +238,13 @@ static int attn_run_all(attn_run *run, const attn_options *options, bool json, a
     attn_session session;
     clattn_plan_info info = { 0 };
     double seconds = 0;
-    if (attn_check_outputs(run, error) != ATTN_DONE || attn_run_read(run, error) != ATTN_DONE ||
-        attn_session_open(&session, options, error) != ATTN_DONE) {
+    if (attn_check_outputs(run, error) != ATTN_DONE || try_outputs(run, error) != ATTN_DONE ||
+        attn_run_read(run, error) != ATTN_DONE || attn_session_open(&session, options, error) != ATTN_DONE) {
         return error->status;
     }
     int status = session.listed ? attn_fail(error, ATTN_BAD, "--engine %s: run takes one engine", options->engine)
                                 : attn_compute(run, &session, &info, &seconds, error);
+    attn_interrupt_watch(); /* from here on no half of a file may stay behind */
     status = status != ATTN_DONE ? status : attn_write_outputs(run, error);
     if (status == ATTN_DONE) {
         attn_print_run(run, &session, &info, seconds, json);

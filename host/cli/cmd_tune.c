@@ -8,8 +8,10 @@
 #include <time.h>
 
 #include "bench.h"
+#include "case_default.h"
 #include "commands.h"
 #include "help.h"
+#include "interrupt.h"
 #include "progress.h"
 #include "tune.h"
 #include "tuning_file.h"
@@ -26,7 +28,10 @@ static const char attn_tune_help[] =
     "of other devices and problems stay. --tuning none: only print.\n"
     "Without words: 16 heads of 64 and 128, 2048 tokens, fp32 and fp16; and one token\n"
     "over 8192 keys, 32/8 heads of 128. Without --engine: opencl-decode where at most\n"
-    "16 rows share a key, else opencl-fused. Time of GPUs is that of kernels.\n"
+    "16 rows share a key, else opencl-fused. A problem that does not give both\n"
+    "query_length and head_dim takes the words that it does not give from these.\n"
+    "Time of GPUs is that of kernels. Ctrl-C ends the search in order: what it has\n"
+    "found by then is decided upon and stored (exit status 128 + the signal).\n"
     "  --seconds N           for each problem (60)\n"
     "  --json                as JSON on standard output\n";
 
@@ -135,7 +140,7 @@ static int attn_try_from(attn_tune *tune, int from, bool json, attn_error *error
     int status = ATTN_DONE;
     for (int n = from; n < tune->count && status == ATTN_DONE; n++) {
         double spent = attn_seconds() - tune->began;
-        if (spent > tune->seconds) {
+        if (spent > tune->seconds || attn_interrupted() != 0) {
             break;
         }
         attn_progress(spent, tune->seconds, tune->c->text);
@@ -158,7 +163,8 @@ static int attn_search(attn_tune *tune, const attn_tune_all *all, attn_error *er
         attn_tune_add_rows(tune, own + strlen(section));
     }
     int status = attn_try_from(tune, 0, all->json, error), columns = 1;
-    while (status == ATTN_DONE && columns <= 2 && attn_seconds() - tune->began < tune->seconds) {
+    while (status == ATTN_DONE && columns <= 2 && attn_seconds() - tune->began < tune->seconds &&
+           attn_interrupted() == 0) {
         int before = tune->count, best = tune->best_item;
         int from = best >= 0 ? best : 0;
         bool more = attn_tune_add_neighbours(tune, tune->items[from].sizes, columns);
@@ -279,7 +285,7 @@ static int attn_tune_cases(attn_tune_all *all, const attn_tune_options *o, const
     int status = ATTN_DONE;
     fputs(all->json ? "[" : "", stdout);
     for (int64_t n = 0; n < cases->count && status == ATTN_DONE; n++) {
-        for (int t = 0; t < all->session.target_count && status == ATTN_DONE; t++) {
+        for (int t = 0; t < all->session.target_count && status == ATTN_DONE && attn_interrupted() == 0; t++) {
             if (attn_is_wanted(all, o, &cases->items[n], t)) {
                 status = attn_tune_one(all, &cases->items[n], &all->session.targets[t], first, error);
                 first = false;
@@ -288,11 +294,14 @@ static int attn_tune_cases(attn_tune_all *all, const attn_tune_options *o, const
     }
     if (all->json) {
         fputs("\n]\n", stdout);
-    } else if (status == ATTN_DONE && all->searched > 0) {
+    } else if (all->searched > 0 && (status == ATTN_DONE || all->kept > 0)) {
         attn_print_rows(all);
     }
     if (status == ATTN_DONE && all->wrong) {
         return attn_fail(error, ATTN_WRONG, "the library's own sizes give a wrong result (the lines above say where)");
+    }
+    if (status == ATTN_DONE && attn_interrupted() != 0) {
+        return attn_interrupt_fail(error, "what was found until then is kept");
     }
     if (status == ATTN_DONE && all->searched == 0) {
         return attn_fail(error, ATTN_CANNOT, "nothing here can be tuned: %s",
@@ -315,6 +324,9 @@ static int attn_open_file(attn_tune_all *all, const char *named, attn_error *err
     } else {
         attn_tuning_path(all->path, sizeof all->path);
     }
+    if (all->path[0] != '\0' && attn_tuning_try(all->path, error) != ATTN_DONE) {
+        return error->status;
+    }
     if (all->path[0] == '\0' || attn_tuning_read(all->path, &all->file, error) != ATTN_DONE) {
         return all->path[0] == '\0' ? ATTN_DONE : error->status;
     }
@@ -325,13 +337,15 @@ static int attn_open_file(attn_tune_all *all, const char *named, attn_error *err
                                            report.text);
 }
 
+/* A line that leaves words out takes them from each of the default lines; one that says lengths, from the first alone,
+ * whose lengths go together with any. */
 static int attn_tune_lists(const attn_tune_options *o, attn_cases *cases, attn_error *error) {
-    if (o->options.word_count > 0) {
-        return attn_cases_expand(cases, o->options.word_count, o->options.words, error);
-    }
-    int status = ATTN_DONE;
-    for (size_t n = 0; n < sizeof attn_tune_lines / sizeof attn_tune_lines[0] && status == ATTN_DONE; n++) {
-        status = attn_cases_line(cases, attn_tune_lines[n], error);
+    char line[ATTN_CASE_TEXT];
+    int status = attn_words_join(&o->options, line, error);
+    bool lengths = attn_line_gives(line, "query_length", 12) || attn_line_gives(line, "key_length", 10);
+    size_t count = lengths ? 1 : sizeof attn_tune_lines / sizeof attn_tune_lines[0];
+    for (size_t n = 0; n < count && status == ATTN_DONE; n++) {
+        status = attn_cases_default(cases, line, attn_tune_lines[n], error);
     }
     return status;
 }
@@ -350,6 +364,7 @@ static int attn_tune_run(attn_tune_all *all, const attn_tune_options *o, attn_er
     all->seconds = (double)seconds;
     all->json = o->json;
     int status = attn_open_file(all, o->options.tuning, error);
+    attn_interrupt_watch();
     status = status != ATTN_DONE ? status : attn_tune_cases(all, o, &cases, error);
     attn_session_close(&all->session);
     attn_cases_free(&cases);

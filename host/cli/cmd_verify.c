@@ -6,9 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "case_default.h"
 #include "commands.h"
 #include "gate.h"
 #include "help.h"
+#include "interrupt.h"
 #include "must_serve.h"
 #include "progress.h"
 #include "random_cases.h"
@@ -22,7 +24,9 @@ static const char attn_verify_help[] =
     "element, pooled comparisons with plain evaluation, empty rows, logsumexp,\n"
     "weights, writes outside the outputs, the same bits twice. A refusal of what the\n"
     "engine must serve counts as wrong. The first wrong result ends the run: its\n"
-    "problem line, given to `clattn verify`, shows it again.\n"
+    "problem line, given to `clattn verify`, shows it again. Ctrl-C ends it in order:\n"
+    "counts and files hold what was checked until then (exit status 128 + the\n"
+    "signal).\n"
     "  --cases N             random problems to draw (100 where none is given)\n"
     "  --seed S              they are drawn from (1)\n"
     "  --dims LIST           64,128,..: head_dim and value_dim of the drawn ones\n"
@@ -39,6 +43,7 @@ typedef struct attn_verify {
     const char *dims;
     attn_gate_options gate;
     attn_verify_report report;
+    attn_rows_file file;
     attn_gate_result results[ATTN_TARGETS_MAX];
     attn_guarded copies[ATTN_TARGETS_MAX][3];
 } attn_verify;
@@ -100,7 +105,7 @@ static int attn_verify_cases(attn_verify *verify, attn_error *error) {
     int64_t all = verify->cases.count + verify->random_count;
     attn_case *random = malloc(sizeof *random);
     int status = random == NULL ? attn_fail(error, ATTN_CANNOT, "out of memory") : ATTN_DONE;
-    for (int64_t n = 0; n < all && status == ATTN_DONE; n++) {
+    for (int64_t n = 0; n < all && status == ATTN_DONE && attn_interrupted() == 0; n++) {
         const attn_case *c = n < verify->cases.count ? &verify->cases.items[n] : random;
         if (c == random) {
             status = attn_random_case(random, (uint64_t)verify->seed, (uint64_t)(n - verify->cases.count), verify->dims,
@@ -109,6 +114,7 @@ static int attn_verify_cases(attn_verify *verify, attn_error *error) {
         if (status == ATTN_DONE) {
             attn_progress((double)n, (double)all, c->text);
             status = attn_verify_case(verify, c, error);
+            attn_rows_keep(&verify->file);
         }
     }
     attn_progress_end();
@@ -116,36 +122,28 @@ static int attn_verify_cases(attn_verify *verify, attn_error *error) {
     return status;
 }
 
-/* Words as one line, so that a whole line may also be one argument. */
-static int attn_verify_words(attn_cases *cases, const attn_options *options, attn_error *error) {
-    char line[ATTN_CASE_TEXT] = "";
-    for (int w = 0; w < options->word_count; w++) {
-        attn_text_add(line, sizeof line, "%s%s", w > 0 ? " " : "", options->words[w]);
-    }
-    if (strlen(line) + 1 >= sizeof line) {
-        return attn_fail(error, ATTN_BAD, "%.60s...: the line is too long", line);
-    }
-    if (strchr(line, '#') != NULL) {
-        return attn_fail(error, ATTN_BAD, "#: comments are for files");
-    }
-    return attn_cases_line(cases, line, error);
-}
-
-static int attn_verify_all(attn_verify *verify, const char *csv, const char *json, attn_error *error) {
-    if (attn_session_open(&verify->session, &verify->options, error) != ATTN_DONE) {
+static int attn_verify_all(attn_verify *verify, attn_error *error) {
+    attn_error other = { 0 };
+    if (attn_rows_try(&verify->file, error) != ATTN_DONE ||
+        attn_session_open(&verify->session, &verify->options, error) != ATTN_DONE) {
         return error->status;
     }
     attn_verify_report_init(&verify->report, &verify->session);
+    verify->file.table = &verify->report.table;
+    verify->file.write_json = attn_verify_report_json;
+    attn_interrupt_watch();
     int status = attn_verify_cases(verify, error);
+    bool complete = status == ATTN_DONE && attn_interrupted() == 0;
     attn_verify_report_print(&verify->report, verify->random_count, verify->seed);
-    if (status == ATTN_DONE || status == ATTN_WRONG) {
-        attn_error written;
-        int write_status = attn_verify_report_write(&verify->report, csv, json, &written);
-        status = status != ATTN_DONE || write_status == ATTN_DONE ? status
-                                                                  : attn_fail(error, write_status, "%s", written.text);
+    if ((complete || verify->report.table.row_count > 0) &&
+        attn_rows_finish(&verify->file, complete, &other) != ATTN_DONE && status == ATTN_DONE) {
+        status = attn_fail(error, other.status, "%s", other.text);
     }
-    if (status == ATTN_DONE && verify->report.served == 0 && verify->report.refused > 0) {
+    if (complete && status == ATTN_DONE && verify->report.served == 0 && verify->report.refused > 0) {
         status = attn_fail(error, ATTN_CANNOT, "nothing here serves it (the reasons stand above)");
+    }
+    if (status == ATTN_DONE && attn_interrupted() != 0) {
+        status = attn_interrupt_fail(error, "nothing was wrong until then");
     }
     attn_verify_report_free(&verify->report);
     attn_session_close(&verify->session);
@@ -154,6 +152,7 @@ static int attn_verify_all(attn_verify *verify, const char *csv, const char *jso
 
 int attn_command_verify(int argc, char **argv, attn_error *error) {
     const char *cases = NULL, *seed = NULL, *suite = NULL, *csv = NULL, *json = NULL, *dims = NULL;
+    char line[ATTN_CASE_TEXT] = "";
     bool full = false;
     const attn_flag flags[] = {
         { "--cases", &cases, NULL }, { "--seed", &seed, NULL }, { "--suite", &suite, NULL }, { "--csv", &csv, NULL },
@@ -173,6 +172,7 @@ int attn_command_verify(int argc, char **argv, attn_error *error) {
     verify->random_count = verify->options.word_count > 0 || suite != NULL ? 0 : 100;
     verify->gate.max_work = full ? 0 : 4e9;
     verify->dims = dims;
+    verify->file = (attn_rows_file){ .csv = csv, .json = json };
     status = status != ATTN_DONE ? status : attn_options_number("--cases", cases, 1, &verify->random_count, error);
     bool drawn = verify->random_count > 0 || cases != NULL;
     if (status == ATTN_DONE && !drawn && (dims != NULL || seed != NULL)) {
@@ -180,13 +180,14 @@ int attn_command_verify(int argc, char **argv, attn_error *error) {
                            dims != NULL ? "--dims" : "--seed");
     }
     status = status != ATTN_DONE ? status : attn_options_number("--seed", seed, 0, &verify->seed, error);
-    status = status != ATTN_DONE ? status : attn_verify_words(&verify->cases, &verify->options, error);
+    status = status != ATTN_DONE ? status : attn_words_join(&verify->options, line, error);
+    status = status != ATTN_DONE ? status : attn_cases_line(&verify->cases, line, error);
     if (status == ATTN_DONE && suite != NULL) {
         status = attn_cases_file(&verify->cases, suite, error);
     }
     status = status != ATTN_DONE ? status : attn_output_take_stdout(csv, json, error);
     if (status == ATTN_DONE) {
-        status = attn_verify_all(verify, csv, json, error);
+        status = attn_verify_all(verify, error);
     }
     attn_cases_free(&verify->cases);
     free(verify);

@@ -21,7 +21,8 @@ const char attn_help_options[] = "\nOptions of every command:\n"
                                  "  --                    what follows are words, not options\n";
 
 const char attn_help_status[] = "\nExit status: 0 done; 1 a result is wrong; 2 bad usage or input, told in one\n"
-                                "line that names the word or file; 3 nothing here can serve it, with reasons.\n";
+                                "line that names the word or file; 3 nothing here can serve it, with reasons;\n"
+                                "128 + N ended in order by signal N.\n";
 
 static const char problem_text[] = "\nPROBLEM: words name=value in any order\n"
                                    "  query_length=N        rows of queries\n"

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "interrupt.h"
 #include "median.h"
 #include "tune.h"
 
@@ -73,7 +74,7 @@ static void attn_compare_rounds(double times[2][ATTN_TUNE_ROUNDS], int count, at
     found->medians[1] = attn_median(times[1], count);
 }
 
-/* Alternating rounds of two plans. One that is much slower is seen in the first. */
+/* Alternating rounds of two plans. A candidate that is much slower is seen in the first; a decision is not made by one. */
 static clattn_status attn_rounds(const attn_tune *tune, clattn_plan *plans[2], int rounds, attn_comparison *found) {
     double times[2][ATTN_TUNE_ROUNDS], unused;
     int count = 0;
@@ -91,8 +92,10 @@ static clattn_status attn_rounds(const attn_tune *tune, clattn_plan *plans[2], i
                 return status;
             }
         }
-        bool late = attn_seconds() - tune->began > tune->seconds;
-        enough = (count == 0 && times[1][0] > MUCH_SLOWER * times[0][0]) || (late && count >= 4);
+        bool late = attn_seconds() - tune->began > tune->seconds || attn_interrupted() != 0;
+        int least = rounds == ROUNDS_DECIDE && attn_interrupted() != 0 ? 8 : 4; /* cut short, it decides with care */
+        bool hopeless = rounds == ROUNDS_TRY && count == 0 && times[1][0] > MUCH_SLOWER * times[0][0];
+        enough = hopeless || (late && count >= least);
     }
     attn_compare_rounds(times, count, found);
     return CLATTN_OK;

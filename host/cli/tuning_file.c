@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "input_file.h"
-#include "output_file.h"
+#include "rows_file.h"
 
 enum { MOST_BYTES = 1 << 20 };
 
@@ -111,6 +111,10 @@ static int make_folders(const char *path, attn_error *error) {
         *at = '/';
     }
     return ATTN_DONE;
+}
+
+int attn_tuning_try(const char *path, attn_error *error) {
+    return make_folders(path, error) != ATTN_DONE ? error->status : attn_output_try(path, error);
 }
 
 int attn_tuning_write(const char *path, const char *text, attn_error *error) {

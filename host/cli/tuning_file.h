@@ -16,6 +16,9 @@ int attn_tuning_read(const char *path, char **text, attn_error *error);
  */
 char *attn_tuning_replace(const char *text, const char *table, const char *header, const char *key, const char *row);
 
+/** Whether that file could be written; makes its folders. */
+int attn_tuning_try(const char *path, attn_error *error);
+
 /** Writes the file whole or not at all; makes its folder. */
 int attn_tuning_write(const char *path, const char *text, attn_error *error);
 

@@ -4,7 +4,7 @@
 
 #include "gate.h"
 #include "session.h"
-#include "table.h"
+#include "rows_file.h"
 
 enum { ATTN_TALLIES = 32, ATTN_REASONS = 16 };
 
@@ -40,7 +40,7 @@ void attn_verify_report_add(attn_verify_report *report, const attn_case *c, cons
 /** Prints how cases were drawn and what each engine did. */
 void attn_verify_report_print(const attn_verify_report *report, int64_t random_count, int64_t seed);
 
-/** Writes the rows; NULL = not wanted. */
-int attn_verify_report_write(const attn_verify_report *report, const char *csv, const char *json, attn_error *error);
+/** The rows as a JSON file; user is not used. */
+void attn_verify_report_json(const void *user, const attn_table *table, bool complete, FILE *file);
 
 #endif
