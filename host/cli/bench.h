@@ -3,7 +3,9 @@
 #define ATTN_CLI_BENCH_H
 
 #include "gate.h"
+#include "load.h"
 #include "machine_limits.h"
+#include "rows_file.h"
 #include "session.h"
 #include "table.h"
 
@@ -16,7 +18,10 @@ typedef struct attn_bench_row {
     bool ran, verified, scaled; /* scaled: measured on a sample of rows */
     int runs;
     double seconds[ATTN_BENCH_RUNS];
-    double median, minimum;
+    double median, minimum, maximum;
+    double spread; /* the middle half of the times, as a part of the median; < 0 = too few times */
+    double taken;  /* part of its processors' time that others had meanwhile; < 0 = not known, or of no matter */
+    bool fastest;  /* of the engines on this case, where there are several */
     double flops, bytes;     /* of the case */
     double gflops, per_cent; /* per_cent of the limit; < 0 = no limit is known */
     const char *limit;       /* which limit: "fma" or "copy" */
@@ -49,9 +54,12 @@ typedef struct attn_bench {
     attn_limits machine;
     double gpu_gflops[ATTN_TARGETS_MAX], gpu_gbytes[ATTN_TARGETS_MAX]; /* of the target's device; 0 = no GPU */
     double read_gbytes; /* of memory as large as the present case's tensors */
+    double limits_taken;                     /* by others while machine was measured; < 0 = not known */
+    attn_load load_from, load_to, load_next; /* the last window long enough to tell; where the next begins */
     attn_gate_options gate;
     double rate[2][ATTN_TARGETS_MAX];     /* FLOP/s last seen, with many rows a key and with few; 0 = none yet */
     double score_bytes[ATTN_TARGETS_MAX]; /* peak bytes a score last seen */
+    int64_t case_number, case_count;      /* for the progress line; 0 = not one of several */
     int memory; /* attn_bench_memory */
     bool wrong;
 } attn_bench;
@@ -62,8 +70,22 @@ int attn_bench_case(attn_bench *bench, const attn_case *c, attn_bench_row *rows,
 /** Whether so few rows share a key that memory is the limit, as in decoding. */
 bool attn_bench_is_decode(const clattn_problem *problem);
 
+/* ---- what follows from the times (bench_finish.c) */
+
 /** Sorts the times of a row and fills in what follows from them. t: its target, or -1 for the plain loops. */
 void attn_bench_finish_row(const attn_bench *bench, const clattn_problem *problem, int t, attn_bench_row *row);
+
+/** What others did while rows were timed, from `began` until now. */
+void attn_bench_note_load(attn_bench *bench, const attn_load *began, attn_bench_row *rows, int count);
+
+/** Compares the finished rows of a case: which engine is the fastest, how much faster than plain each is. */
+void attn_bench_compare_rows(attn_bench_row *rows, int count);
+
+/** "no", or why the times may not be the machine's: "others", "uneven" or "others;uneven"; "" = it cannot be told. */
+const char *attn_bench_disturbance(const attn_bench_row *row);
+
+/* ---- what a case computes and moves (bench_work.c) */
+void attn_bench_count_work(const attn_case_data *data, clattn_runtime *runtime, attn_bench_row *rows, int count);
 
 /* ---- rows to tables (bench_table.c) */
 enum {
@@ -95,6 +117,11 @@ enum {
     ATTN_BENCH_HEAD_DIM,
     ATTN_BENCH_VALUE_DIM,
     ATTN_BENCH_PROBLEM,
+    ATTN_BENCH_MAXIMUM,
+    ATTN_BENCH_SPREAD,
+    ATTN_BENCH_TAKEN,
+    ATTN_BENCH_DISTURBED,
+    ATTN_BENCH_FASTEST,
     ATTN_BENCH_COLUMNS
 };
 extern const attn_column attn_bench_columns[ATTN_BENCH_COLUMNS];
@@ -102,18 +129,26 @@ extern const attn_column attn_bench_columns[ATTN_BENCH_COLUMNS];
 void attn_bench_add_row(attn_table *table, const attn_case *c, const clattn_problem *problem,
                         const attn_bench_row *row);
 
-/** Prints the header (row < 0) or a row of the table with fixed widths, so that rows can be shown as they come. */
-void attn_bench_print_row(const attn_table *table, int64_t row, FILE *file);
-
 /** Machine, date, devices, drivers and peak. */
 void attn_bench_print_machine(const attn_bench *bench, FILE *file);
 
-int attn_bench_write(const attn_bench *bench, const attn_table *table, const char *csv, const char *json,
-                     attn_error *error);
+/** The whole JSON file. user: the attn_bench. */
+void attn_bench_write_json(const void *user, const attn_table *table, bool complete, FILE *file);
+
+/* ---- tables for people (bench_show.c) */
+
+/** A cell as people read it: memory in MiB, times with few digits. */
+void attn_bench_show_cell(const attn_table *table, int64_t row, int column, char text[64]);
+
+/** Prints the rows of a case (from `first` on): to a terminal in groups that fit it, else as lines of fixed widths. */
+void attn_bench_show_case(const attn_table *table, int64_t first, FILE *file);
+
+/** Prints what the marks mean, and what may be wrong with the times. */
+void attn_bench_show_end(const attn_table *table, FILE *file);
 
 /* ---- scaling (bench_scaling.c) */
-int attn_bench_scaling(attn_bench *bench, const attn_options *options, const attn_case *c, const char *csv,
-                       attn_error *error);
+int attn_bench_scaling(attn_bench *bench, const attn_options *options, const attn_case *c, attn_rows_file *rows,
+                       const char *plot, attn_error *error);
 
 /* ---- plot (plot.c) */
 int attn_bench_plot(const attn_table *table, const char *path, attn_error *error);

@@ -3,13 +3,12 @@
  * them are timed in interleaved rounds, so that what else the machine does hits all alike. What would take too long is
  * said, not run.
  */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench.h"
 #include "bench_device.h"
-#include "median.h"
+#include "interrupt.h"
 #include "progress.h"
 
 /* A target at work on the case. */
@@ -196,18 +195,29 @@ static int64_t attn_rounds_wanted(const attn_bench *bench, const attn_runner *ru
     return wanted < least ? least : wanted > most ? most : wanted;
 }
 
+static void show_progress(const attn_bench *bench, const attn_case_data *data) {
+    char text[160] = "";
+    if (bench->case_count > 1) {
+        snprintf(text, sizeof text, "%lld of %lld: ", (long long)bench->case_number, (long long)bench->case_count);
+    }
+    attn_text_add(text, sizeof text, "%s", data->c.text);
+    attn_progress(attn_seconds() - bench->limits.began, bench->limits.seconds, text);
+}
+
 static void attn_time_rounds(attn_bench *bench, const attn_case_data *data, attn_runner *runners, attn_bench_row *rows,
                              int count) {
     bool more = true;
+    attn_load began;
+    attn_load_now(&began);
     for (int round = 0; more && round < ATTN_BENCH_RUNS; round++) {
         more = false;
-        for (int t = 0; t < count; t++) {
+        for (int t = 0; t < count && attn_interrupted() == 0; t++) {
             clattn_report report = { 0 };
             double seconds;
             if (runners[t].plan == NULL || !rows[t].ran || round >= attn_rounds_wanted(bench, &runners[t])) {
                 continue;
             }
-            attn_progress(attn_seconds() - bench->limits.began, bench->limits.seconds, data->c.text);
+            show_progress(bench, data);
             if (attn_execute_timed(&runners[t], data, NULL, &seconds, &report) != CLATTN_OK) {
                 attn_note(&rows[t], report.text);
                 rows[t].ran = false;
@@ -217,28 +227,7 @@ static void attn_time_rounds(attn_bench *bench, const attn_case_data *data, attn
             more = true;
         }
     }
-}
-
-/* The device's measured limit of the work at hand: GFLOP/s, or GB/s for decoding; 0 = not known. A GPU's fp16 units are
- * not what its fp32 probe measures. */
-static double attn_limit_of(const attn_bench *bench, const clattn_problem *problem, int t, bool reads) {
-    if (t < 0 || (bench->gpu_gflops[t] == 0 && bench->gpu_gbytes[t] == 0)) {
-        return reads ? bench->read_gbytes : attn_limit_gflops(&bench->machine, problem->type);
-    }
-    return reads ? bench->gpu_gbytes[t] : problem->type == CLATTN_FP32 ? bench->gpu_gflops[t] : 0;
-}
-
-void attn_bench_finish_row(const attn_bench *bench, const clattn_problem *problem, int t, attn_bench_row *row) {
-    bool reads = attn_bench_is_decode(problem);
-    if (row->runs == 0) {
-        return;
-    }
-    row->median = attn_median(row->seconds, row->runs);
-    row->minimum = row->seconds[0];
-    row->gflops = row->flops / row->median / 1e9;
-    row->limit = reads ? "copy" : "fma";
-    double limit = attn_limit_of(bench, problem, t, reads);
-    row->per_cent = limit > 0 ? 100 * (reads ? row->bytes / row->median / 1e9 : row->gflops) / limit : -1;
+    attn_bench_note_load(bench, &began, rows, count);
 }
 
 /* The plain loops' row, from the rows that the check has timed. */
@@ -246,7 +235,7 @@ static bool attn_plain_loops(attn_bench *bench, const attn_case_data *data, cons
                              attn_bench_row *plain) {
     const clattn_problem *p = &data->problem;
     double all = (double)p->batch * (double)p->query_heads * (double)p->query_length;
-    *plain = (attn_bench_row){ .engine = "plain", .memory = -1 };
+    *plain = (attn_bench_row){ .engine = "plain", .memory = -1, .spread = -1, .taken = -1 };
     for (int t = 0; t < count; t++) {
         const attn_gate_result *gate = &rows[t].gate;
         if (rows[t].ran && gate->plain_rows > 0 && plain->runs == 0) {
@@ -265,62 +254,6 @@ static bool attn_plain_loops(attn_bench *bench, const attn_case_data *data, cons
     return plain->ran;
 }
 
-/* FLOPs and bytes of a problem, added to a row's. */
-static void attn_add_work(clattn_runtime *runtime, const clattn_problem *problem, double sign, attn_bench_row *row) {
-    clattn_problem reference = *problem;
-    clattn_plan *plan = NULL;
-    clattn_plan_info info = { 0 };
-    reference.engine = "reference"; /* serves everything, and its plan costs nothing */
-    if (clattn_plan_create(runtime, &reference, &plan, NULL) == CLATTN_OK &&
-        clattn_plan_get_info(plan, &info) == CLATTN_OK) {
-        row->flops += sign * info.flops;
-        row->bytes += sign * info.bytes;
-    }
-    clattn_plan_destroy(plan);
-}
-
-/* The entry as a problem of its own, with the lengths it really has. */
-static clattn_problem attn_entry_problem(const attn_case_data *data, const clattn_problem *shared, int64_t b) {
-    clattn_problem entry = *shared;
-    const clattn_integers *offsets = &data->tensors.offsets;
-    entry.batch = 1;
-    entry.query_length = attn_case_data_query_length(data, b);
-    entry.key_length = attn_case_data_key_length(data, b);
-    entry.query_lengths = entry.key_lengths = false;
-    entry.past_length = 0;
-    if (entry.alignment == CLATTN_ALIGN_PAST) {
-        entry.alignment = CLATTN_ALIGN_OFFSET;
-        entry.offset = shared->past_length;
-    } else if (entry.alignment == CLATTN_ALIGN_OFFSETS) {
-        int64_t at = offsets->offset + b;
-        entry.alignment = CLATTN_ALIGN_OFFSET;
-        entry.offset = offsets->type == CLATTN_INT32 ? ((const int32_t *)offsets->data)[at]
-                                                     : ((const int64_t *)offsets->data)[at];
-    }
-    return entry;
-}
-
-/* What the case computes and must move: a plan knows the largest lengths, the data the used ones. */
-static void attn_count_work(const attn_case_data *data, clattn_runtime *runtime, attn_bench_row *rows, int count) {
-    clattn_problem shared = data->problem;
-    attn_bench_row work = { 0 };
-    attn_add_work(runtime, &data->problem, 1, &work);
-    if (shared.query_lengths || shared.key_lengths || shared.alignment == CLATTN_ALIGN_OFFSETS) {
-        shared.mask = CLATTN_MASK_NONE; /* what does not follow the lengths stays as it is */
-        shared.bias = CLATTN_BIAS_NONE;
-        shared.weights = CLATTN_WEIGHTS_NONE;
-        attn_add_work(runtime, &shared, -1, &work);
-        for (int64_t b = 0; b < shared.batch; b++) {
-            clattn_problem entry = attn_entry_problem(data, &shared, b);
-            attn_add_work(runtime, &entry, 1, &work);
-        }
-    }
-    for (int t = 0; t < count; t++) {
-        rows[t].flops = work.flops;
-        rows[t].bytes = work.bytes;
-    }
-}
-
 /* What fits a cache is read faster than memory is: the limit of decoding is measured at the case's own size. */
 static void attn_measure_case_reading(attn_bench *bench, const clattn_problem *problem, double bytes) {
     clattn_device_info cpu = { .compute_units = 1 };
@@ -336,17 +269,17 @@ static int attn_bench_data(attn_bench *bench, attn_case_data *data, attn_bench_r
     attn_runner runners[ATTN_TARGETS_MAX];
     int targets = bench->session.target_count, status = ATTN_DONE;
     memset(runners, 0, sizeof runners);
-    attn_count_work(data, bench->session.runtime, rows, targets);
+    attn_bench_count_work(data, bench->session.runtime, rows, targets);
     attn_measure_case_reading(bench, &data->problem, targets > 0 ? rows[0].bytes : 0);
-    for (int t = 0; t < targets && status == ATTN_DONE; t++) {
-        attn_progress(attn_seconds() - bench->limits.began, bench->limits.seconds, data->c.text);
+    for (int t = 0; t < targets && status == ATTN_DONE && attn_interrupted() == 0; t++) {
+        show_progress(bench, data);
         if (!attn_is_too_much(bench, t, &data->problem, &rows[t])) {
             status = attn_start_runner(bench, t, data, &runners[t], &rows[t], error);
         }
     }
     status = status != ATTN_DONE ? status : attn_verify_runners(bench, data, runners, rows, targets, error);
     for (int t = 0; t < targets && status == ATTN_DONE; t++) {
-        if (rows[t].ran) {
+        if (rows[t].ran && attn_interrupted() == 0) {
             attn_time_steps(data, &runners[t], &rows[t]);
         }
     }
@@ -361,9 +294,7 @@ static int attn_bench_data(attn_bench *bench, attn_case_data *data, attn_bench_r
         attn_end_runner(&runners[t]);
     }
     *count = targets + (attn_plain_loops(bench, data, rows, targets, &rows[targets]) ? 1 : 0);
-    for (int t = 0; t<*count && * count> targets; t++) {
-        rows[t].speed_up = rows[t].ran ? rows[targets].median / rows[t].median : 0;
-    }
+    attn_bench_compare_rows(rows, *count);
     return status;
 }
 
@@ -377,7 +308,7 @@ int attn_bench_case(attn_bench *bench, const attn_case *c, attn_bench_row *rows,
         rows[t].engine = bench->session.targets[t].engine;
         rows[t].device = bench->session.targets[t].device;
         rows[t].memory = -1;
-        rows[t].per_cent = -1;
+        rows[t].per_cent = rows[t].spread = rows[t].taken = -1;
     }
     int status = attn_case_data_create(data, c, false, error);
     if (status == ATTN_DONE) {

@@ -1,8 +1,9 @@
 /*
- * What bench prints and writes: the machine first, then a row as soon as it is measured. Units stand in the column's
- * key, so CSV and JSON need no other explanation.
+ * What bench writes: a row of cells for each that is measured, JSON, and the machine. Units stand in the column's key,
+ * so CSV and JSON need no other explanation. Tables for people are in bench_show.c.
  */
 #define _POSIX_C_SOURCE 200809L
+#include <math.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <time.h>
@@ -38,8 +39,12 @@ const attn_column attn_bench_columns[ATTN_BENCH_COLUMNS] = {
     { "head_dim", NULL, true },
     { "value_dim", NULL, true },
     { "problem", NULL, false },
+    { "maximum_ms", "max ms", true },
+    { "spread_per_cent", "spread", true },
+    { "others_per_cent", "others", true },
+    { "disturbed", "disturbed", false },
+    { "fastest", "fastest", ATTN_CELL_BOOL },
 };
-static const int attn_bench_widths[ATTN_BENCH_NOTE] = { 0, 7, 6, 6, 5, 4, 14, 10, 10, 8, 7, 10, 8, 8 };
 
 static void attn_set_steps(attn_table *table, const attn_bench_row *row) {
     char names[512] = "", times[512] = "", note[1024] = "", text[32];
@@ -62,6 +67,7 @@ static void attn_set_times(attn_table *table, const attn_bench_row *row) {
     }
     attn_table_set(table, ATTN_BENCH_MEDIAN, "%.6g", 1e3 * row->median);
     attn_table_set(table, ATTN_BENCH_MINIMUM, "%.6g", 1e3 * row->minimum);
+    attn_table_set(table, ATTN_BENCH_MAXIMUM, "%.6g", 1e3 * row->maximum);
     attn_table_set(table, ATTN_BENCH_RATE, "%.4g", row->gflops);
     if (row->per_cent >= 0) {
         attn_table_set(table, ATTN_BENCH_PER_CENT, "%.1f", row->per_cent);
@@ -79,6 +85,23 @@ static void attn_set_times(attn_table *table, const attn_bench_row *row) {
     attn_table_set(table, ATTN_BENCH_LIMIT, "%s", row->limit);
     attn_table_set(table, ATTN_BENCH_RUNS_TIMED, "%d", row->runs);
     attn_table_set(table, ATTN_BENCH_SCALED, "%s", row->scaled ? "yes" : "no");
+}
+
+/* How far the times can be trusted. */
+static void set_doubts(attn_table *table, const attn_bench_row *row) {
+    if (row->runs == 0) {
+        return;
+    }
+    if (row->spread >= 0) {
+        attn_table_set(table, ATTN_BENCH_SPREAD, "%.1f", 100 * row->spread);
+    }
+    if (row->taken >= 0) {
+        attn_table_set(table, ATTN_BENCH_TAKEN, "%.1f", 100 * row->taken);
+    }
+    attn_table_set(table, ATTN_BENCH_DISTURBED, "%s", attn_bench_disturbance(row));
+    if (strcmp(row->engine, "plain") != 0) {
+        attn_table_set(table, ATTN_BENCH_FASTEST, "%s", row->fastest ? "yes" : "no");
+    }
 }
 
 void attn_bench_add_row(attn_table *table, const attn_case *c, const clattn_problem *problem,
@@ -111,45 +134,7 @@ void attn_bench_add_row(attn_table *table, const attn_case *c, const clattn_prob
     attn_table_set(table, ATTN_BENCH_PROBLEM, "%s", c->text);
     attn_set_times(table, row);
     attn_set_steps(table, row);
-}
-
-/* A cell as people read it: memory in MiB, times with few digits. */
-static void attn_show_cell(const attn_table *table, int64_t row, int column, char text[64]) {
-    double value = 0;
-    const char *cell = attn_table_get(table, row, column);
-    snprintf(text, 64, "%.63s", cell);
-    if (cell[0] == '\0' || attn_text_number(cell, &value) != 0) {
-        return;
-    }
-    if (column == ATTN_BENCH_MEMORY) {
-        snprintf(text, 64, "%.2f", value / 1048576);
-    } else if (column == ATTN_BENCH_MEDIAN || column == ATTN_BENCH_MINIMUM) {
-        snprintf(text, 64, value < 10 ? "%.3f" : value < 1000 ? "%.1f" : "%.0f", value);
-    } else if (column == ATTN_BENCH_SPEED_UP) {
-        snprintf(text, 64, value < 10 ? "%.2f" : "%.0f", value);
-    } else if (column == ATTN_BENCH_RATE) {
-        snprintf(text, 64, value < 10 ? "%.2f" : "%.1f", value);
-    }
-}
-
-void attn_bench_print_row(const attn_table *table, int64_t row, FILE *file) {
-    char line[2048] = "", text[64];
-    for (int c = ATTN_BENCH_QUERY_LENGTH; c < ATTN_BENCH_NOTE; c++) {
-        if (row < 0) {
-            snprintf(text, sizeof text, "%s", attn_bench_columns[c].title);
-        } else {
-            attn_show_cell(table, row, c, text);
-        }
-        const char *format = attn_bench_columns[c].number == ATTN_CELL_NUMBER ? "%*s  " : "%-*s  ";
-        attn_text_add(line, sizeof line, format, attn_bench_widths[c], text);
-    }
-    attn_text_add(line, sizeof line, "%s", row < 0 ? "note" : attn_table_get(table, row, ATTN_BENCH_NOTE));
-    size_t length = strlen(line);
-    while (length > 0 && line[length - 1] == ' ') {
-        line[--length] = '\0';
-    }
-    fprintf(file, "%s\n", line);
-    fflush(file);
+    set_doubts(table, row);
 }
 
 static void attn_date(char text[32]) {
@@ -192,11 +177,16 @@ void attn_bench_print_machine(const attn_bench *bench, FILE *file) {
                     bench->gpu_gflops[t], bench->gpu_gbytes[t]);
         }
     }
+    if (bench->limits_taken > 0.1) {
+        fprintf(file, "\n! others took %.0f %% of the processors meanwhile: these limits may be too low",
+                100 * bench->limits_taken);
+    }
     fprintf(file, "\n%% limit: of the multiply-adds, or, where at most 16 query rows share a key, of reading memory of "
                   "the problem's size\n");
 }
 
-static void attn_write_json(const attn_bench *bench, const attn_table *table, FILE *file) {
+void attn_bench_write_json(const void *user, const attn_table *table, bool complete, FILE *file) {
+    const attn_bench *bench = user;
     struct utsname name;
     char date[32];
     const attn_limits *limits = &bench->machine;
@@ -219,30 +209,14 @@ static void attn_write_json(const attn_bench *bench, const attn_table *table, FI
                     { "fma_gflops_fp64", limits->fma_gflops_fp64 },
                     { "blas_gflops", limits->blas_gflops },
                     { "copy_gbytes", limits->copy_gbytes },
-                    { "read_gbytes", limits->read_gbytes } };
+                    { "read_gbytes", limits->read_gbytes },
+                    { "others_per_cent", bench->limits_taken < 0 ? NAN : 100 * bench->limits_taken } };
     fputs(" ],\n  \"limits\": {", file);
     for (size_t n = 0; n < sizeof numbers / sizeof numbers[0]; n++) {
         fprintf(file, "%s \"%s\": ", n > 0 ? "," : "", numbers[n].key);
         attn_json_write_number(file, numbers[n].value, 6);
     }
-    fprintf(file, " },\n  \"rows\": ");
+    fprintf(file, " },\n  \"complete\": %s,\n  \"rows\": ", complete ? "true" : "false");
     attn_table_json(table, file, "  ");
     fprintf(file, "\n}\n");
-}
-
-int attn_bench_write(const attn_bench *bench, const attn_table *table, const char *csv, const char *json,
-                     attn_error *error) {
-    attn_output_file output;
-    if (attn_table_write_csv(table, csv, error) != ATTN_DONE) {
-        return error->status;
-    }
-    if (json == NULL) {
-        return ATTN_DONE;
-    }
-    if (attn_output_open(&output, json, error) != ATTN_DONE) {
-        return error->status;
-    }
-    attn_write_json(bench, table, output.file);
-    int status = attn_output_close(&output, error);
-    return status == ATTN_DONE ? attn_output_commit(&output, error) : status;
 }

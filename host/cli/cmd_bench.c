@@ -2,25 +2,36 @@
  * `clattn bench`: the main job. Collects cases, measures the machine's limits, runs the cases and shows each row as
  * soon as it is there. Measuring is in bench_case.c, printing in bench_table.c, drawing in plot.c.
  */
+#define _POSIX_C_SOURCE 200809L
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bench.h"
+#include "case_default.h"
 #include "commands.h"
 #include "help.h"
+#include "interrupt.h"
 #include "opencl_limits.h"
+#include "terminal.h"
 
 static const char attn_bench_help[] =
     "clattn bench [PROBLEM...] [OPTIONS]\n"
     "\n"
     "Time, throughput and memory of every engine that is here. Without words and\n"
-    "suite: query_length=128..8192 at 12 heads of 64. For each problem and engine:\n"
-    "median and minimum time, GFLOP/s on the scores that causal and window allow, per\n"
-    "cent of the measured limit, peak memory really allocated, speed-up over plain\n"
-    "one-thread float loops (scaled from a sample of rows where a whole run would\n"
-    "take long), and for opencl-unfused the time of its steps. Rounds are interleaved\n"
-    "between engines; every result is first checked against the reference on sampled\n"
-    "rows.\n"
+    "suite: query_length=128..8192 at 12 heads of 64; a problem that does not give\n"
+    "both query_length and head_dim takes the words that it does not give from there.\n"
+    "For each problem and engine: median, least and longest time and their spread,\n"
+    "GFLOP/s on the scores that causal and window allow, per cent of the measured\n"
+    "limit, peak memory really allocated, speed-up over plain one-thread float loops\n"
+    "(scaled from a sample of rows where a whole run would take long), how much of\n"
+    "the processors others took meanwhile, and for opencl-unfused the time of its\n"
+    "steps. A terminal gets the columns that fit: * is the fastest engine, ! a row\n"
+    "that was disturbed, ~ one that is scaled. Rounds are interleaved between\n"
+    "engines; every result is first checked against the reference on sampled rows.\n"
+    "Outputs are tried before anything is measured and hold the rows so far while it\n"
+    "runs. Ctrl-C ends it in order, with what was measured until then (exit status\n"
+    "128 + the signal); a second one ends it at once.\n"
     "  --suite FILE          problems from a file, one a line; `#` starts a comment\n"
     "  --rounds N            time each N times (as often as a second allows)\n"
     "  --seconds S           start no new run then (300), nor one longer than S/15\n"
@@ -31,9 +42,11 @@ static const char attn_bench_help[] =
     "                        speed-up and efficiency of the cpu engine\n"
     "  --csv FILE            the rows as CSV; - is standard output\n"
     "  --json FILE           the same as JSON; - is standard output\n"
-    "  --plot FILE           F.svg or F.png: time, throughput, memory over length\n";
+    "  --plot FILE           F.svg or F.png: time, throughput, memory over length, or\n"
+    "                        as bars where problems have no length in common\n";
 
-static const char *const attn_default_words = "query_length=128..8192 query_heads=12 head_dim=64";
+/* The default problem, with the lengths first. */
+#define DEFAULT_HEADS "query_heads=12 head_dim=64"
 
 typedef struct attn_bench_options {
     attn_options options;
@@ -51,21 +64,16 @@ static int attn_read_bench_options(attn_bench_options *o, int argc, char **argv,
 }
 
 static int attn_bench_cases(const attn_bench_options *o, attn_cases *cases, attn_error *error) {
-    if (o->options.word_count == 0 && o->suite == NULL) {
-        return attn_cases_line(cases, o->scaling ? "query_length=2048 query_heads=12 head_dim=64" : attn_default_words,
-                               error);
-    }
-    char line[ATTN_CASE_TEXT] = "";
-    for (int w = 0; w < o->options.word_count; w++) {
-        attn_text_add(line, sizeof line, "%s%s", w > 0 ? " " : "", o->options.words[w]);
-    }
-    if (strlen(line) + 1 >= sizeof line || strchr(line, '#') != NULL) {
-        return attn_fail(error, ATTN_BAD, "%.60s...: not a line of words", line);
-    }
-    if (attn_cases_line(cases, line, error) != ATTN_DONE) {
+    char line[ATTN_CASE_TEXT];
+    if (attn_words_join(&o->options, line, error) != ATTN_DONE) {
         return error->status;
     }
-    return o->suite != NULL ? attn_cases_file(cases, o->suite, error) : ATTN_DONE;
+    bool words = o->options.word_count > 0 || !o->suite;
+    const char *defaults = o->scaling ? "query_length=2048 " DEFAULT_HEADS : "query_length=128..8192 " DEFAULT_HEADS;
+    if (words && attn_cases_default(cases, line, defaults, error) != ATTN_DONE) {
+        return error->status;
+    }
+    return o->suite ? attn_cases_file(cases, o->suite, error) : ATTN_DONE;
 }
 
 static int attn_prepare_bench(attn_bench *bench, const attn_bench_options *o, attn_error *error) {
@@ -73,6 +81,10 @@ static int attn_prepare_bench(attn_bench *bench, const attn_bench_options *o, at
     if (attn_options_number("--rounds", o->rounds, 1, &bench->limits.rounds, error) != ATTN_DONE ||
         attn_options_number("--seconds", o->seconds, 1, &seconds, error) != ATTN_DONE ||
         (o->plot != NULL && attn_plot_check(o->plot, error) != ATTN_DONE)) {
+        return error->status;
+    }
+    const attn_rows_file files = { .csv = o->csv, .json = o->json };
+    if (attn_rows_try(&files, error) != ATTN_DONE || attn_output_try(o->plot, error) != ATTN_DONE) {
         return error->status;
     }
     if (o->memory != NULL && strcmp(o->memory, "host") != 0 && strcmp(o->memory, "device") != 0) {
@@ -96,7 +108,7 @@ static int attn_warm_up(attn_bench *bench, attn_error *error) {
     int count = 0;
     int status = rows == NULL ? attn_fail(error, ATTN_CANNOT, "out of memory")
                               : attn_cases_line(&cases, "query_length=512 query_heads=2 head_dim=64", error);
-    if (status == ATTN_DONE) {
+    if (status == ATTN_DONE && attn_interrupted() == 0) {
         int64_t rounds = bench->limits.rounds;
         bench->limits.rounds = 1;
         status = attn_bench_case(bench, &cases.items[0], rows, &count, error);
@@ -107,49 +119,72 @@ static int attn_warm_up(attn_bench *bench, attn_error *error) {
     return status;
 }
 
-static int attn_bench_rows(attn_bench *bench, const attn_cases *cases, attn_table *table, int64_t *ran,
-                           attn_error *error) {
+/* Adds the rows of a case. What a signal has kept from being timed is left out. */
+static void add_rows(attn_table *table, const attn_case *c, const attn_bench_row *rows, int count, int64_t *ran) {
+    clattn_problem problem;
+    if (clattn_problem_resolve(&c->problem, &problem, NULL) != CLATTN_OK) {
+        return;
+    }
+    bool timed = attn_interrupted() == 0; /* else: is there anything but the plain loops? */
+    for (int r = 0; r < count; r++) {
+        timed = timed || (rows[r].runs > 0 && strcmp(rows[r].engine, "plain") != 0);
+    }
+    for (int r = 0; r < count; r++) {
+        bool stopped = attn_interrupted() != 0 && rows[r].runs == 0 && rows[r].note[0] == '\0';
+        if (timed && !stopped) {
+            attn_bench_add_row(table, c, &problem, &rows[r]);
+            *ran += rows[r].ran ? 1 : 0;
+        }
+    }
+}
+
+static int attn_bench_rows(attn_bench *bench, const attn_cases *cases, attn_rows_file *file, attn_table *table,
+                           int64_t *ran, attn_error *error) {
     attn_bench_row *rows = malloc((ATTN_TARGETS_MAX + 1) * sizeof *rows);
     int status = rows == NULL ? attn_fail(error, ATTN_CANNOT, "out of memory") : ATTN_DONE;
-    for (int64_t n = 0; n < cases->count && status == ATTN_DONE; n++) {
-        const attn_case *c = &cases->items[n];
-        clattn_problem problem;
+    for (int64_t n = 0; n < cases->count && status == ATTN_DONE && attn_interrupted() == 0; n++) {
+        int64_t first = table->row_count;
         int count = 0;
-        status = attn_bench_case(bench, c, rows, &count, error);
-        if (status != ATTN_DONE || clattn_problem_resolve(&c->problem, &problem, NULL) != CLATTN_OK) {
-            break;
-        }
-        if (c->name[0] != '\0' && (n == 0 || strcmp(c->name, cases->items[n - 1].name) != 0)) {
-            printf("%s\n", c->name);
-        }
-        for (int r = 0; r < count; r++) {
-            attn_bench_add_row(table, c, &problem, &rows[r]);
-            attn_bench_print_row(table, table->row_count - 1, stdout);
-            *ran += rows[r].ran ? 1 : 0;
+        bench->case_number = n + 1;
+        bench->case_count = cases->count;
+        status = attn_bench_case(bench, &cases->items[n], rows, &count, error);
+        if (status == ATTN_DONE) {
+            add_rows(table, &cases->items[n], rows, count, ran);
+            attn_bench_show_case(table, first, stdout);
+            attn_rows_keep(file);
         }
     }
     free(rows);
     return status;
 }
 
+/* Rows that were measured are written however the command ends. */
+static int write_rows(const attn_bench_options *o, attn_rows_file *file, const attn_table *table, bool complete,
+                      attn_error *error) {
+    attn_error other = { 0 };
+    int status = attn_rows_finish(file, complete, error);
+    if (o->plot && attn_bench_plot(table, o->plot, &other) != ATTN_DONE) {
+        status = status != ATTN_DONE ? status : attn_fail(error, other.status, "%s", other.text);
+    }
+    return status;
+}
+
 static int attn_bench_tables(attn_bench *bench, const attn_bench_options *o, const attn_cases *cases,
-                             attn_error *error) {
+                             attn_rows_file *file, attn_error *error) {
     attn_table table;
+    attn_error other = { 0 };
     int64_t ran = 0;
     attn_table_init(&table, attn_bench_columns, ATTN_BENCH_COLUMNS);
+    file->table = &table;
     printf("\n");
-    attn_bench_print_row(&table, -1, stdout);
-    int status = attn_bench_rows(bench, cases, &table, &ran, error);
-    if (status == ATTN_DONE) {
-        status = attn_bench_write(bench, &table, o->csv, o->json, error);
+    int status = attn_bench_rows(bench, cases, file, &table, &ran, error);
+    attn_bench_show_end(&table, stdout);
+    bool complete = status == ATTN_DONE && attn_interrupted() == 0;
+    if ((complete || table.row_count > 0) && write_rows(o, file, &table, complete, &other) != ATTN_DONE &&
+        status == ATTN_DONE) {
+        status = attn_fail(error, other.status, "%s", other.text);
     }
-    if (status == ATTN_DONE && o->plot != NULL) {
-        status = attn_bench_plot(&table, o->plot, error);
-    }
-    if (status == ATTN_DONE && bench->wrong) {
-        status = attn_fail(error, ATTN_WRONG, "a result is wrong (the rows above say which)");
-    }
-    if (status == ATTN_DONE && ran == 0 && cases->count > 0) {
+    if (status == ATTN_DONE && ran == 0 && cases->count > 0 && complete) {
         status = attn_fail(error, ATTN_CANNOT, "nothing here serves it (the rows above say why)");
     }
     attn_table_free(&table);
@@ -178,6 +213,42 @@ static void attn_measure_gpus(attn_bench *bench) {
     }
 }
 
+/* What the machine can do, and whether others kept it from doing so meanwhile. */
+static void measure_machine(attn_bench *bench) {
+    clattn_device_info cpu = { .compute_units = 1 };
+    clattn_status known = clattn_runtime_get_device(bench->session.runtime, 0, &cpu);
+    int64_t threads = known == CLATTN_OK ? cpu.compute_units : 1;
+    attn_load began;
+    attn_load_now(&began);
+    attn_measure_limits(threads, &bench->machine);
+    attn_load_now(&bench->load_next);
+    bench->limits_taken = attn_load_taken(&began, &bench->load_next, (double)threads);
+    attn_measure_gpus(bench);
+}
+
+/* The lines about the machine, broken where they do not fit a terminal. */
+static int print_machine(const attn_bench *bench, attn_error *error) {
+    int width = attn_terminal_width(STDOUT_FILENO);
+    char *text = NULL;
+    size_t size = 0;
+    FILE *lines = width > 0 ? open_memstream(&text, &size) : NULL;
+    attn_bench_print_machine(bench, lines ? lines : stdout);
+    if (lines && (fclose(lines) != 0 || !text)) {
+        free(text);
+        return attn_fail(error, ATTN_CANNOT, "out of memory");
+    }
+    for (char *line = text, *end; line && *line != '\0'; line = end) {
+        end = line + strcspn(line, "\n");
+        if (*end == '\n') {
+            *end++ = '\0';
+        }
+        attn_terminal_wrap(stdout, line, 0, 2, width - 1);
+    }
+    free(text);
+    fflush(stdout);
+    return ATTN_DONE;
+}
+
 static int attn_bench_all(attn_bench *bench, const attn_bench_options *o, attn_error *error) {
     attn_cases cases = { 0 };
     if (attn_prepare_bench(bench, o, error) != ATTN_DONE || attn_bench_cases(o, &cases, error) != ATTN_DONE ||
@@ -187,17 +258,24 @@ static int attn_bench_all(attn_bench *bench, const attn_bench_options *o, attn_e
         attn_cases_free(&cases);
         return error->status;
     }
-    clattn_device_info cpu = { .compute_units = 1 };
-    clattn_status known = clattn_runtime_get_device(bench->session.runtime, 0, &cpu);
-    attn_measure_limits(known == CLATTN_OK ? cpu.compute_units : 1, &bench->machine);
-    attn_measure_gpus(bench);
-    attn_bench_print_machine(bench, stdout);
-    fflush(stdout);
+    attn_rows_file file = { .csv = o->csv, .json = o->json, .write_json = attn_bench_write_json, .user = bench };
+    attn_interrupt_watch();
+    measure_machine(bench);
+    int status = print_machine(bench, error);
     bench->limits.began = attn_seconds();
-    int status = o->scaling && cases.count > 0 ? attn_bench_scaling(bench, &o->options, &cases.items[0], o->csv, error)
-                                               : attn_warm_up(bench, error);
+    if (status == ATTN_DONE) {
+        status = o->scaling && cases.count > 0
+                     ? attn_bench_scaling(bench, &o->options, &cases.items[0], &file, o->plot, error)
+                     : attn_warm_up(bench, error);
+    }
     if (status == ATTN_DONE && !o->scaling) {
-        status = attn_bench_tables(bench, o, &cases, error);
+        status = attn_bench_tables(bench, o, &cases, &file, error);
+    }
+    if (status == ATTN_DONE && bench->wrong) {
+        status = attn_fail(error, ATTN_WRONG, "a result is wrong (the rows above say which)");
+    }
+    if (status == ATTN_DONE && attn_interrupted() != 0) {
+        status = attn_interrupt_fail(error, "the rows above are what was measured until then");
     }
     attn_session_close(&bench->session);
     attn_cases_free(&cases);
