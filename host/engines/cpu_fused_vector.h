@@ -216,15 +216,16 @@ INLINE vf power_of_two(vf t) {
     return (vf)_mm512_maskz_scalef_ps(keep, (__m512)p, (__m512)t);
 #else
     vi tiny = t < splat(-126.0f);
-    t = choose(tiny, splat(-126.0f), t);
-    vf z = t + splat(12582912.0f), f = t - (z - splat(12582912.0f)); /* the nearest integer in the low bits of z */
+    t = larger(splat(-126.0f), t); /* NaN stays */
+    vf z = t + splat(12583039.0f), f = t - (z - splat(12583039.0f)); /* the nearest integer + 127 in the low bits of z */
     vf p = splat(1.32764720e-3f);
     p = p * f + splat(9.67554133e-3f);
     p = p * f + splat(5.55071327e-2f);
     p = p * f + splat(2.40221197e-1f);
     p = p * f + splat(6.93146967e-1f);
     p = p * f + splat(1.00000007f);
-    return (vf)(~tiny & (vi)((vu)p + ((vu)z << 23)));
+    p *= (vf)((vu)z << 23); /* by 2^n, not n added to the exponent: that could make a number of NaN */
+    return (vf)(~tiny & (vi)p);
 #endif
 }
 

@@ -8,11 +8,12 @@
 #define LOG2_E 1.44269504088896340736f
 
 // 2^t for t <= 0 or a little above: polynomial of degree 6 on [-1/2, 1/2], relative error below 1.4 * 2^-24. Where t <
-// -126 the answer is 0 (also for -inf), NaN stays NaN. The large constant rounds t to an integer that lands in the low
-// bits of z.
-#define EXP2_BODY(FLOAT, INT, AS_FLOAT, AS_INT)                                          \
-    FLOAT z = t + (FLOAT)12582912.0f;                                                    \
-    FLOAT f = t - (z - (FLOAT)12582912.0f);                                              \
+// -126 the answer is 0 (also for -inf), NaN stays NaN. The large constant rounds t to an integer n and leaves n + 127 in
+// the low bits of z, which shifted are the number 2^n. It is multiplied by, not added to the exponent: bits added to a
+// NaN can make a number of it.
+#define EXP2_BODY(FLOAT, AS_FLOAT, AS_INT)                                               \
+    FLOAT z = t + (FLOAT)12583039.0f;                                                    \
+    FLOAT f = t - (z - (FLOAT)12583039.0f);                                              \
     FLOAT p = (FLOAT)1.534581195e-04f;                                                   \
     p = fma(p, f, (FLOAT)1.339993122e-03f);                                              \
     p = fma(p, f, (FLOAT)9.618488957e-03f);                                              \
@@ -20,11 +21,11 @@
     p = fma(p, f, (FLOAT)2.402264689e-01f);                                              \
     p = fma(p, f, (FLOAT)6.931472057e-01f);                                              \
     p = fma(p, f, (FLOAT)1.0f);                                                          \
-    p = AS_FLOAT(AS_INT(p) + (AS_INT(z) << 23));                                         \
+    p *= AS_FLOAT(AS_INT(z) << 23);                                                      \
     return t < (FLOAT)-126.0f ? (FLOAT)0.0f : p;
 
 static inline float exp2_scalar(float t) {
-    EXP2_BODY(float, int, as_float, as_int)
+    EXP2_BODY(float, as_float, as_int)
 }
 
 static inline float exp_scalar(float x) {

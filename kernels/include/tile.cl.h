@@ -28,7 +28,7 @@
 #endif
 
 static inline vfloat exp2_vector(vfloat t) {
-    EXP2_BODY(vfloat, vint, as_vfloat, as_vint)
+    EXP2_BODY(vfloat, as_vfloat, as_vint)
 }
 
 static inline vfloat max_vector(vfloat a, vfloat b) {
