@@ -190,17 +190,18 @@ __kernel __attribute__((reqd_work_group_size(ROW_GROUP, 1, 1))) void softmax_mas
     write_scores(&a, &extras, &row, (__global float *)weights);
     ROW_BARRIER();
     const float sink = (ATTN_FEATURES(&a) & ATTN_HAS_SINKS) ? extras.sinks[a.sinks_at + row.h] : -INFINITY;
-    const float m = GROUP_MAX(larger(transform_row(&a, &extras, &row), sink));
+    const float top = GROUP_MAX(transform_row(&a, &extras, &row)), m = larger(top, sink);
+    const int nothing = top == -INFINITY; // then the sink stands, whatever it is
     ROW_BARRIER();
-    float sum = GROUP_SUM(m == -INFINITY ? 0.0f : exponentials(&row, m));
+    float sum = GROUP_SUM(nothing ? 0.0f : exponentials(&row, m));
     if (ATTN_FEATURES(&a) & ATTN_HAS_SINKS) {
-        sum += m == -INFINITY ? 0.0f : exp(sink - m);
+        sum += nothing ? 0.0f : exp(sink - m);
     }
     ROW_BARRIER();
-    normalise(&a, &row, 1.0f / sum, m == -INFINITY);
+    normalise(&a, &row, 1.0f / sum, nothing);
     ROW_BARRIER();
     write_weights(&a, &row, (__global attn_storage *)weights);
     if ((ATTN_FEATURES(&a) & ATTN_HAS_LOGSUMEXP) && get_local_id(0) == 0) {
-        logsumexp[attn_row_at(&a.logsumexp, row.b, row.h, row.i)] = m == -INFINITY ? m : m + log(sum);
+        logsumexp[attn_row_at(&a.logsumexp, row.b, row.h, row.i)] = nothing ? sink : m + log(sum);
     }
 }

@@ -88,9 +88,9 @@ static void start_double_rows(const double_work *w) {
         for (int64_t d = 0; d < dim; d++) w->queries[i * dim + d] = query[d] * problem->scale;
         if (!problem->sinks) continue;
         double sink = (double)((const float *)call->sinks.data)[call->sinks.offset + w->h];
-        if (sink > -INFINITY) {
+        if (sink != -INFINITY) {
             w->maxima[i] = sink;
-            w->sums[i][0] = 1;
+            w->sums[i][0] = 1 + (sink - sink); /* NaN when the sink is not finite */
         }
     }
 }

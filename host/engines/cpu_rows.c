@@ -177,8 +177,11 @@ void attn_cpu_row_step(const clattn_problem *problem, const attn_call *call, int
     }
 }
 
-/** Scores of the row's range and their maximum, the sink's included; NaN as soon as an allowed score is. */
-static void score_row(row_work *row) {
+/**
+ * Scores of the row's range and their maximum, the sink's included; NaN as soon as an allowed score is. False where no score
+ * is above -inf: then there is nothing to weigh, and the sink stands, whatever it is.
+ */
+static bool score_row(row_work *row) {
     load_query(row);
     for (int64_t j = row->range.begin; j < row->range.end; j++) {
         int64_t n = j - row->range.begin;
@@ -194,9 +197,11 @@ static void score_row(row_work *row) {
             row->maximum = isnan(row->maximum) ? row->maximum : score;
         }
     }
+    const bool any = row->maximum != -INFINITY;
     if (row->problem->sinks && sink_of(row) > row->maximum) {
         row->maximum = sink_of(row);
     }
+    return any;
 }
 
 /** Scores become exponentials (0 where not allowed), their sum goes to row->sum. */
@@ -242,9 +247,8 @@ static void sum_values(row_work *row) {
 void attn_cpu_row_output(const clattn_problem *problem, const attn_call *call, int64_t b, int64_t h, int64_t i,
                          void *scratch) {
     row_work row = start_row(problem, call, b, h, i, scratch);
-    score_row(&row);
-    bool nothing = row.maximum == -INFINITY;
-    double logsumexp = -INFINITY;
+    bool nothing = !score_row(&row);
+    double logsumexp = problem->sinks ? sink_of(&row) : -INFINITY;
     memset(row.output, 0, (size_t)problem->value_dim * sizeof(double));
     if (!nothing) {
         exponentials(&row);
@@ -283,9 +287,9 @@ void attn_cpu_row_weights(const clattn_problem *problem, const attn_call *call, 
     bool used = i < attn_used_query_length(call, b);
     int64_t first = attn_view_row(&call->weights, b, h - problem->weights_first_head, i - problem->weights_first_row);
     int64_t keys = used ? attn_used_key_length(call, b) : 0;
-    bool softmax = problem->weights == CLATTN_WEIGHTS_SOFTMAX;
+    bool softmax = problem->weights == CLATTN_WEIGHTS_SOFTMAX, any = false;
     if (used && softmax) {
-        score_row(&row);
+        any = score_row(&row);
         exponentials(&row);
     } else if (used) {
         load_query(&row);
@@ -294,7 +298,7 @@ void attn_cpu_row_weights(const clattn_problem *problem, const attn_call *call, 
         double x = 0;
         if (j < keys && !softmax) {
             x = stage_score(&row, j);
-        } else if (j >= row.range.begin && j < row.range.end && used && row.maximum != -INFINITY) {
+        } else if (j >= row.range.begin && j < row.range.end && any) {
             x = row.scores[j - row.range.begin] / row.sum;
         }
         store(type, call->weights.data, first + j, x);

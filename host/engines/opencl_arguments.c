@@ -25,7 +25,7 @@ static void set_offset(const clattn_problem *problem, const attn_call *call, att
     switch (problem->alignment) {
         case CLATTN_ALIGN_BOTTOM_RIGHT: a->offset_kind = ATTN_OFFSET_BOTTOM_RIGHT; break;
         case CLATTN_ALIGN_PAST: a->offset = call->past_length; break;
-        case CLATTN_ALIGN_OFFSET: a->offset = attn_max(-2 * ATTN_FAR, attn_min(problem->offset, 2 * ATTN_FAR)); break;
+        case CLATTN_ALIGN_OFFSET: a->offset = problem->offset; break; /* within ATTN_MOST_OFFSET: problem.c checks */
         case CLATTN_ALIGN_OFFSETS:
             a->offset_kind = ATTN_OFFSET_ARRAY;
             a->features |= call->offsets.type == CLATTN_INT64 ? ATTN_HAS_WIDE_OFFSETS : 0;

@@ -4,9 +4,26 @@
  */
 #include "engines/opencl_common.h"
 
+#include <float.h>
 #include <inttypes.h>
+#include <math.h>
 
 #include "base/report.h"
+
+/* Kernels take numbers as float, and some devices take what is smaller than a normal one for 0. */
+static bool is_normal_float(double x) {
+    return x == 0 || (fabs(x) >= (double)FLT_MIN && fabs(x) <= (double)FLT_MAX);
+}
+
+static bool numbers_fit(const clattn_problem *problem, clattn_report *why_not) {
+    const bool scale = is_normal_float(problem->scale);
+    if (!scale || !is_normal_float(problem->softcap)) {
+        attn_report_line(why_not, "%s: %g does not fit a float between 2^-126 and 2^128", scale ? "softcap" : "scale",
+                         scale ? problem->softcap : problem->scale);
+        return false;
+    }
+    return true;
+}
 
 bool attn_opencl_supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
     if (device->opencl == NULL) {
@@ -26,7 +43,7 @@ bool attn_opencl_supports(const clattn_problem *problem, const attn_device *devi
         attn_report_line(why_not, "caller_workspace: host memory cannot be the workspace of a GPU");
         return false;
     }
-    return true;
+    return numbers_fit(problem, why_not);
 }
 
 int attn_opencl_preference(const attn_device *device) {

@@ -36,7 +36,7 @@ static REAL NAME(score)(const clattn_problem *p, const attn_call *c, const attn_
     return score;
 }
 
-/** Scores of one row; answers the maximum over allowed keys and the sink: -inf when there is neither, NaN once one is NaN. */
+/** Scores of one row; answers the maximum over allowed keys: -inf when there is none, NaN once one is NaN. */
 static REAL NAME(scores)(const clattn_problem *p, const attn_call *c, const attn_position *at, const attn_row_arrays *out) {
     REAL maximum = -(REAL)INFINITY;
     for (int64_t j = 0; j < c->key_length; j++) {
@@ -58,30 +58,28 @@ static REAL NAME(scores)(const clattn_problem *p, const attn_call *c, const attn
             maximum = (REAL)NAN; /* nothing compares greater than NaN: it stays */
         }
     }
-    if (p->sinks) { /* rows beyond the used length too: nothing is allowed there, but the sink stands */
-        REAL sink = NAME(element)(CLATTN_FP32, &c->sinks, c->sinks.offset + at->h);
-        maximum = sink > maximum ? sink : maximum;
-    }
     return maximum;
 }
 
 static void NAME(row)(const clattn_problem *p, const attn_call *c, const attn_position *at, const attn_row_arrays *out,
                       clattn_reference_row *row) {
     REAL maximum = NAME(scores)(p, c, at, out), sum = 0;
-    bool nothing = ISINF(maximum) && maximum < 0;
+    REAL sink = p->sinks ? NAME(element)(CLATTN_FP32, &c->sinks, c->sinks.offset + at->h) : -(REAL)INFINITY;
+    bool nothing = ISINF(maximum) && maximum < 0; /* then the sink stands, whatever it is */
+    maximum = sink > maximum ? sink : maximum;
     for (int64_t j = 0; j < c->key_length; j++) {
         REAL weight = nothing ? 0 : EXP((REAL)out->scores[j] - maximum);
         out->weights[j] = weight;
         sum += weight;
     }
     if (p->sinks && !nothing) {
-        sum += EXP(NAME(element)(CLATTN_FP32, &c->sinks, c->sinks.offset + at->h) - maximum);
+        sum += EXP(sink - maximum);
     }
     for (int64_t j = 0; j < c->key_length; j++) {
         out->weights[j] = nothing ? 0 : (REAL)out->weights[j] / sum;
     }
     row->maximum = maximum;
-    row->logsumexp = nothing ? -(REAL)INFINITY : maximum + LOG(sum);
+    row->logsumexp = nothing ? sink : maximum + LOG(sum);
     row->row_used = at->used;
     for (int64_t d = 0; row->output && d < p->value_dim; d++) {
         REAL total = 0;

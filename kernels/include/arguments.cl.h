@@ -46,8 +46,10 @@ typedef struct attn_layout {
 #define ATTN_OFFSET_BOTTOM_RIGHT 1 // used key length - used query length of the entry
 #define ATTN_OFFSET_ARRAY 2        // one a batch entry
 
-// An open side of the band; sums with positions stay inside 64 bits.
-#define ATTN_FAR ((attn_int64)1 << 61)
+// An open side of the band: further than any position is from any key, so that it is no width of a window that a row
+// could tell from another. Offsets lie within ATTN_MOST_OFFSET on both sides; then sums of all three stay inside 64 bits.
+#define ATTN_FAR ((attn_int64)1 << 62)
+#define ATTN_MOST_OFFSET ((attn_int64)1 << 61)
 
 // Stage of attn_arguments.weights_stage, numbered like clattn_weights_stage.
 #define ATTN_STAGE_NONE 0

@@ -56,7 +56,7 @@ static inline attn_entry attn_get_entry(const attn_arguments *a, const attn_extr
         e.offset = e.key_length - e.query_length;
     } else if (a->offset_kind == ATTN_OFFSET_ARRAY) {
         int wide = (features & ATTN_HAS_WIDE_OFFSETS) != 0;
-        e.offset = clamp(attn_integer_at(x->offsets, wide, a->offsets_at + b), -2 * ATTN_FAR, 2 * ATTN_FAR);
+        e.offset = clamp(attn_integer_at(x->offsets, wide, a->offsets_at + b), -ATTN_MOST_OFFSET, ATTN_MOST_OFFSET);
     }
     return e;
 }
