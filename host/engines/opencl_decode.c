@@ -11,7 +11,8 @@
 
 enum {
     FEW_ROWS = 16, /* rows a key-value head up to which this engine is the better one; also the most of a work-group */
-    MOST_SPLITS = 128
+    MOST_SPLITS = 128,
+    MOST_BLOCK_KEY = 1024 /* keys whose scores a work-item keeps */
 };
 
 /* How far keys are split when the caller does not say: until there are so many work-groups a compute unit, but into
@@ -90,10 +91,28 @@ static clattn_status refuse_blocks(const attn_device *device, clattn_report *rep
     return CLATTN_OK;
 }
 
+/* What attention_decode_cpu.cl takes for granted of a row, which may be the user's own. */
+static clattn_status check_row(const attn_tuning_row *row, int64_t vector, clattn_report *report) {
+    const attn_tuning_limit limits[] = { { "head_dim_max", 16, ATTN_SHAPE_DIMS, 16 }, /* every vector's multiple */
+                                         { "tile_vectors", 2, 4, 2 }, /* the softmax takes pairs of vectors */
+                                         { "tile_step", 1, 16, 1 },
+                                         { "block_key", 1, MOST_BLOCK_KEY, 1 } };
+    ATTN_TRY(ATTN_TUNING_CHECK(row, "attention_decode_cpu", limits, report));
+    const int64_t keys = attn_tuning_get(row, "block_key"), vectors = attn_tuning_get(row, "tile_vectors");
+    if (keys % (vectors * vector) != 0 || keys % attn_tuning_get(row, "tile_step") != 0) {
+        return attn_refuse(report, CLATTN_UNSUPPORTED,
+                           "attention_decode_cpu: block_key: %" PRId64 " is not a multiple of tile_vectors (%" PRId64
+                           " of %" PRId64 " lanes) and of tile_step (%" PRId64 ")",
+                           keys, vectors, vector, attn_tuning_get(row, "tile_step"));
+    }
+    return CLATTN_OK;
+}
+
 static clattn_status build_cpu(decode_state *state, const attn_tuning_row *row, clattn_plan_info *info,
                                clattn_report *report) {
     char options[256];
     const int64_t vector = attn_shape_vector(state->device.opencl), block_key = attn_tuning_get(row, "block_key");
+    ATTN_TRY(check_row(row, vector, report));
     state->rows = rows_of_head(&state->problem) <= 4 ? 4 : FEW_ROWS;
     state->threads = 1;
     info->block_key = block_key;

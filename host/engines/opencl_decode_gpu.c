@@ -37,18 +37,28 @@ static bool has_warps(const attn_device *device) {
                                        strstr(info->vendor, "Advanced Micro Devices") != NULL);
 }
 
+/* Each number by itself; the sums with them are made afterwards. */
+static clattn_status check_row(const attn_tuning_row *row, clattn_report *report) {
+    static const attn_tuning_limit limits[] = { { "head_dim_max", 1, ATTN_SHAPE_DIMS, 1 },
+                                                { "threads", 4, ATTN_SHAPE_THREADS, 4 },
+                                                { "lanes", 4, MOST_LANES, 4 },
+                                                { "keys", 1, MOST_KEYS, 1 },
+                                                { "rows", 1, MOST_ROWS, 1 },
+                                                { "warp", 0, 1, 1 } };
+    return ATTN_TUNING_CHECK(row, "attention_decode_gpu", limits, report);
+}
+
 static clattn_status check(const attn_device *device, const attn_decode_blocks *blocks, clattn_report *report) {
-    if (!is_power_of_two(blocks->threads) || !is_power_of_two(blocks->lanes) || blocks->lanes < 4 ||
-        blocks->lanes > MOST_LANES || blocks->threads < blocks->lanes || blocks->rows > blocks->lanes) {
+    if (!is_power_of_two(blocks->threads) || !is_power_of_two(blocks->lanes) || blocks->threads < blocks->lanes ||
+        blocks->rows > blocks->lanes) {
         return attn_refuse(report, CLATTN_UNSUPPORTED,
-                           "attention_decode_gpu: %" PRId64 " lanes in a work-group of %" PRId64 " for %" PRId64
-                           " rows: powers of two, lanes from 4 (and the rows) to %d are wanted",
-                           blocks->lanes, blocks->threads, blocks->rows, MOST_LANES);
+                           "attention_decode_gpu: threads: %" PRId64 ", lanes: %" PRId64 ", for %" PRId64
+                           " rows: powers of two are expected, rows up to lanes, lanes up to threads",
+                           blocks->threads, blocks->lanes, blocks->rows);
     }
-    if (!is_power_of_two(blocks->keys) || blocks->keys > MOST_KEYS) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED,
-                           "attention_decode_gpu: keys: %" PRId64 " is no power of two up to %d", blocks->keys,
-                           MOST_KEYS);
+    if (!is_power_of_two(blocks->keys)) {
+        return attn_refuse(report, CLATTN_UNSUPPORTED, "attention_decode_gpu: keys: %" PRId64 " is no power of two",
+                           blocks->keys);
     }
     if (blocks->warp != 0 && !has_warps(device)) {
         return attn_refuse(report, CLATTN_UNSUPPORTED,
@@ -75,18 +85,17 @@ static int64_t local_floats(const clattn_problem *problem, const attn_decode_blo
 
 clattn_status attn_decode_gpu_choose(const attn_device *device, const clattn_problem *problem, int64_t rows,
                                      const attn_tuning_row *row, attn_decode_blocks *blocks, clattn_report *report) {
+    ATTN_TRY(check_row(row, report));
     *blocks = (attn_decode_blocks){ .threads = attn_tuning_get(row, "threads"),
                                     .lanes = attn_tuning_get(row, "lanes"),
                                     .keys = attn_tuning_get(row, "keys"),
-                                    .rows = choose_rows(rows, attn_min(attn_tuning_get(row, "rows"), MOST_ROWS)),
+                                    .rows = choose_rows(rows, attn_tuning_get(row, "rows")),
                                     .warp = attn_tuning_get(row, "warp"),
                                     .dim = row->head_dim_max };
     if (blocks->rows >= MANY_ROWS) {
         blocks->keys = attn_max(1, blocks->keys / 2);
     }
-    if (blocks->lanes > 0 && blocks->threads > 0) {
-        blocks->local_memory = local_floats(problem, blocks) * (int64_t)sizeof(float);
-    }
+    blocks->local_memory = local_floats(problem, blocks) * (int64_t)sizeof(float);
     return check(device, blocks, report);
 }
 

@@ -9,8 +9,10 @@
 #include "engines/opencl_fused.h"
 
 enum {
-    ITEMS_PER_UNIT = 4
-}; /* work-items a compute unit, so that the last ones to end do not keep the others waiting */
+    ITEMS_PER_UNIT = 4, /* work-items a compute unit, so that the last ones to end do not keep the others waiting */
+    MOST_TILE_ROWS = 32,
+    MOST_ITEM_FLOATS = 65536 /* of queries, and of outputs, on a work-item's stack */
+};
 
 /* Padded sizes, as include/pack.cl.h has them. */
 static int64_t packed_key_elements(const attn_fused *fused, int64_t key_length) {
@@ -86,15 +88,27 @@ static clattn_status build(attn_fused *fused, const attn_tuning_row *row, int64_
     return attn_shape_build(&fused->device, "attention_pack", options, 1, false, &fused->pack, NULL, report);
 }
 
-/** What the kernel takes for granted of a row, which may be the user's own. With one vector a tile results are wrong. */
+/** What the kernel takes for granted of a row, which may be the user's own; block_key is choose_keys()'s. */
 static clattn_status check_row(const attn_tuning_row *row, clattn_report *report) {
-    const int64_t rows = attn_tuning_get(row, "tile_rows"), value_rows = attn_tuning_get(row, "value_rows");
-    if (attn_tuning_get(row, "tile_vectors") != 2) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED, "tile_vectors: the kernel serves 2");
-    }
-    if (rows <= 0 || value_rows <= 0 || rows % value_rows != 0) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED, "tile_rows: %" PRId64 " is not a multiple of value_rows %" PRId64, rows,
+    static const attn_tuning_limit limits[] = { { "head_dim_max", 16, ATTN_SHAPE_DIMS, 16 }, /* every vector's multiple */
+                                                { "tile_rows", 1, MOST_TILE_ROWS, 1 },
+                                                { "tile_vectors", 2, 2, 2 }, /* results are wrong with one */
+                                                { "value_rows", 1, MOST_TILE_ROWS, 1 },
+                                                { "value_vectors", 1, 8, 1 },
+                                                { "item_tiles", 1, MOST_ITEM_FLOATS, 1 } };
+    ATTN_TRY(ATTN_TUNING_CHECK(row, "attention_fused_cpu", limits, report));
+    const int64_t rows = attn_tuning_get(row, "tile_rows"), value_rows = attn_tuning_get(row, "value_rows"),
+                  tiles = attn_tuning_get(row, "item_tiles");
+    if (rows % value_rows != 0) {
+        return attn_refuse(report, CLATTN_UNSUPPORTED,
+                           "attention_fused_cpu: tile_rows: %" PRId64 " is not a multiple of value_rows: %" PRId64, rows,
                            value_rows);
+    }
+    if (tiles * rows * row->head_dim_max > MOST_ITEM_FLOATS) {
+        return attn_refuse(report, CLATTN_UNSUPPORTED,
+                           "attention_fused_cpu: item_tiles: %" PRId64 " of tile_rows: %" PRId64 ", head_dim_max: %" PRId64
+                           " are more than %d numbers",
+                           tiles, rows, row->head_dim_max, (int)MOST_ITEM_FLOATS);
     }
     return CLATTN_OK;
 }
@@ -111,9 +125,9 @@ clattn_status attn_fused_cpu_prepare(attn_fused *fused, clattn_plan_info *info, 
         }
         fused->tile_rows = attn_tuning_get(&rows[k], "tile_rows");
         fused->tile_keys = attn_tuning_get(&rows[k], "tile_vectors") * fused->vector;
-        ATTN_TRY(choose_rows(fused, attn_tuning_get(&rows[k], "item_tiles"), report));
-        ATTN_TRY(choose_keys(fused, &rows[k], &block_key, report));
-        status = build(fused, &rows[k], block_key, info, report);
+        status = choose_rows(fused, attn_tuning_get(&rows[k], "item_tiles"), report);
+        status = status == CLATTN_OK ? choose_keys(fused, &rows[k], &block_key, report) : status;
+        status = status == CLATTN_OK ? build(fused, &rows[k], block_key, info, report) : status;
     }
     ATTN_TRY(status);
     info->block_query = fused->block_query;

@@ -12,40 +12,48 @@
 
 enum {
     GROUP_BYTES = 320, /* what the work-items of a group share: GROUP_SIZE of the kernel */
-    MOST_TILE = 8      /* rows, and keys, of a work-item */
+    MOST_TILE = 8,     /* rows, and keys, of a work-item */
+    MOST_SLICE = 576   /* dims staged at a time */
 };
 
 typedef struct gpu_blocks {
     int64_t query, key, threads_x, threads_y, slice, keep_query, value_vectors, dim;
 } gpu_blocks;
 
-static clattn_status check_block(const char *name, int64_t size, int64_t threads, clattn_report *report) {
+static clattn_status check_block(const char *name, int64_t size, const char *of, int64_t threads, clattn_report *report) {
     if (threads <= 0 || size <= 0 || size % threads != 0 || size > MOST_TILE * threads) {
         return attn_refuse(report, CLATTN_UNSUPPORTED,
-                           "%s: %" PRId64 " is not a multiple of %" PRId64 " up to %" PRId64, name, size, threads,
+                           "%s: %" PRId64 " is not a multiple of %s, %" PRId64 ", up to %" PRId64, name, size, of, threads,
                            MOST_TILE * threads);
     }
     return CLATTN_OK;
 }
 
+/* Each number by itself; the products of them are made afterwards. */
+static clattn_status check_row(const attn_tuning_row *row, clattn_report *report) {
+    static const attn_tuning_limit limits[] = { { "head_dim_max", 1, ATTN_SHAPE_DIMS, 1 },
+                                                { "block_query", 1, MOST_TILE * ATTN_SHAPE_THREADS, 1 },
+                                                { "block_key", 1, MOST_TILE * ATTN_SHAPE_THREADS, 1 },
+                                                { "threads_x", 4, ATTN_SHAPE_THREADS, 4 },
+                                                { "threads_y", 2, ATTN_SHAPE_THREADS, 2 },
+                                                { "slice", 8, MOST_SLICE, 8 },
+                                                { "keep_query", 0, 1, 1 },
+                                                { "value_vectors", 1, 4, 1 } };
+    return ATTN_TUNING_CHECK(row, "attention_fused_gpu", limits, report);
+}
+
 static clattn_status choose_blocks(const attn_fused *fused, const attn_tuning_row *row, gpu_blocks *blocks,
                                    clattn_report *report) {
     const clattn_block_override *override = &fused->device.blocks;
+    ATTN_TRY(check_row(row, report));
     *blocks = (gpu_blocks){ attn_tuning_get(row, "block_query"),   attn_tuning_get(row, "block_key"),
                             attn_tuning_get(row, "threads_x"),     attn_tuning_get(row, "threads_y"),
                             attn_tuning_get(row, "slice"),         attn_tuning_get(row, "keep_query"),
                             attn_tuning_get(row, "value_vectors"), row->head_dim_max };
     blocks->query = override->block_query != 0 ? override->block_query : blocks->query;
     blocks->key = override->block_key != 0 ? override->block_key : blocks->key;
-    ATTN_TRY(check_block("block_query", blocks->query, blocks->threads_y, report));
-    ATTN_TRY(check_block("block_key", blocks->key, blocks->threads_x, report));
-    if (blocks->threads_x % 4 != 0 || blocks->threads_y % 2 != 0 || blocks->slice <= 0 || blocks->slice % 8 != 0 ||
-        blocks->value_vectors <= 0 || blocks->value_vectors > 4 || blocks->keep_query > 1) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED,
-                           "attention_fused_gpu: threads_x must be a multiple of 4, threads_y of 2, slice of 8, "
-                           "value_vectors 1 to 4, keep_query 0 or 1");
-    }
-    return CLATTN_OK;
+    ATTN_TRY(check_block("block_query", blocks->query, "threads_y", blocks->threads_y, report));
+    return check_block("block_key", blocks->key, "threads_x", blocks->threads_x, report);
 }
 
 /* Bytes of the kernel's local argument: what the group shares, the tiles, and room to reduce rows. In float4. */

@@ -48,15 +48,15 @@ static clattn_status check_blocks(const attn_mma_tile *tile, const mma_blocks *b
     const int64_t rows = tile->rows * blocks->warps;
     if (blocks->query <= 0 || blocks->query % rows != 0 || blocks->query > 2 * rows) {
         return attn_refuse(report, CLATTN_UNSUPPORTED,
-                           "block_query: %" PRId64 " is not a multiple of %" PRId64 " up to %" PRId64, blocks->query,
-                           rows, 2 * rows);
+                           "block_query: %" PRId64 " is not a multiple of %" PRId64 ", the rows of warps, up to %" PRId64,
+                           blocks->query, rows, 2 * rows);
     }
     const int64_t pass = tile->lanes * blocks->warps / (blocks->dim % 64 != 0 ? 4 : 8); /* rows copied at once */
-    const int64_t keys = attn_max(16, pass);
-    if (blocks->key <= 0 || blocks->key % keys != 0 || blocks->key > MOST_BLOCK_KEY) {
+    if (blocks->key <= 0 || blocks->key % 16 != 0 || blocks->key % attn_max(pass, 1) != 0 || blocks->key > MOST_BLOCK_KEY) {
         return attn_refuse(report, CLATTN_UNSUPPORTED,
-                           "block_key: %" PRId64 " is not a multiple of %" PRId64 " up to %d", blocks->key, keys,
-                           MOST_BLOCK_KEY);
+                           "block_key: %" PRId64 " is not a multiple of 16 and of the %" PRId64
+                           " rows that %" PRId64 " warps copy at once, up to %d",
+                           blocks->key, pass, blocks->warps, MOST_BLOCK_KEY);
     }
     if (!blocks->query_local && blocks->query > 2 * blocks->stages * blocks->key) {
         return attn_refuse(report, CLATTN_UNSUPPORTED,
@@ -66,9 +66,23 @@ static clattn_status check_blocks(const attn_mma_tile *tile, const mma_blocks *b
     return CLATTN_OK;
 }
 
+/* Each number by itself; the products of them are made afterwards. */
+static clattn_status check_row(const attn_tuning_row *row, clattn_report *report) {
+    static const attn_tuning_limit limits[] = { { "head_dim_max", 32, MOST_DIMS, 32 },
+                                                { "block_query", 16, ATTN_SHAPE_THREADS, 16 },
+                                                { "block_key", 16, MOST_BLOCK_KEY, 16 },
+                                                { "warps", 1, 32, 1 },
+                                                { "stages", 1, 3, 1 },
+                                                { "lazy", 0, 1, 1 },
+                                                { "query_local", 0, 1, 1 },
+                                                { "registers", 0, 255, 1 } };
+    return ATTN_TUNING_CHECK(row, "attention_fused_mma", limits, report);
+}
+
 static clattn_status choose_blocks(const attn_fused *fused, const attn_mma_tile *tile, const attn_tuning_row *row,
                                    mma_blocks *blocks, clattn_report *report) {
     const clattn_block_override *override = &fused->device.blocks;
+    ATTN_TRY(check_row(row, report));
     *blocks = (mma_blocks){ attn_tuning_get(row, "block_query"),
                             attn_tuning_get(row, "block_key"),
                             attn_tuning_get(row, "warps"),

@@ -12,6 +12,7 @@
 
 enum {
     MOST_DIMS = 256,
+    MOST_BLOCK_KEY = 128,
     WARP = 32,
     CHUNK = 4,                     /* elements that are copied at once */
     PORTABLE_SCRATCH = 32 * 12 * 4 /* bytes a warp: TILE_SCRATCH_WORDS of tf32_tile_portable.cl.h */
@@ -46,32 +47,46 @@ bool attn_fused_tf32_wanted(const clattn_problem *problem, const attn_device *de
     return device->blocks.variant == 0 && has_nvidia_tile(device->opencl) && attn_fused_tf32_serves(problem, NULL);
 }
 
+/* Each number by itself; the products of them are made afterwards. */
+static clattn_status check_row(const attn_tuning_row *row, clattn_report *report) {
+    static const attn_tuning_limit limits[] = { { "head_dim_max", 32, MOST_DIMS, 32 },
+                                                { "block_query", 16, ATTN_SHAPE_THREADS, 16 },
+                                                { "block_key", 8, MOST_BLOCK_KEY, 8 },
+                                                { "warps", 1, 32, 1 },
+                                                { "stages", 1, 3, 1 },
+                                                { "query_kept", 0, 1, 1 },
+                                                { "split", 1, 2, 1 } };
+    return ATTN_TUNING_CHECK(row, "attention_fused_tf32", limits, report);
+}
+
 static clattn_status choose_blocks(const attn_fused *fused, const attn_tuning_row *row, tf32_blocks *blocks,
                                    clattn_report *report) {
     const clattn_block_override *override = &fused->device.blocks;
+    ATTN_TRY(check_row(row, report));
     *blocks = (tf32_blocks){ attn_tuning_get(row, "block_query"), attn_tuning_get(row, "block_key"),
                              attn_tuning_get(row, "warps"), attn_tuning_get(row, "stages"),
                              attn_tuning_get(row, "query_kept"), row->head_dim_max,
-                             attn_max(attn_tuning_get(row, "split"), 1) };
+                             attn_tuning_get(row, "split") };
     blocks->query = override->block_query != 0 ? override->block_query : blocks->query;
     blocks->key = override->block_key != 0 ? override->block_key : blocks->key;
     if (blocks->dim % (32 * blocks->split) != 0 || blocks->warps % blocks->split != 0 ||
         WARP * blocks->warps * CHUNK % blocks->dim != 0) {
         return attn_refuse(report, CLATTN_UNSUPPORTED,
-                           "head_dim_max: %" PRId64 " does not divide among %" PRId64 " warps", blocks->dim,
-                           blocks->warps);
+                           "head_dim_max: %" PRId64 " does not divide among warps: %" PRId64 " and split: %" PRId64, blocks->dim,
+                           blocks->warps, blocks->split);
     }
     const int64_t rows = 16 * blocks->warps / blocks->split;
     if (blocks->query <= 0 || blocks->query % rows != 0 || blocks->query > 2 * rows) {
         return attn_refuse(report, CLATTN_UNSUPPORTED,
-                           "block_query: %" PRId64 " is not a multiple of %" PRId64 " up to %" PRId64, blocks->query,
-                           rows, 2 * rows);
+                           "block_query: %" PRId64 " is not a multiple of %" PRId64 ", the rows of warps, up to %" PRId64,
+                           blocks->query, rows, 2 * rows);
     }
-    int64_t keys = attn_max(8, WARP * blocks->warps * CHUNK / blocks->dim); /* of one pass of copies */
-    keys = blocks->key > 32 ? attn_max(keys, 32) : keys;                    /* and of one sum on the matrix unit */
-    if (blocks->key <= 0 || blocks->key % keys != 0 || blocks->key > 128) {
+    const int64_t pass = WARP * blocks->warps * CHUNK / blocks->dim; /* keys that all warps copy at once */
+    const int64_t sum = blocks->key > 32 ? 32 : 8;                   /* of one sum on the matrix unit */
+    if (blocks->key <= 0 || blocks->key % sum != 0 || blocks->key % pass != 0 || blocks->key > MOST_BLOCK_KEY) {
         return attn_refuse(report, CLATTN_UNSUPPORTED,
-                           "block_key: %" PRId64 " is not a multiple of %" PRId64 " up to 128", blocks->key, keys);
+                           "block_key: %" PRId64 " is not a multiple of %" PRId64 " and of %" PRId64 " up to %d", blocks->key,
+                           sum, pass, MOST_BLOCK_KEY);
     }
     return CLATTN_OK;
 }

@@ -11,7 +11,6 @@
 #include <string.h>
 
 enum {
-    MOST_DIMS = 576,
     MOST_PRIVATE = 1024, /* bytes a GPU kernel may keep outside registers before it counts as spilling */
     ROWS_PER_REPAIR = 32 /* rows that one work-item looks at, on a CPU device */
 };
@@ -35,10 +34,10 @@ bool attn_shape_supports(const clattn_problem *problem, const attn_device *devic
         attn_report_line(why_not, "weights: the scores are never stored; opencl-unfused serves weights out");
         return false;
     }
-    if (problem->head_dim > MOST_DIMS || problem->value_dim > MOST_DIMS) {
+    if (problem->head_dim > ATTN_SHAPE_DIMS || problem->value_dim > ATTN_SHAPE_DIMS) {
         attn_report_line(why_not, "%s: %" PRId64 " is more than the %d that the kernels hold",
-                         problem->head_dim > MOST_DIMS ? "head_dim" : "value_dim",
-                         attn_max(problem->head_dim, problem->value_dim), MOST_DIMS);
+                         problem->head_dim > ATTN_SHAPE_DIMS ? "head_dim" : "value_dim",
+                         attn_max(problem->head_dim, problem->value_dim), ATTN_SHAPE_DIMS);
         return false;
     }
     if (device->blocks.variant < 0 || device->blocks.variant > last) {

@@ -24,7 +24,11 @@ bool attn_shape_supports(const clattn_problem *problem, const attn_device *devic
 /** Lanes of the vectors that CPU-shaped kernels use on the device: 4, 8 or 16. */
 int64_t attn_shape_vector(const struct attn_opencl_device *device);
 
-enum { ATTN_SHAPE_ROWS = 16 };
+enum {
+    ATTN_SHAPE_ROWS = 16,
+    ATTN_SHAPE_DIMS = 576,   /* head_dim and value_dim, at most */
+    ATTN_SHAPE_THREADS = 1024 /* work-items of a group that a row may ask for; the device may allow fewer */
+};
 
 /** The rows of a tuning table that apply to problem and device, best first. */
 int64_t attn_shape_find(const char *table, const clattn_problem *problem, const attn_device *device,

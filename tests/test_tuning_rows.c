@@ -1,0 +1,238 @@
+/*
+ * Rows of a user's tuning file whose numbers make no sense, for every column of every table: a plan names the column, or what
+ * the row makes is right. Nothing else will do: sizes become build options, and no compiler sees a block too short.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clattn/clattn_inspect.h"
+#include "support/suite.h"
+
+enum { MOST_COLUMNS = 8, MOST_VALUES = 12, ROWS = 9, KEYS = 150, DIM = 40, FIRST_SIZE = 4 };
+
+/* A table, the body that reads it, a row that works here; and for each column numbers to put there instead. */
+typedef struct table_case {
+    const char *name, *engine;
+    int64_t variant;
+    clattn_type type;
+    int64_t sizes[MOST_COLUMNS];
+    int64_t values[MOST_COLUMNS][MOST_VALUES]; /* 0 ends them */
+} table_case;
+
+#define FAR 999999999
+
+static const table_case cases[] = {
+    { "attention_decode_cpu",
+      "opencl-decode",
+      1,
+      CLATTN_FP32,
+      { 64, 2, 2, 64 },
+      { { 41, 72, 48, 577, 592, FAR }, /* head_dim_max, multiples of the vector only */
+        { 1, 3, 4, 5, 6, 100, FAR },
+        { 1, 3, 8, 17, 100, FAR },
+        { 1, 2, 10, 16, 63, 96, 1056, FAR } } },
+    { "attention_decode_gpu",
+      "opencl-decode",
+      2,
+      CLATTN_FP32,
+      { 64, 64, 8, 2, 4, 0 },
+      { { 577, FAR },
+        { 1, 2, 4, 12, 96, 2048, FAR },
+        { 1, 2, 3, 12, 64, FAR },
+        { 3, 5, 32, 100, FAR },
+        { 17, 100, FAR },
+        { 1, 2, 100, FAR } } },
+    { "attention_fused_cpu",
+      "opencl-fused",
+      1,
+      CLATTN_FP32,
+      { 64, 6, 2, 6, 2, 256, 4 },
+      { { 41, 72, 48, 577, FAR },
+        { 1, 5, 33, 100, FAR },
+        { 1, 3, 4, FAR },
+        { 1, 4, 7, 100, FAR },
+        { 1, 3, 9, FAR },
+        { 1, 10, 48, 2048, FAR },
+        { 3, 1000, 65536, FAR } } },
+    { "attention_fused_gpu",
+      "opencl-fused",
+      2,
+      CLATTN_FP32,
+      { 64, 32, 32, 8, 8, 16, 0, 1 },
+      { { 577, FAR },
+        { 1, 12, 128, FAR },
+        { 1, 12, 128, FAR },
+        { 1, 2, 6, 12, 2048, FAR },
+        { 1, 3, 2048, FAR },
+        { 1, 4, 12, 1024, FAR },
+        { 2, 100, FAR },
+        { 5, 100, FAR } } },
+    { "attention_fused_mma",
+      "opencl-fused",
+      3,
+      CLATTN_FP16,
+      { 64, 32, 32, 2, 2, 1, 0, 0 },
+      { { 41, 48, 80, 288, FAR },
+        { 1, 16, 48, 128, FAR },
+        { 1, 8, 24, 144, FAR },
+        { 5, 3, 33, 100, FAR },
+        { 4, 100, FAR },
+        { 2, 100, FAR },
+        { 2, 100, FAR },
+        { 256, FAR } } },
+    { "attention_fused_tf32",
+      "opencl-fused",
+      3,
+      CLATTN_FP32,
+      { 64, 32, 16, 2, 1, 1, 1 },
+      { { 41, 48, 80, 288, FAR },
+        { 1, 16, 48, 128, FAR },
+        { 1, 4, 12, 40, 136, FAR },
+        { 3, 5, 33, 100, FAR },
+        { 4, 100, FAR },
+        { 2, 100, FAR },
+        { 3, 100, FAR } } },
+};
+
+static double query[ROWS * DIM], key[KEYS * DIM], value[KEYS * DIM], expected[ROWS * DIM], output[ROWS * DIM];
+
+static clattn_problem make_problem(clattn_type type, const char *engine, int64_t device) {
+    clattn_problem p = CLATTN_PROBLEM_INIT;
+    p.type = type, p.query_length = ROWS, p.key_length = KEYS, p.head_dim = DIM, p.engine = engine, p.device = device;
+    p.causal = true, p.alignment = CLATTN_ALIGN_BOTTOM_RIGHT;
+    return p;
+}
+
+static clattn_tensors tensors(double *out, clattn_report *report) {
+    clattn_tensors t = CLATTN_TENSORS_INIT;
+    t.query.data = query, t.key.data = key, t.value.data = value, t.output.data = out, t.report = report;
+    return t;
+}
+
+static void make_inputs(clattn_runtime *runtime, clattn_type type) {
+    clattn_report report;
+    for (int64_t n = 0; n < KEYS * DIM; n++) {
+        clattn_set_element(type, query, n % (ROWS * DIM), (double)(n * 7 % 37) / 12 - 1.5);
+        clattn_set_element(type, key, n, (double)(n * 11 % 41) / 20 - 1);
+        clattn_set_element(type, value, n, (double)(n * 13 % 43) / 21 - 1);
+    }
+    clattn_problem p = make_problem(type, "reference", 0);
+    clattn_tensors t = tensors(expected, &report);
+    EXPECT_STATUS(clattn_attention(runtime, &p, &t, &report), CLATTN_OK, &report);
+}
+
+static const char *table_text(const char *name) {
+    const char *text = NULL, *at;
+    for (int64_t k = 0; (at = clattn_inspect_tuning_table(k, &text)) != NULL; k++) {
+        if (strcmp(at, name) == 0) {
+            return text;
+        }
+    }
+    ck_abort_msg("no table %s", name);
+    return NULL;
+}
+
+/* The name of size column k, 0 being head_dim_max; "" for the note. */
+static void column_name(const char *text, int k, char *name, size_t size) {
+    for (int commas = 0; commas < FIRST_SIZE + k; commas += *text++ == ',') {
+    }
+    snprintf(name, size, "%.*s", (int)strcspn(text, ","), text);
+    name[strcspn(name, "\n")] = '\0';
+}
+
+static void load_row(clattn_runtime *runtime, const table_case *c, int column, int64_t size, int columns) {
+    char text[1000];
+    clattn_report report;
+    const char *header = table_text(c->name);
+    int n = snprintf(text, sizeof text, "[%s]\n%.*s\n*,*,*,*", c->name, (int)strcspn(header, "\n"), header);
+    for (int k = 0; k < columns; k++) {
+        n += snprintf(text + n, sizeof text - (size_t)n, ",%lld", (long long)(k == column ? size : c->sizes[k]));
+    }
+    snprintf(text + n, sizeof text - (size_t)n, ",tested\n");
+    EXPECT_STATUS(clattn_inspect_tuning(runtime, text, true, &report), CLATTN_OK, &report);
+}
+
+/* Whether the plan was made; then its result is right. */
+static bool is_served(clattn_runtime *runtime, const table_case *c, int64_t device, const char *what, const char *column) {
+    static clattn_report report;
+    clattn_problem p = make_problem(c->type, c->engine, device);
+    clattn_plan *plan = NULL;
+    clattn_status status = clattn_plan_create(runtime, &p, &plan, &report);
+    if (status != CLATTN_OK) {
+        ck_assert_msg(status == CLATTN_UNSUPPORTED, "%s: %s: %s", what, clattn_status_name(status), report.text);
+        ck_assert_msg(strstr(report.text, column) != NULL, "%s: refused without naming it: %s", what, report.text);
+        return false;
+    }
+    clattn_tensors t = tensors(output, &report);
+    memset(output, 0xff, sizeof output);
+    status = clattn_execute(plan, &t);
+    clattn_plan_destroy(plan);
+    ck_assert_msg(status == CLATTN_OK, "%s: %s: %s", what, clattn_status_name(status), report.text);
+    for (int64_t n = 0; n < ROWS * DIM; n++) {
+        double x = clattn_get_element(c->type, output, n), wanted = clattn_get_element(c->type, expected, n);
+        ck_assert_msg(fabs(x - wanted) < (c->type == CLATTN_FP32 ? 1e-5 : 4e-3), "%s: output %d is %g, not %g", what, (int)n, x,
+                      wanted);
+    }
+    return true;
+}
+
+static void try_table(clattn_runtime *runtime, const table_case *c) {
+    const clattn_block_override blocks = { .variant = c->variant };
+    const int64_t device = suite_opencl_device(runtime);
+    char name[64], what[200];
+    int columns = 0, refused = 0;
+    make_inputs(runtime, c->type);
+    clattn_inspect_override_blocks(runtime, &blocks);
+    for (; column_name(table_text(c->name), columns, name, sizeof name), strcmp(name, "note") != 0; columns++) {
+        ck_assert_msg(columns < MOST_COLUMNS && c->values[columns][0] != 0, "%s: column %s has no test", c->name, name);
+    }
+    load_row(runtime, c, -1, 0, columns);
+    ck_assert_msg(is_served(runtime, c, device, c->name, ""), "%s: the row that works does not", c->name);
+    for (int k = 0; k < columns; k++) {
+        column_name(table_text(c->name), k, name, sizeof name);
+        for (int n = 0; n < MOST_VALUES && c->values[k][n] != 0; n++) {
+            snprintf(what, sizeof what, "%s: %s = %lld", c->name, name, (long long)c->values[k][n]);
+            load_row(runtime, c, k, c->values[k][n], columns);
+            refused += !is_served(runtime, c, device, what, name);
+        }
+    }
+    ck_assert_int_ge(refused, 2 * columns);
+}
+
+START_TEST(test_bad_rows) {
+    clattn_runtime *runtime = suite_runtime(NULL);
+    try_table(runtime, &cases[_i]);
+    clattn_runtime_destroy(runtime);
+}
+END_TEST
+
+/* A row that is refused is passed over: the library's own serves, and the report says why the user's did not. */
+START_TEST(test_the_next_row_serves) {
+    static clattn_report report;
+    clattn_runtime *runtime = suite_runtime(NULL);
+    const clattn_block_override blocks = { .variant = 1 };
+    const char *text = "[attention_decode_cpu]\n"
+                       "vendor,architecture,device,type,head_dim_max,tile_vectors,tile_step,block_key,note\n"
+                       "*,*,*,*,64,3,2,10,bad\n";
+    make_inputs(runtime, CLATTN_FP32);
+    clattn_inspect_override_blocks(runtime, &blocks);
+    EXPECT_STATUS(clattn_inspect_tuning(runtime, text, false, &report), CLATTN_OK, &report);
+    ck_assert(is_served(runtime, &cases[0], suite_opencl_device(runtime), "the library's row", ""));
+    clattn_runtime_destroy(runtime);
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("tuning_rows");
+    TCase *tables = tcase_create("tables");
+    if (!suite_has_opencl()) {
+        return suite_without_device();
+    }
+    tcase_set_timeout(tables, 0);
+    tcase_add_loop_test(tables, test_bad_rows, 0, (int)(sizeof cases / sizeof *cases));
+    tcase_add_test(tables, test_the_next_row_serves);
+    suite_add_tcase(suite, tables);
+    return suite_run(suite, SUITE_NO_FORK);
+}
