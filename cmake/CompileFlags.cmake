@@ -1,4 +1,18 @@
-# Flags, and what each kind of target sees. No -ffast-math, no -ffinite-math-only: infinities mean something here.
+# Flags, and what each kind of target sees. No -ffast-math, no -ffinite-math-only: infinities mean something here. Whoever
+# brings them (CFLAGS of a distribution) is refused by host/base/exact_math.h; their parts that no macro tells of are undone
+# at the end of the command line, and compilers that are inexact by themselves are told to be precise.
+set(CLATTN_EXACT_MATH "${PROJECT_SOURCE_DIR}/host/base/exact_math.h")
+function(attn_exact_math target)
+  if(CMAKE_C_COMPILER_ID STREQUAL "IntelLLVM")
+    target_compile_options(${target} PRIVATE -fp-model=precise)
+  endif()
+  if(CMAKE_C_COMPILER_ID MATCHES "GNU|Clang|IntelLLVM")
+    target_compile_options(${target} PRIVATE -fno-unsafe-math-optimizations -fno-associative-math -fno-reciprocal-math
+      -fsigned-zeros "SHELL:-include \"${CLATTN_EXACT_MATH}\"")
+  elseif(MSVC)
+    target_compile_options(${target} PRIVATE /fp:precise "/FI${CLATTN_EXACT_MATH}")
+  endif()
+endfunction()
 
 set(CLATTN_WARNINGS -Wall -Wextra -Wpedantic $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes> $<$<COMPILE_LANGUAGE:C>:-Wmissing-prototypes>
     -Wvla)
@@ -8,7 +22,8 @@ set(CLATTN_WARNINGS -Wall -Wextra -Wpedantic $<$<COMPILE_LANGUAGE:C>:-Wstrict-pr
 function(attn_compile_flags target)
   set_target_properties(${target} PROPERTIES
     C_STANDARD 11 C_STANDARD_REQUIRED ON C_EXTENSIONS OFF C_VISIBILITY_PRESET hidden POSITION_INDEPENDENT_CODE ON)
-  if(CMAKE_C_COMPILER_ID MATCHES "GNU|Clang")
+  attn_exact_math(${target})
+  if(CMAKE_C_COMPILER_ID MATCHES "GNU|Clang|IntelLLVM")
     target_compile_options(${target} PRIVATE ${CLATTN_WARNINGS} -fno-math-errno -ffp-contract=off)
     # gcc 12 at -O3 loses one comparison of `strcmp(text, table[i]) == 0` in an unrolled loop over constant strings.
     target_compile_options(${target} PRIVATE $<$<C_COMPILER_ID:GNU>:-fno-optimize-strlen>)
@@ -97,7 +112,7 @@ endfunction()
 # Files with flags of their own: the CPU kernels want fused multiply-adds (-Wno-psabi: vectors are passed only inside a
 # file), and each instruction set its own. To add one: host/engines/<kernel>_<set>.c, and a line here.
 function(attn_file_flags)
-  if(NOT CMAKE_C_COMPILER_ID MATCHES "GNU|Clang")
+  if(NOT CMAKE_C_COMPILER_ID MATCHES "GNU|Clang|IntelLLVM")
     return()
   endif()
   foreach(kernel IN ITEMS cpu_fused additive_cpu)
