@@ -1,6 +1,7 @@
 /*
  * Numbers at the ends of what the interface allows, on every engine and body: positions near 2^61, scales and softcaps that
- * no float holds, sinks that are not finite. Answers are known beforehand.
+ * no float holds, sinks that are not finite, sums that a float does not hold though the result is one. Answers are known
+ * beforehand.
  */
 #include <float.h>
 #include <math.h>
@@ -304,8 +305,51 @@ START_TEST(test_sinks_not_finite) {
 }
 END_TEST
 
+/*
+ * Rows whose result is the mean of the values, a float. Engines in double say so; the others may say Inf or NaN, and 0 where
+ * their scores become -inf on the way (docs/numerics.md); nothing else.
+ */
+static void expect_mean(const body *b, const clattn_problem *p, double mean, const char *what) {
+    const bool must = strncmp(b->at->engine, "opencl", 6) != 0, may_be_empty = strcmp(what, "values") != 0;
+    run(b, p);
+    for (int64_t n = 0; n < p->query_length * DIM; n++) {
+        double x = clattn_get_element(p->type, output, n);
+        const bool excused = !must && (!isfinite(x) || (may_be_empty && x == 0));
+        ck_assert_msg(fabs(x - mean) <= 0.01 * mean || excused, "%s: %s: %g, not %g", b->name, what, x, mean);
+    }
+}
+
+static void check_overflow(const body *b) {
+    if (b->type == CLATTN_FP16 || b->type == CLATTN_FP64) {
+        return;
+    }
+    for (int64_t rows = ROWS; rows <= MOST_ROWS; rows += MOST_ROWS - ROWS) {
+        clattn_problem p = start(b, rows, 1, 0);
+        for (int64_t n = 0; n < KEYS * DIM; n++) {
+            clattn_set_element(p.type, value, n, 3e38);
+        }
+        expect_mean(b, &p, 3e38, "values");
+        p = start(b, rows, 3e19, 3e19);
+        for (int64_t n = 0; n < KEYS * DIM; n += 2) {
+            clattn_set_element(p.type, key, n, -3e19); /* products of 9e38 that cancel */
+        }
+        expect_mean(b, &p, (KEYS - 1) / 2.0, "products");
+        p = start(b, rows, 3e19, 3e19); /* all scores beyond, and equal */
+        expect_mean(b, &p, (KEYS - 1) / 2.0, "scores");
+    }
+}
+
+static void sums_beyond_float(const engine_at *at) {
+    for_every_body(at, "overflow", check_overflow);
+}
+
+START_TEST(test_sums_beyond_float) {
+    for_every_engine(false, sums_beyond_float);
+}
+END_TEST
+
 int main(void) {
     const TTest *const tests[] = { test_far_positions, test_numbers_beyond_float, test_numbers_find_an_engine,
-                                   test_sinks_not_finite };
+                                   test_sinks_not_finite, test_sums_beyond_float };
     return suite_run(SUITE_OF("limits", tests, 0), SUITE_NO_FORK);
 }

@@ -24,7 +24,8 @@
  *
  * `allowed` is the AND of: j inside the used key length, i inside the used query length, the causal rule, the window,
  * the mask, and no bias of -inf at (i, j). A row with nothing allowed has output 0, weights 0, logsumexp -inf (or the
- * sink). Two things others call "mask" have two names here: a *mask* says which keys may be attended to (true =
+ * sink, whatever it holds). A NaN or an infinity in the inputs reaches every row that it counts in: a sink of NaN or +inf,
+ * say, makes all rows of its head NaN in which something is allowed. Two things others call "mask" have two names here: a *mask* says which keys may be attended to (true =
  * attend), a *bias* is added to the scores.
  *
  * `offset[b]` places the queries among the keys: row i stands at key position i + offset[b]. See clattn_alignment.
@@ -334,8 +335,8 @@ typedef struct clattn_problem {
     int64_t past_length;  /**< keys that stand before the new ones, counted in key_length; default 0 */
 
     bool has_scale; /**< false: scale is 1 / sqrt(head_dim) */
-    double scale;   /**< any finite number */
-    double softcap; /**< finite, >= 0; 0 = none */
+    double scale;   /**< any finite number. OpenCL engines refuse what no normal float holds: not 0, and beyond 2^-126 .. 2^128 */
+    double softcap; /**< finite, >= 0; 0 = none. OpenCL engines: as scale */
 
     bool causal; /**< key j allowed for row i when j <= i + offset */
     int64_t window_left, window_right; /**< i + offset - left <= j <= i + offset + right; CLATTN_OPEN (default) = no limit */
@@ -347,7 +348,7 @@ typedef struct clattn_problem {
     clattn_bias_kind bias;
     int64_t bias_shape[4]; /**< the same */
     bool alibi;            /**< fp32 slope a query head */
-    bool sinks;            /**< fp32 extra logit a query head: enters maximum and denominator, has no value */
+    bool sinks;            /**< fp32 extra logit a query head: enters maximum and denominator, has no value; -inf = none */
     bool query_lengths;    /**< used query length of each entry is given in the tensors */
     bool key_lengths;      /**< used key length of each entry is given in the tensors */
 
