@@ -117,6 +117,25 @@ START_TEST(test_bf16_from_float) {
 }
 END_TEST
 
+/* A NaN all of whose payload lies in bits that rounding takes away is still no infinity. */
+START_TEST(test_nan_payloads) {
+    static const uint64_t doubles[] = { 0x7ff0000000000001, 0xfff0000000000001, 0x7ff8000000000001, 0x7fffffffffffffff };
+    static const uint32_t floats[] = { 0x7f800001, 0xff800001, 0x7fc00001, 0x7fffffff, 0xffffffff };
+    for (size_t n = 0; n < sizeof doubles / sizeof *doubles; n++) {
+        double x;
+        memcpy(&x, &doubles[n], sizeof x);
+        ck_assert(isnan(meaning(&half_format, attn_half_from_double(x))));
+        ck_assert(isnan(meaning(&bf16_format, attn_bf16_from_double(x))));
+    }
+    for (size_t n = 0; n < sizeof floats / sizeof *floats; n++) {
+        float x;
+        memcpy(&x, &floats[n], sizeof x);
+        ck_assert(isnan(meaning(&half_format, attn_half_from_float(x))));
+        ck_assert(isnan(meaning(&bf16_format, attn_bf16_from_float(x))));
+    }
+}
+END_TEST
+
 START_TEST(test_elements) {
     unsigned char place[16];
     for (int type = 0; type < 4; type++) {
@@ -132,6 +151,7 @@ END_TEST
 
 int main(void) {
     const TTest *const tests[] = { test_half_round_trip, test_bf16_round_trip,      test_half_boundaries, test_bf16_boundaries,
-                                   test_extremes,        test_one_rounding_not_two, test_bf16_from_float, test_elements };
+                                   test_extremes,        test_one_rounding_not_two, test_bf16_from_float, test_nan_payloads,
+                                   test_elements };
     return suite_run(SUITE_OF("half", tests, 20), SUITE_FORK);
 }

@@ -24,9 +24,9 @@
  *
  * `allowed` is the AND of: j inside the used key length, i inside the used query length, the causal rule, the window,
  * the mask, and no bias of -inf at (i, j). A row with nothing allowed has output 0, weights 0, logsumexp -inf (or the
- * sink, whatever it holds). A NaN or an infinity in the inputs reaches every row that it counts in: a sink of NaN or +inf,
- * say, makes all rows of its head NaN in which something is allowed. Two things others call "mask" have two names here: a *mask* says which keys may be attended to (true =
- * attend), a *bias* is added to the scores.
+ * sink, whatever it holds). NaN and infinities of the inputs reach every row in which they count: a sink of NaN or +inf
+ * makes all rows of its head NaN in which something is allowed. Two things others call "mask" have two names here: a
+ * *mask* says which keys may be attended to (true = attend), a *bias* is added to the scores.
  *
  * `offset[b]` places the queries among the keys: row i stands at key position i + offset[b]. See clattn_alignment.
  *
@@ -335,8 +335,8 @@ typedef struct clattn_problem {
     int64_t past_length;  /**< keys that stand before the new ones, counted in key_length; default 0 */
 
     bool has_scale; /**< false: scale is 1 / sqrt(head_dim) */
-    double scale;   /**< any finite number. OpenCL engines refuse what no normal float holds: not 0, and beyond 2^-126 .. 2^128 */
-    double softcap; /**< finite, >= 0; 0 = none. OpenCL engines: as scale */
+    double scale;   /**< any finite number; OpenCL engines refuse what is neither 0 nor a normal float (2^-126 to 2^128) */
+    double softcap; /**< finite, >= 0; 0 = none; OpenCL engines as for scale */
 
     bool causal; /**< key j allowed for row i when j <= i + offset */
     int64_t window_left, window_right; /**< i + offset - left <= j <= i + offset + right; CLATTN_OPEN (default) = no limit */
