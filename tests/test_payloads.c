@@ -118,7 +118,7 @@ static clattn_problem make_problem(clattn_type type, int64_t rows, int feature) 
 
 static int served; /* plans made */
 
-/* GPU-shaped bodies take seconds to build on a CPU, so not each of them with every feature. */
+/* GPU-shaped bodies take seconds to build on a CPU, so not each of them with every feature and type. */
 static bool is_wanted(const engine_at *at, int64_t variant, clattn_type type, int feature) {
     if (feature == 3 && type == CLATTN_FP32) {
         return false; /* the same as 2 */
@@ -126,7 +126,7 @@ static bool is_wanted(const engine_at *at, int64_t variant, clattn_type type, in
     if (strncmp(at->engine, "opencl", 6) != 0 || variant < 2) {
         return true;
     }
-    return variant == 2 ? feature == 0 || feature == 2 : feature == 1 && (variant == 3 || type == CLATTN_FP16);
+    return type != CLATTN_BF16 && (variant == 2 ? feature == 0 || feature == 2 : variant == 3 && feature == 1);
 }
 
 static void try_variant(const engine_at *at, int64_t variant, clattn_type type, int64_t rows) {
@@ -163,7 +163,7 @@ static void check_payloads(const engine_at *at) {
             }
         }
     }
-    ck_assert_msg(served >= 9, "%s: %d plans", at->name, served);
+    ck_assert_msg(served >= 7, "%s: %d plans", at->name, served);
 }
 
 START_TEST(test_attention) {
