@@ -1,5 +1,5 @@
 # What the library and the program link to. Sets CLATTN_OPENCL and CLATTN_CLBLAST to what is asked for; a missing one is
-# an error that says how to go on, never a smaller library in silence. A BLAS and libpng are optional, for the program.
+# an error that says how to go on, never a smaller library in silence. libpng and SentencePiece are optional, for the program.
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
 find_package(PkgConfig QUIET)
@@ -35,27 +35,7 @@ if(CLATTN_CLBLAST)
   endif()
 endif()
 
-if(CLATTN_LAYERS)
-  if(PkgConfig_FOUND)
-    pkg_check_modules(LAYERS_BLAS QUIET IMPORTED_TARGET openblas)
-  endif()
-  if(LAYERS_BLAS_FOUND)
-    set(CLATTN_BLAS_TARGET PkgConfig::LAYERS_BLAS)
-  else()
-    find_package(BLAS QUIET)
-    find_path(CLATTN_CBLAS_INCLUDE cblas.h PATH_SUFFIXES openblas cblas)
-    if(NOT BLAS_FOUND OR NOT CLATTN_CBLAS_INCLUDE)
-      message(FATAL_ERROR "No BLAS with cblas.h found (Debian: libopenblas-dev; sh cmake/setup.sh installs it). "
-        "Configure with -DCLATTN_LAYERS=OFF to go without the layers.")
-    endif()
-    set(CLATTN_BLAS_TARGET BLAS::BLAS)
-  endif()
-endif()
-
 if(CLATTN_CLI AND PkgConfig_FOUND)
-  if(CLATTN_BLAS)
-    pkg_check_modules(OPENBLAS QUIET IMPORTED_TARGET openblas)
-  endif()
   pkg_check_modules(PNG QUIET IMPORTED_TARGET libpng)
   if(CLATTN_LAYERS AND NOT CLATTN_SANITIZE) # sub-words of `clattn words`; a C++ library
     pkg_check_modules(SENTENCEPIECE QUIET IMPORTED_TARGET sentencepiece>=0.1.97)

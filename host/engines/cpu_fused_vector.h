@@ -2,6 +2,9 @@
  * Vectors of floats for the fused kernels: compiler vectors everywhere, intrinsics only where the compiler does not find the
  * one instruction (maximum, exponential, fp16).
  */
+#include <stdbool.h>
+#include <stdint.h>
+
 #if ATTN_VECTOR_BYTES > 16 || defined(__SSE2__)
 #include <immintrin.h>
 #endif

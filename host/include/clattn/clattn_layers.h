@@ -5,7 +5,7 @@
  * files.
  *
  * Every layer runs on every engine: attention by the engine and device that its problem names, matrix products beside
- * it (clattn_linear.h): a BLAS on the CPU, CLBlast on OpenCL devices, plain double loops for "reference".
+ * it (clattn_linear.h): on the CPU by its vectors, CLBlast on OpenCL devices, plain double loops for "reference".
  *
  * Shapes are written [batch, length, dim]; memory is float, dense, row-major, the caller's, on the host. Matrices are
  * [out_dim, in_dim] (query = W_query input, for column vectors), as PyTorch's Linear keeps them.
@@ -19,8 +19,10 @@
  *
  * Errors, ownership, versions: as in clattn.h; a layer refuses a call before the first of its steps writes, and no array
  * that it writes may overlap another of the call. Threads: distinct layers are independent; one layer serves one call at a
- * time. Destroy layers before their runtime. Accuracy: matrix products sum in float in the BLAS's order (the reference:
- * in double), attention as in clattn.h.
+ * time. Destroy layers before their runtime. Accuracy: matrix products as in clattn_linear.h, attention as in clattn.h.
+ *
+ * These functions are a library of their own, libclattn_layers, which calls public functions of libclattn alone: CMake
+ * targets clattn::layers and clattn::layers_static, pkg-config file clattn-layers.
  */
 #ifndef CLATTN_LAYERS_H
 #define CLATTN_LAYERS_H

@@ -3,11 +3,17 @@
  *
  *     output[r, o] = sum_i input[r, i] * w[o, i] + b[o]      (+ output[r, o] when `add` is asked for)
  *
- * w is [out_dim, in_dim], row-major: y = W x for a column vector x, as PyTorch's Linear keeps it. Products are a BLAS's
- * on the CPU and CLBlast's on OpenCL devices; the reference sums in double.
+ * w is [out_dim, in_dim], row-major: y = W x for a column vector x, as PyTorch's Linear keeps it. On the CPU they run on
+ * the runtime's threads by kernels for the processor's instruction set (info.kernel: generic, avx2, avx512), on OpenCL
+ * devices by CLBlast; the reference sums in double.
  *
- * The BLAS has threads and memory of its own, CLBlast a cache of programs of its own: they are not the runtime's. On
- * OpenCL devices each call carries its memory, the matrix too, to the device and back.
+ * cpu multiplies and sums in float: an output is off by (in_dim + 2) * 2^-24 times the sum of the absolute values of its
+ * terms at most. The same call gives the same bits on any number of threads. An output depends on its own row of the
+ * input and its own row of w alone, so what is not finite stays in its row or column. Another instruction set may give
+ * other bits, and so may another number of rows: up to 40 rows may be summed in another order than more.
+ *
+ * CLBlast has a cache of programs of its own, which is not the runtime's. On OpenCL devices each call carries its memory,
+ * the matrix too, to the device and back.
  *
  * Errors, ownership, threads, versions: as in clattn.h. Calls on one plan wait for each other.
  */
