@@ -12,4 +12,7 @@ int attn_command_bench(int argc, char **argv, attn_error *error);
 int attn_command_tune(int argc, char **argv, attn_error *error);
 int attn_command_words(int argc, char **argv, attn_error *error);
 
+/** To standard output: the version, and what is in this build. */
+void attn_print_version(void);
+
 #endif

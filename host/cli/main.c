@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "clattn/clattn.h"
 #include "commands.h"
 #include "help.h"
 #include "hint.h"
@@ -111,8 +110,7 @@ static int attn_dispatch(int argc, char **argv, attn_error *error) {
         return attn_fail(error, ATTN_BAD, "%s: %s takes no words", argv[2], name);
     }
     if (version_wanted) {
-        int version = clattn_version();
-        printf("clattn %d.%d.%d\n", version / 10000, version / 100 % 100, version % 100);
+        attn_print_version();
         return ATTN_DONE;
     }
     return attn_run_command(argc - 1, argv + 1, error);
