@@ -165,10 +165,10 @@ void attn_bench_print_machine(const attn_bench *bench, FILE *file) {
         file,
         "measured limits of the processors: %.1f GFLOP/s fp32 (%s probe%s), %.1f fp64, copy %.1f GB/s, read %.1f GB/s",
         attn_limit_gflops(limits, CLATTN_FP32), limits->instructions,
-        limits->blas_gflops > limits->fma_gflops ? "; the BLAS's matrix product is above it and counts" : "",
+        limits->product_gflops > limits->fma_gflops ? "; the matrix product is above it and counts" : "",
         limits->fma_gflops_fp64, limits->copy_gbytes, limits->read_gbytes);
-    if (limits->blas_gflops > 0) {
-        fprintf(file, "; the BLAS's matrix product reaches %.1f GFLOP/s", limits->blas_gflops);
+    if (limits->product_gflops > 0) {
+        fprintf(file, "; the library's own matrix product reaches %.1f GFLOP/s", limits->product_gflops);
     }
     for (int t = 0; t < bench->session.target_count; t++) {
         int64_t device = bench->session.targets[t].device;
@@ -207,7 +207,7 @@ void attn_bench_write_json(const void *user, const attn_table *table, bool compl
         double value;
     } numbers[] = { { "fma_gflops", limits->fma_gflops },
                     { "fma_gflops_fp64", limits->fma_gflops_fp64 },
-                    { "blas_gflops", limits->blas_gflops },
+                    { "product_gflops", limits->product_gflops },
                     { "copy_gbytes", limits->copy_gbytes },
                     { "read_gbytes", limits->read_gbytes },
                     { "others_per_cent", bench->limits_taken < 0 ? NAN : 100 * bench->limits_taken } };

@@ -100,7 +100,7 @@ READER(read_avx2, AVX2, attn_words4)
 READER(read_avx512, AVX512, attn_words8)
 #endif
 
-static int attn_vector_level(void) {
+int attn_vector_level(void) {
 #if ATTN_X86
     return __builtin_cpu_supports("avx512f")                                 ? 2
            : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 1
@@ -110,15 +110,20 @@ static int attn_vector_level(void) {
 #endif
 }
 
-double attn_fma_fp32(int64_t rounds, float *sink) {
+double attn_fma_fp32_at(int level, int64_t rounds, float *sink) {
 #if ATTN_X86
-    switch (attn_vector_level()) {
+    switch (level) {
         case 2: return fp32_avx512(rounds, sink);
         case 1: return fp32_avx2(rounds, sink);
         default: break;
     }
 #endif
+    (void)level;
     return fp32_generic(rounds, sink);
+}
+
+double attn_fma_fp32(int64_t rounds, float *sink) {
+    return attn_fma_fp32_at(attn_vector_level(), rounds, sink);
 }
 
 double attn_fma_fp64(int64_t rounds, double *sink) {

@@ -1,7 +1,6 @@
 /*
  * Runs the probes on all threads at once and takes the best of several short rounds: multiply-adds, copying, reading,
- * and a BLAS's matrix product where one is linked. A limit is only a limit if nothing measured is above it, so the
- * larger counts.
+ * and the library's own matrix product. A limit is only a limit if nothing measured is above it, so the larger counts.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "machine_limits.h"
@@ -10,9 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if CLATTN_HAVE_CBLAS
-#include <cblas.h>
-#endif
+#include "clattn/clattn_linear.h"
 
 enum { ATTN_PROBE_THREADS = 256, ATTN_PROBE_ROUNDS = 8 };
 
@@ -112,31 +109,46 @@ static double attn_best_of(attn_probe *probes, int64_t threads, attn_probe_kind 
     return best / 1e9;
 }
 
-/* Answers 0 where no BLAS is linked. Its own threads are as many as it likes, at most ours when it can be told. */
-static double attn_measure_blas(int64_t threads) {
+/* Times a product of square matrices; answers 0 where there is no memory for it. */
+static double attn_time_product(clattn_runtime *runtime, clattn_linear_plan *plan, int64_t n) {
     double best = 0;
-#if CLATTN_HAVE_CBLAS
-    enum { N = 1024 };
-    float *matrices = calloc(3 * (size_t)N * N, sizeof(float));
-    if (matrices == NULL) {
-        return 0;
+    float *matrices = clattn_allocate(runtime, 3 * n * n * (int64_t)sizeof(float));
+    for (int64_t k = 0; matrices != NULL && k < 2 * n * n; k++) {
+        matrices[k] = (float)(k % 7) - 3;
     }
-#ifdef OPENBLAS_VERSION
-    openblas_set_num_threads((int)threads);
-#endif
-    for (int n = 0; n < 2 * N * N; n++) {
-        matrices[n] = (float)(n % 7) - 3;
-    }
-    for (int round = 0; round < ATTN_PROBE_ROUNDS; round++) {
+    clattn_linear_tensors tensors = CLATTN_LINEAR_TENSORS_INIT;
+    tensors.input = matrices;
+    for (int round = 0; matrices != NULL && round < ATTN_PROBE_ROUNDS; round++) {
+        tensors.w = matrices + n * n;
+        tensors.output = matrices + 2 * n * n;
         double start = attn_seconds();
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, N, N, N, 1, matrices, N, matrices + N * N, N, 0,
-                    matrices + 2 * N * N, N);
-        double rate = 2.0 * N * N * N / (attn_seconds() - start) / 1e9;
+        if (clattn_linear_execute(plan, &tensors) != CLATTN_OK) {
+            break;
+        }
+        double rate = 2.0 * (double)(n * n * n) / (attn_seconds() - start) / 1e9;
         best = rate > best ? rate : best;
     }
-    free(matrices);
-#endif
-    (void)threads;
+    clattn_release(runtime, matrices);
+    return best;
+}
+
+/* The library's own matrix product, 1024 x 1024 x 1024; 0 where it cannot be made ready. */
+static double attn_measure_product(int64_t threads) {
+    clattn_runtime_options options = CLATTN_RUNTIME_OPTIONS_INIT;
+    clattn_linear_problem problem = CLATTN_LINEAR_PROBLEM_INIT;
+    clattn_runtime *runtime = NULL;
+    clattn_linear_plan *plan = NULL;
+    double best = 0;
+    options.threads = threads;
+    options.without_opencl = true;
+    problem.rows = problem.in_dim = problem.out_dim = 1024;
+    problem.engine = "cpu";
+    if (clattn_runtime_create(&options, &runtime) == CLATTN_OK &&
+        clattn_linear_plan_create(runtime, &problem, &plan, NULL) == CLATTN_OK) {
+        best = attn_time_product(runtime, plan, problem.rows);
+    }
+    clattn_linear_plan_destroy(plan);
+    clattn_runtime_destroy(runtime);
     return best;
 }
 
@@ -157,7 +169,7 @@ void attn_measure_limits(int64_t threads, attn_limits *limits) {
         limits->read_gbytes = attn_best_of(probes, threads, ATTN_PROBE_READ);
     }
     free(memory);
-    limits->blas_gflops = attn_measure_blas(threads);
+    limits->product_gflops = attn_measure_product(threads);
 }
 
 double attn_measure_reading(int64_t threads, double bytes) {
@@ -183,7 +195,7 @@ double attn_limit_gflops(const attn_limits *limits, clattn_type type) {
     if (type == CLATTN_FP64) {
         return limits->fma_gflops_fp64;
     }
-    return limits->blas_gflops > limits->fma_gflops ? limits->blas_gflops : limits->fma_gflops;
+    return limits->product_gflops > limits->fma_gflops ? limits->product_gflops : limits->fma_gflops;
 }
 
 double attn_limit_gbytes(const attn_limits *limits) {
