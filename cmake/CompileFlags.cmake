@@ -106,12 +106,12 @@ function(attn_configure_tools target)
 endfunction()
 
 # Files with flags of their own: the CPU kernels want fused multiply-adds (-Wno-psabi: vectors are passed only inside a
-# file), and each instruction set its own. To add one: host/engines/<kernel>_<set>.c, and a line here.
+# file), and each instruction set its own. To add one: <folder>/<kernel>_<set>.c, and a line here.
 function(attn_file_flags)
   if(NOT CMAKE_C_COMPILER_ID MATCHES "GNU|Clang|IntelLLVM")
     return()
   endif()
-  foreach(kernel IN ITEMS cpu_fused additive_cpu linear_cpu)
+  foreach(kernel IN ITEMS cpu/isa/cpu additive/additive_cpu linear/linear_cpu)
     set(file "host/engines/${kernel}")
     set_property(SOURCE ${file}_generic.c ${file}_avx2.c ${file}_avx512.c APPEND PROPERTY COMPILE_OPTIONS
       -ffp-contract=fast -Wno-psabi)
@@ -122,8 +122,8 @@ function(attn_file_flags)
     endif()
   endforeach()
   # Units for bf16. A compiler that does not know AMX or AVX512-BF16 leaves that file empty, and the engine goes without.
-  set(matrix "host/engines/cpu_fused_matrix")
-  set(pairs "host/engines/cpu_fused_pairs")
+  set(matrix "host/engines/cpu/matrix/cpu_matrix")
+  set(pairs "host/engines/cpu/pairs/cpu_pairs")
   set_property(SOURCE ${matrix}_amx.c ${matrix}_plain.c ${pairs}_avx512.c ${pairs}_plain.c APPEND PROPERTY
     COMPILE_OPTIONS -ffp-contract=fast -Wno-psabi)
   check_c_compiler_flag("-mamx-tile -mamx-bf16 -mavx512bf16" CLATTN_COMPILER_AMX)
@@ -139,17 +139,17 @@ function(attn_file_flags)
   endif()
   # gcc aligns what it puts on the address sanitizer's own stack to 32 bytes, and reads it as if to 64 (GCC bug 110027).
   if(CLATTN_SANITIZE MATCHES "address" AND CMAKE_C_COMPILER_ID STREQUAL "GNU")
-    set_property(SOURCE host/engines/cpu_fused_avx512.c host/engines/additive_cpu_avx512.c
-      host/engines/linear_cpu_avx512.c ${matrix}_amx.c ${pairs}_avx512.c APPEND PROPERTY COMPILE_OPTIONS --param=asan-use-after-return=0)
+    set_property(SOURCE host/engines/cpu/isa/cpu_avx512.c host/engines/additive/additive_cpu_avx512.c
+      host/engines/linear/linear_cpu_avx512.c ${matrix}_amx.c ${pairs}_avx512.c APPEND PROPERTY COMPILE_OPTIONS --param=asan-use-after-return=0)
   endif()
   # Fuzzers look at readers of bytes. Kernels read none, and take minutes to compile with sanitizers.
   if(CLATTN_LIBFUZZER)
-    file(GLOB kernels RELATIVE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/host/engines/*_cpu_*.c"
-      "${PROJECT_SOURCE_DIR}/host/engines/cpu_fused*.c")
+    file(GLOB kernels RELATIVE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/host/engines/*/*_cpu_*.c"
+      "${PROJECT_SOURCE_DIR}/host/engines/cpu/*/cpu_*.c")
     set_property(SOURCE ${kernels} APPEND PROPERTY COMPILE_OPTIONS -fno-sanitize=all)
   endif()
   # What the benchmark compares with: plain loops, compiled plainly.
-  set_property(SOURCE host/cli/plain.c APPEND PROPERTY COMPILE_OPTIONS -O2)
-  set_property(SOURCE host/cli/fma_probe.c APPEND PROPERTY COMPILE_OPTIONS -ffp-contract=fast)
+  set_property(SOURCE host/cli/gate/plain.c APPEND PROPERTY COMPILE_OPTIONS -O2)
+  set_property(SOURCE host/cli/bench/fma_probe.c APPEND PROPERTY COMPILE_OPTIONS -ffp-contract=fast)
 endfunction()
 attn_file_flags()

@@ -24,7 +24,7 @@
 #include "include/types.cl.h"
 #include "include/mask.cl.h"
 #include "include/softmax_online.cl.h"
-#include "include/warp_tile.cl.h"
+#include "include/units/warp_tile.cl.h"
 #include "include/warp_rows.cl.h"
 #include "include/warp_softmax.cl.h"
 

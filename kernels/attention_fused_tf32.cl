@@ -28,9 +28,9 @@
 #include "include/mask.cl.h"
 #include "include/softmax_online.cl.h"
 #if WARP_TILE_NVIDIA
-#include "include/tf32_tile_nvidia.cl.h"
+#include "include/units/tf32_tile_nvidia.cl.h"
 #else
-#include "include/tf32_tile_portable.cl.h"
+#include "include/units/tf32_tile_portable.cl.h"
 #endif
 
 #if BLOCK_QUERY * SPLIT % (16 * WARPS) || BLOCK_KEY % (8 * CHAIN) || THREADS % CHUNKS || BLOCK_KEY % PASS

@@ -7,7 +7,7 @@
 
 #include "clattn/clattn_additive.h"
 #include "cpu/cpu_features.h"
-#include "engines/additive_cpu.h"
+#include "engines/additive/additive_cpu.h"
 #include "support/additive_case.h"
 #include "support/layers_golden.h"
 #include "support/suite.h"

@@ -10,7 +10,7 @@
 
 #include "support/program.h"
 #include "support/suite.h"
-#include "table.h"
+#include "base/table.h"
 
 #define GOLDEN CLATTN_TEST_SOURCE_DIR "/golden/"
 #define ALL "--query " GOLDEN "a_query.npy --key " GOLDEN "a_key.npy --value " GOLDEN "a_value.npy "

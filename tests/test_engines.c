@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "clattn/clattn_inspect.h"
-#include "gate.h"
-#include "must_serve.h"
+#include "gate/gate.h"
+#include "verify/must_serve.h"
 #include "support/suite.h"
 
 /* What one engine on one device has come to. */

@@ -14,7 +14,7 @@
 
 #include "clattn/clattn_inspect.h"
 #include "cpu/cpu_features.h"
-#include "engines/linear_cpu.h"
+#include "engines/linear/linear_cpu.h"
 #include "support/suite.h"
 
 enum { KERNELS = 3 };

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "npy.h"
+#include "base/npy.h"
 #include "support/array.h"
 #include "support/suite.h"
 

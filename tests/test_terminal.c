@@ -10,9 +10,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "case_default.h"
-#include "load.h"
-#include "terminal.h"
+#include "case/case_default.h"
+#include "base/load.h"
+#include "base/terminal.h"
 #include "support/program.h"
 #include "support/suite.h"
 #include "support/terminal.h"

@@ -9,13 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "case_data.h"
+#include "case/case_data.h"
 #include "clattn/clattn_inspect.h"
-#include "help.h"
-#include "median.h"
-#include "options.h"
-#include "progress.h"
-#include "table.h"
+#include "base/help.h"
+#include "base/median.h"
+#include "case/options.h"
+#include "base/progress.h"
+#include "base/table.h"
 
 enum { BUILDS = 2, MOST_ROUNDS = 256 };
 

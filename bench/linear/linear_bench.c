@@ -18,7 +18,7 @@
 #include "../../host/cli/median.h"
 #include "cpu/cpu_features.h"
 #include "cpu/threads.h"
-#include "engines/linear_cpu.h"
+#include "engines/linear/linear_cpu.h"
 
 enum { AVX2 = 1, AVX512 = 2, ROUNDS = 7, MOST_THREADS = 64 };
 

@@ -4,11 +4,11 @@
  */
 #include <string.h>
 
+#include "base/help.h"
+#include "base/table.h"
+#include "case/session.h"
 #include "commands.h"
 #include "device_probe.h"
-#include "help.h"
-#include "session.h"
-#include "table.h"
 
 static const char attn_devices_help[] = "clattn devices [--json] [OPTIONS]\n"
                                         "\n"

@@ -4,13 +4,13 @@
  */
 #include <string.h>
 
-#include "case.h"
+#include "base/help.h"
+#include "base/progress.h"
+#include "base/speech.h"
+#include "base/table.h"
+#include "case/case.h"
+#include "case/session.h"
 #include "commands.h"
-#include "help.h"
-#include "progress.h"
-#include "session.h"
-#include "speech.h"
-#include "table.h"
 
 static const char attn_plan_help[] = "clattn plan PROBLEM... [--json] [OPTIONS]\n"
                                      "\n"

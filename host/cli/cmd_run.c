@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/help.h"
+#include "base/interrupt.h"
+#include "base/rows_file.h"
+#include "case/session.h"
 #include "commands.h"
-#include "help.h"
-#include "interrupt.h"
-#include "rows_file.h"
 #include "run_inputs.h"
-#include "session.h"
 
 static const char attn_run_help[] = "clattn run PROBLEM... --query F --key F --value F --output F [FILES] [OPTIONS]\n"
                                     "\n"

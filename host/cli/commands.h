@@ -2,7 +2,7 @@
 #ifndef ATTN_CLI_COMMANDS_H
 #define ATTN_CLI_COMMANDS_H
 
-#include "text.h"
+#include "base/text.h"
 
 int attn_command_devices(int argc, char **argv, attn_error *error);
 int attn_command_plan(int argc, char **argv, attn_error *error);

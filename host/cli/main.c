@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/help.h"
+#include "base/hint.h"
 #include "commands.h"
-#include "help.h"
-#include "hint.h"
 
 static const char attn_usage[] = "clattn: attention on any OpenCL device and on the CPU\n"
                                  "\n"

@@ -2,8 +2,8 @@
 #ifndef ATTN_CLI_RUN_INPUTS_H
 #define ATTN_CLI_RUN_INPUTS_H
 
-#include "case.h"
-#include "npy.h"
+#include "base/npy.h"
+#include "case/case.h"
 
 enum {
     ATTN_RUN_QUERY,

@@ -1,8 +1,8 @@
 /* The version, and what is in this build: the list that CMake prints at the end of the configuration. */
 #include <stdio.h>
 
-#include "build_summary.h"
 #include "clattn/clattn.h"
+#include "build_summary.h"
 #include "commands.h"
 
 void attn_print_version(void) {

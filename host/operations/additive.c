@@ -1,12 +1,12 @@
 /*
  * Additive attention: checks problem and tensors, fills in defaults, hands over to an engine. Knows no device. To add
- * an engine: one more table in engines/additive.h and a line in the list below.
+ * an engine: one more table in engines/additive/additive_engines.h and a line in the list below.
  */
 #include "clattn/clattn_additive.h"
 
 #include <stddef.h>
 
-#include "engines/additive.h"
+#include "engines/additive/additive_engines.h"
 #include "operations/operation.h"
 #include "runtime/runtime.h"
 

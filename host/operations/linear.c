@@ -1,12 +1,12 @@
 /*
  * Linear maps: checks problem and tensors, hands over to an engine. Knows neither the BLAS nor CLBlast. To add an
- * engine: one more table in engines/linear.h and a line in the list below.
+ * engine: one more table in engines/linear/linear_engines.h and a line in the list below.
  */
 #include "clattn/clattn_linear.h"
 
 #include <stddef.h>
 
-#include "engines/linear.h"
+#include "engines/linear/linear_engines.h"
 #include "operations/operation.h"
 #include "runtime/runtime.h"
 

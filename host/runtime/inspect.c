@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/visit.h"
-#include "engines/reference.h"
+#include "engines/reference/reference.h"
 #include "runtime/runtime.h"
 
 int64_t clattn_engine_count(void) {

@@ -1,6 +1,6 @@
 // What the work-items of a group of attention_fused_gpu.cl share: its rows, where tensors and tiles lie, and each
 // work-item's place. Knows no products and no softmax. The defines are the kernel's. To add a tile: its size here and in
-// local_bytes() of host/engines/opencl_fused_gpu.c.
+// local_bytes() of host/engines/opencl/fused/opencl_fused_gpu.c.
 #ifndef ATTN_GROUP_BLOCK_CL_H
 #define ATTN_GROUP_BLOCK_CL_H
 

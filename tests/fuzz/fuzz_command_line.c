@@ -13,9 +13,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "case_data.h"
+#include "case/case_data.h"
 #include "fuzz.h"
-#include "machine_limits.h"
+#include "bench/machine_limits.h"
 
 int program_main(int argc, char **argv);
 #define main program_main

@@ -1,7 +1,7 @@
 /* A suite: a file of problem lines and comments. Errors name the file and the line; names stay inside their room. */
 #include <string.h>
 
-#include "case.h"
+#include "case/case.h"
 #include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -4,7 +4,7 @@
 
 #include "clattn/clattn_inspect.h"
 #include "fuzz.h"
-#include "tuning_file.h"
+#include "base/tuning_file.h"
 
 static bool is_taken(const char *text) {
     return clattn_runtime_load_tuning(fuzz_runtime(), fuzz_file(text, strlen(text)), NULL) == CLATTN_OK;

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "utf8.h"
+#include "base/utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     char *bytes = malloc(size > 0 ? size : 1);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "words_text.h"
+#include "words/words_text.h"
 
 static void check_text(attn_word_text *text, const char *content) {
     static attn_error error;

@@ -1,0 +1,159 @@
+/*
+ * A case's data in an OpenCL device's own memory, through the public interface alone. To add a tensor: its line in
+ * attn_place_all(). A build without OpenCL has none.
+ */
+#include "bench/bench_device.h"
+
+#include <stdlib.h>
+
+#if CLATTN_HAVE_OPENCL
+#include "clattn/clattn_opencl.h"
+
+enum { ATTN_DEVICE_TENSORS = 16 };
+
+struct attn_device_data {
+    cl_context context;
+    cl_command_queue queue;
+    cl_mem memory[ATTN_DEVICE_TENSORS], output;
+    size_t output_bytes;
+    int count;
+    clattn_tensors tensors;
+};
+
+/* A buffer with the bytes of `from`; NULL stays NULL. False: the device has no room. */
+static bool attn_place(attn_device_data *d, const attn_guarded *from, const void **tensor) {
+    cl_int status = CL_SUCCESS;
+    if (*tensor == NULL) {
+        return true;
+    }
+    size_t bytes = from->bytes > 0 ? (size_t)from->bytes : 1;
+    cl_mem memory = clCreateBuffer(d->context, CL_MEM_READ_WRITE, bytes, NULL, &status);
+    if (status != CL_SUCCESS) {
+        return false;
+    }
+    d->memory[d->count++] = memory;
+    *tensor = memory;
+    return clEnqueueWriteBuffer(d->queue, memory, CL_TRUE, 0, bytes, from->data, 0, NULL, NULL) == CL_SUCCESS;
+}
+
+static bool attn_place_all(attn_device_data *d, const attn_case_data *data) {
+    clattn_tensors *t = &d->tensors;
+    const struct {
+        const attn_guarded *from;
+        const void **tensor;
+    } all[] = { { &data->query, (const void **)&t->query.data },
+                { &data->key, (const void **)&t->key.data },
+                { &data->value, (const void **)&t->value.data },
+                { &data->output, (const void **)&t->output.data },
+                { &data->mask, &t->mask.data },
+                { &data->bias, &t->bias.data },
+                { &data->slopes, (const void **)&t->alibi_slopes.data },
+                { &data->sinks, (const void **)&t->sinks.data },
+                { &data->query_lengths, &t->query_lengths.data },
+                { &data->key_lengths, &t->key_lengths.data },
+                { &data->offsets, &t->offsets.data },
+                { &data->logsumexp, (const void **)&t->logsumexp.data },
+                { &data->weights, (const void **)&t->weights.data } };
+    for (size_t k = 0; k < sizeof all / sizeof all[0]; k++) {
+        if (!attn_place(d, all[k].from, all[k].tensor)) {
+            return false;
+        }
+    }
+    d->output = t->output.data;
+    d->output_bytes = (size_t)data->output.bytes;
+    return true;
+}
+
+attn_device_data *attn_device_data_create(clattn_runtime *runtime, int64_t device, const attn_case_data *data,
+                                          attn_error *error) {
+    cl_device_id id;
+    cl_int status = CL_SUCCESS;
+    attn_device_data *d = calloc(1, sizeof *d);
+    if (d == NULL || clattn_runtime_get_context(runtime, device, &d->context, &id) != CLATTN_OK) {
+        (void)attn_fail(error, ATTN_CANNOT, "no OpenCL context of the device");
+        free(d);
+        return NULL;
+    }
+    d->tensors = data->tensors;
+    d->queue = clCreateCommandQueue(d->context, id, 0, &status);
+    if (status != CL_SUCCESS || !attn_place_all(d, data)) {
+        (void)attn_fail(error, ATTN_CANNOT, "the tensors do not fit the device's memory");
+        attn_device_data_free(d);
+        return NULL;
+    }
+    return d;
+}
+
+void attn_device_data_free(attn_device_data *d) {
+    for (int k = 0; d != NULL && k < d->count; k++) {
+        (void)clReleaseMemObject(d->memory[k]);
+    }
+    if (d != NULL && d->queue != NULL) {
+        (void)clReleaseCommandQueue(d->queue);
+    }
+    free(d);
+}
+
+clattn_status attn_device_data_execute(clattn_plan *plan, attn_device_data *d, clattn_timing *timing,
+                                       clattn_report *report) {
+    cl_event event = NULL;
+    cl_int outcome = CL_SUCCESS;
+    d->tensors.timing = timing;
+    d->tensors.report = report;
+    clattn_status status = clattn_enqueue(plan, d->queue, &d->tensors, 0, NULL, &event);
+    if (status != CLATTN_OK) {
+        return status;
+    }
+    const cl_event_info what = CL_EVENT_COMMAND_EXECUTION_STATUS;
+    bool done = clWaitForEvents(1, &event) == CL_SUCCESS &&
+                clGetEventInfo(event, what, sizeof outcome, &outcome, NULL) == CL_SUCCESS && outcome == CL_COMPLETE;
+    (void)clReleaseEvent(event);
+    return done ? CLATTN_OK : CLATTN_OPENCL_ERROR;
+}
+
+bool attn_device_data_fill_output(attn_device_data *d, unsigned char pattern) {
+    return d->output_bytes == 0 ||
+           (clEnqueueFillBuffer(d->queue, d->output, &pattern, 1, 0, d->output_bytes, 0, NULL, NULL) == CL_SUCCESS &&
+            clFinish(d->queue) == CL_SUCCESS);
+}
+
+bool attn_device_data_read_output(attn_device_data *d, const attn_case_data *host) {
+    return d->output_bytes == 0 || clEnqueueReadBuffer(d->queue, d->output, CL_TRUE, 0, d->output_bytes,
+                                                       host->output.data, 0, NULL, NULL) == CL_SUCCESS;
+}
+
+#else
+attn_device_data *attn_device_data_create(clattn_runtime *runtime, int64_t device, const attn_case_data *data,
+                                          attn_error *error) {
+    (void)runtime;
+    (void)device;
+    (void)data;
+    (void)attn_fail(error, ATTN_CANNOT, "this build has no OpenCL");
+    return NULL;
+}
+
+void attn_device_data_free(attn_device_data *data) {
+    (void)data;
+}
+
+clattn_status attn_device_data_execute(clattn_plan *plan, attn_device_data *data, clattn_timing *timing,
+                                       clattn_report *report) {
+    (void)plan;
+    (void)data;
+    (void)timing;
+    (void)report;
+    return CLATTN_UNSUPPORTED;
+}
+
+bool attn_device_data_fill_output(attn_device_data *data, unsigned char pattern) {
+    (void)data;
+    (void)pattern;
+    return false;
+}
+
+bool attn_device_data_read_output(attn_device_data *data, const attn_case_data *host) {
+    (void)data;
+    (void)host;
+    return false;
+}
+#endif

@@ -1,0 +1,146 @@
+/*
+ * Runs a case on an engine for the gate: twice, into memory filled with different patterns, so that results that
+ * differ, that are not written, and writes outside are all seen.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/speech.h"
+#include "gate/gate.h"
+
+static int attn_copy_outputs(const attn_case_data *data, attn_guarded copies[3], attn_error *error) {
+    const attn_guarded *const from[3] = { &data->output, &data->logsumexp, &data->weights };
+    for (int n = 0; n < 3; n++) {
+        copies[n] = (attn_guarded){ 0 };
+        if (from[n]->block == NULL) {
+            continue;
+        }
+        copies[n].block = malloc((size_t)from[n]->bytes + 1);
+        if (copies[n].block == NULL) {
+            return attn_fail(error, ATTN_CANNOT, "out of memory for a copy of the result");
+        }
+        copies[n].data = copies[n].block;
+        copies[n].bytes = from[n]->bytes;
+        memcpy(copies[n].data, from[n]->data, (size_t)from[n]->bytes);
+    }
+    return ATTN_DONE;
+}
+
+static const char *attn_compare_rows(const attn_case_data *data, const attn_guarded *copy) {
+    const attn_rows *rows = &data->output_rows;
+    int64_t size = clattn_type_size(data->problem.type);
+    for (int64_t b = 0; b < rows->sizes[0]; b++) {
+        for (int64_t h = 0; h < rows->sizes[1]; h++) {
+            for (int64_t i = 0; i < rows->sizes[2]; i++) {
+                int64_t at = attn_rows_at(rows, b, h, i) * size;
+                if (memcmp((char *)data->output.data + at, (char *)copy->data + at, (size_t)(rows->dim * size)) != 0) {
+                    return "output";
+                }
+            }
+        }
+    }
+    return NULL;
+}
+
+/* NULL, or the output whose elements differ from those of the run before. */
+static const char *attn_compare_outputs(const attn_case_data *data, const attn_guarded copies[3]) {
+    if (attn_compare_rows(data, &copies[0]) != NULL) {
+        return "output";
+    }
+    if (copies[1].block != NULL && memcmp(data->logsumexp.data, copies[1].data, (size_t)copies[1].bytes) != 0) {
+        return "logsumexp";
+    }
+    return copies[2].block != NULL && memcmp(data->weights.data, copies[2].data, (size_t)copies[2].bytes) != 0
+               ? "weights"
+               : NULL;
+}
+
+static void attn_gate_fail(attn_gate_result *result, const char *what, const char *which) {
+    if (which != NULL && result->failures++ == 0) {
+        snprintf(result->failure, sizeof result->failure, "%s: %s", what, which);
+    }
+}
+
+static int attn_execute_failed(attn_gate_result *result, clattn_status status, const clattn_report *report) {
+    result->failures++;
+    result->failure[0] = '\0';
+    attn_text_add(result->failure, sizeof result->failure, "execute: %s: %.*s", clattn_status_message(status),
+                  (int)strcspn(report->text, "\n"), report->text);
+    return ATTN_DONE;
+}
+
+static int attn_execute_twice(clattn_plan *plan, attn_case_data *data, attn_guarded copies[3], attn_gate_result *result,
+                              attn_error *error) {
+    clattn_report report = { 0 };
+    clattn_tensors tensors = data->tensors;
+    tensors.report = &report;
+    attn_case_data_fill_outputs(data, 0xff);
+    clattn_status status = clattn_execute(plan, &tensors);
+    if (status != CLATTN_OK) {
+        return attn_execute_failed(result, status, &report);
+    }
+    if (attn_copy_outputs(data, copies, error) != ATTN_DONE) {
+        return error->status;
+    }
+    attn_gate_fail(result, "guard zones: something is written outside", attn_case_data_check_guards(data, 0xff));
+    attn_case_data_fill_outputs(data, 0x5a);
+    status = clattn_execute(plan, &tensors);
+    if (status != CLATTN_OK) {
+        return attn_execute_failed(result, status, &report);
+    }
+    attn_gate_fail(result, "rule 7 (the same call twice gives the same bits): they differ",
+                   attn_compare_outputs(data, copies));
+    attn_gate_fail(result, "guard zones: something is written outside", attn_case_data_check_guards(data, 0x5a));
+    return ATTN_DONE;
+}
+
+/* One line of a report that has several. */
+static void attn_flatten(const char *text, char *line, size_t size) {
+    attn_speak(text, line, size);
+    for (char *at = line; *at != '\0'; at++) {
+        if (*at == '\n') {
+            *at = at[1] == '\0' ? '\0' : ';';
+        }
+    }
+}
+
+int attn_gate_execute(clattn_runtime *runtime, const char *engine, int64_t device, attn_case_data *data,
+                      attn_guarded copies[3], attn_gate_result *result, attn_error *error) {
+    clattn_problem problem = data->problem;
+    clattn_plan *plan = NULL;
+    clattn_report report = { 0 };
+    *result = (attn_gate_result){ 0 };
+    memset(copies, 0, 3 * sizeof *copies);
+    problem.engine = engine;
+    problem.device = device;
+    clattn_status status = clattn_plan_create(runtime, &problem, &plan, &report);
+    if (status == CLATTN_OK) {
+        status = clattn_plan_get_info(plan, &result->info);
+    }
+    if (status != CLATTN_OK) {
+        result->refused = true;
+        attn_flatten(report.text[0] != '\0' ? report.text : clattn_status_message(status), result->failure,
+                     sizeof result->failure);
+        clattn_plan_destroy(plan);
+        return ATTN_DONE;
+    }
+    int answer = attn_execute_twice(plan, data, copies, result, error);
+    clattn_plan_destroy(plan);
+    result->info.engine = engine; /* the plan's strings are gone */
+    result->info.accumulate = "";
+    return answer;
+}
+
+int attn_gate_engine(clattn_runtime *runtime, const char *engine, int64_t device, attn_case_data *data,
+                     const attn_gate_options *options, attn_gate_result *result, attn_error *error) {
+    attn_guarded copies[3];
+    int status = attn_gate_execute(runtime, engine, device, data, copies, result, error);
+    if (status == ATTN_DONE && !result->refused && copies[0].block != NULL) {
+        attn_gate_subject subject = { copies[0].data, copies[1].data, copies[2].data, result };
+        status = attn_gate_check(data, options, &subject, 1, error);
+    }
+    for (int n = 0; n < 3; n++) {
+        free(copies[n].block);
+    }
+    return status;
+}

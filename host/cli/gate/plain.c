@@ -1,0 +1,73 @@
+/*
+ * The plain loops. Compiled with -O2 and nothing else, so that "plain one-thread float loops" is what it says. Shares
+ * nothing with the engines; what is allowed and added it is told.
+ */
+#include "gate/plain.h"
+
+#include <math.h>
+#include <string.h>
+
+float attn_plain_tf32(float x) {
+    uint32_t bits;
+    if (!isfinite(x)) {
+        return x;
+    }
+    memcpy(&bits, &x, sizeof bits);
+    bits = (bits + 0xfff + (bits >> 13 & 1)) & ~UINT32_C(0x1fff);
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static float attn_plain_store(const attn_plain *plain, float x) {
+    if (plain->form != ATTN_PLAIN_STORED) {
+        return x;
+    }
+    uint16_t stored;
+    clattn_set_element(plain->type, &stored, 0, (double)x);
+    return (float)clattn_get_element(plain->type, &stored, 0);
+}
+
+static float attn_plain_score(const attn_plain *plain, int64_t j) {
+    const float *key = plain->keys + j * plain->head_dim;
+    float sum = 0;
+    for (int64_t d = 0; d < plain->head_dim; d++) {
+        sum += plain->query[d] * key[d];
+    }
+    float score = plain->scale * sum;
+    if (plain->softcap > 0) {
+        score = plain->softcap * tanhf(score / plain->softcap);
+    }
+    return attn_plain_store(plain, plain->added != NULL ? score + plain->added[j] : score);
+}
+
+void attn_plain_row(const attn_plain *plain, float *scores, float *output) {
+    float maximum = plain->has_sink ? plain->sink : -INFINITY;
+    for (int64_t j = 0; j < plain->key_length; j++) {
+        if (plain->allowed != NULL && !plain->allowed[j]) {
+            continue;
+        }
+        scores[j] = attn_plain_score(plain, j);
+        maximum = scores[j] > maximum ? scores[j] : maximum;
+    }
+    float denominator = plain->has_sink ? expf(plain->sink - maximum) : 0;
+    for (int64_t j = 0; j < plain->key_length; j++) {
+        if (plain->allowed == NULL || plain->allowed[j]) {
+            scores[j] = expf(scores[j] - maximum);
+            denominator += scores[j];
+        }
+    }
+    for (int64_t d = 0; d < plain->value_dim; d++) {
+        output[d] = 0;
+    }
+    for (int64_t j = 0; j < plain->key_length; j++) {
+        if (plain->allowed != NULL && !plain->allowed[j]) {
+            continue;
+        }
+        float weight = attn_plain_store(plain, scores[j] / denominator);
+        weight = plain->form == ATTN_PLAIN_TF32 ? attn_plain_tf32(weight) : weight;
+        const float *value = plain->values + j * plain->value_dim;
+        for (int64_t d = 0; d < plain->value_dim; d++) {
+            output[d] += weight * value[d];
+        }
+    }
+}

@@ -1,0 +1,216 @@
+/*
+ * Counts for `clattn verify`: how the problems were drawn, what each engine passed, refused and why, how near its
+ * bound it came.
+ */
+#include "verify/verify_report.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    COL_ENGINE,
+    COL_DEVICE,
+    COL_RESULT,
+    COL_WORST,
+    COL_MAX,
+    COL_PLAIN_MAX,
+    COL_MEAN,
+    COL_PLAIN_MEAN,
+    COL_NMSE,
+    COL_DRIFT,
+    COL_ROWS,
+    COL_NOTE,
+    COL_PROBLEM,
+    COLUMNS
+};
+
+static const attn_column attn_verify_columns[COLUMNS] = {
+    { "engine", "engine", false },   { "device", "device", true },
+    { "result", "result", false },   { "worst_of_bound", "worst", true },
+    { "max_error", "max", true },    { "plain_max_error", "plain", true },
+    { "mean_error", "mean", true },  { "plain_mean_error", "plain", true },
+    { "nmse", "nmse", true },        { "drift_of_bound", "drift", true },
+    { "rows", "rows", true },        { "note", "note", false },
+    { "problem", "problem", false },
+};
+
+void attn_verify_report_init(attn_verify_report *report, const attn_session *session) {
+    *report = (attn_verify_report){ .session = session };
+    attn_table_init(&report->table, attn_verify_columns, COLUMNS);
+}
+
+void attn_verify_report_free(attn_verify_report *report) {
+    attn_table_free(&report->table);
+}
+
+/* ------------------------------------------------------------------------------------ how cases were drawn */
+
+typedef struct attn_tally {
+    const char *name;
+    bool counted;
+} attn_tally;
+
+static int attn_list_tallies(const attn_case *c, const clattn_problem *p, attn_tally tallies[ATTN_TALLIES]) {
+    bool window = p->window_left != CLATTN_OPEN || p->window_right != CLATTN_OPEN;
+    const attn_tally list[] = {
+        { "fp32", p->type == CLATTN_FP32 },
+        { "fp16", p->type == CLATTN_FP16 },
+        { "bf16", p->type == CLATTN_BF16 },
+        { "fp64", p->type == CLATTN_FP64 },
+        { "grouped heads", p->kv_heads != p->query_heads },
+        { "value_dim differs", p->value_dim != p->head_dim },
+        { "causal", p->causal },
+        { "window", window },
+        { "alibi", p->alibi },
+        { "offsets", c->offsets.kind != ATTN_LIST_NONE },
+        { "mask", p->mask != CLATTN_MASK_NONE },
+        { "bit mask", p->mask == CLATTN_MASK_BITS },
+        { "bias", p->bias != CLATTN_BIAS_NONE },
+        { "sinks", p->sinks },
+        { "softcap", p->softcap > 0 },
+        { "scale", c->problem.has_scale },
+        { "query lengths", p->query_lengths },
+        { "key lengths", p->key_lengths },
+        { "past", p->past_length > 0 },
+        { "weights", p->weights != CLATTN_WEIGHTS_NONE },
+        { "TF32 allowed", p->allow_tf32 },
+        { "random strides", c->strides_random },
+        { "bshd", c->bshd },
+        { "poison", c->poison },
+        { "a size of 0", p->batch == 0 || p->query_length == 0 || p->key_length == 0 },
+    };
+    int count = (int)(sizeof list / sizeof list[0]);
+    memcpy(tallies, list, sizeof list);
+    return count;
+}
+
+void attn_verify_report_count(attn_verify_report *report, const attn_case *c, const clattn_problem *problem) {
+    attn_tally tallies[ATTN_TALLIES];
+    int count = attn_list_tallies(c, problem, tallies);
+    report->cases++;
+    report->beyond_512 += problem->key_length > 512 ? 1 : 0;
+    report->beyond_4096 += problem->key_length > 4096 ? 1 : 0;
+    for (int n = 0; n < count; n++) {
+        report->tallies[n] += tallies[n].counted ? 1 : 0;
+    }
+}
+
+/* ------------------------------------------------------------------------------------ results */
+
+static void attn_count_reason(attn_verify_engine *engine, const char *text) {
+    const char *start = strstr(text, ": "); /* after "engine on device N: " */
+    start = start != NULL ? start + 2 : text;
+    int r = 0;
+    char text_cut[sizeof engine->reasons[r].text];
+    attn_text_copy(text_cut, sizeof text_cut, start, strlen(start));
+    while (r < engine->reason_count && strcmp(engine->reasons[r].text, text_cut) != 0) {
+        r++;
+    }
+    if (r == engine->reason_count) {
+        if (r == ATTN_REASONS) {
+            return;
+        }
+        engine->reason_count++;
+        memcpy(engine->reasons[r].text, text_cut, sizeof text_cut);
+    }
+    engine->reasons[r].count++;
+}
+
+static void attn_add_to_table(attn_table *table, const attn_target *target, const attn_case *c,
+                              const attn_gate_result *result) {
+    attn_table_row(table);
+    attn_table_set(table, COL_ENGINE, "%s", target->engine);
+    attn_table_set(table, COL_DEVICE, "%lld", (long long)target->device);
+    attn_table_set(table, COL_RESULT, "%s", result->refused ? "refused" : result->passed ? "passed" : "failed");
+    attn_table_set(table, COL_NOTE, "%s", result->failure);
+    attn_table_set(table, COL_PROBLEM, "%s", c->text);
+    if (result->refused) {
+        return;
+    }
+    attn_table_set(table, COL_WORST, "%.3g", result->worst);
+    attn_table_set(table, COL_ROWS, "%lld", (long long)result->rows);
+    if (result->plain_max > 0) {
+        attn_table_set(table, COL_MAX, "%.3g", result->max_error);
+        attn_table_set(table, COL_PLAIN_MAX, "%.3g", result->plain_max);
+        attn_table_set(table, COL_MEAN, "%.3g", result->mean_error);
+        attn_table_set(table, COL_PLAIN_MEAN, "%.3g", result->plain_mean);
+        attn_table_set(table, COL_NMSE, "%.3g", result->nmse);
+        attn_table_set(table, COL_DRIFT, "%.3g", result->drift);
+    }
+}
+
+void attn_verify_report_add(attn_verify_report *report, const attn_case *c, const clattn_problem *problem, int t,
+                            const attn_gate_result *result) {
+    attn_verify_engine *engine = &report->engines[t];
+    attn_add_to_table(&report->table, &report->session->targets[t], c, result);
+    if (result->refused) {
+        engine->refused++;
+        report->refused++;
+        attn_count_reason(engine, result->failure);
+        return;
+    }
+    report->served++;
+    engine->passed += result->passed ? 1 : 0;
+    engine->failed += result->passed ? 0 : 1;
+    engine->beyond_512 += problem->key_length > 512 ? 1 : 0;
+    engine->beyond_4096 += problem->key_length > 4096 ? 1 : 0;
+    engine->worst = fmax(engine->worst, result->worst);
+    if (result->plain_max > 0 && result->plain_mean > 0) {
+        engine->worst_max = fmax(engine->worst_max, result->max_error / result->plain_max);
+        engine->worst_mean = fmax(engine->worst_mean, result->mean_error / result->plain_mean);
+    }
+}
+
+static void attn_print_drawing(const attn_verify_report *report, int64_t random_count, int64_t seed) {
+    attn_tally tallies[ATTN_TALLIES];
+    attn_case c;
+    attn_case_init(&c);
+    int count = attn_list_tallies(&c, &c.problem, tallies);
+    printf("%lld problem%s", (long long)report->cases, report->cases == 1 ? "" : "s");
+    if (random_count > 0) {
+        printf(" (%lld drawn from seed %lld)", (long long)random_count, (long long)seed);
+    }
+    printf(": %lld with more than 512 keys, %lld with more than 4096;\n ", (long long)report->beyond_512,
+           (long long)report->beyond_4096);
+    int on_line = 0;
+    for (int n = 0; n < count; n++) {
+        if (report->tallies[n] > 0) {
+            printf("%s %s %lld",
+                   on_line == 0        ? ""
+                   : on_line % 10 == 0 ? ",\n "
+                                       : ",",
+                   tallies[n].name, (long long)report->tallies[n]);
+            on_line++;
+        }
+    }
+    printf("\n");
+}
+
+void attn_verify_report_print(const attn_verify_report *report, int64_t random_count, int64_t seed) {
+    attn_print_drawing(report, random_count, seed);
+    for (int t = 0; t < report->session->target_count; t++) {
+        const attn_verify_engine *engine = &report->engines[t];
+        char device[300];
+        attn_session_device_name(report->session, report->session->targets[t].device, device, sizeof device);
+        printf("%-15s %lld passed (%lld with more than 512 keys, %lld with more than 4096), %lld failed, %lld refused; "
+               "nearest "
+               "to a bound %.2f",
+               report->session->targets[t].engine, (long long)engine->passed, (long long)engine->beyond_512,
+               (long long)engine->beyond_4096, (long long)engine->failed, (long long)engine->refused, engine->worst);
+        if (engine->worst_max > 0) {
+            printf("; errors at most %.2fx of plain in the maximum, %.2fx in the mean", engine->worst_max,
+                   engine->worst_mean);
+        }
+        printf("; on %s\n", device);
+        for (int r = 0; r < engine->reason_count; r++) {
+            printf("                refused %lld: %s\n", (long long)engine->reasons[r].count, engine->reasons[r].text);
+        }
+    }
+}
+
+void attn_verify_report_json(const void *user, const attn_table *table, bool complete, FILE *file) {
+    (void)user;
+    (void)complete; /* the rows alone: an array, as it always was */
+    attn_table_json(table, file, "");
+    fputc('\n', file);
+}

@@ -1,0 +1,83 @@
+/* What the sub-commands of `clattn words` share: the flags as read, the text, the model. */
+#ifndef ATTN_CLI_WORDS_WORDS_H
+#define ATTN_CLI_WORDS_WORDS_H
+
+#include "base/table.h"
+#include "words/words_model.h"
+
+enum { ATTN_WORDS_PICTURE_MAX = 200 }; /* words of a sentence whose whole pattern is made */
+
+/** What every flag and word said; NULL = not given. */
+typedef struct attn_words {
+    attn_options options;
+    attn_word_settings settings;
+    const char *text_path, *tokens, *sentences, *subword_model;
+    const char *map, *plot;
+    const char *word, *add, *remove, *at;
+    bool json, self;
+    char *argument; /* WORD or SENTENCE; NULL = not given */
+    attn_word_text text;
+    attn_word_model model;
+} attn_words;
+
+int attn_words_count(attn_words *words, attn_error *error);
+int attn_words_weights(attn_words *words, attn_error *error);
+int attn_words_show(attn_words *words, attn_error *error);
+int attn_words_probe(attn_words *words, attn_error *error);
+
+/**
+ * Reads the text and, after it, the sentence of the command line (or the articles'), whose words may be new where the
+ * vectors are drawn or stand in a file of words.
+ * @param ids malloc'ed
+ */
+int attn_words_read_sentence(attn_words *words, int64_t **ids, int64_t *count, attn_error *error);
+
+/** Cuts a flag's words by the rules of that sentence. */
+int attn_words_cut(attn_words *words, const char *flag, const char *value, int64_t **ids, int64_t *count,
+                   attn_error *error);
+
+/** "The quick brown fox" */
+void attn_words_print_span(const attn_words *words, attn_word_span span, FILE *file);
+
+/** ["The", "quick", "brown", "fox"] */
+void attn_words_json_span(const attn_words *words, attn_word_span span, FILE *file);
+
+/** [0.1, 0.2] */
+void attn_words_json_numbers(const float *numbers, int64_t count, FILE *file);
+
+/** A word and spaces up to width, on stdout. */
+void attn_words_print_padded(const char *word, int width);
+
+/** The widest word of a span, at least 8 and at most 30. */
+int attn_words_width(const attn_words *words, attn_word_span span);
+
+/* ------------------------------------------------------------------------------------------------ patterns */
+
+/** A pattern of attention to draw: a row looks at columns, which are the same words. */
+typedef struct attn_word_pattern {
+    const char *title;
+    attn_word_span span;
+    const float *weights; /* [count, count] */
+} attn_word_pattern;
+
+/** The smallest and the largest weight of patterns, between which shades go. */
+typedef struct attn_word_range {
+    double lightest, darkest;
+} attn_word_range;
+
+attn_word_range attn_words_find_range(const attn_word_pattern *patterns, int64_t count);
+
+/** 0 (lightest) to 1. */
+double attn_words_shade(const attn_word_range *range, double weight);
+
+/** Checks --map: numbers, blocks, colours; by default what standard output can show. */
+int attn_words_map_check(const char *map, attn_error *error);
+
+/** Prints patterns on standard output. */
+void attn_words_map(const attn_words *words, const attn_word_pattern *patterns, int64_t count);
+
+/** Draws patterns into words->plot, an .svg or .png file, so many columns of them. */
+int attn_words_plot(const attn_words *words, const attn_word_pattern *patterns, int64_t count, int columns,
+                    const char *caption, attn_error *error);
+
+#endif

@@ -1,0 +1,120 @@
+/*
+ * words count, and how words are printed by all sub-commands. Knows nothing of attention.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "words/words.h"
+
+static const char attn_show_sentence[] = "I saw a man in the park with a telescope.";
+
+int attn_words_cut(attn_words *w, const char *flag, const char *value, int64_t **ids, int64_t *count,
+                   attn_error *error) {
+    return attn_word_text_cut(&w->text, flag, value, !attn_word_vectors_are_npy(w->settings.vectors), ids, count,
+                              error);
+}
+
+int attn_words_read_sentence(attn_words *w, int64_t **ids, int64_t *count, attn_error *error) {
+    bool npy = attn_word_vectors_are_npy(w->settings.vectors);
+    *ids = NULL;
+    w->text.name = "the sentence";
+    bool own_words =
+        w->settings.vectors != NULL && !npy && w->text_path == NULL; /* the file need not know the six sentences */
+    if (!own_words && attn_word_text_read(&w->text, w->text_path, error) != ATTN_DONE) {
+        return error->status;
+    }
+    const char *sentence = w->argument != NULL ? w->argument : attn_show_sentence;
+    if (attn_words_cut(w, "SENTENCE", sentence, ids, count, error) != ATTN_DONE) {
+        return error->status;
+    }
+    return *count <= ATTN_WORDS_PICTURE_MAX ? ATTN_DONE
+                                            : attn_fail(error, ATTN_BAD, "SENTENCE: %lld words; at most %d",
+                                                        (long long)*count, ATTN_WORDS_PICTURE_MAX);
+}
+
+void attn_words_print_span(const attn_words *w, attn_word_span span, FILE *file) {
+    for (int64_t t = 0; t < span.count; t++) {
+        fprintf(file, "%s%s", t > 0 ? " " : "", w->text.words[span.ids[t]]);
+    }
+}
+
+void attn_words_json_span(const attn_words *w, attn_word_span span, FILE *file) {
+    fputc('[', file);
+    for (int64_t t = 0; t < span.count; t++) {
+        fputs(t > 0 ? ", " : "", file);
+        attn_json_write_string(file, w->text.words[span.ids[t]]);
+    }
+    fputc(']', file);
+}
+
+void attn_words_json_numbers(const float *numbers, int64_t count, FILE *file) {
+    fputc('[', file);
+    for (int64_t n = 0; n < count; n++) {
+        fputs(n > 0 ? ", " : "", file);
+        attn_json_write_number(file, (double)numbers[n], 9);
+    }
+    fputc(']', file);
+}
+
+void attn_words_print_padded(const char *word, int width) {
+    printf("%s%*s", word, width > attn_utf8_width(word) ? width - attn_utf8_width(word) : 0, "");
+}
+
+int attn_words_width(const attn_words *w, attn_word_span span) {
+    int width = 8;
+    for (int64_t t = 0; t < span.count; t++) {
+        int own = attn_utf8_width(w->text.words[span.ids[t]]);
+        width = own > width ? own : width;
+    }
+    return width < 30 ? width : 30;
+}
+
+typedef struct attn_frequency {
+    int64_t word, count;
+} attn_frequency;
+
+static int attn_more_often(const void *first, const void *second) {
+    const attn_frequency *a = first, *b = second;
+    return a->count != b->count ? (a->count < b->count ? 1 : -1) : (a->word > b->word) - (a->word < b->word);
+}
+
+static void attn_print_frequencies(const attn_words *w, const attn_frequency *sorted) {
+    int64_t words = w->text.word_count;
+    printf("%lld sentence%s, %lld words, a vocabulary of %lld\n", (long long)w->text.sentence_count,
+           w->text.sentence_count == 1 ? "" : "s", (long long)w->text.token_count, (long long)words);
+    for (int64_t n = 0; n < words; n++) {
+        printf("%6lld  %s\n", (long long)sorted[n].count, w->text.words[sorted[n].word]);
+    }
+}
+
+static void attn_json_frequencies(const attn_words *w) {
+    printf("{ \"sentences\": %lld, \"words\": %lld, \"vocabulary\": %lld, \"frequencies\": [",
+           (long long)w->text.sentence_count, (long long)w->text.token_count, (long long)w->text.word_count);
+    for (int64_t n = 0; n < w->text.word_count; n++) {
+        printf("%s\n  { \"word\": ", n > 0 ? "," : "");
+        attn_json_write_string(stdout, w->text.words[n]);
+        printf(", \"count\": %lld }", (long long)w->text.counts[n]);
+    }
+    fputs("\n] }\n", stdout);
+}
+
+int attn_words_count(attn_words *w, attn_error *error) {
+    if (attn_word_text_read(&w->text, w->text_path, error) != ATTN_DONE) {
+        return error->status;
+    }
+    if (w->json) { /* in the vocabulary's own order */
+        attn_json_frequencies(w);
+        return ATTN_DONE;
+    }
+    attn_frequency *sorted = malloc((size_t)w->text.word_count * sizeof *sorted);
+    if (sorted == NULL) {
+        return attn_fail(error, ATTN_CANNOT, "out of memory");
+    }
+    for (int64_t n = 0; n < w->text.word_count; n++) {
+        sorted[n] = (attn_frequency){ n, w->text.counts[n] };
+    }
+    qsort(sorted, (size_t)w->text.word_count, sizeof *sorted, attn_more_often);
+    attn_print_frequencies(w, sorted);
+    free(sorted);
+    return ATTN_DONE;
+}

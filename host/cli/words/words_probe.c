@@ -1,0 +1,373 @@
+/*
+ * words probe: looks from one word of a sentence before and after a change, and tells what moved: each weight, the context
+ * vector, the word nearest to it. Weights and contexts are the model's; here are the changes and the differences.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "picture/chart.h"
+#include "words/words.h"
+
+/* One sentence as seen from its word `from`. */
+typedef struct attn_view {
+    attn_word_span span;
+    int64_t from;
+    float *pattern; /* [heads, count, count] */
+    float *context; /* [dim], of the word looked from */
+    int64_t nearest;
+    double distance;
+} attn_view;
+
+/* A change: tokens first .. first + removed go, added come in their place. */
+typedef struct attn_change {
+    int64_t first, removed;
+    attn_word_span added;
+} attn_change;
+
+typedef struct attn_probe {
+    attn_words *w;
+    attn_word_span sentence;
+    attn_change change;
+    bool one; /* the change was told; else each word in turn */
+    int64_t from;
+    int64_t *changed; /* ids of the changed sentence */
+    attn_view before, after;
+} attn_probe;
+
+static void attn_view_free(attn_view *view) {
+    free(view->pattern);
+    free(view->context);
+    *view = (attn_view){ 0 };
+}
+
+static int attn_look(attn_words *w, attn_word_span span, int64_t from, attn_view *view, attn_error *error) {
+    const attn_word_model *model = &w->model;
+    size_t pattern = (size_t)(model->heads * span.count * span.count) * sizeof(float);
+    size_t context = (size_t)model->dim * sizeof(float);
+    attn_view_free(view);
+    *view = (attn_view){ .span = span, .from = from, .pattern = malloc(pattern), .context = malloc(context) };
+    if (view->pattern == NULL || view->context == NULL) {
+        return attn_fail(error, ATTN_CANNOT, "out of memory");
+    }
+    if (attn_word_model_attend(&w->model, span, 0, span, error) != ATTN_DONE) {
+        return error->status;
+    }
+    memcpy(view->pattern, model->weights, pattern);
+    memcpy(view->context, model->context + from * model->dim, context);
+    view->nearest = attn_word_model_nearest(model, view->context, &view->distance);
+    return ATTN_DONE;
+}
+
+static float attn_seen(const attn_view *view, int64_t head, int64_t key) {
+    return view->pattern[(head * view->span.count + view->from) * view->span.count + key];
+}
+
+/* Makes the changed sentence and looks at it. */
+static int attn_look_changed(attn_probe *p, const attn_change *c, attn_error *error) {
+    int64_t rest = p->sentence.count - c->first - c->removed;
+    memcpy(p->changed, p->sentence.ids, (size_t)c->first * sizeof *p->changed);
+    if (c->added.count > 0) {
+        memcpy(p->changed + c->first, c->added.ids, (size_t)c->added.count * sizeof *p->changed);
+    }
+    memcpy(p->changed + c->first + c->added.count, p->sentence.ids + c->first + c->removed,
+           (size_t)rest * sizeof *p->changed);
+    int64_t from = p->from < c->first ? p->from : p->from - c->removed + c->added.count;
+    attn_word_span changed = { p->changed, p->sentence.count - c->removed + c->added.count };
+    return attn_look(p->w, changed, from, &p->after, error);
+}
+
+/* ------------------------------------------------------------------------------------------------ what is asked */
+
+/* Where the words stand in the sentence, or -1. */
+static int64_t attn_find_words(attn_word_span sentence, attn_word_span words) {
+    for (int64_t at = 0; at + words.count <= sentence.count; at++) {
+        if (memcmp(sentence.ids + at, words.ids, (size_t)words.count * sizeof *words.ids) == 0) {
+            return at;
+        }
+    }
+    return -1;
+}
+
+/* A flag's words in the sentence, or a place given as a number. */
+static int attn_read_place(attn_probe *p, const char *flag, const char *value, int64_t *place, int64_t *count,
+                           attn_error *error) {
+    int64_t *ids = NULL, number = 0;
+    if (attn_words_cut(p->w, flag, value, &ids, count, error) != ATTN_DONE) {
+        return error->status;
+    }
+    *place = attn_find_words(p->sentence, (attn_word_span){ ids, *count });
+    free(ids);
+    if (*place < 0 && attn_text_integer(value, &number) == 0 && number >= 1 && number <= p->sentence.count) {
+        *place = number - 1;
+        *count = 1;
+    }
+    return *place >= 0 ? ATTN_DONE : attn_fail(error, ATTN_BAD, "%s \"%s\": not in the sentence", flag, value);
+}
+
+static int attn_read_from(attn_probe *p, attn_error *error) {
+    int64_t count = 1;
+    p->from = p->sentence.count - 1;
+    if (p->w->word == NULL) {
+        return ATTN_DONE;
+    }
+    if (attn_read_place(p, "--word", p->w->word, &p->from, &count, error) != ATTN_DONE) {
+        return error->status;
+    }
+    return count == 1 ? ATTN_DONE : attn_fail(error, ATTN_BAD, "--word \"%s\": one word is wanted", p->w->word);
+}
+
+static int attn_read_change(attn_probe *p, int64_t **added, attn_error *error) {
+    const attn_words *w = p->w;
+    attn_change *c = &p->change;
+    int64_t at = 0;
+    c->first = p->sentence.count;
+    if (w->remove != NULL && attn_read_place(p, "--remove", w->remove, &c->first, &c->removed, error) != ATTN_DONE) {
+        return error->status;
+    }
+    if (w->remove != NULL && p->from >= c->first && p->from < c->first + c->removed) {
+        return attn_fail(error, ATTN_BAD, "--remove \"%s\": that is the word looked from; --word names another",
+                         w->remove);
+    }
+    if (w->add != NULL && attn_words_cut(p->w, "--add", w->add, added, &c->added.count, error) != ATTN_DONE) {
+        return error->status;
+    }
+    c->added.ids = *added;
+    if (w->at == NULL) {
+        return ATTN_DONE;
+    }
+    if (w->add == NULL || w->remove != NULL) {
+        return attn_fail(error, ATTN_BAD, "--at: goes with --add, without --remove");
+    }
+    if (attn_options_number("--at", w->at, 1, &at, error) == ATTN_DONE && at > p->sentence.count + 1) {
+        attn_fail(error, ATTN_BAD, "--at %lld: the sentence has %lld words", (long long)at,
+                  (long long)p->sentence.count);
+    }
+    c->first = at - 1;
+    return error->status;
+}
+
+/* ------------------------------------------------------------------------------------------------ what is told */
+
+static double attn_context_moves(const attn_probe *p) {
+    double sum = 0;
+    for (int64_t d = 0; d < p->w->model.dim; d++) {
+        double difference = (double)p->after.context[d] - (double)p->before.context[d];
+        sum += difference * difference;
+    }
+    return sqrt(sum);
+}
+
+static void attn_print_row(const attn_probe *p, int64_t head, int64_t old_key, int64_t new_key, int width) {
+    const attn_words *w = p->w;
+    int64_t id = old_key >= 0 ? p->sentence.ids[old_key] : p->after.span.ids[new_key];
+    double before = old_key >= 0 ? (double)attn_seen(&p->before, head, old_key) : 0;
+    double after = new_key >= 0 ? (double)attn_seen(&p->after, head, new_key) : 0;
+    fputs(new_key < 0 ? "   - " : old_key < 0 ? "   + " : old_key == p->from ? "   * " : "     ", stdout);
+    attn_words_print_padded(w->text.words[id], width);
+    printf(old_key >= 0 ? "  %.4f" : "       ", before);
+    printf(new_key >= 0 ? "  %.4f" : "       ", after);
+    printf("  %+.4f\n", after - before);
+}
+
+/* The sentence and its change side by side: what stays, what goes (-), what comes (+). */
+static void attn_print_change(const attn_probe *p) {
+    const attn_change *c = &p->change;
+    int width = attn_words_width(p->w, p->sentence), added = attn_words_width(p->w, c->added);
+    width = added > width ? added : width;
+    for (int64_t h = 0; h < p->w->model.heads; h++) {
+        char title[32] = "";
+        if (p->w->model.heads > 1) {
+            snprintf(title, sizeof title, "head %lld", (long long)h + 1);
+        }
+        printf("     %-*s  %-6s  %-6s  change\n", width, title, "before", "after");
+        for (int64_t old = 0; old <= p->sentence.count; old++) {
+            for (int64_t n = 0; old == c->first && n < c->added.count; n++) {
+                attn_print_row(p, h, -1, old + n, width);
+            }
+            bool goes = old >= c->first && old < c->first + c->removed;
+            if (old < p->sentence.count) {
+                attn_print_row(p, h, old, goes ? -1 : old < c->first ? old : old - c->removed + c->added.count, width);
+            }
+        }
+    }
+    const char *const *words = (const char *const *)p->w->text.words;
+    printf("the context vector moves by %.4f\n", attn_context_moves(p));
+    printf("the prediction %s: %s (distance %.4f), before %s (%.4f)\n",
+           p->after.nearest != p->before.nearest ? "changes" : "stays", words[p->after.nearest], p->after.distance,
+           words[p->before.nearest], p->before.distance);
+}
+
+static int attn_print_each(attn_probe *p, attn_error *error) {
+    const attn_words *w = p->w;
+    int width = attn_words_width(w, p->sentence);
+    printf("prediction: %s (distance %.4f)\n\n%*staken away%*s  its weight  context moves  prediction\n",
+           w->text.words[p->before.nearest], p->before.distance, 5, "", width > 10 ? width - 10 : 0, "");
+    width = width < 10 ? 10 : width;
+    for (int64_t t = 0; t < p->sentence.count; t++) {
+        attn_change change = { t, 1, { NULL, 0 } };
+        float weight = 0;
+        if (t == p->from) {
+            continue;
+        }
+        if (attn_look_changed(p, &change, error) != ATTN_DONE) {
+            return error->status;
+        }
+        for (int64_t h = 0; h < w->model.heads; h++) {
+            weight += attn_seen(&p->before, h, t) / (float)w->model.heads;
+        }
+        printf("%3lld  ", (long long)t + 1);
+        attn_words_print_padded(w->text.words[p->sentence.ids[t]], width);
+        printf("  %10.4f  %13.4f  %s%s\n", (double)weight, attn_context_moves(p), w->text.words[p->after.nearest],
+               p->after.nearest != p->before.nearest ? "  (changes)" : "");
+    }
+    return ATTN_DONE;
+}
+
+/* ------------------------------------------------------------------------------------------------ JSON, pictures */
+
+static void attn_json_view(const attn_probe *p, const attn_view *view) {
+    const attn_words *w = p->w;
+    fputs("\"sentence\": ", stdout);
+    attn_words_json_span(w, view->span, stdout);
+    fputs(", \"weights\": [", stdout);
+    for (int64_t h = 0; h < w->model.heads; h++) {
+        fputs(h > 0 ? ", " : "", stdout);
+        attn_words_json_numbers(view->pattern + (h * view->span.count + view->from) * view->span.count,
+                                view->span.count, stdout);
+    }
+    fputs("], \"context\": ", stdout);
+    attn_words_json_numbers(view->context, w->model.dim, stdout);
+    fputs(", \"nearest\": ", stdout);
+    attn_json_write_string(stdout, w->text.words[view->nearest]);
+    fputs(", \"distance\": ", stdout);
+    attn_json_write_number(stdout, view->distance, 9);
+}
+
+static int attn_json_change(attn_probe *p, const attn_change *change, const char *separator, attn_error *error) {
+    if (attn_look_changed(p, change, error) != ATTN_DONE) {
+        return error->status;
+    }
+    printf("%s\n  { \"at\": %lld, \"removed\": ", separator, (long long)change->first + 1);
+    attn_words_json_span(p->w, (attn_word_span){ p->sentence.ids + change->first, change->removed }, stdout);
+    fputs(", \"added\": ", stdout);
+    attn_words_json_span(p->w, change->added, stdout);
+    fputs(", \"context_moves\": ", stdout);
+    attn_json_write_number(stdout, attn_context_moves(p), 9);
+    fputs(",\n    ", stdout);
+    attn_json_view(p, &p->after);
+    fputs(" }", stdout);
+    return ATTN_DONE;
+}
+
+static int attn_json_probe(attn_probe *p, attn_error *error) {
+    int status = ATTN_DONE;
+    fputs("{ \"word\": ", stdout);
+    attn_json_write_string(stdout, p->w->text.words[p->sentence.ids[p->from]]);
+    printf(", \"place\": %lld, ", (long long)p->from + 1);
+    attn_word_model_json(&p->w->model, stdout);
+    fputs("\n  ", stdout);
+    attn_json_view(p, &p->before);
+    fputs(",\n\"changes\": [", stdout);
+    if (p->one) {
+        status = attn_json_change(p, &p->change, "", error);
+    }
+    const char *separator = "";
+    for (int64_t t = 0; t < p->sentence.count && !p->one && status == ATTN_DONE; t++) {
+        attn_change change = { t, 1, { NULL, 0 } };
+        if (t != p->from) {
+            status = attn_json_change(p, &change, separator, error);
+            separator = ",";
+        }
+    }
+    fputs("\n] }\n", stdout);
+    return status;
+}
+
+/* Before and after side by side, head by head. */
+static int attn_plot_change(const attn_probe *p, const char *caption, attn_error *error) {
+    int64_t heads = p->w->model.heads;
+    attn_word_pattern *patterns = calloc((size_t)(2 * heads), sizeof *patterns);
+    char(*titles)[40] = calloc((size_t)(2 * heads), sizeof *titles);
+    int status = patterns != NULL && titles != NULL ? ATTN_DONE : attn_fail(error, ATTN_CANNOT, "out of memory");
+    for (int64_t n = 0; n < 2 * heads && status == ATTN_DONE; n++) {
+        const attn_view *view = n % 2 == 0 ? &p->before : &p->after;
+        snprintf(titles[n], sizeof titles[n], "head %lld, %s", (long long)n / 2 + 1, n % 2 == 0 ? "before" : "after");
+        patterns[n] =
+            (attn_word_pattern){ titles[n], view->span, view->pattern + n / 2 * view->span.count * view->span.count };
+    }
+    status = status == ATTN_DONE ? attn_words_plot(p->w, patterns, 2 * heads, 2, caption, error) : status;
+    free(patterns);
+    free(titles);
+    return status;
+}
+
+static int attn_tell(attn_probe *p, attn_error *error) {
+    attn_words *w = p->w;
+    char description[1024];
+    attn_word_model_describe(&w->model, description, sizeof description);
+    if (p->one && attn_look_changed(p, &p->change, error) != ATTN_DONE) {
+        return error->status;
+    }
+    if (w->plot != NULL && attn_plot_change(p, description, error) != ATTN_DONE) {
+        return error->status;
+    }
+    if (w->json) {
+        return attn_json_probe(p, error);
+    }
+    attn_words_print_span(w, p->sentence, stdout);
+    if (p->one) {
+        fputs("\n-> ", stdout);
+        attn_words_print_span(w, p->after.span, stdout);
+    }
+    printf("\nlooked at from \"%s\": %s\n", w->text.words[p->sentence.ids[p->from]], description);
+    if (p->one) {
+        attn_print_change(p);
+        return ATTN_DONE;
+    }
+    return attn_print_each(p, error);
+}
+
+static int attn_probe_run(attn_probe *p, int64_t **added, attn_error *error) {
+    attn_words *w = p->w;
+    if (attn_read_from(p, error) != ATTN_DONE || attn_read_change(p, added, error) != ATTN_DONE) {
+        return error->status;
+    }
+    int64_t longest = p->sentence.count + p->change.added.count;
+    if (longest > ATTN_WORDS_PICTURE_MAX) {
+        return attn_fail(error, ATTN_BAD, "--add: %lld words; at most %d", (long long)longest, ATTN_WORDS_PICTURE_MAX);
+    }
+    p->one = w->add != NULL || w->remove != NULL;
+    if (!p->one && p->sentence.count < 2) {
+        return attn_fail(error, ATTN_BAD, "SENTENCE: one word; there is nothing to take away");
+    }
+    p->changed = malloc((size_t)longest * sizeof *p->changed);
+    if (p->changed == NULL) {
+        return attn_fail(error, ATTN_CANNOT, "out of memory");
+    }
+    if (attn_word_model_open(&w->model, &w->text, &w->settings, &w->options, longest, longest, error) != ATTN_DONE ||
+        attn_look(w, p->sentence, p->from, &p->before, error) != ATTN_DONE) {
+        return error->status;
+    }
+    return attn_tell(p, error);
+}
+
+int attn_words_probe(attn_words *w, attn_error *error) {
+    attn_probe p = { .w = w };
+    int64_t *ids = NULL, *added = NULL, count = 0;
+    if (w->plot != NULL && w->add == NULL && w->remove == NULL) {
+        return attn_fail(error, ATTN_BAD, "--plot: needs --add or --remove, the change to draw");
+    }
+    if (w->plot != NULL && attn_plot_check(w->plot, error) != ATTN_DONE) {
+        return error->status;
+    }
+    int status = attn_words_read_sentence(w, &ids, &count, error);
+    p.sentence = (attn_word_span){ ids, count };
+    status = status == ATTN_DONE ? attn_probe_run(&p, &added, error) : status;
+    attn_view_free(&p.before);
+    attn_view_free(&p.after);
+    free(p.changed);
+    free(added);
+    free(ids);
+    return status;
+}

@@ -1,0 +1,70 @@
+/*
+ * words show: the whole pattern of attention inside a sentence, head by head: on standard output, as JSON, as a picture.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "picture/chart.h"
+#include "words/words.h"
+
+static void attn_json_patterns(const attn_words *w, attn_word_span span) {
+    const attn_word_model *model = &w->model;
+    fputs("{ \"sentence\": ", stdout);
+    attn_words_json_span(w, span, stdout);
+    fputs(", ", stdout);
+    attn_word_model_json(model, stdout);
+    fputs("\"weights\": [", stdout);
+    for (int64_t r = 0; r < model->heads * span.count; r++) {
+        fputs(r == 0 ? "\n  [" : r % span.count == 0 ? "],\n  [" : ",\n   ", stdout);
+        attn_words_json_numbers(model->weights + r * span.count, span.count, stdout);
+    }
+    fputs("]\n], \"context\": [", stdout);
+    for (int64_t r = 0; r < span.count; r++) {
+        fputs(r > 0 ? ",\n  " : "\n  ", stdout);
+        attn_words_json_numbers(model->context + r * model->dim, model->dim, stdout);
+    }
+    fputs("\n] }\n", stdout);
+}
+
+static int attn_show_patterns(attn_words *w, attn_word_span span, attn_error *error) {
+    int64_t heads = w->model.heads;
+    char description[1024];
+    char(*titles)[32] = malloc((size_t)heads * sizeof *titles);
+    attn_word_pattern *patterns = malloc((size_t)heads * sizeof *patterns);
+    int status = titles != NULL && patterns != NULL ? ATTN_DONE : attn_fail(error, ATTN_CANNOT, "out of memory");
+    attn_word_model_describe(&w->model, description, sizeof description);
+    for (int64_t h = 0; h < heads && status == ATTN_DONE; h++) {
+        snprintf(titles[h], sizeof titles[h], "head %lld", (long long)h + 1);
+        patterns[h] = (attn_word_pattern){ titles[h], span, w->model.weights + h * span.count * span.count };
+    }
+    if (status == ATTN_DONE && w->plot != NULL) {
+        status = attn_words_plot(w, patterns, heads, (int)ceil(sqrt((double)heads)), description, error);
+    }
+    if (status == ATTN_DONE && w->json) {
+        attn_json_patterns(w, span);
+    } else if (status == ATTN_DONE) {
+        attn_words_print_span(w, span, stdout);
+        printf("\n%s\n", description);
+        attn_words_map(w, patterns, heads);
+    }
+    free(titles);
+    free(patterns);
+    return status;
+}
+
+int attn_words_show(attn_words *w, attn_error *error) {
+    int64_t *ids = NULL, count = 0;
+    if (attn_words_map_check(w->map, error) != ATTN_DONE ||
+        (w->plot != NULL && attn_plot_check(w->plot, error) != ATTN_DONE)) {
+        return error->status;
+    }
+    int status = attn_words_read_sentence(w, &ids, &count, error);
+    attn_word_span span = { ids, count };
+    status = status == ATTN_DONE
+                 ? attn_word_model_open(&w->model, &w->text, &w->settings, &w->options, count, count, error)
+                 : status;
+    status = status == ATTN_DONE ? attn_word_model_attend(&w->model, span, 0, span, error) : status;
+    status = status == ATTN_DONE ? attn_show_patterns(w, span, error) : status;
+    free(ids);
+    return status;
+}

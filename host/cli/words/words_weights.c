@@ -1,0 +1,116 @@
+/*
+ * words weights: one word looks at every sentence. Prints weights, the weighted sum, and the word nearest to it. The
+ * weights and the sum are the model's; nothing is computed here.
+ */
+#include <stdlib.h>
+
+#include "words/words.h"
+
+/* Where the word stands in the sentence; after its end when it does not. */
+static int64_t attn_place_of(int64_t word, attn_word_span sentence) {
+    int64_t place = 0;
+    while (place < sentence.count && sentence.ids[place] != word) {
+        place++;
+    }
+    return place;
+}
+
+static void attn_print_weights(const attn_words *w, attn_word_span sentence) {
+    const attn_word_model *model = &w->model;
+    int width = attn_words_width(w, sentence);
+    for (int64_t t = 0; t < sentence.count; t++) {
+        fputs("     ", stdout);
+        attn_words_print_padded(w->text.words[sentence.ids[t]], width);
+        for (int64_t h = 0; h < model->heads; h++) {
+            printf("  %.4f", (double)model->weights[h * sentence.count + t]);
+        }
+        fputc('\n', stdout);
+    }
+    fputs("   context ", stdout);
+    for (int64_t d = 0; d < model->dim; d++) {
+        printf("%s%8.4f", d > 0 && d % 8 == 0 ? "\n           " : "", (double)model->context[d]);
+    }
+    double distance;
+    int64_t nearest = attn_word_model_nearest(model, model->context, &distance);
+    printf("\n   nearest  %s (distance %.4f)\n", w->text.words[nearest], distance);
+}
+
+static void attn_json_weights(const attn_words *w, attn_word_span sentence) {
+    const attn_word_model *model = &w->model;
+    double distance;
+    int64_t nearest = attn_word_model_nearest(model, model->context, &distance);
+    fputs("\n  { \"sentence\": ", stdout);
+    attn_words_json_span(w, sentence, stdout);
+    fputs(", \"weights\": [", stdout);
+    for (int64_t h = 0; h < model->heads; h++) {
+        fputs(h > 0 ? ", " : "", stdout);
+        attn_words_json_numbers(model->weights + h * sentence.count, sentence.count, stdout);
+    }
+    fputs("],\n    \"context\": ", stdout);
+    attn_words_json_numbers(model->context, model->dim, stdout);
+    fputs(", \"nearest\": ", stdout);
+    attn_json_write_string(stdout, w->text.words[nearest]);
+    fputs(", \"distance\": ", stdout);
+    attn_json_write_number(stdout, distance, 9);
+    fputs(" }", stdout);
+}
+
+static int attn_each_sentence(attn_words *w, int64_t word, attn_error *error) {
+    for (int64_t s = 0; s < w->text.sentence_count; s++) {
+        attn_word_span sentence = attn_word_text_sentence(&w->text, s), row = { &word, 1 };
+        if (attn_word_model_attend(&w->model, row, attn_place_of(word, sentence), sentence, error) != ATTN_DONE) {
+            return error->status;
+        }
+        if (w->json) {
+            fputs(s > 0 ? "," : "", stdout);
+            attn_json_weights(w, sentence);
+            continue;
+        }
+        printf("\n%lld. ", (long long)s + 1);
+        attn_words_print_span(w, sentence, stdout);
+        fputc('\n', stdout);
+        attn_print_weights(w, sentence);
+    }
+    return ATTN_DONE;
+}
+
+static int attn_print_all(attn_words *w, int64_t word, attn_error *error) {
+    char description[1024];
+    if (!w->json) {
+        attn_word_model_describe(&w->model, description, sizeof description);
+        printf("\"%s\": %s\n", w->text.words[word], description);
+        return attn_each_sentence(w, word, error);
+    }
+    fputs("{ \"word\": ", stdout);
+    attn_json_write_string(stdout, w->text.words[word]);
+    fputs(", ", stdout);
+    attn_word_model_json(&w->model, stdout);
+    fputs("\"sentences\": [", stdout);
+    int status = attn_each_sentence(w, word, error);
+    fputs("\n] }\n", stdout);
+    return status;
+}
+
+int attn_words_weights(attn_words *w, attn_error *error) {
+    const char *argument = w->argument != NULL ? w->argument : "fox";
+    int64_t *ids = NULL, count = 0, longest = 0;
+    if (attn_word_text_read(&w->text, w->text_path, error) != ATTN_DONE ||
+        attn_word_text_cut(&w->text, "WORD", argument, false, &ids, &count, error) != ATTN_DONE) {
+        return error->status;
+    }
+    int64_t word = ids[0];
+    free(ids);
+    if (count != 1) {
+        return attn_fail(error, ATTN_BAD, "\"%s\": one word is wanted, this is %lld", argument, (long long)count);
+    }
+    for (int64_t s = 0; s < w->text.sentence_count; s++) {
+        int64_t length = attn_word_text_sentence(&w->text, s).count;
+        longest = length > longest ? length : longest;
+    }
+    if (!w->self && !w->settings.has_scale) {
+        w->settings.has_scale = true;
+        w->settings.scale = 1;
+    }
+    int status = attn_word_model_open(&w->model, &w->text, &w->settings, &w->options, 1, longest, error);
+    return status == ATTN_DONE ? attn_print_all(w, word, error) : status;
+}

@@ -1,0 +1,16 @@
+/*
+ * The additive kernel in vectors of 8 floats, compiled with the flags for avx2 where there are any. The text is
+ * additive_cpu_body.h; elsewhere the table is empty.
+ */
+#if defined(__AVX2__) && defined(__FMA__)
+#define ATTN_VECTOR_BYTES 32
+#define ATTN_KERNEL attn_additive_kernel_avx2
+#define ATTN_KERNEL_NAME "avx2"
+#include "engines/additive/additive_cpu_body.h"
+#else
+#include "engines/additive/additive_cpu.h"
+
+const attn_additive_kernel *attn_additive_kernel_avx2(void) {
+    return NULL;
+}
+#endif

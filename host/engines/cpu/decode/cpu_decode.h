@@ -1,0 +1,203 @@
+/*
+ * Decode: the few rows of a group, of all its query heads, against keys that are split into parts; the parts are merged
+ * by maximum and sum. Very few rows take keys and values as they lie in memory (cpu_decode_place.h), more take them
+ * in packed blocks (cpu_decode_packed.h). Included by cpu_body.h.
+ */
+
+enum { DECODE_KEYS = ATTN_CPU_PART, DECODE_IN_PLACE = ATTN_CPU_IN_PLACE_ROWS };
+
+/** One part of the keys of one group under way. */
+typedef struct decode_work {
+    const attn_cpu_job *job;
+    char *scratch;
+    int64_t b, g, rows, group; /* rows = group * query_length */
+    int64_t dim_pitch;
+    float *queries, *output, *maxima, *scores;
+    vf *sums;
+    attn_key_range *ranges;
+    attn_key_range inner; /* keys that every row attends */
+} decode_work;
+
+static inline int64_t decode_head(const decode_work *w, int64_t row) {
+    return w->g * w->group + row / w->job->call->query_length;
+}
+
+static inline int64_t decode_row(const decode_work *w, int64_t row) {
+    return row % w->job->call->query_length;
+}
+
+static decode_work start_group(const attn_cpu_job *job, int64_t group, char *scratch) {
+    const clattn_problem *problem = job->problem;
+    const attn_cpu_layout *at = &job->layout;
+    decode_work w = { .job = job, .scratch = scratch, .b = group / problem->kv_heads, .g = group % problem->kv_heads };
+    w.group = problem->query_heads / problem->kv_heads;
+    w.rows = w.group * job->call->query_length;
+    w.dim_pitch = attn_round_up(problem->head_dim, LANES);
+    w.ranges = (attn_key_range *)(void *)(scratch + at->ranges);
+    w.queries = (float *)(void *)(scratch + at->queries);
+    w.output = (float *)(void *)(scratch + at->output);
+    w.maxima = (float *)(void *)(scratch + at->maxima);
+    w.scores = (float *)(void *)(scratch + at->scores);
+    w.sums = (vf *)(void *)(scratch + at->sums);
+    return w;
+}
+
+#include "engines/cpu/decode/cpu_decode_place.h"
+#include "engines/cpu/decode/cpu_decode_packed.h"
+
+/** Queries in floats, rows up to `padded` 0; nothing summed yet. */
+static void start_group_rows(decode_work *w, int64_t padded, bool paired) {
+    const clattn_problem *problem = w->job->problem;
+    const attn_view *query = &w->job->call->query;
+    attn_row_rule rule = attn_row_rule_of(problem, w->job->call, w->b);
+    vf factor = splat(w->job->key_factor);
+    w->inner = (attn_key_range){ 0, INT64_MAX };
+    memset(w->output, 0, (size_t)(padded * w->job->value_pitch) * sizeof(float));
+    for (int64_t row = 0; row < padded; row++) {
+        float *copy = w->queries + row * w->dim_pitch;
+        if (row >= w->rows) {
+            w->ranges[row] = (attn_key_range){ 0, INT64_MAX };
+            memset(copy, 0, (size_t)w->dim_pitch * sizeof(float));
+            continue;
+        }
+        int64_t index = attn_view_row(query, w->b, decode_head(w, row), decode_row(w, row));
+        attn_key_range range = w->ranges[row] = attn_rule_keys(&rule, decode_row(w, row));
+        w->inner.begin = attn_max(w->inner.begin, range.begin);
+        w->inner.end = attn_min(w->inner.end, range.end);
+        if (paired && problem->type == CLATTN_BF16) {
+            copy_paired(CLATTN_BF16, copy, query->data, index, problem->head_dim, factor);
+        } else {
+            copy_rows(problem->type, copy, w->dim_pitch, query->data, index, 0, 1, problem->head_dim, factor);
+        }
+    }
+}
+
+/** Keys of one part of a group: equal parts of what its rows attend, in whole blocks. */
+static attn_key_range decode_part(const decode_work *w, int64_t part) {
+    const attn_cpu_job *job = w->job;
+    attn_key_range all = rows_keys(job, w->b, 0, job->call->query_length);
+    if (all.begin >= all.end) return (attn_key_range){ 0, 0 };
+    int64_t begin = all.begin / DECODE_KEYS * DECODE_KEYS;
+    int64_t keys = attn_round_up(attn_max((all.end - begin + job->splits - 1) / job->splits, 0), DECODE_KEYS);
+    return (attn_key_range){ begin + part * keys, attn_min(all.end, begin + (part + 1) * keys) };
+}
+
+static float *decode_partial(const attn_cpu_job *job, int64_t item, int64_t rows, int64_t row) {
+    return job->partials + (item * rows + row) * (job->value_pitch + 2);
+}
+
+static void store_partial(const decode_work *w, int64_t item, int64_t row, float maximum, float sum) {
+    float *partial = decode_partial(w->job, item, w->rows, row);
+    int64_t pitch = w->job->value_pitch;
+    memcpy(partial, w->output + row * pitch, (size_t)pitch * sizeof(float));
+    partial[pitch] = maximum;
+    partial[pitch + 1] = sum;
+}
+
+/** Height of the next tile when `left` rows are left. */
+static inline int place_height(int64_t left) {
+    int height = PLACE_TILE;
+    while (height > 1 && left <= height / 2) height /= 2;
+    return height;
+}
+
+/** Keys of a block: L1 takes its keys and values, and those of the next that are on their way. */
+static inline int64_t place_keys(const clattn_problem *problem) {
+    int64_t bytes = (problem->head_dim + problem->value_dim) * (problem->type == CLATTN_FP32 ? 4 : 2);
+    return bytes <= 256 ? 64 : bytes <= 512 ? 32 : 16;
+}
+
+/** Rows of a part in place: all tiles go over a block of keys while it lies in L1. */
+static void place_item(decode_work *w, int64_t item, attn_key_range part) {
+    place_tile tiles[DECODE_IN_PLACE];
+    int64_t count = 0, padded = 0;
+    for (; padded < w->rows; padded += tiles[count++].height) {
+        tiles[count] = (place_tile){ .row = padded, .height = place_height(w->rows - padded) };
+        tiles[count].maxima = splat(-INFINITY);
+        tiles[count].sums = (vf){ 0 };
+    }
+    start_group_rows(w, padded, true);
+    const int64_t step = place_keys(w->job->problem);
+    for (int64_t key = part.begin; key < part.end; key += step) {
+        int n = (int)attn_min(step, part.end - key);
+        for (int64_t i = 0; i < count; i++) {
+            switch (w->job->problem->type) {
+                case CLATTN_FP16: place_fp16(w, &tiles[i], key, n); break;
+                case CLATTN_BF16: place_bf16(w, &tiles[i], key, n); break;
+                default: place_fp32(w, &tiles[i], key, n); break;
+            }
+        }
+    }
+    for (int64_t i = 0; i < count; i++) {
+        int stripe = LANES / tiles[i].height;
+        for (int64_t row = tiles[i].row; row < attn_min(tiles[i].row + tiles[i].height, w->rows); row++) {
+            int lane = (int)(row - tiles[i].row) * stripe;
+            float sum = 0;
+            for (int k = 0; k < stripe; k++) sum += tiles[i].sums[lane + k];
+            if (w->job->problem->type == CLATTN_BF16)
+                order_pairs(w->output + row * w->job->value_pitch, w->job->problem->value_dim);
+            store_partial(w, item, row, tiles[i].maxima[lane], sum);
+        }
+    }
+}
+
+/** The same with packed blocks of keys. */
+static void packed_item(decode_work *w, int64_t item, attn_key_range part) {
+    int64_t padded = 0;
+    while (padded < w->rows) padded += tile_height(w->rows - padded);
+    start_group_rows(w, padded, false);
+    for (int64_t row = 0; row < padded; row++) {
+        w->maxima[row] = -INFINITY;
+        w->sums[row] = (vf){ 0 };
+    }
+    for (int64_t key = part.begin; key < part.end; key += w->job->block_key) {
+        key_block block = pack_block(w, key, (int)attn_min(w->job->block_key, part.end - key));
+        for (int64_t row = 0; row < w->rows; row += tile_height(w->rows - row)) packed_tile(w, &block, row);
+    }
+    for (int64_t row = 0; row < w->rows; row++) store_partial(w, item, row, w->maxima[row], lanes_sum(w->sums[row]));
+}
+
+static void decode_item(const attn_cpu_job *job, int64_t item, void *scratch) {
+    decode_work w = start_group(job, item / job->splits, scratch);
+    attn_key_range part = decode_part(&w, item % job->splits);
+    if (w.rows <= DECODE_IN_PLACE) {
+        place_item(&w, item, part);
+    } else {
+        packed_item(&w, item, part);
+    }
+}
+
+/** One row's parts and its sink into output, maximum and sum. Parts in order, so the bits do not depend on threads. */
+static void merge_row(const decode_work *w, int64_t item, int64_t row, float *maximum, float *sum) {
+    const attn_cpu_job *job = w->job;
+    int64_t pitch = job->value_pitch;
+    vf sink;
+    start_row(job, decode_head(w, row), maximum, &sink);
+    float own = *maximum;
+    for (int64_t s = 0; s < job->splits; s++) {
+        float top = decode_partial(job, item + s, w->rows, row)[pitch];
+        *maximum = top > *maximum ? top : *maximum;
+    }
+    *sum = own > -INFINITY ? sink[0] * power_of_two(splat(own - *maximum))[0] : sink[0];
+    memset(w->output, 0, (size_t)pitch * sizeof(float));
+    for (int64_t s = 0; s < job->splits; s++) {
+        const float *partial = decode_partial(job, item + s, w->rows, row);
+        if (partial[pitch + 1] == 0)
+            continue; /* nothing allowed in this part: its sums are 0, or 0 times what may not be read */
+        vf factor = power_of_two(splat(partial[pitch] - *maximum));
+        *sum += factor[0] * partial[pitch + 1];
+        for (int64_t c = 0; c < pitch; c += LANES)
+            store(w->output + c, load(w->output + c) + load(partial + c) * factor);
+    }
+}
+
+static void merge_item(const attn_cpu_job *job, int64_t item, void *scratch) {
+    decode_work w = start_group(job, item, scratch);
+    for (int64_t row = 0; row < w.rows; row++) {
+        float maximum, sum;
+        attn_key_range range = attn_row_keys(job->problem, job->call, w.b, decode_row(&w, row));
+        merge_row(&w, item * job->splits, row, &maximum, &sum);
+        finish_row(job, w.b, decode_head(&w, row), decode_row(&w, row), w.output,
+                   range.begin < range.end ? maximum : -INFINITY, sum, sum, w.scratch + job->layout.row);
+    }
+}

@@ -1,0 +1,122 @@
+/*
+ * Prefill's words are pairs of bf16, for processors that multiply two pairs in the time of one multiply-add: neighbours in
+ * head_dim where scores are made, two keys' values of a column where they are summed. Products are exact, sums fp32; weights are
+ * rounded to bf16. The other choice is cpu_floats.h. Included by cpu_pairs_body.h.
+ */
+
+enum { WORD = 2 }; /* elements of a word */
+
+/** sum + the product of the upper halves + that of the lower. */
+INLINE vf add_product(vf sum, vf a, vf b) {
+#if ATTN_AVX512_BF16
+    return (vf)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
+#else
+    const vu high = (vu){ 0 } + 0xffff0000u;
+    sum += (vf)((vu)a & high) * (vf)((vu)b & high);
+    return sum + (vf)((vu)a << 16) * (vf)((vu)b << 16);
+#endif
+}
+
+/** Words that the products of scores sum over. */
+static inline int64_t product_words(const clattn_problem *problem) {
+    return problem->head_dim / 2 + problem->head_dim % 2;
+}
+
+/** What an item needs to know of its words: the size up to which they are exact, and whether weights before rounding are wanted. */
+static inline void start_words(prefill_work *w) {
+    w->limit = size_limit(w->job->problem->scale);
+    w->exact = w->job->problem->logsumexp ? (vf *)(void *)(w->scratch + w->job->layout.exact) : NULL;
+}
+
+/** Where a tile's queries lie; pitch receives the words from row to row. */
+static inline const float *tile_queries(const prefill_work *w, int64_t row, int height, int64_t *pitch) {
+    (void)height;
+    *pitch = w->dim_pitch;
+    return w->queries + row * w->dim_pitch;
+}
+
+/** Copies a tile's queries, the first `real` of which exist. The sum of a row beyond the limit becomes NaN. */
+static void copy_queries(const prefill_work *w, int64_t row, int height, int64_t real) {
+    const clattn_problem *problem = w->job->problem;
+    const attn_view *query = &w->job->call->query;
+    const uint16_t *from = (const uint16_t *)query->data + attn_view_row(query, w->b, w->h, w->first + row);
+    for (int64_t i = 0; i < height; i++, from += query->stride[2]) {
+        float *copy = w->queries + (row + i) * w->dim_pitch;
+        vi seen = { 0 };
+        for (int64_t d = 0; d < 2 * w->dim_pitch; d += 2 * LANES) {
+            vu words = load_words(from + d, i < real ? problem->head_dim - d : 0);
+            seen |= beyond_limit(words, w->limit);
+            store(copy + d / 2, (vf)words);
+        }
+        if (any_lane(seen)) w->sums[row + i] = splat(NAN);
+    }
+}
+
+/** n keys into panels [words][TILE_KEYS]; whatever is not there is 0. Answers whether an element is beyond limit. */
+static bool pack_pairs(float *packed, const uint16_t *keys, int64_t stride, int64_t n, int64_t dim, float limit) {
+    const int64_t words = (dim + 1) / 2;
+    vi seen = { 0 };
+    for (int64_t key = 0; key < attn_round_up(n, TILE_KEYS); key += LANES) {
+        float *panel = packed + key / TILE_KEYS * TILE_KEYS * words + key % TILE_KEYS;
+        for (int64_t d = 0; d < dim; d += 2 * LANES) {
+            const uint16_t *from = keys + key * stride + d;
+            vf r[LANES];
+            if (key + LANES <= n && d + 2 * LANES <= dim) {
+                UNROLL for (int i = 0; i < LANES; i++) r[i] = (vf)load_words(from + i * stride, 2 * LANES);
+            } else {
+                for (int i = 0; i < LANES; i++) r[i] = (vf)load_words(from + i * stride, key + i < n ? dim - d : 0);
+            }
+            UNROLL for (int i = 0; i < LANES; i++) seen |= beyond_limit((vu)r[i], limit);
+            transpose(r);
+            int64_t m = attn_min(words - d / 2, LANES);
+            for (int i = 0; i < m; i++) store(panel + (d / 2 + i) * TILE_KEYS, r[i]);
+        }
+    }
+    return any_lane(seen);
+}
+
+/** n values as [pair of keys][pitch words], whole vectors. */
+static void pack_paired_values(float *packed, int64_t pitch, const uint16_t *values, int64_t stride, int64_t n,
+                               int64_t dim) {
+    for (int64_t key = 0; key < n; key += 2, packed += pitch) {
+        const uint16_t *even = values + key * stride, *odd = even + stride;
+        for (int64_t c = 0; c < dim; c += LANES) {
+            store(packed + c, (vf)paired_rows(even + c, odd + c, dim - c, key + 1 < n ? dim - c : 0));
+        }
+    }
+}
+
+/** Packs block `number` of the head, unless it lies there from an earlier item. */
+static key_block get_block(prefill_work *w, int64_t number) {
+    const attn_cpu_job *job = w->job;
+    const clattn_problem *problem = job->problem;
+    const attn_view *key = &job->call->key, *value = &job->call->value;
+    key_block block = start_block(w, number);
+    float *keys = (float *)(void *)(w->scratch + job->layout.keys) + block.slot * job->block_key * product_words(problem);
+    float *values = (float *)(void *)(w->scratch + job->layout.values) + block.slot * job->block_key / 2 * job->value_pitch;
+    if (!is_packed(w, number)) {
+        bool large = pack_pairs(keys, (const uint16_t *)key->data + attn_view_row(key, w->b, w->g, block.first),
+                                key->stride[2], block.n, problem->head_dim, w->limit);
+        pack_paired_values(values, job->value_pitch,
+                           (const uint16_t *)value->data + attn_view_row(value, w->b, w->g, block.first),
+                           value->stride[2], block.n, problem->value_dim);
+        set_packed(w, number, large);
+    }
+    w->careful = w->careful || is_large(w, number);
+    block.keys = keys;
+    block.values = values;
+    block.value_pitch = job->value_pitch;
+    return block;
+}
+
+/** Scores of keys begin .. end of one row become weights; 0 up to a whole tile of keys. */
+INLINE void soften_row(const prefill_work *w, int64_t row, float *scores, int begin, int end, float top, bool first) {
+    const int whole = (int)attn_round_up(end, LANES), to = (int)attn_round_up(end, TILE_KEYS);
+    vf zero = raise_row(w, row, top, first);
+    if (whole < to) store(scores + whole, splat(-INFINITY));
+    if (w->exact) {
+        rounded_row(scores, begin, to, splat(1.0f), zero, &w->sums[row], &w->exact[row]);
+    } else {
+        rounded_row(scores, begin, to, splat(1.0f), zero, &w->sums[row], NULL);
+    }
+}

@@ -1,0 +1,41 @@
+/*
+ * Prefill of bf16 on instructions that multiply pairs of it, compiled once per instruction set: the includer says how wide a
+ * vector is, whether the processor has such an instruction, and what to call the table. As in cpu_body.h everything
+ * is static, so that nothing compiled for one machine runs on another.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/half.h"
+#include "base/memory.h"
+#include "engines/cpu/cpu_kernels.h"
+#include "engines/cpu/cpu_careful.h"
+#include "problem/mask.h"
+#include "problem/problem.h"
+
+#include "engines/cpu/shared/cpu_vector.h"
+#include "engines/cpu/shared/cpu_pack.h"
+#include "engines/cpu/shared/cpu_step.h"
+#include "engines/cpu/shared/cpu_rows.h"
+#include "engines/cpu/shared/cpu_item.h"
+#include "engines/cpu/shared/cpu_rounded.h"
+#include "engines/cpu/shared/cpu_halves.h"
+#include "engines/cpu/pairs/cpu_pairs.h"
+#include "engines/cpu/shared/cpu_tile.h"
+#include "engines/cpu/prefill/cpu_tile_step.h"
+#include "engines/cpu/prefill/cpu_ahead.h"
+#include "engines/cpu/prefill/cpu_prefill.h"
+
+const attn_cpu_matrix *ATTN_PAIRS(void) {
+    static const attn_cpu_matrix pairs = {
+        .name = ATTN_PAIRS_NAME,
+        .tile_rows = TILE_ROWS,
+        .tile_keys = TILE_KEYS,
+        .columns = LANES,
+        .pairs = true,
+        .decode_rows = 4,
+        .speed = 2,
+        .prefill = prefill_item,
+    };
+    return &pairs;
+}

@@ -1,0 +1,82 @@
+/*
+ * What prefill will read next, called in while it multiplies: keys and values of the next block, queries of the next item,
+ * the lines where finished rows go. Each tile of scores takes its share of the lines, so that they never come all at once.
+ * Included by cpu_body.h.
+ */
+
+/** Lines of the caller's memory: count of them, step bytes apart, then `columns` - 1 times the same 64 bytes further on. */
+typedef struct ahead_lines {
+    const char *at;
+    int64_t step, count, columns;
+} ahead_lines;
+
+typedef struct ahead_stream {
+    ahead_lines parts[4];
+    int count, next;
+    int64_t done; /* lines of the column under way */
+    int each;     /* lines with four words */
+} ahead_stream;
+
+/** Rows of a tensor: one line after another where they are dense. */
+static void add_rows(ahead_stream *stream, const attn_cpu_job *job, const attn_view *view, int64_t row, int64_t count,
+                     int64_t dim) {
+    int64_t size = job->problem->type == CLATTN_FP32 ? 4 : 2, width = dim * size, stride = view->stride[2] * size;
+    ahead_lines *part = &stream->parts[stream->count++];
+    part->at = (const char *)view->data + row * size;
+    bool dense = stride == width;
+    part->step = dense ? 64 : stride;
+    part->count = dense ? (count * width + 63) / 64 : count;
+    part->columns = dense ? 1 : (width + 63) / 64;
+}
+
+/** Keys and values of a block, unless they lie in scratch. */
+static void add_block(ahead_stream *stream, const prefill_work *w, int64_t number) {
+    const attn_cpu_job *job = w->job;
+    const attn_call *call = job->call;
+    int64_t first = number * job->block_key, n = attn_min(job->block_key, attn_used_key_length(call, w->b) - first);
+    if (n <= 0 || is_packed(w, number)) return;
+    add_rows(stream, job, &call->key, attn_view_row(&call->key, w->b, w->g, first), n, job->problem->head_dim);
+    add_rows(stream, job, &call->value, attn_view_row(&call->value, w->b, w->g, first), n, job->problem->value_dim);
+}
+
+/** What comes after block `number` of an item that attends keys `all`. */
+static ahead_stream start_stream(const prefill_work *w, int64_t item, int64_t number, attn_key_range all) {
+    const attn_cpu_job *job = w->job;
+    const clattn_problem *problem = job->problem;
+    const attn_call *call = job->call;
+    ahead_stream stream = { .count = 0 };
+    if ((number + 1) * job->block_key < all.end) {
+        add_block(&stream, w, number + 1);
+    } else {
+        if (item + 1 < problem->batch * problem->query_heads * job->chunks) {
+            prefill_work next = start_prefill(job, item + 1, w->scratch);
+            attn_key_range keys = rows_keys(job, next.b, next.first, next.count);
+            if (keys.begin < keys.end) add_block(&stream, &next, keys.begin / job->block_key);
+            add_rows(&stream, job, &call->query, attn_view_row(&call->query, next.b, next.h, next.first), next.count,
+                     problem->head_dim);
+        }
+        add_rows(&stream, job, &call->output, attn_view_row(&call->output, w->b, w->h, w->first), w->count,
+                 problem->value_dim);
+    }
+    int64_t keys = attn_min(all.end - number * job->block_key, job->block_key), lines = 0;
+    int64_t tiles = (w->count + TILE_ROWS - 1) / TILE_ROWS * ((keys + TILE_KEYS - 1) / TILE_KEYS);
+    for (int i = 0; i < stream.count; i++) lines += stream.parts[i].count * stream.parts[i].columns;
+    int64_t turns = attn_max(1, tiles * (product_words(problem) / 4));
+    stream.each = (int)attn_min(4, (lines + turns - 1) / turns);
+    return stream;
+}
+
+/** A tile's share. */
+static void take_lines(ahead_stream *stream, int words, tile_ahead *ahead) {
+    ahead->each = 0;
+    if (stream->next >= stream->count) return;
+    ahead_lines *part = &stream->parts[stream->next];
+    ahead->each = stream->each;
+    ahead->step = part->step;
+    ahead->at = place_near(part->at, stream->done * part->step);
+    stream->done += stream->each * (words / 4);
+    if (stream->done < part->count) return;
+    stream->done = 0;
+    part->at = place_near(part->at, 64);
+    if (--part->columns <= 0) stream->next++;
+}

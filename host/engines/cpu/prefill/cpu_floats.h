@@ -1,0 +1,75 @@
+/*
+ * Prefill's words are floats: keys times the factor of scores in packed panels, values and queries where they lie or as
+ * copies, softmax in fp32. The other choice is cpu_pairs.h. Included by cpu_body.h.
+ */
+
+enum { WORD = 1 }; /* elements of a word: of head_dim where scores are made, keys where values are summed */
+
+INLINE vf add_product(vf sum, vf a, vf b) {
+    return sum + a * b;
+}
+
+/** Words that the products of scores sum over. */
+static inline int64_t product_words(const clattn_problem *problem) {
+    return problem->head_dim;
+}
+
+/** What an item needs to know of its words: nothing. */
+static inline void start_words(prefill_work *w) {
+    (void)w;
+}
+
+/** Whole tiles of fp32 are read where they lie; the others from a copy. */
+static inline bool reads_in_place(const prefill_work *w, int64_t row, int height) {
+    return w->job->problem->type == CLATTN_FP32 && row + height <= w->count;
+}
+
+/** Where a tile's queries lie; pitch receives the floats from row to row. */
+static inline const float *tile_queries(const prefill_work *w, int64_t row, int height, int64_t *pitch) {
+    const attn_view *query = &w->job->call->query;
+    bool in_place = reads_in_place(w, row, height);
+    *pitch = in_place ? query->stride[2] : w->dim_pitch;
+    return in_place ? (const float *)query->data + attn_view_row(query, w->b, w->h, w->first + row)
+                    : w->queries + row * w->dim_pitch;
+}
+
+/** Makes a tile's queries ready, the first `real` of which exist. */
+static void copy_queries(const prefill_work *w, int64_t row, int height, int64_t real) {
+    const clattn_problem *problem = w->job->problem;
+    const attn_view *query = &w->job->call->query;
+    float *copy = w->queries + row * w->dim_pitch;
+    if (reads_in_place(w, row, height)) return;
+    copy_rows(problem->type, copy, w->dim_pitch, query->data, attn_view_row(query, w->b, w->h, w->first + row),
+              query->stride[2], real, problem->head_dim, splat(1.0f));
+    memset(copy + real * w->dim_pitch, 0, (size_t)((height - real) * w->dim_pitch) * sizeof(float));
+}
+
+/** Packs block `number` of the head's keys, and copies its values, unless they lie there from an earlier item. */
+static key_block get_block(prefill_work *w, int64_t number) {
+    const attn_cpu_job *job = w->job;
+    const clattn_problem *problem = job->problem;
+    const attn_call *call = job->call;
+    key_block block = start_block(w, number);
+    float *keys = (float *)(void *)(w->scratch + job->layout.keys) + block.slot * job->block_key * problem->head_dim;
+    float *values = (float *)(void *)(w->scratch + job->layout.values) + block.slot * job->block_key * job->value_pitch;
+    int64_t value_row = attn_view_row(&call->value, w->b, w->g, block.first);
+    if (!is_packed(w, number)) {
+        pack_keys(problem->type, keys, call->key.data, attn_view_row(&call->key, w->b, w->g, block.first),
+                  call->key.stride[2], block.n, problem->head_dim, splat(job->key_factor));
+        if (job->copy_values) {
+            copy_rows(problem->type, values, job->value_pitch, call->value.data, value_row, call->value.stride[2],
+                      block.n, problem->value_dim, splat(1.0f));
+        }
+        set_packed(w, number, false);
+    }
+    block.keys = keys;
+    block.values = job->copy_values ? values : (const float *)call->value.data + value_row;
+    block.value_pitch = job->copy_values ? job->value_pitch : call->value.stride[2];
+    return block;
+}
+
+/** Scores of keys begin .. end of one row become weights. */
+INLINE void soften_row(const prefill_work *w, int64_t row, float *scores, int begin, int end, float top, bool first) {
+    softmax_row(scores, begin, end, top, &w->maxima[row], &w->sums[row], w->output + row * w->output_pitch,
+                w->output_pitch, first);
+}

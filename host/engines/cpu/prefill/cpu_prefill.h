@@ -1,0 +1,160 @@
+/*
+ * Prefill: many rows of one head against blocks of packed keys. A block's keys and values stay in L2 while all row tiles of
+ * the item pass over them. What words are multiplied, and how rows and blocks become words, is in cpu_floats.h or
+ * cpu_pairs.h. Included by cpu_body.h and cpu_pairs_body.h.
+ */
+
+static void start_rows(prefill_work *w) {
+    attn_row_rule rule = attn_row_rule_of(w->job->problem, w->job->call, w->b);
+    for (int64_t i = 0; i < w->count;) {
+        int height = tile_height(w->count - i);
+        for (int64_t row = i; row < i + height; row++) {
+            start_row(w->job, w->h, &w->maxima[row], &w->sums[row]);
+            if (w->exact) w->exact[row] = w->sums[row];
+            w->ranges[row] = row < w->count ? attn_rule_keys(&rule, w->first + row) : (attn_key_range){ 0, 0 };
+        }
+        copy_queries(w, i, height, attn_min(height, w->count - i));
+        i += height;
+    }
+}
+
+/** Keys of a block that a tile's rows attend. */
+typedef struct tile_range {
+    int begin, end;         /* some row attends; begin is a multiple of TILE_KEYS */
+    int all_begin, all_end; /* every row attends */
+    int low[TILE_ROWS], high[TILE_ROWS];
+    bool first; /* no earlier block had keys for the tile */
+} tile_range;
+
+static inline int inside_block(const key_block *block, int64_t key) {
+    return (int)attn_max(0, attn_min(key - block->first, block->n));
+}
+
+static tile_range get_tile_range(const prefill_work *w, const key_block *block, int64_t row, int height) {
+    tile_range t = { .begin = block->n, .all_end = block->n, .first = true };
+    attn_key_range top = w->ranges[row], last = w->ranges[attn_min(row + height, w->count) - 1];
+    if (last.begin <= block->first && last.begin < last.end &&
+        top.end >= block->first + block->n) { /* ranges never fall: all is inside */
+        for (int i = 0; i < height; i++) {
+            t.low[i] = 0;
+            t.high[i] = block->n;
+        }
+        t.begin = 0;
+        t.end = block->n;
+        t.first = top.begin >= block->first;
+        return t;
+    }
+    for (int i = 0; i < height; i++) {
+        bool real = row + i < w->count;
+        attn_key_range range = w->ranges[row + i];
+        t.low[i] = real ? inside_block(block, range.begin) : 0;
+        t.high[i] = real ? inside_block(block, range.end) : block->n;
+        if (!real) continue;
+        t.all_begin = t.low[i] > t.all_begin ? t.low[i] : t.all_begin;
+        t.all_end = t.high[i] < t.all_end ? t.high[i] : t.all_end;
+        if (range.begin < range.end) {
+            t.begin = t.low[i] < t.begin ? t.low[i] : t.begin;
+            t.end = t.high[i] > t.end ? t.high[i] : t.end;
+            t.first = t.first && range.begin >= block->first;
+        }
+    }
+    t.begin = t.begin / TILE_KEYS * TILE_KEYS;
+    return t;
+}
+
+/** One tile of rows against one block: scores, softmax, values. */
+INLINE void tile_block(const int height, const prefill_work *w, const key_block *block, int64_t row,
+                       ahead_stream *stream) {
+    const attn_cpu_job *job = w->job;
+    int words = (int)product_words(job->problem);
+    tile_range t = get_tile_range(w, block, row, height);
+    if (t.begin >= t.end) return;
+    int64_t pitch;
+    const float *queries = tile_queries(w, row, height, &pitch);
+    float tops[TILE_ROWS];
+    const vf key_factor = splat(job->key_factor), *factor = WORD > 1 ? &key_factor : NULL; /* packed floats have it */
+    vf maxima[TILE_ROWS];
+    tile_steps steps;
+    tile_ahead ahead = { .count = 0 };
+    if (job->stepped) {
+        start_steps(&steps, job, w->b, w->h, w->first + row, (int)attn_min(height, w->count - row));
+    }
+    UNROLL for (int i = 0; i < height; i++) maxima[i] = splat(-INFINITY);
+    for (int key = t.begin; key < t.end; key += TILE_KEYS) {
+        tile_bounds bounds = { t.low, t.high, key };
+        bool inner = key >= t.all_begin && key + TILE_KEYS <= t.all_end;
+        float *scores = w->scores + key;
+        const float *keys = block->keys + (int64_t)key * words;
+        take_lines(stream, words, &ahead);
+        if (job->stepped) look_ahead(&steps, block->first + key, height, words, &ahead);
+        vf *wanted = job->stepped ? NULL : maxima;
+        if (inner) {
+            score_tile_wide(height, TILE_VECTORS, words, queries, pitch, keys, factor, scores, wanted, NULL, &ahead);
+        } else if (t.end - key > LANES) {
+            score_tile_wide(height, TILE_VECTORS, words, queries, pitch, keys, factor, scores, wanted, &bounds, &ahead);
+        } else {
+            score_tile_wide(height, 1, words, queries, pitch, keys, factor, scores, wanted, &bounds, &ahead);
+        }
+        if (job->stepped && inner) {
+            step_tile(&steps, scores, block->first + key, maxima);
+        } else if (job->stepped) {
+            step_edge(&steps, scores, block->first, (int)attn_min(TILE_KEYS, t.end - key), &bounds, maxima);
+        }
+    }
+    UNROLL for (int i = 0; i < height; i++) tops[i] = lanes_max(maxima[i]);
+    for (int i = 0; i < height; i++) {
+        soften_row(w, row + i, w->scores + i * SCORE_PITCH, t.begin, t.end, tops[i], t.first);
+    }
+    value_rows(height, w->scores + t.begin / WORD, block->values + t.begin / WORD * block->value_pitch,
+               block->value_pitch, (t.end - t.begin + WORD - 1) / WORD, w->output + row * w->output_pitch,
+               w->output_pitch, t.first);
+}
+
+static __attribute__((noinline)) void tile_block_full(const prefill_work *w, const key_block *block, int64_t row,
+                                                     ahead_stream *stream) {
+    tile_block(TILE_ROWS, w, block, row, stream);
+}
+
+#if TILE_ROWS > 8
+static __attribute__((noinline)) void tile_block_8(const prefill_work *w, const key_block *block, int64_t row,
+                                                     ahead_stream *stream) {
+    tile_block(8, w, block, row, stream);
+}
+#endif
+
+static __attribute__((noinline)) void tile_block_4(const prefill_work *w, const key_block *block, int64_t row,
+                                                     ahead_stream *stream) {
+    tile_block(4, w, block, row, stream);
+}
+
+static void rows_block(const prefill_work *w, const key_block *block, ahead_stream *stream) {
+    for (int64_t i = 0; i < w->count;) {
+        int height = tile_height(w->count - i);
+        if (height == TILE_ROWS) {
+            tile_block_full(w, block, i, stream);
+#if TILE_ROWS > 8
+        } else if (height == 8) {
+            tile_block_8(w, block, i, stream);
+#endif
+        } else {
+            tile_block_4(w, block, i, stream);
+        }
+        i += height;
+    }
+}
+
+static void prefill_item(const attn_cpu_job *job, int64_t item, void *scratch) {
+    prefill_work w = start_prefill(job, item, scratch);
+    start_words(&w);
+    start_rows(&w);
+    attn_key_range all = rows_keys(job, w.b, w.first, w.count);
+    unsigned flush = start_flush();
+    for (int64_t number = all.begin / job->block_key; all.begin < all.end && number * job->block_key < all.end;
+         number++) {
+        key_block block = get_block(&w, number);
+        ahead_stream stream = start_stream(&w, item, number, all);
+        rows_block(&w, &block, &stream);
+    }
+    end_flush(flush);
+    finish_prefill(&w);
+}

@@ -1,0 +1,101 @@
+/*
+ * One item of prefill, whatever its products are made with: where its rows and scratch lie, and its rows' way out. Included
+ * by cpu_body.h, cpu_matrix_body.h and cpu_pairs_body.h.
+ */
+
+/** One item under way: rows of one head. */
+typedef struct prefill_work {
+    const attn_cpu_job *job;
+    char *scratch;
+    int64_t b, h, g;
+    int64_t first, count;   /* rows */
+    int64_t dim_pitch;      /* of copied queries, words */
+    int64_t output_pitch;   /* of sums */
+    attn_key_range *ranges; /* of each row */
+    float *queries, *output, *maxima, *scores;
+    vf *sums;
+    vf *exact; /* sums of weights before they were rounded, where they are and logsumexp is wanted; else NULL */
+    float limit;  /* of queries and keys, where products are exact only up to some size */
+    bool careful; /* keys that the products would not take exactly enough: every row goes the careful path */
+} prefill_work;
+
+/** Where block `number` of a head's keys is packed: in a slot of its own, or all in one. */
+static inline int64_t block_slot(const attn_cpu_job *job, int64_t number) {
+    return job->slots > 1 ? number : 0;
+}
+
+/** What lies in a slot of scratch; even: the lowest bit is free for what packing found out. */
+static inline int64_t block_tag(const prefill_work *w, int64_t number) {
+    int64_t blocks = (w->job->call->key_length + w->job->block_key - 1) / w->job->block_key;
+    return 2 * ((w->b * w->job->problem->kv_heads + w->g) * blocks + number);
+}
+
+/** Whether a block lies in its slot; no slot holds one before the first was packed. */
+static inline bool is_packed(const prefill_work *w, int64_t number) {
+    const int64_t *tags = (const int64_t *)(const void *)(w->scratch + w->job->layout.tags);
+    return (tags[block_slot(w->job, number)] & ~(int64_t)1) == block_tag(w, number);
+}
+
+static prefill_work start_prefill(const attn_cpu_job *job, int64_t item, char *scratch) {
+    const clattn_problem *problem = job->problem;
+    const attn_cpu_layout *at = &job->layout;
+    prefill_work w = { .job = job, .scratch = scratch };
+    int64_t head = item / job->chunks, chunk = job->chunks - 1 - item % job->chunks; /* causal: the long ones first */
+    w.b = head / problem->query_heads;
+    w.h = head % problem->query_heads;
+    w.g = w.h / (problem->query_heads / problem->kv_heads);
+    w.first = chunk * job->rows;
+    w.dim_pitch = attn_round_up(problem->head_dim, LANES);
+    w.output_pitch = job->value_pitch;
+    w.count = attn_min(job->rows, job->call->query_length - w.first);
+    w.ranges = (attn_key_range *)(void *)(scratch + at->ranges);
+    w.queries = (float *)(void *)(scratch + at->queries);
+    w.output = (float *)(void *)(scratch + at->output);
+    w.maxima = (float *)(void *)(scratch + at->maxima);
+    w.scores = (float *)(void *)(scratch + at->scores);
+    w.sums = (vf *)(void *)(scratch + at->sums);
+    return w;
+}
+
+/** After a block was packed; large: it has keys beyond what the products take exactly enough. */
+static inline void set_packed(const prefill_work *w, int64_t number, bool large) {
+    int64_t *tags = (int64_t *)(void *)(w->scratch + w->job->layout.tags);
+    tags[block_slot(w->job, number)] = block_tag(w, number) | large;
+}
+
+static inline bool is_large(const prefill_work *w, int64_t number) {
+    const int64_t *tags = (const int64_t *)(const void *)(w->scratch + w->job->layout.tags);
+    return tags[block_slot(w->job, number)] % 2 != 0;
+}
+
+/** A packed block of keys: n keys from number `first` on. */
+typedef struct key_block {
+    int64_t first, slot;
+    int n;
+    const float *keys, *values; /* words */
+    int64_t value_pitch;
+} key_block;
+
+static key_block start_block(const prefill_work *w, int64_t number) {
+    key_block block = { .first = number * w->job->block_key, .slot = block_slot(w->job, number) };
+    block.n = (int)attn_min(w->job->block_key, attn_used_key_length(w->job->call, w->b) - block.first);
+    return block;
+}
+
+/** Height of the next tile when `left` rows are left: the last ones go to the smallest that holds them. */
+static inline int tile_height(int64_t left) {
+    if (TILE_ROWS > 8 && left <= 8 && left > 4) return 8;
+    return left > 4 ? TILE_ROWS : 4;
+}
+
+static void finish_prefill(const prefill_work *w) {
+    for (int64_t i = 0; i < w->count; i++) {
+        if (w->ranges[i].begin >= w->ranges[i].end) w->maxima[i] = -INFINITY;
+        w->sums[i][0] = w->careful ? NAN : lanes_sum(w->sums[i]);
+        if (w->exact) w->exact[i][0] = lanes_sum(w->exact[i]);
+    }
+    for (int64_t i = 0; i < w->count; i++) {
+        finish_row(w->job, w->b, w->h, w->first + i, w->output + i * w->output_pitch, w->maxima[i], w->sums[i][0],
+                   w->exact ? w->exact[i][0] : w->sums[i][0], w->scratch + w->job->layout.row);
+    }
+}

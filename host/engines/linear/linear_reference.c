@@ -1,0 +1,56 @@
+/*
+ * Linear maps by the formula: plain loops that sum in double, so that they can judge the other engines. Knows no device
+ * but the CPU.
+ */
+#include <string.h>
+
+#include "engines/linear/linear_engines.h"
+
+typedef struct reference_state {
+    clattn_linear_problem problem;
+    attn_memory *memory;
+} reference_state;
+
+static bool supports(const void *problem, const attn_device *device, clattn_report *why_not) {
+    (void)problem;
+    if (device->kind != CLATTN_DEVICE_CPU) {
+        attn_report_line(why_not, "device: the reference runs on the CPU");
+    }
+    return device->kind == CLATTN_DEVICE_CPU;
+}
+
+static clattn_status prepare(const void *problem, const attn_device *device, void **state, clattn_operation_info *info,
+                             clattn_report *report) {
+    reference_state *made = attn_allocate(device->memory, sizeof *made);
+    (void)report;
+    if (!made) {
+        return CLATTN_OUT_OF_MEMORY;
+    }
+    *made = (reference_state){ *(const clattn_linear_problem *)problem, device->memory };
+    strcpy(info->kernel, "plain loops in double");
+    *state = made;
+    return CLATTN_OK;
+}
+
+static void release(void *state) {
+    reference_state *s = state;
+    attn_release(s->memory, s);
+}
+
+static clattn_status execute(void *state, const void *call) {
+    const clattn_linear_problem *p = &((const reference_state *)state)->problem;
+    const attn_linear_call *c = call;
+    for (int64_t r = 0; r < c->rows; r++) {
+        for (int64_t o = 0; o < p->out_dim; o++) {
+            float *output = &c->output[r * p->out_dim + o];
+            double sum = (c->b ? (double)c->b[o] : 0) + (c->add ? (double)*output : 0);
+            for (int64_t i = 0; i < p->in_dim; i++) {
+                sum += (double)c->input[r * p->in_dim + i] * (double)c->w[o * p->in_dim + i];
+            }
+            *output = (float)sum;
+        }
+    }
+    return CLATTN_OK;
+}
+
+const attn_operation_engine attn_linear_reference = { "reference", true, supports, prepare, execute, release };

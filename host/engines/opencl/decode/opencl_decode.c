@@ -1,0 +1,286 @@
+/*
+ * The engine opencl-decode: few query rows, many keys. The keys are split over work-groups, the query heads that share
+ * a key-value head share each load, and attention_merge.cl puts the parts together by their logsumexps. Two bodies,
+ * chosen by device: attention_decode_cpu.cl and attention_decode_gpu.cl. Workspace: the parts, linear in the query
+ * rows.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "engines/opencl/decode/opencl_decode_gpu.h"
+
+enum {
+    FEW_ROWS = 16, /* rows a key-value head up to which this engine is the better one; also the most of a work-group */
+    MOST_SPLITS = 128,
+    MOST_BLOCK_KEY = 1024 /* keys whose scores a work-item keeps */
+};
+
+/* How far keys are split when the caller does not say: until there are so many work-groups a compute unit, but into
+ * parts of so many keys at least. */
+typedef struct split_rule {
+    int64_t groups, keys;
+} split_rule;
+
+static const split_rule cpu_rule = { 4, 256 };
+/* A GPU needs some work-groups a unit to be busy at all, whatever merging costs; many only where parts stay long. */
+static const split_rule gpu_busy = { 2, 128 }, gpu_even = { 16, 512 };
+
+typedef struct decode_state {
+    clattn_problem problem;
+    attn_device device;
+    attn_shape shape;
+    cl_program main, merge, repair;
+    int64_t rows, threads, splits; /* rows of a work-group */
+    int64_t local_memory;          /* bytes of the argument, where the kernel has one */
+    int64_t workspace_size;
+} decode_state;
+
+static int64_t rows_of_head(const clattn_problem *p) {
+    return p->kv_heads > 0 ? p->query_heads / p->kv_heads * p->query_length : 0;
+}
+
+static bool supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
+    if (!attn_shape_supports(problem, device, ATTN_SHAPE_GPU, why_not)) {
+        return false;
+    }
+    if (device->blocks.splits < 0 || device->blocks.splits > MOST_SPLITS) {
+        attn_report_line(why_not, "splits: %" PRId64 " is not in 0..%d", device->blocks.splits, MOST_SPLITS);
+        return false;
+    }
+    return true;
+}
+
+static int preference(const clattn_problem *problem, const attn_device *device) {
+    return attn_opencl_preference(device) + (rows_of_head(problem) <= FEW_ROWS ? 30 : 10);
+}
+
+static int64_t split_by(const decode_state *state, int64_t groups, split_rule rule) {
+    const int64_t wanted = rule.groups * state->device.opencl->info.compute_units;
+    return attn_min((wanted + groups - 1) / groups, state->problem.key_length / rule.keys);
+}
+
+/* Parts of the keys: enough work-groups for the device, each long enough to be worth its merge. */
+static int64_t choose_splits(const decode_state *state) {
+    const clattn_problem *p = &state->problem;
+    if (state->device.blocks.splits != 0) {
+        return state->device.blocks.splits;
+    }
+    const int64_t heads = p->kv_heads * (p->batch_invariant ? 1 : p->batch);
+    const int64_t groups = attn_max(1, heads * ((rows_of_head(p) + state->rows - 1) / state->rows));
+    const int64_t splits = state->shape == ATTN_SHAPE_CPU
+                               ? split_by(state, groups, cpu_rule)
+                               : attn_max(split_by(state, groups, gpu_busy), split_by(state, groups, gpu_even));
+    return attn_max(1, attn_min(splits, MOST_SPLITS));
+}
+
+static clattn_status set_workspace(decode_state *state, clattn_report *report) {
+    const clattn_problem *p = &state->problem;
+    int64_t parts = 0;
+    if (!attn_multiply(p->batch, p->query_heads, &parts) || !attn_multiply(parts, p->query_length, &parts) ||
+        !attn_multiply(parts, state->splits, &parts) || !attn_multiply(parts, p->value_dim + 2, &parts) ||
+        !attn_multiply(parts, (int64_t)sizeof(float), &state->workspace_size)) {
+        return attn_refuse(report, CLATTN_OVERFLOW, "workspace: the parts of the output do not fit 63 bits");
+    }
+    return CLATTN_OK;
+}
+
+static clattn_status refuse_blocks(const attn_device *device, clattn_report *report) {
+    if (device->blocks.block_query != 0 || device->blocks.block_key != 0) {
+        return attn_refuse(report, CLATTN_UNSUPPORTED, "block_query, block_key: opencl-decode takes splits only");
+    }
+    return CLATTN_OK;
+}
+
+/* What attention_decode_cpu.cl takes for granted of a row, which may be the user's own. */
+static clattn_status check_row(const attn_tuning_row *row, int64_t vector, clattn_report *report) {
+    const attn_tuning_limit limits[] = { { "head_dim_max", 16, ATTN_SHAPE_DIMS, 16 }, /* every vector's multiple */
+                                         { "tile_vectors", 2, 4, 2 }, /* the softmax takes pairs of vectors */
+                                         { "tile_step", 1, 16, 1 },
+                                         { "block_key", 1, MOST_BLOCK_KEY, 1 } };
+    ATTN_TRY(ATTN_TUNING_CHECK(row, "attention_decode_cpu", limits, report));
+    const int64_t keys = attn_tuning_get(row, "block_key"), vectors = attn_tuning_get(row, "tile_vectors");
+    if (keys % (vectors * vector) != 0 || keys % attn_tuning_get(row, "tile_step") != 0) {
+        return attn_refuse(report, CLATTN_UNSUPPORTED,
+                           "attention_decode_cpu: block_key: %" PRId64 " is not a multiple of tile_vectors (%" PRId64
+                           " of %" PRId64 " lanes) and of tile_step (%" PRId64 ")",
+                           keys, vectors, vector, attn_tuning_get(row, "tile_step"));
+    }
+    return CLATTN_OK;
+}
+
+static clattn_status build_cpu(decode_state *state, const attn_tuning_row *row, clattn_plan_info *info,
+                               clattn_report *report) {
+    char options[256];
+    const int64_t vector = attn_shape_vector(state->device.opencl), block_key = attn_tuning_get(row, "block_key");
+    ATTN_TRY(check_row(row, vector, report));
+    state->rows = rows_of_head(&state->problem) <= 4 ? 4 : FEW_ROWS;
+    state->threads = 1;
+    info->block_key = block_key;
+    snprintf(options, sizeof options,
+             "-DATTN_TYPE=%d -DVECTOR=%" PRId64 " -DTILE_ROWS=4 -DTILE_VECTORS=%" PRId64 " -DTILE_STEP=%" PRId64
+             " -DBLOCK_KEY=%" PRId64 " -DITEM_ROWS=%" PRId64 " -DDIM_MAX=%" PRId64,
+             (int)state->problem.type, vector, attn_tuning_get(row, "tile_vectors"), attn_tuning_get(row, "tile_step"),
+             block_key, state->rows, row->head_dim_max);
+    snprintf(info->kernel, sizeof info->kernel, "attention_decode_cpu: float%" PRId64 ", attention_merge", vector);
+    return attn_shape_build(&state->device, "attention_decode_cpu", options, 1, false, &state->main, info, report);
+}
+
+static clattn_status build_gpu(decode_state *state, const attn_tuning_row *row, bool last, clattn_plan_info *info,
+                               clattn_report *report) {
+    char options[256];
+    attn_decode_blocks blocks;
+    ATTN_TRY(attn_decode_gpu_choose(&state->device, &state->problem, rows_of_head(&state->problem), row, &blocks,
+                                    report));
+    attn_decode_gpu_options(&state->problem, &blocks, options, sizeof options);
+    ATTN_TRY(attn_shape_build(&state->device, "attention_decode_gpu", options, blocks.threads, !last, &state->main,
+                              info, report));
+    state->rows = blocks.rows;
+    state->threads = blocks.threads;
+    state->local_memory = blocks.local_memory;
+    info->local_memory += blocks.local_memory;
+    info->block_key = blocks.threads / blocks.lanes * blocks.keys;
+    snprintf(info->kernel, sizeof info->kernel,
+             "attention_decode_gpu: %" PRId64 " teams of %" PRId64 " %s, %" PRId64 " keys each, attention_merge",
+             blocks.threads / blocks.lanes, blocks.lanes, blocks.warp != 0 ? "in warps" : "with barriers", blocks.keys);
+    return CLATTN_OK;
+}
+
+static clattn_status build(decode_state *state, clattn_plan_info *info, clattn_report *report) {
+    attn_tuning_row rows[ATTN_SHAPE_ROWS];
+    const bool cpu = state->shape == ATTN_SHAPE_CPU;
+    const char *table = cpu ? "attention_decode_cpu" : "attention_decode_gpu";
+    int64_t count = attn_shape_find(table, &state->problem, &state->device, rows);
+    clattn_status status = CLATTN_UNSUPPORTED;
+    ATTN_TRY(refuse_blocks(&state->device, report));
+    for (int64_t k = 0; k < count && status != CLATTN_OK; k++) {
+        status =
+            cpu ? build_cpu(state, &rows[k], info, report) : build_gpu(state, &rows[k], k == count - 1, info, report);
+    }
+    ATTN_TRY(status);
+    char options[32];
+    snprintf(options, sizeof options, "-DATTN_TYPE=%d", (int)state->problem.type);
+    ATTN_TRY(attn_program_get(state->device.opencl, "attention_merge", options, &state->merge, report));
+    if (attn_repair_needed(&state->problem)) {
+        ATTN_TRY(attn_program_get(state->device.opencl, "attention_repair", options, &state->repair, report));
+    }
+    state->splits = choose_splits(state);
+    info->block_query = state->rows;
+    return set_workspace(state, report);
+}
+
+static void release(void *memory) {
+    decode_state *state = memory;
+    if (state != NULL) {
+        attn_release(state->device.memory, state);
+    }
+}
+
+static clattn_status prepare(const clattn_problem *problem, const attn_device *device, void **result,
+                             clattn_plan_info *info, clattn_report *report) {
+    decode_state *state = attn_allocate_zeroed(device->memory, (int64_t)sizeof *state);
+    *result = NULL;
+    if (state == NULL) {
+        return CLATTN_OUT_OF_MEMORY;
+    }
+    state->problem = *problem;
+    state->device = *device;
+    state->shape = attn_shape_choose(device);
+    attn_shape_describe(info);
+    clattn_status status = build(state, info, report);
+    if (status != CLATTN_OK) {
+        release(state);
+        return status;
+    }
+    info->workspace_size = state->workspace_size;
+    *result = state;
+    return CLATTN_OK;
+}
+
+static const char *main_kernel(const decode_state *state) {
+    return state->shape == ATTN_SHAPE_CPU ? "attention_decode_cpu" : "attention_decode_gpu";
+}
+
+static void slot_close(void *memory, void *slot) {
+    const decode_state *state = memory;
+    attn_shape_slot_close(&state->device, slot);
+}
+
+static clattn_status slot_open(void *memory, void **slot, clattn_report *report) {
+    const decode_state *state = memory;
+    const attn_slot_programs programs = { state->main, state->merge, state->repair, main_kernel(state), "attention_merge" };
+    return attn_shape_slot_open(&state->device, &state->problem, state->workspace_size, &programs, slot, report);
+}
+
+static clattn_status submit_parts(const decode_state *state, attn_shape_slot *slot, attn_opencl_call *call,
+                                  int64_t stats_at) {
+    const attn_arguments *a = &call->arguments;
+    const int64_t blocks = (a->group * a->query_length + state->rows - 1) / state->rows;
+    attn_grid grid = { attn_kernel_call_begin(slot->main), main_kernel(state), a->batch * a->kv_heads * blocks * state->splits,
+                       state->threads,
+                       2.0 * (double)(a->head_dim + a->value_dim) * (double)state->rows * (double)a->key_length /
+                           (double)state->splits };
+    attn_pass_arguments(&grid.kernel, call);
+    attn_pass_int64(&grid.kernel, 0);
+    attn_pass_int32(&grid.kernel, (int32_t)state->splits);
+    attn_pass_extras(&grid.kernel, call);
+    attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_QUERY);
+    attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_KEY);
+    attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_VALUE);
+    attn_pass_buffer(&grid.kernel, call->workspace);
+    attn_pass_int64(&grid.kernel, stats_at);
+    if (state->local_memory > 0) {
+        attn_pass_local(&grid.kernel, state->local_memory);
+    }
+    ATTN_TRY(attn_chain_step(&call->chain, "parts"));
+    return attn_grid_launch(call, grid, 0.0, 0.98);
+}
+
+static clattn_status submit_merge(const decode_state *state, attn_shape_slot *slot, attn_opencl_call *call,
+                                  int64_t stats_at) {
+    const attn_arguments *a = &call->arguments;
+    const bool cpu = call->slot->device->is_cpu;
+    const int64_t columns = cpu ? a->value_dim : 4, blocks = (a->value_dim + columns - 1) / columns;
+    attn_grid grid = { attn_kernel_call_begin(slot->other), "attention_merge",
+                       a->batch * a->query_heads * a->query_length * blocks, cpu ? 1 : 0, 0.0 };
+    attn_pass_arguments(&grid.kernel, call);
+    attn_pass_int64(&grid.kernel, 0);
+    attn_pass_int32(&grid.kernel, (int32_t)state->splits);
+    attn_pass_int32(&grid.kernel, (int32_t)columns);
+    attn_pass_extras(&grid.kernel, call);
+    attn_pass_buffer(&grid.kernel, call->workspace);
+    attn_pass_int64(&grid.kernel, stats_at);
+    attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_OUTPUT);
+    attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_LOGSUMEXP);
+    ATTN_TRY(attn_chain_step(&call->chain, "merge"));
+    return attn_grid_launch(call, grid, 0.98, 0.99);
+}
+
+static clattn_status submit(const decode_state *state, attn_shape_slot *slot, attn_opencl_call *call) {
+    const attn_arguments *a = &call->arguments;
+    const int64_t stats_at = a->batch * a->query_heads * a->query_length * state->splits * a->value_dim;
+    ATTN_TRY(submit_parts(state, slot, call, stats_at));
+    ATTN_TRY(submit_merge(state, slot, call, stats_at));
+    return slot->repair != NULL ? attn_repair_launch(call, slot->repair) : CLATTN_OK;
+}
+
+static clattn_status execute(void *state, const attn_execution *execution) {
+    attn_shape_slot *slot = execution->slot;
+    attn_opencl_call call;
+    ATTN_TRY(attn_opencl_call_begin(&call, &slot->base, execution));
+    clattn_status status = CLATTN_OK;
+    if (call.arguments.batch > 0 && call.arguments.query_heads > 0 && call.arguments.query_length > 0) {
+        status = submit(state, slot, &call);
+    }
+    return attn_opencl_call_end(&call, status);
+}
+
+const attn_engine attn_engine_opencl_decode = {
+    .name = "opencl-decode",
+    .supports = supports,
+    .preference = preference,
+    .prepare = prepare,
+    .slot_open = slot_open,
+    .slot_close = slot_close,
+    .execute = execute,
+    .release = release,
+};

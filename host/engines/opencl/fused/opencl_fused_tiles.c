@@ -1,0 +1,74 @@
+/*
+ * Which body of the warp tile a device gets. Knows devices and the names of bodies, nothing of blocks. NVIDIA's is chosen
+ * by itself; those of AMD and Intel were compiled and emulated but have never run on a card, so only variant=3 asks for
+ * them. To add a body: its header, named in kernels/include/units/warp_tile.cl.h; a row in tiles[]; its device in find_tile().
+ */
+#include "engines/opencl/fused/opencl_fused_tiles.h"
+
+#include <string.h>
+
+enum { PORTABLE, NVIDIA, AMD_MFMA, AMD_GFX11, AMD_GFX12, INTEL };
+
+static const attn_mma_tile tiles[] = {
+    [PORTABLE] = { "portable", "", 32, 16, 32 * 6 * 4, false, NULL },
+    [NVIDIA] = { "NVIDIA", " -DWARP_TILE_NVIDIA=1", 32, 16, 0, true, "-cl-nv-maxrregcount" },
+    [AMD_MFMA] = { "AMD MFMA", " -DWARP_TILE_AMD_MFMA=1", 64, 16, 0, true, NULL },
+    [AMD_GFX11] = { "AMD RDNA3", " -DWARP_TILE_AMD_GFX11=1", 32, 16, 0, true, NULL },
+    [AMD_GFX12] = { "AMD RDNA4", " -DWARP_TILE_AMD_GFX12=1", 32, 16, 0, true, NULL },
+    [INTEL] = { "Intel", " -DWARP_TILE_INTEL=1 -cl-intel-256-GRF-per-thread", 16, 16, 0, true, NULL },
+};
+
+/* Scratch: two operands of every lane. */
+static const attn_mma_tile emulated[] = {
+    { "AMD MFMA (emulated)", " -DWARP_TILE_AMD_MFMA=1 -DTILE_EMULATED=1", 64, 16, 64 * 4 * 4, false, NULL },
+    { "AMD RDNA3 (emulated)", " -DWARP_TILE_AMD_GFX11=1 -DTILE_EMULATED=1", 32, 16, 32 * 16 * 4, false, NULL },
+    { "AMD RDNA4 (emulated)", " -DWARP_TILE_AMD_GFX12=1 -DTILE_EMULATED=1", 32, 16, 32 * 8 * 4, false, NULL },
+    { "Intel (emulated)", " -DWARP_TILE_INTEL=1 -DTILE_EMULATED=1", 16, 16, 16 * 16 * 4, false, NULL },
+};
+
+_Static_assert(sizeof emulated / sizeof *emulated == ATTN_MMA_EMULATED_LAST - ATTN_MMA_EMULATED_FIRST + 1,
+               "a variant for each emulated body");
+
+static bool is_named(const struct attn_opencl_device *device, const char *architecture) {
+    return !device->is_cpu && strncmp(device->info.name, architecture, strlen(architecture)) == 0;
+}
+
+static int find_tile(const struct attn_opencl_device *device) {
+    if (device->nvidia_capability >= 80) {
+        return NVIDIA;
+    }
+    if (is_named(device, "gfx908") || is_named(device, "gfx90a") || is_named(device, "gfx94")) {
+        return AMD_MFMA;
+    }
+    if (is_named(device, "gfx11")) {
+        return AMD_GFX11;
+    }
+    if (is_named(device, "gfx120")) {
+        return AMD_GFX12;
+    }
+    if (device->smallest_sub_group == 16 &&
+        attn_opencl_has_extension(device, "cl_intel_subgroup_matrix_multiply_accumulate")) {
+        return INTEL;
+    }
+    return PORTABLE;
+}
+
+bool attn_mma_tile_trusted(const struct attn_opencl_device *device) {
+    return find_tile(device) == NVIDIA;
+}
+
+const attn_mma_tile *attn_mma_tile_choose(const attn_device *device, clattn_type type, clattn_report *report) {
+    const int64_t variant = device->blocks.variant;
+    if (variant >= ATTN_MMA_EMULATED_FIRST && variant <= ATTN_MMA_EMULATED_LAST) {
+        return &emulated[variant - ATTN_MMA_EMULATED_FIRST];
+    }
+    if (type == CLATTN_FP16 && is_named(device->opencl, "gfx90a")) {
+        attn_report_line(report, "type: the matrix units of gfx90a take denormal fp16 numbers for 0");
+        return NULL;
+    }
+    if (type == CLATTN_BF16 && is_named(device->opencl, "gfx908")) {
+        attn_report_line(report, "type: gfx908 has no bf16 product of 16 x 16 x 16");
+        return NULL;
+    }
+    return &tiles[find_tile(device->opencl)];
+}

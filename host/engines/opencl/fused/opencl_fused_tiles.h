@@ -1,0 +1,27 @@
+/* The bodies of the warp tile of attention_fused_mma.cl, as the host must know them. */
+#ifndef ATTN_ENGINES_OPENCL_FUSED_OPENCL_FUSED_TILES_H
+#define ATTN_ENGINES_OPENCL_FUSED_OPENCL_FUSED_TILES_H
+
+#include "engines/opencl/opencl_call.h"
+
+/** A body, as its header says: work-items of a warp, rows of a tile, bytes of TILE_SCRATCH_WORDS. */
+typedef struct attn_mma_tile {
+    const char *name, *defines;
+    int64_t lanes, rows, scratch;
+    bool declares_memory;       /* TILE_STATIC */
+    const char *register_limit; /* build option that takes a number, or NULL */
+} attn_mma_tile;
+
+/** The variants of opencl-fused from `first` to `last` are matrix units of other makers, emulated: for tests. */
+enum { ATTN_MMA_EMULATED_FIRST = 4, ATTN_MMA_EMULATED_LAST = 7 };
+
+/** Whether the device's own matrix units are chosen without being asked for: those that have run somewhere. */
+bool attn_mma_tile_trusted(const struct attn_opencl_device *device);
+
+/**
+ * The body for the device, or the variant's; the portable one where the device has no matrix units. NULL, with a line,
+ * when its units cannot serve the type.
+ */
+const attn_mma_tile *attn_mma_tile_choose(const attn_device *device, clattn_type type, clattn_report *report);
+
+#endif

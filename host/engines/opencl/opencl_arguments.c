@@ -1,0 +1,193 @@
+/*
+ * A resolved problem and call as the struct that kernels take, and the list of a call's tensors with the memory each
+ * one spans. Knows nothing of OpenCL calls. To add a tensor: an id in opencl_call.h, a line in
+ * attn_opencl_placements().
+ */
+#include "engines/opencl/opencl_call.h"
+
+static attn_int64 far_or(int64_t value) {
+    return value == CLATTN_OPEN || value > ATTN_FAR ? ATTN_FAR : value;
+}
+
+static void set_band(const clattn_problem *problem, attn_arguments *a) {
+    a->band_left = far_or(problem->window_left);
+    a->band_right = far_or(problem->window_right);
+    if (problem->causal) {
+        a->band_right = attn_min(a->band_right, 0);
+    }
+    if (problem->causal || attn_problem_has_window(problem)) {
+        a->features |= ATTN_HAS_BAND;
+    }
+}
+
+static void set_offset(const clattn_problem *problem, const attn_call *call, attn_arguments *a) {
+    a->offset_kind = ATTN_OFFSET_NUMBER;
+    switch (problem->alignment) {
+        case CLATTN_ALIGN_BOTTOM_RIGHT: a->offset_kind = ATTN_OFFSET_BOTTOM_RIGHT; break;
+        case CLATTN_ALIGN_PAST: a->offset = call->past_length; break;
+        case CLATTN_ALIGN_OFFSET: a->offset = problem->offset; break; /* within ATTN_MOST_OFFSET: problem.c checks */
+        case CLATTN_ALIGN_OFFSETS:
+            a->offset_kind = ATTN_OFFSET_ARRAY;
+            a->features |= call->offsets.type == CLATTN_INT64 ? ATTN_HAS_WIDE_OFFSETS : 0;
+            break;
+        default: break;
+    }
+    a->offsets_at = call->offsets.offset;
+}
+
+static void set_features(const clattn_problem *problem, const attn_call *call, attn_arguments *a) {
+    attn_int32 features = 0;
+    features |= problem->mask == CLATTN_MASK_BYTES ? ATTN_HAS_MASK_BYTES : 0;
+    features |= problem->mask == CLATTN_MASK_BITS ? ATTN_HAS_MASK_BITS : 0;
+    if (problem->bias != CLATTN_BIAS_NONE) {
+        features |= attn_bias_type(problem) == CLATTN_FP32 ? ATTN_HAS_BIAS_FP32 : ATTN_HAS_BIAS_STORAGE;
+    }
+    features |= problem->alibi ? ATTN_HAS_ALIBI : 0;
+    features |= problem->sinks ? ATTN_HAS_SINKS : 0;
+    features |= problem->softcap > 0.0 ? ATTN_HAS_SOFTCAP : 0;
+    features |= problem->logsumexp ? ATTN_HAS_LOGSUMEXP : 0;
+    if (problem->query_lengths) {
+        features |= ATTN_HAS_QUERY_LENGTHS;
+        features |= call->query_lengths.type == CLATTN_INT64 ? ATTN_HAS_WIDE_QUERY_LENGTHS : 0;
+    }
+    if (problem->key_lengths) {
+        features |= ATTN_HAS_KEY_LENGTHS;
+        features |= call->key_lengths.type == CLATTN_INT64 ? ATTN_HAS_WIDE_KEY_LENGTHS : 0;
+    }
+    a->features = features;
+}
+
+static attn_layout layout_of(const attn_view *view) {
+    return (attn_layout){ view->offset, { view->stride[0], view->stride[1], view->stride[2], view->stride[3] } };
+}
+
+void attn_opencl_arguments(const clattn_problem *problem, const attn_call *call, attn_arguments *a) {
+    *a = (attn_arguments){
+        .batch = problem->batch,
+        .query_heads = problem->query_heads,
+        .kv_heads = problem->kv_heads,
+        .group = problem->kv_heads > 0 ? problem->query_heads / problem->kv_heads : 1,
+        .query_length = call->query_length,
+        .key_length = call->key_length,
+        .head_dim = problem->head_dim,
+        .value_dim = problem->value_dim,
+        .query = layout_of(&call->query),
+        .key = layout_of(&call->key),
+        .value = layout_of(&call->value),
+        .output = layout_of(&call->output),
+        .mask = layout_of(&call->mask),
+        .bias = layout_of(&call->bias),
+        .logsumexp = layout_of(&call->logsumexp),
+        .weights = layout_of(&call->weights),
+        .slopes_at = call->alibi_slopes.offset,
+        .sinks_at = call->sinks.offset,
+        .query_lengths_at = call->query_lengths.offset,
+        .key_lengths_at = call->key_lengths.offset,
+        .weights_first_head = problem->weights_first_head,
+        .weights_heads = problem->weights_heads,
+        .weights_first_row = problem->weights_first_row,
+        .weights_rows = problem->weights_rows,
+        .weights_keys = problem->key_length,
+        .scale = (float)problem->scale,
+        .softcap = (float)problem->softcap,
+        .weights_stage = (attn_int32)problem->weights,
+    };
+    set_features(problem, call, a);
+    set_band(problem, a);
+    set_offset(problem, call, a);
+}
+
+/* Fills the span; a tensor without elements is none. */
+static attn_placement finish(attn_placement p) {
+    p.first = p.end = *p.at;
+    for (int k = 0; k < 4; ++k) {
+        if (p.size[k] <= 0) {
+            return (attn_placement){ 0 };
+        }
+        p.end += (p.size[k] - 1) * p.walk[k];
+    }
+    p.end += 1;
+    return p;
+}
+
+static attn_placement tensor(const char *name, const attn_view *view, clattn_type type, const int64_t size[4],
+                             attn_layout *layout) {
+    return finish((attn_placement){ .name = name,
+                                    .data = view->data,
+                                    .element = clattn_type_size(type),
+                                    .size = { size[0], size[1], size[2], size[3] },
+                                    .walk = { view->stride[0], view->stride[1], view->stride[2], view->stride[3] },
+                                    .at = &layout->offset,
+                                    .strides = layout->stride });
+}
+
+static attn_placement array(const char *name, const void *data, int64_t element, int64_t count, attn_int64 *at) {
+    return finish((attn_placement){ .name = name,
+                                    .data = (void *)(uintptr_t)data,
+                                    .element = element,
+                                    .size = { 1, 1, 1, count },
+                                    .walk = { 0, 0, 0, 1 },
+                                    .at = at });
+}
+
+static attn_placement integers(const char *name, const clattn_integers *list, int64_t count, attn_int64 *at) {
+    return array(name, list->data, list->type == CLATTN_INT64 ? 8 : 4, count, at);
+}
+
+static attn_placement mask(const clattn_problem *problem, const attn_call *call, attn_arguments *a) {
+    int64_t last = call->key_length;
+    if (problem->mask == CLATTN_MASK_BITS) {
+        last = call->mask.stride[3] != 0 ? (last + 7) / 8 : attn_min(last, 1);
+    }
+    int64_t size[4] = { a->batch, a->query_heads, a->query_length, last };
+    attn_placement p = tensor("mask", &call->mask, CLATTN_FP32, size, &a->mask);
+    p.element = 1;
+    return p;
+}
+
+void attn_opencl_placements(const clattn_problem *problem, const attn_call *call, attn_arguments *a,
+                            attn_placement list[ATTN_TENSOR_COUNT]) {
+    clattn_type type = problem->type;
+    int64_t b = a->batch, h = a->query_heads, sq = a->query_length, sk = a->key_length;
+    for (int k = 0; k < ATTN_TENSOR_COUNT; ++k) {
+        list[k] = (attn_placement){ 0 };
+    }
+    list[ATTN_TENSOR_QUERY] = tensor("query", &call->query, type, (int64_t[]){ b, h, sq, a->head_dim }, &a->query);
+    list[ATTN_TENSOR_KEY] = tensor("key", &call->key, type, (int64_t[]){ b, a->kv_heads, sk, a->head_dim }, &a->key);
+    list[ATTN_TENSOR_VALUE] =
+        tensor("value", &call->value, type, (int64_t[]){ b, a->kv_heads, sk, a->value_dim }, &a->value);
+    list[ATTN_TENSOR_OUTPUT] = tensor("output", &call->output, type, (int64_t[]){ b, h, sq, a->value_dim }, &a->output);
+    if (problem->mask != CLATTN_MASK_NONE) {
+        list[ATTN_TENSOR_MASK] = mask(problem, call, a);
+    }
+    if (problem->bias != CLATTN_BIAS_NONE) {
+        list[ATTN_TENSOR_BIAS] =
+            tensor("bias", &call->bias, attn_bias_type(problem), (int64_t[]){ b, h, sq, sk }, &a->bias);
+    }
+    if (problem->alibi) {
+        list[ATTN_TENSOR_SLOPES] = array("alibi_slopes", call->alibi_slopes.data, 4, h, &a->slopes_at);
+    }
+    if (problem->sinks) {
+        list[ATTN_TENSOR_SINKS] = array("sinks", call->sinks.data, 4, h, &a->sinks_at);
+    }
+    if (problem->query_lengths) {
+        list[ATTN_TENSOR_QUERY_LENGTHS] = integers("query_lengths", &call->query_lengths, b, &a->query_lengths_at);
+    }
+    if (problem->key_lengths) {
+        list[ATTN_TENSOR_KEY_LENGTHS] = integers("key_lengths", &call->key_lengths, b, &a->key_lengths_at);
+    }
+    if (problem->alignment == CLATTN_ALIGN_OFFSETS) {
+        list[ATTN_TENSOR_OFFSETS] = integers("offsets", &call->offsets, b, &a->offsets_at);
+    }
+    if (problem->logsumexp) {
+        attn_placement p =
+            tensor("logsumexp", &call->logsumexp, CLATTN_FP32, (int64_t[]){ b, h, sq, 1 }, &a->logsumexp);
+        list[ATTN_TENSOR_LOGSUMEXP] = p;
+    }
+    if (problem->weights != CLATTN_WEIGHTS_NONE) {
+        int64_t rows = attn_min(a->weights_rows, attn_max(sq - a->weights_first_row, 0));
+        int64_t size[4] = { b, a->weights_heads, rows, problem->key_length }; /* whole rows: 0 beyond the call */
+        list[ATTN_TENSOR_WEIGHTS] = tensor("weights", &call->weights, attn_weights_type(problem), size, &a->weights);
+    }
+    list[ATTN_TENSOR_OUTPUT].output = list[ATTN_TENSOR_LOGSUMEXP].output = list[ATTN_TENSOR_WEIGHTS].output = true;
+}

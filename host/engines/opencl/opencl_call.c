@@ -1,0 +1,297 @@
+/*
+ * What all OpenCL engines share: slots, and the beginning and end of a call. Host memory goes through
+ * opencl_host_memory.c, the kernels' struct through opencl_arguments.c. Knows nothing of kernels.
+ */
+#include "engines/opencl/opencl_call.h"
+
+#include <float.h>
+#include <inttypes.h>
+#include <math.h>
+
+#include "base/report.h"
+
+/* Kernels take numbers as float, and some devices take what is smaller than a normal one for 0. */
+static bool is_normal_float(double x) {
+    return x == 0 || (fabs(x) >= (double)FLT_MIN && fabs(x) <= (double)FLT_MAX);
+}
+
+static bool numbers_fit(const clattn_problem *problem, clattn_report *why_not) {
+    const bool scale = is_normal_float(problem->scale);
+    if (!scale || !is_normal_float(problem->softcap)) {
+        attn_report_line(why_not, "%s: %g does not fit a float between 2^-126 and 2^128", scale ? "softcap" : "scale",
+                         scale ? problem->softcap : problem->scale);
+        return false;
+    }
+    return true;
+}
+
+bool attn_opencl_supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
+    if (device->opencl == NULL) {
+        attn_report_line(why_not, "device: not an OpenCL device");
+        return false;
+    }
+    if (problem->type == CLATTN_FP64) {
+        attn_report_line(why_not, "type: fp64 is for the CPU engines");
+        return false;
+    }
+    if (problem->direction != CLATTN_FORWARD) {
+        attn_report_line(why_not, "direction: backward is not served");
+        return false;
+    }
+    if (problem->memory == CLATTN_MEMORY_HOST && problem->caller_workspace &&
+        device->kind == CLATTN_DEVICE_OPENCL_GPU) {
+        attn_report_line(why_not, "caller_workspace: host memory cannot be the workspace of a GPU");
+        return false;
+    }
+    return numbers_fit(problem, why_not);
+}
+
+int attn_opencl_preference(const attn_device *device) {
+    return device->kind == CLATTN_DEVICE_OPENCL_GPU ? ATTN_PREFER_GPU : ATTN_PREFER_OPENCL_CPU;
+}
+
+/* On a device that cannot use host memory in place, room for the largest tensors, dense. */
+static clattn_status open_staging(attn_opencl_slot *slot, const clattn_problem *problem, clattn_report *report) {
+    attn_call largest = { .query_length = problem->query_length, .key_length = problem->key_length };
+    attn_arguments arguments;
+    attn_placement placements[ATTN_TENSOR_COUNT];
+    attn_opencl_arguments(problem, &largest, &arguments);
+    attn_opencl_placements(problem, &largest, &arguments, placements);
+    for (int id = ATTN_TENSOR_QUERY; id <= ATTN_TENSOR_OUTPUT; ++id) {
+        const attn_placement *p = &placements[id];
+        if (p->name != NULL) {
+            int64_t bytes = p->size[0] * p->size[1] * p->size[2] * p->size[3] * p->element;
+            ATTN_TRY(attn_buffer_reserve(slot->device, bytes, p->name, &slot->staging[id], report));
+        }
+    }
+    return CLATTN_OK;
+}
+
+clattn_status attn_opencl_slot_open(attn_opencl_slot *slot, struct attn_opencl_device *device,
+                                    const clattn_problem *problem, int64_t workspace_size, clattn_report *report) {
+    *slot = (attn_opencl_slot){ .device = device };
+    clattn_status status = attn_opencl_open(device, report);
+    if (status == CLATTN_OK && workspace_size > 0 && !problem->caller_workspace) {
+        status = attn_buffer_reserve(device, workspace_size, "workspace", &slot->workspace, report);
+    }
+    if (status == CLATTN_OK && problem->memory == CLATTN_MEMORY_HOST && !device->is_cpu) {
+        status = open_staging(slot, problem, report);
+    }
+    if (status != CLATTN_OK) {
+        attn_opencl_slot_close(slot);
+    }
+    return status;
+}
+
+static void forget_last(attn_opencl_slot *slot) {
+    if (slot->last != NULL) {
+        (void)clReleaseEvent(slot->last);
+        slot->last = NULL;
+    }
+}
+
+void attn_opencl_slot_close(attn_opencl_slot *slot) {
+    if (slot->last != NULL) {
+        (void)clWaitForEvents(1, &slot->last);
+        forget_last(slot);
+    }
+    for (int id = 0; id < ATTN_TENSOR_COUNT; ++id) {
+        attn_buffer_release(&slot->staging[id]);
+    }
+    attn_buffer_release(&slot->workspace);
+}
+
+/* What a cl_mem tells of itself. A handle that is none is the caller's mistake; other errors are the device's. */
+static clattn_status ask_memory(cl_mem memory, const char *name, size_t *size, cl_context *context,
+                                clattn_report *report) {
+    cl_int code = clGetMemObjectInfo(memory, CL_MEM_SIZE, sizeof *size, size, NULL);
+    if (code == CL_SUCCESS) {
+        code = clGetMemObjectInfo(memory, CL_MEM_CONTEXT, sizeof *context, context, NULL);
+    }
+    if (code == CL_INVALID_MEM_OBJECT) {
+        return attn_refuse(report, CLATTN_INVALID_TENSORS, "%s is not a cl_mem", name);
+    }
+    return attn_cl_check(code, "clGetMemObjectInfo", report);
+}
+
+/* Device memory: the caller's cl_mem, each of the plan's context and long enough for what the call walks. */
+static clattn_status take_tensors(attn_opencl_call *call) {
+    clattn_report *report = call->execution->call->report;
+    for (int id = 0; id < ATTN_TENSOR_COUNT; ++id) {
+        const attn_placement *p = &call->placements[id];
+        if (p->name == NULL) {
+            continue;
+        }
+        size_t size = 0;
+        cl_context context = NULL;
+        ATTN_TRY(ask_memory(p->data, p->name, &size, &context, report));
+        if (context != call->slot->device->context) {
+            return attn_refuse(report, CLATTN_INVALID_TENSORS, "%s is not a cl_mem of the plan's context", p->name);
+        }
+        if (p->first < 0 || p->end > (int64_t)size / p->element) {
+            return attn_refuse(report, CLATTN_INVALID_TENSORS,
+                               "%s reaches element %" PRId64 " of a cl_mem of %zu bytes, which holds %" PRId64, p->name,
+                               p->end - 1, size, (int64_t)size / p->element);
+        }
+        call->tensors[id] = p->data;
+    }
+    return CLATTN_OK;
+}
+
+static clattn_status take_workspace(attn_opencl_call *call) {
+    const attn_execution *execution = call->execution;
+    const attn_call *tensors = execution->call;
+    call->workspace = call->slot->workspace.memory;
+    if (!execution->problem->caller_workspace || tensors->workspace == NULL || tensors->workspace_size <= 0) {
+        return CLATTN_OK;
+    }
+    if (execution->problem->memory == CLATTN_MEMORY_OPENCL) {
+        size_t size = 0;
+        cl_context context = NULL;
+        ATTN_TRY(ask_memory(tensors->workspace, "workspace", &size, &context, tensors->report));
+        if (context != call->slot->device->context || (int64_t)size < tensors->workspace_size) {
+            return attn_refuse(tensors->report, CLATTN_INVALID_TENSORS,
+                               "workspace is not a cl_mem of workspace_size bytes in the plan's context");
+        }
+        call->workspace = tensors->workspace;
+        return CLATTN_OK;
+    }
+    attn_buffer *region = &call->regions[ATTN_TENSOR_COUNT];
+    ATTN_TRY(attn_buffer_wrap(call->slot->device, tensors->workspace, tensors->workspace_size, "workspace", region,
+                              tensors->report));
+    call->workspace = region->memory;
+    return CLATTN_OK;
+}
+
+static clattn_status check_queue(const attn_opencl_call *call) {
+    cl_command_queue queue = call->execution->submission.queue;
+    cl_context context = NULL;
+    cl_device_id id = NULL;
+    if (queue == NULL) {
+        return CLATTN_OK;
+    }
+    cl_int code = clGetCommandQueueInfo(queue, CL_QUEUE_CONTEXT, sizeof context, &context, NULL);
+    if (code == CL_SUCCESS) {
+        code = clGetCommandQueueInfo(queue, CL_QUEUE_DEVICE, sizeof id, &id, NULL);
+    }
+    const bool wrong = context != call->slot->device->context || id != call->slot->device->id;
+    if (code == CL_INVALID_COMMAND_QUEUE || (code == CL_SUCCESS && wrong)) {
+        return attn_refuse(call->execution->call->report, CLATTN_INVALID_ARGUMENT,
+                           "queue: not a queue of the plan's context and device");
+    }
+    return attn_cl_check(code, "clGetCommandQueueInfo", call->execution->call->report);
+}
+
+/* A call before this one that ended in an error is over: to wait for its event would hand the error on for ever. */
+static void forget_failed(attn_opencl_slot *slot) {
+    cl_int state = CL_QUEUED;
+    if (slot->last != NULL &&
+        clGetEventInfo(slot->last, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof state, &state, NULL) == CL_SUCCESS &&
+        state < 0) {
+        forget_last(slot);
+    }
+}
+
+/* The first command waits for the caller's events and for the slot's call before this one. */
+static clattn_status begin_chain(attn_opencl_call *call) {
+    const attn_submission *submission = &call->execution->submission;
+    const attn_call *tensors = call->execution->call;
+    cl_uint count = submission->wait_count;
+    const cl_event *wait = submission->wait;
+    cl_command_queue queue = submission->queue;
+    forget_failed(call->slot);
+    if (call->slot->last != NULL && count > 0) {
+        cl_int code = clEnqueueMarkerWithWaitList(queue != NULL ? queue : call->slot->device->queue, count, wait,
+                                                  &call->waits[0]);
+        ATTN_TRY(attn_cl_check(code, "clEnqueueMarkerWithWaitList", tensors->report));
+        call->waits[1] = call->slot->last;
+        wait = call->waits;
+        count = 2;
+    } else if (call->slot->last != NULL) {
+        wait = &call->slot->last;
+        count = 1;
+    }
+    attn_chain_begin(&call->chain, call->slot->device, queue, count, wait, tensors->report, tensors->timing);
+    return CLATTN_OK;
+}
+
+static void close_call(attn_opencl_call *call) {
+    for (int k = 0; k <= ATTN_TENSOR_COUNT; ++k) {
+        attn_buffer_release(&call->regions[k]);
+    }
+    if (call->waits[0] != NULL) {
+        (void)clReleaseEvent(call->waits[0]);
+        call->waits[0] = NULL;
+    }
+}
+
+static clattn_status begin(attn_opencl_call *call) {
+    const attn_execution *execution = call->execution;
+    attn_opencl_arguments(execution->problem, execution->call, &call->arguments);
+    attn_opencl_placements(execution->problem, execution->call, &call->arguments, call->placements);
+    ATTN_TRY(check_queue(call));
+    ATTN_TRY(take_workspace(call));
+    if (execution->problem->memory == CLATTN_MEMORY_OPENCL) {
+        ATTN_TRY(take_tensors(call));
+    } else {
+        ATTN_TRY(attn_opencl_place(call));
+    }
+    return begin_chain(call);
+}
+
+clattn_status attn_opencl_call_begin(attn_opencl_call *call, attn_opencl_slot *slot, const attn_execution *execution) {
+    *call = (attn_opencl_call){ .slot = slot, .execution = execution };
+    for (int id = 0; id < ATTN_TENSOR_COUNT; ++id) {
+        call->tensors[id] = slot->device->nothing;
+    }
+    clattn_status status = begin(call);
+    if (status != CLATTN_OK) {
+        close_call(call);
+    }
+    return status;
+}
+
+clattn_status attn_opencl_call_end(attn_opencl_call *call, clattn_status status) {
+    const attn_submission *submission = &call->execution->submission;
+    bool host = call->execution->problem->memory == CLATTN_MEMORY_HOST;
+    cl_event event = NULL;
+    if (host && status == CLATTN_OK) {
+        status = attn_chain_finish(&call->chain);
+    }
+    status = attn_chain_end(&call->chain, status, host ? NULL : &event);
+    if (host && status == CLATTN_OK) {
+        status = attn_opencl_fetch_outputs(call);
+    }
+    forget_last(call->slot);
+    call->slot->last = event;
+    if (event != NULL && submission->event != NULL) {
+        cl_int code = clRetainEvent(event);
+        *(cl_event *)submission->event = code == CL_SUCCESS ? event : NULL;
+        status = attn_cl_check(code, "clRetainEvent", call->execution->call->report);
+    }
+    close_call(call);
+    return status;
+}
+
+clattn_status attn_opencl_progress(attn_opencl_call *call, double done) {
+    const attn_call *tensors = call->execution->call;
+    if (tensors->progress == NULL || call->execution->problem->memory != CLATTN_MEMORY_HOST) {
+        return CLATTN_OK;
+    }
+    ATTN_TRY(attn_chain_finish(&call->chain));
+    return tensors->progress(tensors->progress_user, done) ? CLATTN_OK : CLATTN_CANCELLED;
+}
+
+void attn_pass_arguments(attn_kernel_call *kernel, const attn_opencl_call *call) {
+    attn_pass(kernel, &call->arguments, sizeof call->arguments);
+}
+
+void attn_pass_tensor(attn_kernel_call *kernel, const attn_opencl_call *call, attn_tensor_id id) {
+    attn_pass_buffer(kernel, call->tensors[id]);
+}
+
+void attn_pass_extras(attn_kernel_call *kernel, const attn_opencl_call *call) {
+    for (int id = ATTN_TENSOR_MASK; id <= ATTN_TENSOR_OFFSETS; ++id) {
+        attn_pass_buffer(kernel, call->tensors[id]);
+    }
+}

@@ -1,0 +1,111 @@
+/*
+ * What all OpenCL engines share: one call's way from attn_execution to kernel arguments and back.
+ *
+ *     open a slot     attn_opencl_slot_open(): an engine's slot begins with an attn_opencl_slot, then its kernels
+ *     a call          attn_opencl_call_begin(): tensors as cl_mem (host memory is placed on the device), the struct
+ *                     that kernels take, the chain of commands on the right queue, waiting for what it must
+ *                     ... attn_chain_step(), attn_chain_launch() on call.chain ...
+ *                     attn_opencl_call_end(): outputs back to the host, or the caller's event; also after an error
+ *
+ * Kernels take `attn_arguments arguments` first (attn_pass_arguments), then buffers as they need them; those that
+ * look at masks and lengths take ATTN_EXTRAS_PARAMETERS (attn_pass_extras).
+ */
+#ifndef ATTN_ENGINES_OPENCL_OPENCL_CALL_H
+#define ATTN_ENGINES_OPENCL_OPENCL_CALL_H
+
+#include "../../../kernels/include/arguments.cl.h"
+#include "engines/engine.h"
+#include "opencl/buffer.h"
+#include "opencl/launch.h"
+#include "opencl/program.h"
+
+typedef enum attn_tensor_id {
+    ATTN_TENSOR_QUERY,
+    ATTN_TENSOR_KEY,
+    ATTN_TENSOR_VALUE,
+    ATTN_TENSOR_OUTPUT,
+    ATTN_TENSOR_MASK,
+    ATTN_TENSOR_BIAS,
+    ATTN_TENSOR_SLOPES,
+    ATTN_TENSOR_SINKS,
+    ATTN_TENSOR_QUERY_LENGTHS,
+    ATTN_TENSOR_KEY_LENGTHS,
+    ATTN_TENSOR_OFFSETS,
+    ATTN_TENSOR_LOGSUMEXP,
+    ATTN_TENSOR_WEIGHTS,
+    ATTN_TENSOR_COUNT
+} attn_tensor_id;
+
+/** What one call under way needs for itself; the first member of every OpenCL engine's slot. Start from all zero. */
+typedef struct attn_opencl_slot {
+    struct attn_opencl_device *device;
+    cl_event last;                          /* the end of the call before, which may still run: it uses the workspace */
+    attn_buffer staging[ATTN_TENSOR_COUNT]; /* host memory that cannot be used in place */
+    attn_buffer workspace;                  /* empty when callers bring theirs */
+} attn_opencl_slot;
+
+/** Allocates the workspace (not when the problem says caller_workspace) and, for host memory on a GPU, the staging.
+ * On an error the slot is closed. Opens the device. */
+clattn_status attn_opencl_slot_open(attn_opencl_slot *slot, struct attn_opencl_device *device,
+                                    const clattn_problem *problem, int64_t workspace_size, clattn_report *report);
+
+/** Waits for the last call and gives everything back. Kernels are the engine's to release, before or after. */
+void attn_opencl_slot_close(attn_opencl_slot *slot);
+
+/** Where one tensor lies: filled from the call, for host memory and cl_mem alike. */
+typedef struct attn_placement {
+    const char *name; /* NULL = the call has no such tensor, or it has no elements */
+    void *data;       /* host pointer or cl_mem */
+    int64_t element;  /* bytes */
+    int64_t size[4];
+    int64_t walk[4];     /* strides in elements, with 0 for broadcast */
+    int64_t first, end;  /* elements from data: the first used, one past the last used */
+    attn_int64 *at;      /* in attn_arguments: the offset; placing the tensor elsewhere rewrites it */
+    attn_int64 *strides; /* likewise; NULL for plain arrays */
+    bool output;
+    bool staged, compact; /* host memory: copied (whole span when compact) rather than used in place */
+} attn_placement;
+
+typedef struct attn_opencl_call {
+    attn_opencl_slot *slot;
+    const attn_execution *execution;
+    attn_arguments arguments;
+    cl_mem tensors[ATTN_TENSOR_COUNT]; /* device->nothing where the call has none */
+    cl_mem workspace;                  /* NULL when the workspace size is 0 */
+    attn_chain chain;
+    cl_event waits[2];
+    attn_placement placements[ATTN_TENSOR_COUNT];
+    attn_buffer regions[ATTN_TENSOR_COUNT + 1]; /* host memory used in place; the last is the caller's workspace */
+    bool region_written[ATTN_TENSOR_COUNT + 1];
+    int region_count;
+} attn_opencl_call;
+
+/** On an error everything is closed already: do not call _end(). */
+clattn_status attn_opencl_call_begin(attn_opencl_call *call, attn_opencl_slot *slot, const attn_execution *execution);
+
+/** Ends the call with `status`, or with the first error of ending it. */
+clattn_status attn_opencl_call_end(attn_opencl_call *call, clattn_status status);
+
+/** Tells the caller's progress function; CANCELLED when it says so. Host memory only: waits for the chain first. */
+clattn_status attn_opencl_progress(attn_opencl_call *call, double done);
+
+void attn_pass_arguments(attn_kernel_call *kernel, const attn_opencl_call *call);
+void attn_pass_extras(attn_kernel_call *kernel, const attn_opencl_call *call); /* the seven of ATTN_EXTRAS_PARAMETERS */
+void attn_pass_tensor(attn_kernel_call *kernel, const attn_opencl_call *call, attn_tensor_id id);
+
+/** What no OpenCL engine serves: no OpenCL device, fp64, backward, host workspace on a GPU. One line in why_not. */
+bool attn_opencl_supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not);
+
+/** ATTN_PREFER_GPU or ATTN_PREFER_OPENCL_CPU, by device. */
+int attn_opencl_preference(const attn_device *device);
+
+/* opencl_arguments.c */
+void attn_opencl_arguments(const clattn_problem *problem, const attn_call *call, attn_arguments *arguments);
+void attn_opencl_placements(const clattn_problem *problem, const attn_call *call, attn_arguments *arguments,
+                            attn_placement placements[ATTN_TENSOR_COUNT]);
+
+/* opencl_host_memory.c */
+clattn_status attn_opencl_place(attn_opencl_call *call);
+clattn_status attn_opencl_fetch_outputs(attn_opencl_call *call);
+
+#endif

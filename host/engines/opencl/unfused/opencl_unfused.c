@@ -1,0 +1,206 @@
+/*
+ * The engine opencl-unfused: scores by CLBlast, masked softmax, weighted sums by CLBlast, each its own dispatch with
+ * the scores in memory between them. For weights out, for comparison, and for showing what fusion buys. This file makes
+ * plans and slots; opencl_unfused_run.c runs calls, _parts.c plans memory, _product.c speaks to CLBlast.
+ */
+#include <stdio.h>
+
+#include "base/report.h"
+#include "engines/opencl/opencl_body.h"
+#include "engines/opencl/unfused/opencl_unfused.h"
+
+static bool supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
+    if (device->blocks.block_key != 0 || device->blocks.splits != 0) {
+        attn_report_line(why_not, "block override: only block_query (rows of a part) and variant mean something here");
+        return false;
+    }
+    return attn_opencl_supports(problem, device, why_not) && attn_product_serves(device->opencl, why_not);
+}
+
+static int preference(const clattn_problem *problem, const attn_device *device) {
+    (void)problem;
+    return attn_opencl_preference(device) + 1; /* the last choice among the OpenCL engines */
+}
+
+static clattn_status temporary(const attn_unfused_sizes *sizes, int64_t rows, int64_t *bytes, clattn_report *report) {
+    int64_t scores = 0, sums = 0;
+    ATTN_TRY(attn_product_temporary(sizes->user, sizes->key_length, rows, sizes->head_dim, true, &scores, report));
+    ATTN_TRY(attn_product_temporary(sizes->user, sizes->value_dim, rows, sizes->key_length, false, &sums, report));
+    *bytes = attn_max(scores, sums);
+    return CLATTN_OK;
+}
+
+clattn_status attn_unfused_sizes_of(const attn_unfused_state *state, int64_t query_length, int64_t key_length,
+                                    attn_unfused_sizes *sizes) {
+    const clattn_problem *p = &state->problem;
+    int64_t group = p->kv_heads > 0 ? p->query_heads / p->kv_heads : 0;
+    *sizes = (attn_unfused_sizes){ .key_length = key_length,
+                                   .head_dim = p->head_dim,
+                                   .value_dim = p->value_dim,
+                                   .most_rows = state->blocks.block_query,
+                                   .temporary = temporary,
+                                   .user = state->device };
+    return attn_multiply(p->batch, p->kv_heads, &sizes->pairs) && attn_multiply(group, query_length, &sizes->rows)
+               ? CLATTN_OK
+               : CLATTN_OVERFLOW;
+}
+
+/* A quarter of the device's memory at most: the tensors and other users want some too. */
+static int64_t workspace_limit(const struct attn_opencl_device *device) {
+    int64_t quarter = device->info.memory / 4;
+    return attn_min(device->info.max_allocation, attn_max(quarter, 1 << 20));
+}
+
+static void choose_shapes(attn_unfused_state *state) {
+    const struct attn_opencl_device *device = state->device;
+    bool cpu_shaped = state->blocks.variant == 0 ? device->is_cpu : state->blocks.variant == 1;
+    if (cpu_shaped) {
+        state->row_group = 1;
+        state->row_width = device->float_vector >= 16 ? 16 : device->float_vector >= 8 ? 8 : 4;
+        state->lanes = 1;
+        return;
+    }
+    state->row_group = 256;
+    while (state->row_group > device->info.max_work_group && state->row_group > 1) {
+        state->row_group /= 2;
+    }
+    state->row_width = 4;
+    state->lanes = (int)attn_min(64, device->info.max_work_group);
+}
+
+/* A kernel may allow fewer work-items than its device does: then the softmax takes half as many a row. */
+static clattn_status build_softmax(attn_unfused_state *state, const attn_device *device, clattn_report *report) {
+    for (;; state->row_group /= 2) {
+        char options[256];
+        snprintf(options, sizeof options, "-DATTN_TYPE=%d -DROW_GROUP=%d -DROW_WIDTH=%d", (int)state->problem.type,
+                 state->row_group, state->row_width);
+        clattn_status status = attn_shape_build(device, "softmax_masked", options, state->row_group, false,
+                                                &state->softmax, NULL, report);
+        if (status != CLATTN_UNSUPPORTED || state->row_group == 1) {
+            return status;
+        }
+    }
+}
+
+/* The copies take any number of work-items a row. */
+static clattn_status build_copy(attn_unfused_state *state, const attn_device *device, const char *name,
+                                cl_program *program, clattn_report *report) {
+    char options[128];
+    snprintf(options, sizeof options, "-DATTN_TYPE=%d", (int)state->problem.type);
+    for (;; state->lanes /= 2) {
+        clattn_status status = attn_shape_build(device, name, options, state->lanes, false, program, NULL, report);
+        if (status != CLATTN_UNSUPPORTED || state->lanes == 1) {
+            return status;
+        }
+    }
+}
+
+static clattn_status build(attn_unfused_state *state, const attn_device *device, clattn_report *report) {
+    ATTN_TRY(build_copy(state, device, "gather", &state->gather, report));
+    ATTN_TRY(build_softmax(state, device, report));
+    ATTN_TRY(build_copy(state, device, "weighted_output", &state->output, report));
+    return attn_product_prepare(state->device, report);
+}
+
+/* Whether some product of the largest part takes temporary memory: those have kernels of their own. */
+static clattn_status try_large(const attn_unfused_sizes *sizes, const attn_unfused_part *part, clattn_report *report) {
+    int64_t bytes = 0;
+    if (part->pairs > 0 && part->rows > 0 && sizes->key_length > 0) {
+        ATTN_TRY(temporary(sizes, part->rows, &bytes, report));
+    }
+    return bytes > 0 ? attn_product_prepare_large(sizes->user, report) : CLATTN_OK;
+}
+
+static void describe(const attn_unfused_state *state, const attn_unfused_part *part, clattn_plan_info *info) {
+    snprintf(info->kernel, sizeof info->kernel, "CLBlast Sgemm, softmax_masked (%d x float%d a row), CLBlast Sgemm",
+             state->row_group, state->row_width);
+    info->accumulate = "fp32";
+    info->weights_rounded = false;
+    info->sum_running = true; /* CLBlast keeps one accumulator a sum */
+    info->clean_values = true;
+    info->block_query = part->rows; /* of a pair's stacked rows in one part; every key at once */
+    info->block_key = state->problem.key_length;
+    info->workspace_size = state->workspace_size;
+    info->private_memory = -1;
+    info->local_memory = state->row_group > 1 ? (int64_t)sizeof(float) * state->row_group : 0;
+}
+
+static void release(void *opaque) {
+    attn_unfused_state *state = opaque;
+    if (state != NULL) {
+        attn_release(state->memory, state);
+    }
+}
+
+static clattn_status prepare(const clattn_problem *problem, const attn_device *device, void **result,
+                             clattn_plan_info *info, clattn_report *report) {
+    attn_unfused_state *state = attn_allocate_zeroed(device->memory, (int64_t)sizeof *state);
+    if (state == NULL) {
+        return CLATTN_OUT_OF_MEMORY;
+    }
+    state->memory = device->memory;
+    state->device = device->opencl;
+    state->problem = *problem;
+    state->blocks = device->blocks;
+    choose_shapes(state);
+    attn_unfused_sizes sizes;
+    attn_unfused_part part;
+    clattn_status status = build(state, device, report);
+    ATTN_TRY_TO(status, fail);
+    ATTN_TRY_TO(attn_unfused_sizes_of(state, problem->query_length, problem->key_length, &sizes), fail);
+    ATTN_TRY_TO(attn_unfused_cut(&sizes, workspace_limit(device->opencl), &part, report), fail);
+    ATTN_TRY_TO(try_large(&sizes, &part, report), fail);
+    state->workspace_size = attn_max(4 * part.floats, 1024);
+    describe(state, &part, info);
+    *result = state;
+    return CLATTN_OK;
+fail:
+    release(state);
+    return status;
+}
+
+static void slot_close(void *opaque, void *opaque_slot) {
+    attn_unfused_state *state = opaque;
+    attn_unfused_slot *slot = opaque_slot;
+    if (slot == NULL) {
+        return;
+    }
+    attn_opencl_slot_close(&slot->common);
+    cl_kernel kernels[] = { slot->gather, slot->softmax, slot->output };
+    for (size_t k = 0; k < sizeof kernels / sizeof kernels[0]; ++k) {
+        if (kernels[k] != NULL) {
+            (void)clReleaseKernel(kernels[k]);
+        }
+    }
+    attn_release(state->memory, slot);
+}
+
+static clattn_status slot_open(void *opaque, void **result, clattn_report *report) {
+    attn_unfused_state *state = opaque;
+    attn_unfused_slot *slot = attn_allocate_zeroed(state->memory, (int64_t)sizeof *slot);
+    clattn_status status;
+    if (slot == NULL) {
+        return CLATTN_OUT_OF_MEMORY;
+    }
+    ATTN_TRY_TO(attn_opencl_slot_open(&slot->common, state->device, &state->problem, state->workspace_size, report),
+                fail);
+    ATTN_TRY_TO(attn_kernel_create(state->gather, "gather", &slot->gather, report), fail);
+    ATTN_TRY_TO(attn_kernel_create(state->softmax, "softmax_masked", &slot->softmax, report), fail);
+    ATTN_TRY_TO(attn_kernel_create(state->output, "weighted_output", &slot->output, report), fail);
+    *result = slot;
+    return CLATTN_OK;
+fail:
+    slot_close(state, slot);
+    return status;
+}
+
+const attn_engine attn_engine_opencl_unfused = {
+    .name = "opencl-unfused",
+    .supports = supports,
+    .preference = preference,
+    .prepare = prepare,
+    .slot_open = slot_open,
+    .slot_close = slot_close,
+    .execute = attn_unfused_execute,
+    .release = release,
+};

@@ -1,0 +1,207 @@
+/*
+ * The reference engine: the oracle the others are checked against. Plain loops in double (long double for fp64), no blocks,
+ * no shared mathematics; slow on purpose. It may use base/ and the views of problem/call.h, and no rule of problem/mask.h.
+ */
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/half.h"
+#include "cpu/threads.h"
+#include "engines/engine.h"
+#include "engines/reference/reference.h"
+
+/** Where a row stands. */
+typedef struct attn_position {
+    int64_t b, h, g, i;
+    int64_t offset, key_length; /* of entry b */
+    bool used;                  /* i is inside the used query length */
+} attn_position;
+
+/** The row's arrays of clattn_reference_row, with none missing but magnitude. */
+typedef struct attn_row_arrays {
+    long double *raw, *softcap, *scores, *weights, *magnitude;
+} attn_row_arrays;
+
+static bool attn_reference_allows(const clattn_problem *p, const attn_call *c, const attn_position *at, int64_t j) {
+    int64_t position = at->i + at->offset;
+    bool allowed = at->used && j < at->key_length;
+    allowed = allowed && (!p->causal || j <= position);
+    allowed = allowed && (p->window_left == CLATTN_OPEN || j >= position - p->window_left);
+    allowed = allowed && (p->window_right == CLATTN_OPEN || j <= position + p->window_right);
+    if (allowed && p->mask != CLATTN_MASK_NONE) {
+        const uint8_t *mask = (const uint8_t *)c->mask.data + attn_view_row(&c->mask, at->b, at->h, at->i);
+        int64_t column = j * c->mask.stride[3];
+        allowed = p->mask == CLATTN_MASK_BYTES ? mask[column] != 0 : (mask[column / 8] & (1 << column % 8)) != 0;
+    }
+    if (allowed && p->bias != CLATTN_BIAS_NONE) {
+        clattn_type type = p->bias == CLATTN_BIAS_STORAGE ? p->type : CLATTN_FP32;
+        int64_t index = attn_view_row(&c->bias, at->b, at->h, at->i) + j * c->bias.stride[3];
+        allowed = attn_get_element(type, c->bias.data, index) != -INFINITY;
+    }
+    return allowed;
+}
+
+#define REAL double
+#define NAME(x) double_##x
+#define EXP exp
+#define LOG log
+#define TANH tanh
+#define FABS fabs
+#define ISNAN isnan
+#define ISINF isinf
+#include "engines/reference/reference_row.h"
+#undef REAL
+#undef NAME
+#undef EXP
+#undef LOG
+#undef TANH
+#undef FABS
+#define REAL long double
+#define NAME(x) long_##x
+#define EXP expl
+#define LOG logl
+#define TANH tanhl
+#define FABS fabsl
+#include "engines/reference/reference_row.h"
+
+static attn_position position_of(const clattn_problem *p, const attn_call *c, int64_t b, int64_t h, int64_t i) {
+    int64_t used_query = c->query_lengths.data ? attn_integer(&c->query_lengths, b) : c->query_length;
+    int64_t used_key = c->key_lengths.data ? attn_integer(&c->key_lengths, b) : c->key_length;
+    int64_t offset = 0;
+    switch (p->alignment) {
+        case CLATTN_ALIGN_UNSET:
+        case CLATTN_ALIGN_TOP_LEFT: break;
+        case CLATTN_ALIGN_BOTTOM_RIGHT: offset = used_key - used_query; break;
+        case CLATTN_ALIGN_PAST: offset = c->past_length; break;
+        case CLATTN_ALIGN_OFFSET: offset = p->offset; break;
+        case CLATTN_ALIGN_OFFSETS: offset = attn_integer(&c->offsets, b); break;
+    }
+    return (attn_position){b, h, h / (p->query_heads / p->kv_heads), i, offset, used_key, i < used_query};
+}
+
+void attn_reference_row(const clattn_problem *p, const attn_call *c, int64_t b, int64_t h, int64_t i, clattn_reference_row *row,
+                        long double *scratch) {
+    attn_position at = position_of(p, c, b, h, i);
+    attn_row_arrays out = {row->raw, row->softcap, row->scores, row->weights, row->magnitude};
+    long double **arrays[] = {&out.raw, &out.softcap, &out.scores, &out.weights};
+    for (int k = 0; k < 4; k++) {
+        *arrays[k] = *arrays[k] ? *arrays[k] : scratch + k * c->key_length;
+    }
+    if (p->type == CLATTN_FP64) {
+        long_row(p, c, &at, &out, row);
+    } else {
+        double_row(p, c, &at, &out, row);
+    }
+}
+
+static void write_weights(const clattn_problem *p, const attn_call *c, int64_t b, int64_t h, int64_t i, const clattn_reference_row *row) {
+    int64_t head = h - p->weights_first_head, line = i - p->weights_first_row;
+    if (p->weights == CLATTN_WEIGHTS_NONE || head < 0 || head >= p->weights_heads || line < 0 || line >= p->weights_rows) {
+        return;
+    }
+    const long double *stages[] = {NULL, row->raw, row->softcap, row->scores, row->weights};
+    int64_t used = position_of(p, c, b, h, i).key_length, index = attn_view_row(&c->weights, b, head, line);
+    clattn_type type = p->type == CLATTN_FP64 ? CLATTN_FP64 : p->weights == CLATTN_WEIGHTS_SOFTMAX ? p->type : CLATTN_FP32;
+    for (int64_t j = 0; j < p->key_length; j++) {
+        double x = row->row_used && j < used ? (double)stages[p->weights][j] : 0;
+        attn_set_element(type, c->weights.data, index + j, x);
+    }
+}
+
+/** A slice of the rows of one call. */
+typedef struct attn_reference_job {
+    const attn_execution *execution;
+    int64_t first;
+} attn_reference_job;
+
+static int64_t scratch_bytes(const clattn_problem *p) {
+    return (4 * attn_max(p->key_length, 1) + p->value_dim) * (int64_t)sizeof(long double);
+}
+
+static void run_row(void *user, int64_t item, int64_t worker) {
+    const attn_reference_job *job = user;
+    const clattn_problem *p = job->execution->problem;
+    const attn_call *c = job->execution->call;
+    long double *scratch = (long double *)((char *)job->execution->workspace + worker * scratch_bytes(p));
+    int64_t index = job->first + item, i = index % c->query_length, h = index / c->query_length % p->query_heads;
+    int64_t b = index / c->query_length / p->query_heads;
+    clattn_reference_row row = {.raw = scratch,
+                                .softcap = scratch + c->key_length,
+                                .scores = scratch + 2 * c->key_length,
+                                .weights = scratch + 3 * c->key_length,
+                                .output = scratch + 4 * c->key_length};
+    attn_reference_row(p, c, b, h, i, &row, NULL);
+    int64_t output = attn_view_row(&c->output, b, h, i);
+    for (int64_t d = 0; d < p->value_dim; d++) {
+        attn_set_element(p->type, c->output.data, output + d, (double)row.output[d]);
+    }
+    if (p->logsumexp) {
+        clattn_type type = p->type == CLATTN_FP64 ? CLATTN_FP64 : CLATTN_FP32;
+        attn_set_element(type, c->logsumexp.data, attn_view_row(&c->logsumexp, b, h, i), (double)row.logsumexp);
+    }
+    write_weights(p, c, b, h, i, &row);
+}
+
+static bool supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
+    if (device->kind != CLATTN_DEVICE_CPU) {
+        attn_report_line(why_not, "device: the reference runs on the CPU");
+        return false;
+    }
+    if (problem->direction != CLATTN_FORWARD) {
+        attn_report_line(why_not, "direction: backward is not served by this version");
+        return false;
+    }
+    return true;
+}
+
+static int preference(const clattn_problem *problem, const attn_device *device) {
+    (void)problem;
+    (void)device;
+    return ATTN_PREFER_NEVER;
+}
+
+static clattn_status prepare(const clattn_problem *problem, const attn_device *device, void **state, clattn_plan_info *info,
+                             clattn_report *report) {
+    bool wide = problem->type == CLATTN_FP64;
+    strcpy(info->kernel, wide ? "plain loops in long double" : "plain loops in double");
+    info->accumulate = wide ? "fp80" : "fp64";
+    info->clean_values = true;
+    int64_t limit = INT64_MAX / (int64_t)sizeof(long double) / attn_threads_count(device->threads) / 8;
+    if (problem->key_length > limit || problem->value_dim > limit) {
+        return attn_refuse(report, CLATTN_OVERFLOW, "key_length: a row's scores have more than 2^63 - 1 bytes");
+    }
+    info->workspace_size = scratch_bytes(problem) * attn_threads_count(device->threads);
+    *state = device->threads;
+    return CLATTN_OK;
+}
+
+static clattn_status execute(void *state, const attn_execution *execution) {
+    const clattn_problem *p = execution->problem;
+    const attn_call *call = execution->call;
+    int64_t rows = p->batch * p->query_heads * call->query_length, slice = 64 * attn_threads_count(state);
+    struct timespec begin, end;
+    timespec_get(&begin, TIME_UTC);
+    for (int64_t first = 0; first < rows; first += slice) {
+        attn_reference_job job = {execution, first};
+        attn_threads_run(state, attn_min(slice, rows - first), run_row, &job);
+        if (call->progress && !call->progress(call->progress_user, (double)attn_min(first + slice, rows) / (double)rows)) {
+            return CLATTN_CANCELLED;
+        }
+    }
+    if (call->timing) {
+        timespec_get(&end, TIME_UTC);
+        call->timing->count = 1;
+        strcpy(call->timing->steps[0].name, "attention");
+        call->timing->steps[0].seconds = (double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec);
+    }
+    return CLATTN_OK;
+}
+
+static void release(void *state) {
+    (void)state; /* the runtime's threads */
+}
+
+const attn_engine attn_engine_reference = {
+    .name = "reference", .supports = supports, .preference = preference, .prepare = prepare, .execute = execute, .release = release,
+};
