@@ -1,0 +1,2 @@
+/* Not compiled: the lowest folder of the program includes a higher one. */
+#include "gate/gate.h"
