@@ -24,7 +24,7 @@ bench_packages="gcc libc6-dev cmake ninja-build pkg-config ocl-icd-opencl-dev op
 bench_optional="libpng-dev"
 
 # The tests and all variants of the build; Python for goldens and for the virtual environments of the steps below.
-test_packages="$bench_packages clang git binutils check libsubunit-dev python3 python3-venv python3-numpy ca-certificates"
+test_packages="$bench_packages clang git binutils check libsubunit-dev locales python3 python3-venv python3-numpy ca-certificates"
 test_optional="$bench_optional libsentencepiece-dev g++ oclgrind clang-19 libclc-19 libclang-rt-dev"
 
 # what_goes PACKAGE: what there is not without an optional package.

@@ -105,7 +105,8 @@ START_TEST(a_byte_order_mark) {
 END_TEST
 
 /* A locale whose decimal point is a comma, made here: those of real languages may not be installed. */
-static void use_commas(void) {
+/* Whether a locale with commas could be made and set: continuous integration has what it takes. */
+static bool use_commas(void) {
     static const char source[] = "LC_NUMERIC\ndecimal_point \",\"\nthousands_sep \".\"\ngrouping 3\nEND LC_NUMERIC\n";
     write_file(source, sizeof source - 1);
     ck_assert_int_eq(setenv("LOCPATH", CLATTN_TEST_BINARY_DIR "/locales", 1), 0);
@@ -113,15 +114,22 @@ static void use_commas(void) {
     (void)!system("localedef -c -f ANSI_X3.4-1968 -i " CLATTN_TEST_BINARY_DIR
                   "/word_vectors.tmp " CLATTN_TEST_BINARY_DIR
                   "/locales/commas >/dev/null 2>&1"); /* it warns of what the source leaves out */
-    ck_assert_ptr_nonnull(setlocale(LC_ALL, "commas"));
+    if (!setlocale(LC_ALL, "commas")) {
+        ck_assert_msg(!getenv("CI"), "localedef makes no locale here (Debian: locales)");
+        return false;
+    }
     ck_assert(strtof("0,5", NULL) == 0.5f);
+    return true;
 }
 
 START_TEST(a_locale_with_commas) {
     clattn_runtime *runtime = host_runtime();
     clattn_word_vectors *vectors = NULL;
     clattn_report report;
-    use_commas();
+    if (!use_commas()) {
+        clattn_runtime_destroy(runtime);
+        return;
+    }
     EXPECT_STATUS(read_text(runtime, "the 0.418 -1.5e-3\n", &vectors, &report), CLATTN_OK, &report);
     ck_assert(clattn_word_vectors_table(vectors)[0] == 0x1.ac0832p-2f);
     ck_assert(clattn_word_vectors_table(vectors)[1] == -0x1.89374cp-10f);

@@ -20,7 +20,7 @@ mirror_of_apt() {
 }
 
 unmount() {
-    for place in dev/shm dev sys proc; do
+    for place in dev/pts dev/shm dev sys proc; do
         ! mountpoint -q "$folder/$place" || umount "$folder/$place"
     done
 }
@@ -41,7 +41,7 @@ make_root() {
         { tail -n 20 "$folder.log" >&2; exit 1; }
     rm -f "$folder.log"
     bring_network
-    for place in proc sys dev dev/shm; do
+    for place in proc sys dev dev/shm dev/pts; do
         mount --bind "/$place" "$folder/$place"
     done
     git clone -q --no-hardlinks "$source" "$folder/root/clattn"

@@ -39,6 +39,7 @@ void terminal_start(terminal *t, const char *settings, const char *words, int co
     char command[4096];
     memset(t, 0, sizeof *t);
     t->master = posix_openpt(O_RDWR | O_NOCTTY);
+    ck_assert_msg(t->master >= 0, "no pseudo-terminal can be had (is /dev/pts mounted?)");
     ck_assert_int_eq(fcntl(t->master, F_SETFD, FD_CLOEXEC), 0); /* else the program would keep its own terminal alive */
     ck_assert(t->master >= 0 && grantpt(t->master) == 0 && unlockpt(t->master) == 0);
     const char *name = ptsname(t->master);
