@@ -145,7 +145,7 @@ stage_bodies() {
     for body in chosen portable copies; do
         case $body in
         chosen) set -- ;;
-        portable) set -- --blocks variant=2 ;;
+        portable) set -- --body gpu-shaped ;;
         copies) set -- --memory host ;;
         esac
         tuned bench $words --engine opencl-fused "$@" --seconds "$((seconds / 3 + 1))" --csv "$out/bodies-$body.csv" $select || return

@@ -126,7 +126,7 @@ function(attn_file_flags)
   # Units for bf16. A compiler that does not know AMX or AVX512-BF16 leaves that file empty, and the engine goes without.
   set(matrix "host/engines/cpu/matrix/cpu_matrix")
   set(pairs "host/engines/cpu/pairs/cpu_pairs")
-  set_property(SOURCE ${matrix}_amx.c ${matrix}_plain.c ${pairs}_avx512.c ${pairs}_plain.c APPEND PROPERTY
+  set_property(SOURCE ${matrix}_amx.c ${matrix}_portable.c ${pairs}_avx512.c ${pairs}_portable.c APPEND PROPERTY
     COMPILE_OPTIONS -ffp-contract=fast -Wno-psabi)
   check_c_compiler_flag("-mamx-tile -mamx-bf16 -mavx512bf16" CLATTN_COMPILER_AMX)
   if(CLATTN_COMPILER_AMX AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")

@@ -44,6 +44,10 @@ START_TEST(test_help_and_usage) {
         ck_assert_msg(clattn(fine[n]) == 0, "clattn %s: %s", fine[n], complained);
         ck_assert_msg(said[0] != '\0' && complained[0] == '\0', "clattn %s: %s", fine[n], complained);
     }
+    ck_assert_int_eq(clattn("devices --device 0"), 0);
+    ck_assert_ptr_nonnull(strstr(said, "\n   bodies          cpu: generic"));
+    ck_assert_int_eq(clattn("devices --device 0 --json"), 0);
+    ck_assert_ptr_nonnull(strstr(said, "\"bodies\": [{ \"engine\": \"cpu\", \"name\": \"generic\", \"what\": \""));
     refused(2, "attend", "attend");
     refused(2, "devices --colour", "--colour");
     refused(2, "plan query_length=3 head_dim=4 --engine", "--engine");
@@ -64,11 +68,11 @@ START_TEST(test_plan_tf32) {
     ck_assert_int_eq(clattn("plan query_length=16 head_dim=64 allow_tf32=yes --engine cpu --json"), 0);
     ck_assert_ptr_nonnull(strstr(said, "\"products_tf32\": false"));
     refused(2, "plan query_length=3 head_dim=4 allow_tf32=maybe", "allow_tf32");
-    if (clattn("plan query_length=16 head_dim=64 --engine opencl-fused --blocks variant=3") == 0) { /* else no OpenCL here */
+    if (clattn("plan query_length=16 head_dim=64 --engine opencl-fused --body matrix") == 0) { /* else no OpenCL here */
         ck_assert(strstr(said, ": 3xTF32,") != NULL && strstr(said, "rounded to TF32") == NULL);
-        ck_assert_int_eq(clattn("plan query_length=16 head_dim=64 allow_tf32=yes --engine opencl-fused --blocks variant=3"), 0);
+        ck_assert_int_eq(clattn("plan query_length=16 head_dim=64 allow_tf32=yes --engine opencl-fused --body matrix"), 0);
         ck_assert(strstr(said, ": TF32,") != NULL && strstr(said, "rounded to TF32") != NULL);
-        ck_assert_int_eq(clattn("plan query_length=16 head_dim=64 allow_tf32=yes type=fp16 --json --engine opencl-fused --blocks variant=3"), 0);
+        ck_assert_int_eq(clattn("plan query_length=16 head_dim=64 allow_tf32=yes type=fp16 --json --engine opencl-fused --body matrix"), 0);
         ck_assert_ptr_nonnull(strstr(said, "\"products_tf32\": false"));
     }
     program_end();

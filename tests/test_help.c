@@ -34,7 +34,7 @@ static void expect_narrow(const char *command) {
     }
 }
 
-#define COMMON "--engine --device --threads --tuning --blocks --help -- "
+#define COMMON "--engine --device --threads --tuning --blocks --body --help -- "
 
 static const struct {
     const char *command, *options;
@@ -130,6 +130,10 @@ START_TEST(test_hints) {
         { PLAN "query_lenght=4", "query_lenght=4: no such word; did you mean query_length?" },
         { PLAN "Causal=yes", "did you mean causal?" },
         { PLAN "engine=cpu", "did you mean --engine?" },
+        { PLAN "--body portable-tile", "--body portable-tile: no engine has such a body; did you mean portable-tiles?" },
+        { PLAN "--body nonsense", "--body nonsense: no engine has such a body (`clattn devices` lists them)" },
+        { PLAN "--blocks key=8,variant=2", "--blocks key=8,variant=2: bodies have names: --body NAME" },
+        { PLAN "--blocks key=x", "--blocks key=x: query=N, key=N or splits=N is wanted" },
         { PLAN "--engine opencl-fuse", "--engine opencl-fuse: no such engine; did you mean opencl-fused?" },
     };
     program_begin("help");

@@ -23,30 +23,34 @@ static int64_t offsets[1];
 /* A body of an engine, and what to call it. */
 typedef struct body {
     const engine_at *at;
-    int64_t variant;
     clattn_type type;
     char name[300];
 } body;
 
-/* check(body) for every variant that the engine has here. Bodies that take long to build come once. */
+/* Bodies that take long to build come once, with one type, or not at all. */
+static bool is_slow(const char *body, clattn_type type) {
+    if (!body || strcmp(body, "cpu-shaped") == 0) {
+        return type > CLATTN_BF16;
+    }
+    return strcmp(body, "gpu-shaped") == 0 ? type > CLATTN_FP32 : strcmp(body, "matrix") != 0 || type > CLATTN_FP16;
+}
+
+/* check(body) for every body that the engine has here. */
 static void for_every_body(const engine_at *at, const char *what, void (*check)(const body *b)) {
     const bool opencl = strncmp(at->engine, "opencl", 6) == 0;
     for (int type = CLATTN_FP32; type <= CLATTN_FP64; type++) {
-        for (int64_t variant = 0; variant <= 7; variant++) {
-            const bool slow = opencl && (variant > 3 || (variant == 2 && type > CLATTN_FP32) || type > CLATTN_BF16 ||
-                                         (variant == 3 && type == CLATTN_BF16));
-            if (slow || (variant > 0 && strcmp(at->engine, "reference") == 0)) {
+        const char *name;
+        for (int64_t n = 0; engine_take_body(at, n, &name); n++) {
+            if (opencl && is_slow(name, (clattn_type)type)) {
                 continue;
             }
-            const clattn_block_override blocks = { .variant = variant };
             clattn_problem p = CLATTN_PROBLEM_INIT;
             p.query_length = ROWS, p.head_dim = DIM, p.type = (clattn_type)type, p.engine = at->engine, p.device = at->device;
-            clattn_inspect_override_blocks(at->runtime, &blocks);
             if (clattn_engine_supports(at->runtime, at->engine, at->device, &p, NULL) != CLATTN_OK) {
                 continue;
             }
-            body b = { at, variant, (clattn_type)type, "" };
-            snprintf(b.name, sizeof b.name, "%s, variant %d, %s, %s", at->name, (int)variant, clattn_type_name(b.type), what);
+            body b = { at, (clattn_type)type, "" };
+            snprintf(b.name, sizeof b.name, "%s, %s, %s, %s", at->name, name ? name : "chosen", clattn_type_name(b.type), what);
             check(&b);
         }
     }

@@ -24,7 +24,7 @@ typedef struct story {
     const char *name;
     kind kind;
     const char *engine;
-    int64_t variant;
+    const char *body; /* NULL = the choice of the engine */
     clattn_type type;
     bool gpu;     /* the device says that it is one: memory is copied there and back */
     bool rich;    /* masks, lengths and whatever else has memory of its own; strided tensors */
@@ -32,21 +32,21 @@ typedef struct story {
 } story;
 
 static const story stories[] = {
-    { "fused", ATTENTION, "opencl-fused", 0, CLATTN_FP32, false, false, false },
-    { "decode", ATTENTION, "opencl-decode", 0, CLATTN_FP32, false, false, false },
-    { "unfused", ATTENTION, "opencl-unfused", 0, CLATTN_FP32, false, false, false },
-    { "additive", ADDITIVE, "opencl", 0, CLATTN_FP32, false, true, false },
-    { "linear", LINEAR, "opencl", 0, CLATTN_FP32, false, true, false },
-    { "fused, rich, enqueued", ATTENTION, "opencl-fused", 0, CLATTN_FP32, false, true, true },
-    { "decode, rich", ATTENTION, "opencl-decode", 0, CLATTN_FP32, false, true, false },
-    { "decode, rich, enqueued", ATTENTION, "opencl-decode", 0, CLATTN_FP16, false, true, true },
-    { "unfused, rich", ATTENTION, "opencl-unfused", 0, CLATTN_FP32, true, true, false },
-    { "unfused, enqueued", ATTENTION, "opencl-unfused", 0, CLATTN_FP16, false, true, true },
-    { "fused, a GPU", ATTENTION, "opencl-fused", 2, CLATTN_FP32, true, true, false },
-    { "decode, a GPU", ATTENTION, "opencl-decode", 2, CLATTN_FP32, true, true, false },
-    { "matrix units", ATTENTION, "opencl-fused", 3, CLATTN_FP16, true, false, false },
-    { "matrix units, TF32", ATTENTION, "opencl-fused", 3, CLATTN_FP32, false, false, true },
-    { "additive, a GPU", ADDITIVE, "opencl", 0, CLATTN_FP32, true, false, false },
+    { "fused", ATTENTION, "opencl-fused", NULL, CLATTN_FP32, false, false, false },
+    { "decode", ATTENTION, "opencl-decode", NULL, CLATTN_FP32, false, false, false },
+    { "unfused", ATTENTION, "opencl-unfused", NULL, CLATTN_FP32, false, false, false },
+    { "additive", ADDITIVE, "opencl", NULL, CLATTN_FP32, false, true, false },
+    { "linear", LINEAR, "opencl", NULL, CLATTN_FP32, false, true, false },
+    { "fused, rich, enqueued", ATTENTION, "opencl-fused", NULL, CLATTN_FP32, false, true, true },
+    { "decode, rich", ATTENTION, "opencl-decode", NULL, CLATTN_FP32, false, true, false },
+    { "decode, rich, enqueued", ATTENTION, "opencl-decode", NULL, CLATTN_FP16, false, true, true },
+    { "unfused, rich", ATTENTION, "opencl-unfused", NULL, CLATTN_FP32, true, true, false },
+    { "unfused, enqueued", ATTENTION, "opencl-unfused", NULL, CLATTN_FP16, false, true, true },
+    { "fused, a GPU", ATTENTION, "opencl-fused", "gpu-shaped", CLATTN_FP32, true, true, false },
+    { "decode, a GPU", ATTENTION, "opencl-decode", "gpu-shaped", CLATTN_FP32, true, true, false },
+    { "matrix units", ATTENTION, "opencl-fused", "matrix", CLATTN_FP16, true, false, false },
+    { "matrix units, TF32", ATTENTION, "opencl-fused", "matrix", CLATTN_FP32, false, false, true },
+    { "additive, a GPU", ADDITIVE, "opencl", NULL, CLATTN_FP32, true, false, false },
 };
 enum { STORIES = sizeof stories / sizeof stories[0] };
 
@@ -162,7 +162,7 @@ static clattn_status open_stage(const story *s) {
     report.length = 0, report.text[0] = '\0';
     memset(&stage, 0, sizeof stage);
     stage.story = s;
-    clattn_inspect_override_blocks(NULL, NULL);
+    EXPECT_STATUS(clattn_inspect_override_blocks(NULL, NULL, NULL), CLATTN_INVALID_ARGUMENT, NULL);
     clattn_status status = clattn_runtime_create(NULL, &stage.runtime);
     if (status == CLATTN_OK && s->enqueue) {
         const int nth = faults.nth;
@@ -175,7 +175,8 @@ static clattn_status open_stage(const story *s) {
         }
     }
     if (status == CLATTN_OK) {
-        clattn_inspect_override_blocks(stage.runtime, &(clattn_block_override){ .variant = s->variant });
+        const clattn_block_override blocks = { .body = s->body };
+        EXPECT_STATUS(clattn_inspect_override_blocks(stage.runtime, &blocks, NULL), CLATTN_OK, NULL);
         status = make_plan(s, device);
         plan_told = report.length > 0;
         ck_assert_msg(status == CLATTN_OK || report.length > 0, "%s: a plan refused without a reason: %s", s->name,

@@ -149,8 +149,10 @@ END_TEST
 
 static void attend_everywhere(const char *what) {
     clattn_runtime *runtime = suite_runtime(NULL);
-    for (int64_t variant = 0; variant < 4; variant++) {
-        clattn_inspect_override_blocks(runtime, &(clattn_block_override){ .variant = variant });
+    static const char *const bodies[] = { NULL, "cpu-shaped", "gpu-shaped", "matrix" };
+    for (size_t n = 0; n < sizeof bodies / sizeof *bodies; n++) {
+        const clattn_block_override blocks = { .body = bodies[n] };
+        EXPECT_STATUS(clattn_inspect_override_blocks(runtime, &blocks, NULL), CLATTN_OK, NULL);
         for (int64_t e = 0; e < clattn_engine_count(); e++) {
             const char *engine = clattn_engine_name(e);
             if (strncmp(engine, "opencl", 6) != 0 || !clattn_engine_built(engine)) {
@@ -162,11 +164,11 @@ static void attend_everywhere(const char *what) {
                 continue;
             }
             ck_assert_msg(status == CLATTN_UNSUPPORTED && (strstr(report.text, "work-group") || strstr(report.text, "local memory") ||
-                                                           strstr(report.text, "variant")),
-                          "%s, %s, variant %d: %s: %.1500s", what, engine, (int)variant, clattn_status_name(status), report.text);
+                                                           strstr(report.text, "body")),
+                          "%s, %s, body %s: %s: %.1500s", what, engine, bodies[n] ? bodies[n] : "chosen", clattn_status_name(status), report.text);
         }
     }
-    clattn_inspect_override_blocks(runtime, NULL);
+    EXPECT_STATUS(clattn_inspect_override_blocks(runtime, NULL, NULL), CLATTN_OK, NULL);
     EXPECT_STATUS(attend(runtime, NULL), CLATTN_OK, &report); /* somebody serves */
     expect_right(what);
     EXPECT_STATUS(attend(runtime, "opencl"), CLATTN_OK, &report);

@@ -15,35 +15,34 @@ START_TEST(test_overrides) {
     static const struct {
         const char *engine;
         clattn_type type;
-        clattn_block_override blocks; /* block_query, block_key, splits, variant */
+        clattn_block_override blocks; /* block_query, block_key, splits, body */
         const char *reason;
     } cases[] = { { "opencl-unfused", CLATTN_FP32, { .block_key = 8 }, "block override: only block_query" },
                   { "opencl-unfused", CLATTN_FP32, { .splits = 2 }, "block override: only block_query" },
-                  { "opencl-fused", CLATTN_FP32, { .block_query = 3, .variant = 1 }, "block_query: 3 is not a multiple of" },
-                  { "opencl-fused", CLATTN_FP32, { .block_query = -8, .variant = 1 }, "block_query: -8 is not a multiple of" },
-                  { "opencl-fused", CLATTN_FP32, { .block_query = 1 << 20, .variant = 1 }, "block_query: 1048576 is not" },
-                  { "opencl-fused", CLATTN_FP32, { .block_key = 5, .variant = 1 }, "block_key: 5 is not a multiple of" },
-                  { "opencl-fused", CLATTN_FP32, { .block_key = 1 << 20, .variant = 1 }, "block_key: 1048576 is not" },
-                  { "opencl-fused", CLATTN_FP32, { .block_query = 3, .variant = 2 }, "block_query: 3 is not a multiple of" },
-                  { "opencl-fused", CLATTN_FP32, { .block_key = 5, .variant = 2 }, "block_key: 5 is not a multiple of" },
-                  { "opencl-fused", CLATTN_FP32, { .block_query = 3, .variant = 3 }, "block_query: 3 is not a multiple of" },
-                  { "opencl-fused", CLATTN_FP32, { .block_key = 5, .variant = 3 }, "block_key: 5 is not a multiple of" },
-                  { "opencl-fused", CLATTN_FP16, { .block_query = 3, .variant = 3 }, "block_query: 3 is not a multiple of" },
-                  { "opencl-fused", CLATTN_FP16, { .block_key = 5, .variant = 3 }, "block_key: 5 is not a multiple of" },
-                  { "opencl-fused", CLATTN_FP32, { .variant = 4 }, "type: fp32 has no matrix tile" },
-                  { "opencl-fused", CLATTN_FP32, { .variant = 8 }, "variant: 8 is none of" },
-                  { "opencl-fused", CLATTN_FP32, { .variant = -1 }, "variant: -1 is none of" },
+                  { "opencl-fused", CLATTN_FP32, { .block_query = 3, .body = "cpu-shaped" }, "block_query: 3 is not a multiple of" },
+                  { "opencl-fused", CLATTN_FP32, { .block_query = -8, .body = "cpu-shaped" }, "block_query: -8 is not a multiple of" },
+                  { "opencl-fused", CLATTN_FP32, { .block_query = 1 << 20, .body = "cpu-shaped" }, "block_query: 1048576 is not" },
+                  { "opencl-fused", CLATTN_FP32, { .block_key = 5, .body = "cpu-shaped" }, "block_key: 5 is not a multiple of" },
+                  { "opencl-fused", CLATTN_FP32, { .block_key = 1 << 20, .body = "cpu-shaped" }, "block_key: 1048576 is not" },
+                  { "opencl-fused", CLATTN_FP32, { .block_query = 3, .body = "gpu-shaped" }, "block_query: 3 is not a multiple of" },
+                  { "opencl-fused", CLATTN_FP32, { .block_key = 5, .body = "gpu-shaped" }, "block_key: 5 is not a multiple of" },
+                  { "opencl-fused", CLATTN_FP32, { .block_query = 3, .body = "matrix" }, "block_query: 3 is not a multiple of" },
+                  { "opencl-fused", CLATTN_FP32, { .block_key = 5, .body = "matrix" }, "block_key: 5 is not a multiple of" },
+                  { "opencl-fused", CLATTN_FP16, { .block_query = 3, .body = "matrix" }, "block_query: 3 is not a multiple of" },
+                  { "opencl-fused", CLATTN_FP16, { .block_key = 5, .body = "matrix" }, "block_key: 5 is not a multiple of" },
+                  { "opencl-fused", CLATTN_FP32, { .body = "emulated-mfma" }, "type: fp32 has no matrix tile" },
+                  { "opencl-fused", CLATTN_FP32, { .body = "generic" }, "body: opencl-fused has no generic, it has cpu-shaped, gpu-shaped, matrix, emulated-mfma" },
                   { "opencl-decode", CLATTN_FP32, { .block_query = 4 }, "opencl-decode takes splits only" },
                   { "opencl-decode", CLATTN_FP32, { .block_key = 4 }, "opencl-decode takes splits only" },
                   { "opencl-decode", CLATTN_FP32, { .splits = 129 }, "splits: 129 is not in 0..128" },
                   { "opencl-decode", CLATTN_FP32, { .splits = -1 }, "splits: -1 is not in 0..128" },
-                  { "opencl-decode", CLATTN_FP32, { .variant = 3 }, "variant: 3 is none of" } };
+                  { "opencl-decode", CLATTN_FP32, { .body = "matrix" }, "body: opencl-decode has no matrix, it has cpu-shaped, gpu-shaped" } };
     clattn_runtime *runtime = suite_runtime(NULL);
     for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
         clattn_problem p = CLATTN_PROBLEM_INIT;
         clattn_plan *plan;
         p.query_length = 19, p.head_dim = 16, p.engine = cases[k].engine, p.type = cases[k].type;
-        clattn_inspect_override_blocks(runtime, &cases[k].blocks);
+        EXPECT_STATUS(clattn_inspect_override_blocks(runtime, &cases[k].blocks, &report), CLATTN_OK, &report);
         if (clattn_engine_built(p.engine)) {
             EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, &report), CLATTN_UNSUPPORTED, &report);
             ck_assert_msg(strstr(report.text, cases[k].reason) != NULL, "%s: %.1000s", cases[k].reason, report.text);
@@ -56,7 +55,7 @@ END_TEST
 /* Tensors that fit 63 bits, and workspaces that do not. */
 START_TEST(test_workspace_overflow) {
     clattn_runtime *runtime = suite_runtime(NULL);
-    clattn_inspect_override_blocks(runtime, &(clattn_block_override){ .variant = 1 });
+    EXPECT_STATUS(clattn_inspect_override_blocks(runtime, &(clattn_block_override){ .body = "cpu-shaped" }, NULL), CLATTN_OK, NULL);
     clattn_problem p = CLATTN_PROBLEM_INIT;
     clattn_plan *plan;
     p.type = CLATTN_FP16, p.engine = "opencl-fused";
@@ -64,7 +63,7 @@ START_TEST(test_workspace_overflow) {
     p.head_dim = p.value_dim = 1;
     EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, &report), CLATTN_OVERFLOW, &report);
     ck_assert_ptr_nonnull(strstr(report.text, "workspace: the packed keys and values do not fit 63 bits"));
-    clattn_inspect_override_blocks(runtime, &(clattn_block_override){ .splits = 128, .variant = 1 });
+    EXPECT_STATUS(clattn_inspect_override_blocks(runtime, &(clattn_block_override){ .splits = 128, .body = "cpu-shaped" }, NULL), CLATTN_OK, NULL);
     p.engine = "opencl-decode", p.query_length = 1 << 18;
     EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, &report), CLATTN_OVERFLOW, &report);
     ck_assert_ptr_nonnull(strstr(report.text, "workspace: the parts of the output do not fit 63 bits"));

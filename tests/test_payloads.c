@@ -119,26 +119,25 @@ static clattn_problem make_problem(clattn_type type, int64_t rows, int feature) 
 static int served; /* plans made */
 
 /* GPU-shaped bodies take seconds to build on a CPU, so not each of them with every feature and type. */
-static bool is_wanted(const engine_at *at, int64_t variant, clattn_type type, int feature) {
+static bool is_wanted(const engine_at *at, const char *body, clattn_type type, int feature) {
     if (feature == 3 && type == CLATTN_FP32) {
         return false; /* the same as 2 */
     }
-    if (strncmp(at->engine, "opencl", 6) != 0 || variant < 2) {
+    if (strncmp(at->engine, "opencl", 6) != 0 || !body || strcmp(body, "cpu-shaped") == 0) {
         return true;
     }
-    return type != CLATTN_BF16 && (variant == 2 ? feature == 0 || feature == 2 : variant == 3 && feature == 1);
+    return type != CLATTN_BF16 && (strcmp(body, "gpu-shaped") == 0 ? feature == 0 || feature == 2
+                                                                   : strcmp(body, "matrix") == 0 && feature == 1);
 }
 
-static void try_variant(const engine_at *at, int64_t variant, clattn_type type, int64_t rows) {
-    const clattn_block_override blocks = { .variant = variant };
+static void try_body(const engine_at *at, const char *body, clattn_type type, int64_t rows) {
     char name[300];
-    snprintf(name, sizeof name, "%s, variant %d", at->name, (int)variant);
-    clattn_inspect_override_blocks(at->runtime, &blocks);
+    snprintf(name, sizeof name, "%s, %s", at->name, body ? body : "chosen");
     for (int feature = 0; feature < 4; feature++) {
         clattn_problem p = make_problem(type, rows, feature);
         clattn_plan *plan = NULL;
         p.engine = at->engine, p.device = at->device;
-        if (!is_wanted(at, variant, type, feature)) {
+        if (!is_wanted(at, body, type, feature)) {
             continue;
         }
         if (clattn_plan_create(at->runtime, &p, &plan, NULL) == CLATTN_OK) {
@@ -153,13 +152,14 @@ static void check_payloads(const engine_at *at) {
     const bool opencl = strncmp(at->engine, "opencl", 6) == 0;
     served = 0;
     for (int type = CLATTN_FP32; type <= CLATTN_FP64; type++) {
-        for (int64_t variant = 0; variant <= 7; variant++) {
-            if ((opencl && type == CLATTN_FP64) || (variant > 0 && strcmp(at->engine, "reference") == 0)) {
+        const char *body;
+        for (int64_t n = 0; engine_take_body(at, n, &body); n++) {
+            if (opencl && type == CLATTN_FP64) {
                 continue;
             }
-            try_variant(at, variant, (clattn_type)type, 3);
+            try_body(at, body, (clattn_type)type, 3);
             if (strcmp(at->engine, "cpu") == 0) { /* prefill beside decode */
-                try_variant(at, variant, (clattn_type)type, MOST_ROWS);
+                try_body(at, body, (clattn_type)type, MOST_ROWS);
             }
         }
     }

@@ -12,7 +12,7 @@
 #include "support/program.h"
 #include "support/suite.h"
 
-#define PROBLEM "query_length=16 query_heads=2 head_dim=64 --engine opencl-fused --blocks variant=2"
+#define PROBLEM "query_length=16 query_heads=2 head_dim=64 --engine opencl-fused --body gpu-shaped"
 #define TABLE "attention_fused_gpu"
 #define HEADER "vendor,architecture,device,type,head_dim_max,block_query,block_key,threads_x,threads_y,slice," \
                "keep_query,value_vectors,note\n"
@@ -45,7 +45,7 @@ START_TEST(test_winners_are_stored_and_used) {
     ck_assert_ptr_nonnull(strstr(said, "tuning file"));
     ck_assert_int_eq(clattn("plan " PROBLEM " --tuning none"), 0);
     ck_assert_msg(strstr(said, "64 rows, 64 keys") != NULL && strstr(said, "tuning file") == NULL, "%s", said);
-    ck_assert_int_eq(clattn("verify --cases 2 --seed 3 --engine opencl-fused --blocks variant=2 --dims 64"), 0);
+    ck_assert_int_eq(clattn("verify --cases 2 --seed 3 --engine opencl-fused --body gpu-shaped --dims 64"), 0);
     ck_assert_int_eq(program_shell("test $(ls config/clattn | wc -l) -eq 1"), 0); /* no temporary file is left */
     program_end();
 }

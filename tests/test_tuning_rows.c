@@ -15,7 +15,7 @@ enum { MOST_COLUMNS = 8, MOST_VALUES = 12, ROWS = 9, KEYS = 150, DIM = 40, FIRST
 /* A table, the body that reads it, a row that works here; and for each column numbers to put there instead. */
 typedef struct table_case {
     const char *name, *engine;
-    int64_t variant;
+    const char *body;
     clattn_type type;
     int64_t sizes[MOST_COLUMNS];
     int64_t values[MOST_COLUMNS][MOST_VALUES]; /* 0 ends them */
@@ -26,7 +26,7 @@ typedef struct table_case {
 static const table_case cases[] = {
     { "attention_decode_cpu",
       "opencl-decode",
-      1,
+      "cpu-shaped",
       CLATTN_FP32,
       { 64, 2, 2, 64 },
       { { 41, 72, 48, 577, 592, FAR }, /* head_dim_max, multiples of the vector only */
@@ -35,7 +35,7 @@ static const table_case cases[] = {
         { 1, 2, 10, 16, 63, 96, 1056, FAR } } },
     { "attention_decode_gpu",
       "opencl-decode",
-      2,
+      "gpu-shaped",
       CLATTN_FP32,
       { 64, 64, 8, 2, 4, 0 },
       { { 577, FAR },
@@ -46,7 +46,7 @@ static const table_case cases[] = {
         { 1, 2, 100, FAR } } },
     { "attention_fused_cpu",
       "opencl-fused",
-      1,
+      "cpu-shaped",
       CLATTN_FP32,
       { 64, 6, 2, 6, 2, 256, 4 },
       { { 41, 72, 48, 577, FAR },
@@ -58,7 +58,7 @@ static const table_case cases[] = {
         { 3, 1000, 65536, FAR } } },
     { "attention_fused_gpu",
       "opencl-fused",
-      2,
+      "gpu-shaped",
       CLATTN_FP32,
       { 64, 32, 32, 8, 8, 16, 0, 1 },
       { { 577, FAR },
@@ -71,7 +71,7 @@ static const table_case cases[] = {
         { 5, 100, FAR } } },
     { "attention_fused_mma",
       "opencl-fused",
-      3,
+      "matrix",
       CLATTN_FP16,
       { 64, 32, 32, 2, 2, 1, 0, 0 },
       { { 41, 48, 80, 288, FAR },
@@ -84,7 +84,7 @@ static const table_case cases[] = {
         { 256, FAR } } },
     { "attention_fused_tf32",
       "opencl-fused",
-      3,
+      "matrix",
       CLATTN_FP32,
       { 64, 32, 16, 2, 1, 1, 1 },
       { { 41, 48, 80, 288, FAR },
@@ -179,12 +179,12 @@ static bool is_served(clattn_runtime *runtime, const table_case *c, int64_t devi
 }
 
 static void try_table(clattn_runtime *runtime, const table_case *c) {
-    const clattn_block_override blocks = { .variant = c->variant };
+    const clattn_block_override blocks = { .body = c->body };
     const int64_t device = suite_opencl_device(runtime);
     char name[64], what[200];
     int columns = 0, refused = 0;
     make_inputs(runtime, c->type);
-    clattn_inspect_override_blocks(runtime, &blocks);
+    EXPECT_STATUS(clattn_inspect_override_blocks(runtime, &blocks, NULL), CLATTN_OK, NULL);
     for (; column_name(table_text(c->name), columns, name, sizeof name), strcmp(name, "note") != 0; columns++) {
         ck_assert_msg(columns < MOST_COLUMNS && c->values[columns][0] != 0, "%s: column %s has no test", c->name, name);
     }
@@ -212,12 +212,12 @@ END_TEST
 START_TEST(test_the_next_row_serves) {
     static clattn_report report;
     clattn_runtime *runtime = suite_runtime(NULL);
-    const clattn_block_override blocks = { .variant = 1 };
+    const clattn_block_override blocks = { .body = "cpu-shaped" };
     const char *text = "[attention_decode_cpu]\n"
                        "vendor,architecture,device,type,head_dim_max,tile_vectors,tile_step,block_key,note\n"
                        "*,*,*,*,64,3,2,10,bad\n";
     make_inputs(runtime, CLATTN_FP32);
-    clattn_inspect_override_blocks(runtime, &blocks);
+    EXPECT_STATUS(clattn_inspect_override_blocks(runtime, &blocks, NULL), CLATTN_OK, NULL);
     EXPECT_STATUS(clattn_inspect_tuning(runtime, text, false, &report), CLATTN_OK, &report);
     ck_assert(is_served(runtime, &cases[0], suite_opencl_device(runtime), "the library's row", ""));
     clattn_runtime_destroy(runtime);

@@ -22,10 +22,10 @@ enum { BUILDS = 2, MOST_ROUNDS = 256 };
 #define SLOT 0.02 /* seconds of calls in a turn, at least one call */
 
 static const char usage[] =
-    "clattn_compare A.so B.so [--threads N] [--rounds N] [--variants A,B] [--plain] [--csv FILE] [--suite FILE] [PROBLEM...]\n"
+    "clattn_compare A.so B.so [--threads N] [--rounds N] [--bodies A,B] [--plain] [--csv FILE] [--suite FILE] [PROBLEM...]\n"
     "Times build A and build B of libclattn.so, engine cpu, in changing order. Last columns: median over the rounds of A's time\n"
     "divided by B's (above 1: B is faster), and the largest difference of their outputs.\n"
-    "--variants: blocks.variant of each (see clattn_inspect.h); --plain: A computes without mask, bias, ALiBi and softcap.\n";
+    "--bodies: the body of each (`clattn devices` lists them; both builds must know them by name); --plain: A computes without mask, bias, ALiBi and softcap.\n";
 
 /** The calls of one build, its runtime, and what it has for the present problem. */
 typedef struct build {
@@ -37,7 +37,7 @@ typedef struct build {
     void (*plan_destroy)(clattn_plan *plan);
     clattn_status (*plan_get_info)(const clattn_plan *plan, clattn_plan_info *info);
     clattn_status (*execute)(clattn_plan *plan, const clattn_tensors *tensors);
-    void (*override_blocks)(clattn_runtime *runtime, const clattn_block_override *override);
+    clattn_status (*override_blocks)(clattn_runtime *runtime, const clattn_block_override *override, clattn_report *report);
     clattn_runtime *runtime;
     clattn_plan *plan;
     double seconds[MOST_ROUNDS];
@@ -47,7 +47,8 @@ typedef struct build {
 typedef struct comparison {
     build builds[BUILDS];
     attn_options options;
-    int64_t rounds, variants[BUILDS];
+    int64_t rounds;
+    char bodies[BUILDS][64]; /* "" = the build's own choice */
     bool plain;
     attn_table table;
 } comparison;
@@ -65,9 +66,10 @@ static int find(build *b, const char *path, const char *name, void *call, attn_e
     return found ? ATTN_DONE : attn_fail(error, ATTN_BAD, "%.500s: has no %s", path, name);
 }
 
-static int open_build(build *b, const char *path, const clattn_runtime_options *options, int64_t variant,
+static int open_build(build *b, const char *path, const clattn_runtime_options *options, const char *body,
                       attn_error *error) {
-    const clattn_block_override blocks = { .variant = variant };
+    const clattn_block_override blocks = { .body = body };
+    clattn_report report = { 0 };
     b->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!b->library) {
         return attn_fail(error, ATTN_BAD, "%.900s", dlerror());
@@ -85,8 +87,8 @@ static int open_build(build *b, const char *path, const clattn_runtime_options *
     if (status != CLATTN_OK) {
         return attn_fail_status(error, status, NULL);
     }
-    b->override_blocks(b->runtime, &blocks);
-    return ATTN_DONE;
+    status = body[0] ? b->override_blocks(b->runtime, &blocks, &report) : CLATTN_OK; /* not asked of builds that know no names */
+    return status == CLATTN_OK ? ATTN_DONE : attn_fail_status(error, status, &report);
 }
 
 static void close_build(build *b) {
@@ -204,22 +206,18 @@ static int compare_cases(comparison *c, const attn_cases *cases, attn_error *err
     return status;
 }
 
-static int read_variants(comparison *c, const char *text, attn_error *error) {
-    char parts[BUILDS][64];
-    if (!text) return ATTN_DONE;
-    if (attn_text_split(text, parts, BUILDS) != BUILDS || attn_text_integer(parts[0], &c->variants[0]) != 0 ||
-        attn_text_integer(parts[1], &c->variants[1]) != 0) {
-        return attn_fail(error, ATTN_BAD, "--variants %.100s: two whole numbers are wanted, such as 3,6", text);
-    }
-    return ATTN_DONE;
+static int read_bodies(comparison *c, const char *text, attn_error *error) {
+    return !text || attn_text_split(text, c->bodies, BUILDS) == BUILDS
+               ? ATTN_DONE
+               : attn_fail(error, ATTN_BAD, "--bodies %.100s: two names are wanted, such as avx512,avx512-bf16", text);
 }
 
 static int compare(comparison *c, attn_cases *cases, const char *suite, const char *csv, attn_error *error) {
     clattn_runtime_options options = CLATTN_RUNTIME_OPTIONS_INIT;
     options.threads = c->options.threads;
     options.without_opencl = true;
-    if (c->options.engine || c->options.device || c->options.blocks || c->options.tuning) {
-        return attn_fail(error, ATTN_BAD, "--engine, --device, --blocks and --tuning have no effect here");
+    if (c->options.engine || c->options.device || c->options.blocks || c->options.body || c->options.tuning) {
+        return attn_fail(error, ATTN_BAD, "--engine, --device, --blocks, --body and --tuning have no effect here");
     }
     if (c->options.word_count < BUILDS) {
         return attn_fail(error, ATTN_BAD, "two libraries are wanted (--help tells)");
@@ -230,7 +228,7 @@ static int compare(comparison *c, attn_cases *cases, const char *suite, const ch
     }
     if (status == ATTN_DONE && cases->count == 0) status = attn_fail(error, ATTN_BAD, "no problem is given");
     for (int i = 0; i < BUILDS && status == ATTN_DONE; i++) {
-        status = open_build(&c->builds[i], c->options.words[i], &options, c->variants[i], error);
+        status = open_build(&c->builds[i], c->options.words[i], &options, c->bodies[i], error);
     }
     attn_table_init(&c->table, columns, COLUMNS);
     if (status == ATTN_DONE) status = compare_cases(c, cases, error);
@@ -247,8 +245,8 @@ int main(int argc, char **argv) {
     static attn_error error;
     static comparison c = { .rounds = 15 };
     attn_cases cases = { 0 };
-    const char *rounds = NULL, *variants = NULL, *csv = NULL, *suite = NULL;
-    const attn_flag flags[] = { { "--rounds", &rounds, NULL }, { "--variants", &variants, NULL },
+    const char *rounds = NULL, *bodies = NULL, *csv = NULL, *suite = NULL;
+    const attn_flag flags[] = { { "--rounds", &rounds, NULL }, { "--bodies", &bodies, NULL },
                                 { "--csv", &csv, NULL },       { "--suite", &suite, NULL },
                                 { "--plain", NULL, &c.plain } };
     int status = attn_options_read(&c.options, flags, (int)(sizeof flags / sizeof *flags), argc - 1, argv + 1, &error);
@@ -261,7 +259,7 @@ int main(int argc, char **argv) {
     if (status == ATTN_DONE && c.rounds > MOST_ROUNDS) {
         status = attn_fail(&error, ATTN_BAD, "--rounds %s: %d at most", rounds, (int)MOST_ROUNDS);
     }
-    if (status == ATTN_DONE) status = read_variants(&c, variants, &error);
+    if (status == ATTN_DONE) status = read_bodies(&c, bodies, &error);
     if (status == ATTN_DONE) status = compare(&c, &cases, suite, csv, &error);
     attn_cases_free(&cases);
     if (status != ATTN_DONE) fprintf(stderr, "clattn_compare: %s\n", error.text);

@@ -12,9 +12,9 @@
 
 static const char attn_devices_help[] = "clattn devices [--json] [OPTIONS]\n"
                                         "\n"
-                                        "What is here: the CPU and every OpenCL device, what each can do and which\n"
-                                        "engines it gets. The numbers are those of --device. OpenCL devices that\n"
-                                        "cannot be used are named with the reason.\n"
+                                        "What is here: the CPU and every OpenCL device, what each can do, which\n"
+                                        "engines it gets, and their bodies, which --body names. The numbers are those\n"
+                                        "of --device. What cannot be used is named with the reason.\n"
                                         "  --json                as JSON on standard output\n";
 
 /* Engines that would serve a plain problem there, separated by spaces. */
@@ -32,6 +32,58 @@ static void attn_list_engines(const attn_session *session, int64_t device, char 
             attn_text_add(text, size, "%s%s", text[0] != '\0' ? " " : "", name);
         }
     }
+}
+
+/* Whether the engine has a body that runs on the device: others are of no interest there. */
+static bool attn_has_bodies(const attn_session *session, const char *engine, int64_t device) {
+    clattn_body_info body;
+    bool here = false;
+    for (int64_t n = 0; clattn_inspect_body(session->runtime, engine, device, n, &body) == CLATTN_OK; n++) {
+        here = here || body.why_not == NULL;
+    }
+    return here;
+}
+
+/* A line for the bodies that run on the device, and one for each that does not. */
+static void attn_print_bodies(const attn_session *session, int64_t device) {
+    for (int64_t e = 0; e < clattn_engine_count(); e++) {
+        const char *engine = clattn_engine_name(e);
+        clattn_body_info body;
+        if (!attn_has_bodies(session, engine, device)) {
+            continue;
+        }
+        printf("   bodies          %s:", engine);
+        for (int64_t n = 0; clattn_inspect_body(session->runtime, engine, device, n, &body) == CLATTN_OK; n++) {
+            if (body.why_not == NULL) {
+                printf(" %s", body.name);
+            }
+        }
+        printf("\n");
+        for (int64_t n = 0; clattn_inspect_body(session->runtime, engine, device, n, &body) == CLATTN_OK; n++) {
+            if (body.why_not != NULL) {
+                printf("                   not %s: %s\n", body.name, body.why_not);
+            }
+        }
+    }
+}
+
+static void attn_print_bodies_json(const attn_session *session, int64_t device) {
+    const char *comma = "";
+    printf(", \"bodies\": [");
+    for (int64_t e = 0; e < clattn_engine_count(); e++) {
+        const char *engine = clattn_engine_name(e);
+        clattn_body_info body;
+        bool shown = attn_has_bodies(session, engine, device);
+        for (int64_t n = 0; shown && clattn_inspect_body(session->runtime, engine, device, n, &body) == CLATTN_OK; n++) {
+            printf("%s{ \"engine\": \"%s\", \"name\": \"%s\", \"what\": ", comma, engine, body.name);
+            attn_json_write_string(stdout, body.what);
+            printf(", \"why_not\": ");
+            body.why_not != NULL ? attn_json_write_string(stdout, body.why_not) : (void)fputs("null", stdout);
+            printf(" }");
+            comma = ", ";
+        }
+    }
+    printf("]");
 }
 
 static void attn_print_device(const clattn_device_info *info, int64_t device, const char *engines) {
@@ -78,7 +130,6 @@ static void attn_print_device_json(const clattn_device_info *info, int64_t devic
            info->fp64_arithmetic ? "true" : "false", info->subgroups ? "true" : "false");
     printf("\"engines\": ");
     attn_json_write_list(stdout, engines, ' ', false);
-    printf(" }");
 }
 
 /* Devices that were found and cannot be used. Beside JSON they are for the reader only. */
@@ -108,6 +159,8 @@ static void attn_print_devices(const attn_session *session, bool json) {
         }
         attn_list_engines(session, d, engines, sizeof engines);
         (json ? attn_print_device_json : attn_print_device)(&info, d, engines);
+        (json ? attn_print_bodies_json : attn_print_bodies)(session, d);
+        fputs(json ? " }" : "", stdout);
     }
     fputs(json ? "\n]\n" : "", stdout);
 }

@@ -23,7 +23,7 @@ typedef struct attn_device {
     struct attn_threads *threads;       /* the runtime's threads; always there */
     struct attn_opencl_device *opencl;  /* NULL for the CPU */
     int64_t process;                    /* that found it: OpenCL's drivers do not survive a fork */
-    clattn_block_override blocks;       /* all 0 = the engine's choice */
+    clattn_block_override blocks;       /* all 0 = the engine's choice; body: one of the strings of an engine's bodies */
     const struct attn_tuning_user *tuning; /* the user's own rows, or NULL; to be read while a plan is made */
 } attn_device;
 
@@ -44,10 +44,28 @@ typedef struct attn_execution {
     attn_submission submission;
 } attn_execution;
 
+/**
+ * One of the ways in which an engine computes, apart from block sizes. The engine takes one by device and problem; tests and
+ * tuning ask for one by name (device->blocks.body).
+ */
+typedef struct attn_body {
+    const char *name; /* unique in its engine; other engines may have one of the same name */
+    const char *what; /* one line for people */
+
+    /** NULL when it can run on the device, else one static sentence. Cheap. */
+    const char *(*why_not)(const attn_device *device);
+} attn_body;
+
 typedef struct attn_engine {
     const char *name;
 
-    /** Whether it can serve the resolved problem on the device; else one line in why_not that names the field. Cheap. */
+    /** Its bodies; one without a name ends them. NULL = it has one way alone, without a name. */
+    const attn_body *bodies;
+
+    /**
+     * Whether it can serve the resolved problem on the device; else one line in why_not that names the field. Cheap. Call
+     * attn_engine_supports(): it looks at the body that was asked for first.
+     */
     bool (*supports)(const clattn_problem *problem, const attn_device *device, clattn_report *why_not);
 
     /** The higher the better, among engines that support the problem. 0 = only when named. */

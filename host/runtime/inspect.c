@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/visit.h"
+#include "engines/engine_body.h"
 #include "engines/reference/reference.h"
 #include "runtime/runtime.h"
 
@@ -47,7 +48,7 @@ clattn_status clattn_engine_supports(clattn_runtime *runtime, const char *engine
         return attn_refuse(report, CLATTN_NO_DEVICE, "device: OpenCL does not survive a fork");
     }
     attn_visit visit = attn_visit_begin();
-    bool yes = entry->engine->supports(&resolved, &copy, report);
+    bool yes = attn_engine_supports(entry->engine, &resolved, &copy, report);
     attn_visit_end(&visit);
     return yes ? CLATTN_OK : CLATTN_UNSUPPORTED;
 }
@@ -70,13 +71,56 @@ void clattn_inspect_memory_reset(clattn_runtime *runtime) {
     }
 }
 
-void clattn_inspect_override_blocks(clattn_runtime *runtime, const clattn_block_override *override) {
-    if (runtime) {
-        const clattn_block_override none = {0, 0, 0, 0};
-        pthread_mutex_lock(&runtime->lock);
-        runtime->blocks = override ? *override : none;
-        pthread_mutex_unlock(&runtime->lock);
+/* The string of an engine's list that equals name; NULL = no engine of this build has it. */
+static const char *find_body(const char *name) {
+    for (int64_t e = 0; e < attn_engine_list_count; e++) {
+        const attn_engine *engine = attn_engine_list[e].engine;
+        int at = engine ? attn_body_find(engine->bodies, name) : -1;
+        if (at >= 0) {
+            return engine->bodies[at].name;
+        }
     }
+    return NULL;
+}
+
+clattn_status clattn_inspect_override_blocks(clattn_runtime *runtime, const clattn_block_override *override, clattn_report *report) {
+    clattn_block_override blocks = override ? *override : (clattn_block_override){ 0 };
+    attn_report_clear(report);
+    if (!runtime) {
+        return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "runtime: is NULL");
+    }
+    if (blocks.body) {
+        blocks.body = find_body(override->body);
+        if (!blocks.body) {
+            return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "body: no engine of this build has \"%s\"", override->body);
+        }
+    }
+    pthread_mutex_lock(&runtime->lock);
+    runtime->blocks = blocks;
+    pthread_mutex_unlock(&runtime->lock);
+    return CLATTN_OK;
+}
+
+clattn_status clattn_inspect_body(clattn_runtime *runtime, const char *engine, int64_t device, int64_t index,
+                                  clattn_body_info *info) {
+    const attn_engine_entry *entry = attn_engine_find(engine);
+    if (!runtime || !entry || index < 0 || !info) {
+        return CLATTN_INVALID_ARGUMENT;
+    }
+    const attn_device *found = attn_runtime_device(runtime, device);
+    if (!found || attn_device_is_lost(found)) {
+        return CLATTN_NO_DEVICE;
+    }
+    const attn_body *bodies = entry->engine ? entry->engine->bodies : NULL;
+    int64_t count = 0;
+    while (bodies && bodies[count].name) {
+        count++;
+    }
+    if (index >= count) {
+        return CLATTN_UNSUPPORTED;
+    }
+    *info = (clattn_body_info){ bodies[index].name, bodies[index].what, bodies[index].why_not(found) };
+    return CLATTN_OK;
 }
 
 clattn_status clattn_tensors_check(const clattn_problem *problem, const clattn_tensors *tensors, clattn_report *report) {

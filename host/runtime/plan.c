@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/visit.h"
+#include "engines/engine_body.h"
 #include "runtime/runtime.h"
 
 /** An engine that says yes, on a device. */
@@ -29,7 +30,7 @@ static void consider(choice *choice, const clattn_problem *problem, const attn_e
     char prefix[96];
     attn_report_clear(&why);
     snprintf(prefix, sizeof prefix, "%s on device %lld: ", engine->name, (long long)device->index);
-    bool yes = engine->supports(problem, device, &why);
+    bool yes = attn_engine_supports(engine, problem, device, &why);
     if (yes && problem->memory == CLATTN_MEMORY_OPENCL && !device->opencl) {
         attn_report_line(&why, "memory: OpenCL tensors need an OpenCL device");
         yes = false;

@@ -91,7 +91,7 @@ help
 --version
 devices --json
 plan query_length=16 head_dim=64 causal=yes --json --engine cpu
-plan query_length=16 head_dim=64 --engine all --device 0 --blocks query=8,key=16,splits=2,variant=1 --threads 3
+plan query_length=16 head_dim=64 --engine all --device 0 --blocks query=8,key=16,splits=2 --body cpu-shaped --threads 3
 run query_length=2 head_dim=2 --query q.npy --key k.npy --value v.npy --output o.npy
 verify query_length=1..8 head_dim=8 type=fp16,bf16 --seed 3 --cases 2 --json v.json --csv v.csv
 verify --suite s.txt --engine cpu,reference
@@ -118,7 +118,7 @@ for word in batch= query_heads= kv_heads= query_length= key_length= head_dim= va
     key_lengths= offsets= weights=softmax weights_heads= weights_rows= strides=random poison=yes spread= dropout= page= .. open \
     fp16 bf16 fp64 top_left bottom_right random 9223372036854775807 \
     plan run verify bench tune words devices help count show probe --json --csv --plot --suite --engine --device --threads \
-    --blocks --tuning --rounds --seconds --scaling --memory --cases --query --key --value --output --logsumexp --mask --bias \
+    --blocks --body --tuning --rounds --seconds --scaling --memory --cases --query --key --value --output --logsumexp --mask --bias \
     --weights --weights-stage --text --tokens --sentences --vectors --dim --heads --embedding --self --positions --project \
     --map --word --add --remove --at x.npy x.svg x.png cpu reference opencl all none - \
     dtype shape data_offsets __metadata__ F32 F16 BF16 F64 F4 F6_E2M3 C64 '\\ud83d\\ude00' descr fortran_order False '<f4' '|b1' \

@@ -30,10 +30,10 @@ run "$mutant" verify "$@"
 line=$(sed 1d "$log" | grep -o -E '[a-z_0-9]+=[^ ,]+( +[a-z_0-9]+=[^ ]+)*' | grep -E 'query_length=' | head -n 1 || true)
 [ -n "$line" ] || fail "caught, but no problem line is printed"
 
-# The line is a problem; which engine to ask, and for which blocks, is said beside it.
+# The line is a problem; which engine and body to ask, and for which blocks, is said beside it.
 engine=
 while [ $# -gt 0 ]; do
-    if [ "$1" = --engine ] || [ "$1" = --device ] || [ "$1" = --blocks ]; then
+    if [ "$1" = --engine ] || [ "$1" = --device ] || [ "$1" = --blocks ] || [ "$1" = --body ]; then
         engine="$engine $1 $2"
         shift
     fi

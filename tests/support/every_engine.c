@@ -32,6 +32,15 @@ void for_every_engine(bool fp64, void (*check)(const engine_at *at)) {
     clattn_runtime_destroy(runtime);
 }
 
+bool engine_take_body(const engine_at *at, int64_t n, const char **body) {
+    clattn_body_info info = { NULL, NULL, NULL };
+    bool there = n == 0 || clattn_inspect_body(at->runtime, at->engine, at->device, n - 1, &info) == CLATTN_OK;
+    const clattn_block_override blocks = { .body = info.name };
+    EXPECT_STATUS(clattn_inspect_override_blocks(at->runtime, &blocks, NULL), CLATTN_OK, NULL);
+    *body = info.name;
+    return there;
+}
+
 void engine_execute(const engine_at *at, clattn_problem problem, const clattn_tensors *tensors) {
     static clattn_report report;
     clattn_tensors t = *tensors;

@@ -15,6 +15,12 @@ typedef struct engine_at {
 /** Calls check(at) for each built engine on each of its devices; a runtime each. fp64 as said: OpenCL engines have none. */
 void for_every_engine(bool fp64, void (*check)(const engine_at *at));
 
+/**
+ * Puts body n of the engine in force, for `for (n = 0; engine_take_body(at, n, &body); n++)`. Body 0 is the engine's own choice,
+ * with *body NULL. false past the last one: then the choice is the engine's again.
+ */
+bool engine_take_body(const engine_at *at, int64_t n, const char **body);
+
 /** Plans and executes; fails the test with the reason when either is refused. */
 void engine_execute(const engine_at *at, clattn_problem problem, const clattn_tensors *tensors);
 

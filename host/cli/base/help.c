@@ -13,10 +13,9 @@ const char attn_help_options[] = "\nOptions of every command:\n"
                                  "  --threads N           threads of the processor; default: all it may use\n"
                                  "  --tuning FILE|none    block sizes that `clattn tune` found; default:\n"
                                  "                        ~/.config/clattn/tuning.csv, where it is\n"
-                                 "  --blocks LIST         query=N,key=N,splits=N,variant=N: block sizes and bodies\n"
-                                 "                        for tuning and tests (OpenCL: variant 1 = CPU-shaped,\n"
-                                 "                        2 = GPU-shaped, 3 = matrix units, 4 to 7 = those of AMD\n"
-                                 "                        MFMA, RDNA3, RDNA4 and Intel, emulated)\n"
+                                 "  --blocks LIST         query=N,key=N,splits=N: block sizes for tuning and tests\n"
+                                 "  --body NAME           a way in which engines compute, for tuning and tests;\n"
+                                 "                        `clattn devices` lists them\n"
                                  "  --help, -h            this text\n"
                                  "  --                    what follows are words, not options\n";
 

@@ -16,7 +16,7 @@ typedef struct attn_flag {
 
 /** What every command takes, and the words that are left. */
 typedef struct attn_options {
-    const char *engine, *device, *threads_text, *blocks, *tuning;
+    const char *engine, *device, *threads_text, *blocks, *body, *tuning;
     int64_t threads; /* 0 = as many as there are processors */
     bool help;
     bool without_opencl; /* no flag: what `clattn devices` found out */

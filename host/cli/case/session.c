@@ -180,20 +180,21 @@ static int attn_select_engines(attn_session *session, const char *engines, attn_
     return ATTN_DONE;
 }
 
-/* --blocks variant=2,key=64: choices taken from the engines, for tuning and for tests of what a device would not choose. */
-static int attn_select_blocks(const attn_session *session, const char *text, attn_error *error) {
-    clattn_block_override blocks = { 0 };
+/* --blocks query=32,key=64 */
+static int attn_read_blocks(const char *text, clattn_block_override *blocks, attn_error *error) {
     const struct {
         const char *name;
         int64_t *value;
-    } known[] = { { "query=", &blocks.block_query },
-                  { "key=", &blocks.block_key },
-                  { "splits=", &blocks.splits },
-                  { "variant=", &blocks.variant } };
+    } known[] = { { "query=", &blocks->block_query },
+                  { "key=", &blocks->block_key },
+                  { "splits=", &blocks->splits } };
     char parts[4][64];
     int count = text == NULL ? 0 : attn_text_split(text, parts, 4);
     for (int n = 0; n < count; n++) {
         bool read = false;
+        if (strncmp(parts[n], "variant=", 8) == 0) {
+            return attn_fail(error, ATTN_BAD, "--blocks %s: bodies have names: --body NAME (`clattn devices` lists them)", text);
+        }
         for (size_t k = 0; k < sizeof known / sizeof known[0]; k++) {
             size_t length = strlen(known[k].name);
             read = read || (strncmp(parts[n], known[k].name, length) == 0 &&
@@ -202,10 +203,34 @@ static int attn_select_blocks(const attn_session *session, const char *text, att
         count = read ? count : -1;
     }
     if (count < 0) {
-        return attn_fail(error, ATTN_BAD, "--blocks %s: query=N, key=N, splits=N or variant=N is wanted", text);
+        return attn_fail(error, ATTN_BAD, "--blocks %s: query=N, key=N or splits=N is wanted", text);
     }
-    clattn_inspect_override_blocks(session->runtime, &blocks);
     return ATTN_DONE;
+}
+
+static int attn_refuse_body(const attn_session *session, const char *name, attn_error *error) {
+    clattn_body_info body;
+    attn_hint hint;
+    attn_hint_begin(&hint, name, strlen(name));
+    for (int64_t e = 0; e < clattn_engine_count(); e++) {
+        for (int64_t n = 0; clattn_inspect_body(session->runtime, clattn_engine_name(e), 0, n, &body) == CLATTN_OK; n++) {
+            attn_hint_try(&hint, body.name);
+        }
+    }
+    const char *text = attn_hint_text(&hint);
+    return attn_fail(error, ATTN_BAD, "--body %s: no engine has such a body%s", name,
+                     text[0] != '\0' ? text : " (`clattn devices` lists them)");
+}
+
+/* --blocks, --body: choices taken from the engines, for tuning and for tests of what a device would not choose. */
+static int attn_select_blocks(const attn_session *session, const attn_options *options, attn_error *error) {
+    clattn_block_override blocks = { .body = options->body };
+    if (attn_read_blocks(options->blocks, &blocks, error) != ATTN_DONE) {
+        return error->status;
+    }
+    return clattn_inspect_override_blocks(session->runtime, &blocks, NULL) == CLATTN_OK
+               ? ATTN_DONE
+               : attn_refuse_body(session, options->body, error);
 }
 
 /* --tuning FILE|none; without it the user's own file, where there is one. */
@@ -247,9 +272,9 @@ int attn_session_open(attn_session *session, const attn_options *options, attn_e
                          report.length > 0 ? report.text : clattn_status_message(status));
     }
     if (attn_load_tuning(session, options->tuning, error) != ATTN_DONE ||
-        attn_select_blocks(session, options->blocks, error) != ATTN_DONE ||
         attn_select_device(session, options->device, error) != ATTN_DONE ||
-        attn_select_engines(session, options->engine, error) != ATTN_DONE) {
+        attn_select_engines(session, options->engine, error) != ATTN_DONE ||
+        attn_select_blocks(session, options, error) != ATTN_DONE) {
         attn_session_close(session);
         return error->status;
     }

@@ -12,6 +12,7 @@
 
 #include "cpu/threads.h"
 #include "engines/cpu/cpu_plan.h"
+#include "engines/cpu/cpu_bodies.h"
 #include "engines/cpu/cpu_careful.h"
 #include "problem/problem.h"
 
@@ -292,6 +293,7 @@ static void release(void *state) {
 
 const attn_engine attn_engine_cpu = {
     .name = "cpu",
+    .bodies = attn_cpu_bodies,
     .supports = supports,
     .preference = preference,
     .prepare = prepare,

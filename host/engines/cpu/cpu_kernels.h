@@ -96,10 +96,10 @@ static inline int attn_cpu_pieces(clattn_type type) {
     return type == CLATTN_BF16 ? 1 : type == CLATTN_FP16 ? 2 : 3;
 }
 
-/** A matrix unit, or NULL when this build has none. plain: spelt out in C, for tests. */
-const attn_cpu_matrix *attn_cpu_matrix_plain(void);
+/** A matrix unit, or NULL when this build has none. portable: in portable C, for tests. */
+const attn_cpu_matrix *attn_cpu_matrix_portable(void);
 const attn_cpu_matrix *attn_cpu_matrix_amx(void);
-const attn_cpu_matrix *attn_cpu_pairs_plain(void);
+const attn_cpu_matrix *attn_cpu_pairs_portable(void);
 const attn_cpu_matrix *attn_cpu_pairs_avx512(void);
 
 /** The kernels of an instruction set, or NULL when this build has none. */

@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "cpu/threads.h"
+#include "engines/cpu/cpu_bodies.h"
 #include "engines/cpu/cpu_careful.h"
 
 enum {
@@ -19,95 +20,20 @@ enum {
     FEWEST_KEYS_A_PART = 256
 };
 
-static const attn_cpu_kernels *kernels_of(attn_isa isa) {
-    switch (isa) {
-        case ATTN_ISA_AVX512: return attn_cpu_kernels_avx512();
-        case ATTN_ISA_AVX2: return attn_cpu_kernels_avx2();
-        default: return attn_cpu_kernels_generic();
-    }
-}
-
 /** Numbers that single precision takes without overflow or lost digits before anything is known of the inputs. */
 static bool is_moderate(double x) {
     return x == 0 || (fabs(x) >= 1e-12 && fabs(x) <= 1e12);
 }
 
-/**
- * device->blocks.variant: 0 = the best this processor has; 1, 2, 3 = that instruction set, without a unit for bf16; 4 = the
- * matrix unit spelt out in C, on the plainest kernels; 5 = AMX; 6 = pairs of bf16 (AVX512-BF16); 7 = these spelt out in C.
- */
-enum { VARIANT_PLAIN_MATRIX = ATTN_ISA_COUNT + 1, VARIANT_AMX, VARIANT_PAIRS, VARIANT_PLAIN_PAIRS, VARIANT_END };
-
-static bool is_of_matrix(int64_t variant) {
-    return variant >= VARIANT_PLAIN_MATRIX && variant < VARIANT_END;
-}
-
-/**
- * Whether a matrix unit that multiplies bf16 is faster than vectors. fp32 it multiplies six times over, and packs in three
- * pieces: faster from 64 rows, 256 keys and dims of 32 on (128 x 128: 0.8 to 1.1 of the vectors' speed, 197 x 197: 1.0,
- * 64 x 1024: 1.04, 512 x 512: 1.15; of dim 16: 0.95, 32: 1.12).
- */
-static bool matrix_pays(const clattn_problem *problem) {
-    return problem->type != CLATTN_FP32 || (problem->query_length >= 64 && problem->key_length >= 256 &&
-                                            problem->head_dim + problem->value_dim >= 64);
-}
-
-/** Units of this processor; their vectors are as wide as those of the AVX-512 kernels beside them. */
-static const attn_cpu_matrix *get_amx(void) {
-    return attn_cpu_kernels_avx512() && attn_cpu_has_amx_bf16() ? attn_cpu_matrix_amx() : NULL;
-}
-
-static const attn_cpu_matrix *get_pairs(void) {
-    return attn_cpu_kernels_avx512() && attn_cpu_has_avx512_bf16() ? attn_cpu_pairs_avx512() : NULL;
-}
-
-static const attn_cpu_matrix *best_matrix(const clattn_problem *problem) {
-    const attn_cpu_matrix *amx = matrix_pays(problem) ? get_amx() : NULL;
-    return amx || !attn_cpu_pairs_pay() ? amx : get_pairs();
-}
-
-/** Chooses the unit for bf16 and, when asked for one, the instruction set beside it. */
-static clattn_status choose_matrix(const clattn_problem *problem, int64_t variant, attn_cpu_plan *plan,
-                                   clattn_report *report) {
-    const attn_cpu_matrix *matrix = NULL;
-    switch (variant) {
-        case 0: matrix = best_matrix(problem); break;
-        case VARIANT_PLAIN_MATRIX: matrix = attn_cpu_matrix_plain(); break;
-        case VARIANT_AMX: matrix = get_amx(); break;
-        case VARIANT_PAIRS: matrix = get_pairs(); break;
-        case VARIANT_PLAIN_PAIRS: matrix = attn_cpu_pairs_plain(); break;
-        default: break;
-    }
-    if (is_of_matrix(variant) && !matrix) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED,
-                           "blocks.variant: %d, this processor, system or build has no %s", (int)variant,
-                           variant == VARIANT_AMX ? "AMX-BF16" : "AVX512-BF16");
-    }
-    if (variant == VARIANT_PLAIN_MATRIX || variant == VARIANT_PLAIN_PAIRS) plan->isa = ATTN_ISA_GENERIC;
-    bool unserved = problem->type == CLATTN_FP64 || (matrix && matrix->pairs && problem->type != CLATTN_BF16);
-    plan->matrix = unserved ? NULL : matrix;
-    return CLATTN_OK;
-}
-
 static clattn_status choose_kernels(const clattn_problem *problem, const attn_device *device, attn_cpu_plan *plan,
                                     clattn_report *report) {
-    int64_t variant = device->blocks.variant;
-    attn_isa best = attn_cpu_best_isa();
-    bool of_matrix = is_of_matrix(variant);
-    if (variant < 0 || (variant > (int64_t)best + 1 && !of_matrix)) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED, "blocks.variant: %lld, this processor has 1..%d, %d and %d",
-                           (long long)variant, (int)best + 1, (int)VARIANT_PLAIN_MATRIX, (int)VARIANT_PLAIN_PAIRS);
+    attn_cpu_body body;
+    if (!attn_cpu_body_choose(device->blocks.body, problem, &body)) {
+        return attn_refuse(report, CLATTN_UNSUPPORTED, "body: %s cannot run here", device->blocks.body);
     }
-    plan->isa = variant && !of_matrix ? (attn_isa)(variant - 1) : best;
-    ATTN_TRY(choose_matrix(problem, variant, plan, report));
-    while ((!variant || of_matrix) && !kernels_of(plan->isa)) {
-        plan->isa--;
-    }
-    plan->kernels = kernels_of(plan->isa);
-    if (!plan->kernels) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED, "blocks.variant: %s is not in this build",
-                           attn_isa_name(plan->isa));
-    }
+    plan->isa = body.isa;
+    plan->kernels = body.kernels;
+    plan->matrix = body.matrix;
     plan->doubles = problem->type == CLATTN_FP64 ? plan->kernels : NULL;
     if (problem->type == CLATTN_FP64 || !is_moderate(problem->scale) || !is_moderate(problem->softcap)) {
         plan->kernels = NULL;

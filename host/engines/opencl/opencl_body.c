@@ -6,9 +6,10 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-
-#include "opencl/local_memory.h"
 #include <string.h>
+
+#include "engines/engine_body.h"
+#include "opencl/local_memory.h"
 
 enum {
     MOST_PRIVATE = 1024, /* bytes a GPU kernel may keep outside registers before it counts as spilling */
@@ -18,15 +19,26 @@ enum {
 static const double WORK_PER_UNIT =
     1e10; /* operations of one dispatch a compute unit: well below a second on any GPU */
 
+const attn_body attn_shape_bodies[] = {
+    [ATTN_SHAPE_CPU] = ATTN_BODY_CPU_SHAPED,
+    [ATTN_SHAPE_GPU] = ATTN_BODY_GPU_SHAPED,
+    { NULL, NULL, NULL },
+};
+
+const char *attn_shape_why_not(const attn_device *device) {
+    return device->opencl ? NULL : "it needs an OpenCL device";
+}
+
 attn_shape attn_shape_choose(const attn_device *device) {
-    if (device->blocks.variant != 0) { /* beyond: matrix units, emulated */
-        return (attn_shape)attn_min(device->blocks.variant, ATTN_SHAPE_MMA);
+    const char *body = device->blocks.body;
+    if (body) {
+        int at = attn_body_find(attn_shape_bodies, body);
+        return at < 0 ? ATTN_SHAPE_MMA : (attn_shape)at;
     }
     return device->opencl->is_cpu ? ATTN_SHAPE_CPU : ATTN_SHAPE_GPU;
 }
 
-bool attn_shape_supports(const clattn_problem *problem, const attn_device *device, int64_t last,
-                         clattn_report *why_not) {
+bool attn_shape_supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
     if (!attn_opencl_supports(problem, device, why_not)) {
         return false;
     }
@@ -38,11 +50,6 @@ bool attn_shape_supports(const clattn_problem *problem, const attn_device *devic
         attn_report_line(why_not, "%s: %" PRId64 " is more than the %d that the kernels hold",
                          problem->head_dim > ATTN_SHAPE_DIMS ? "head_dim" : "value_dim",
                          attn_max(problem->head_dim, problem->value_dim), ATTN_SHAPE_DIMS);
-        return false;
-    }
-    if (device->blocks.variant < 0 || device->blocks.variant > last) {
-        attn_report_line(why_not, "variant: %" PRId64 " is none of 0, 1 (CPU-shaped), 2 (GPU-shaped)%s",
-                         device->blocks.variant, last >= ATTN_SHAPE_MMA ? ", 3 (matrix units), 4 to 7 (emulated)" : "");
         return false;
     }
     return true;

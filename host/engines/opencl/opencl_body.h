@@ -9,17 +9,26 @@
 #include "tuning/tuning_user.h"
 
 /**
- * The bodies, numbered like clattn_block_override.variant. Those on matrix units are of opencl-fused alone; both are
- * variant 3, the second is its body for fp32.
+ * How kernels are shaped. Those on matrix units are of opencl-fused alone; its bodies of these take ATTN_SHAPE_MMA for fp16
+ * and bf16, and ATTN_SHAPE_TF32 for fp32.
  */
-typedef enum attn_shape { ATTN_SHAPE_CPU = 1, ATTN_SHAPE_GPU = 2, ATTN_SHAPE_MMA = 3, ATTN_SHAPE_TF32 = 4 } attn_shape;
+typedef enum attn_shape { ATTN_SHAPE_CPU, ATTN_SHAPE_GPU, ATTN_SHAPE_MMA, ATTN_SHAPE_TF32 } attn_shape;
 
-/** The body for the device: the override's, or by its kind; matrix units only by the override. */
+/** The bodies of engines without matrix units. Any may run on any OpenCL device. */
+extern const attn_body attn_shape_bodies[];
+
+/** Rows of such a list. */
+#define ATTN_BODY_CPU_SHAPED { "cpu-shaped", "a work-item on vectors, the choice on CPU devices", attn_shape_why_not }
+#define ATTN_BODY_GPU_SHAPED { "gpu-shaped", "work-groups and local memory, the choice on GPUs", attn_shape_why_not }
+
+/** Why no OpenCL body runs on the device: it is no OpenCL device. */
+const char *attn_shape_why_not(const attn_device *device);
+
+/** The shape for the device: that of the body asked for, or by the device's kind; matrix units only when asked for. */
 attn_shape attn_shape_choose(const attn_device *device);
 
-/** What both engines refuse: attn_opencl_supports(), weights out, dims beyond 576, a variant beyond `last`. */
-bool attn_shape_supports(const clattn_problem *problem, const attn_device *device, int64_t last,
-                         clattn_report *why_not);
+/** What both engines refuse: attn_opencl_supports(), weights out, dims beyond 576. */
+bool attn_shape_supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not);
 
 /** Lanes of the vectors that CPU-shaped kernels use on the device: 4, 8 or 16. */
 int64_t attn_shape_vector(const struct attn_opencl_device *device);

@@ -52,23 +52,41 @@ CLATTN_API void clattn_inspect_memory(clattn_runtime *runtime, clattn_memory_use
 CLATTN_API void clattn_inspect_memory_reset(clattn_runtime *runtime);
 
 /**
- * Block sizes to use instead of an engine's own choice; 0 = the engine's. An engine refuses what it cannot do.
- * Takes effect on plans created afterwards; for tuning and for tests of tails.
- * `variant` of the cpu engine: 0 = the best that is here; 1, 2, 3 = generic, AVX2, AVX-512; 4 = prefill on matrix tiles of
- * bf16 spelt out in C (slow; for tests on any machine); 5 = on AMX; 6 = prefill of bf16 by products of pairs (AVX512-BF16); 7 =
- * these spelt out in C. Decode, fp64 and careful rows are as without them.
+ * Block sizes and a body to use instead of an engine's own choice; 0 and NULL = the engine's. An engine refuses what it
+ * cannot do. Takes effect on plans of attention created afterwards; for tuning and for tests of what a device would not choose.
  * @since 0.1
  */
 typedef struct clattn_block_override {
     int64_t block_query, block_key;
-    int64_t splits;    /**< parts the keys are split into */
-    int64_t variant;   /**< opencl-fused, opencl-decode: 0 = by device, 1 = CPU-shaped, 2 = GPU-shaped; opencl-fused alone:
-                          3 = matrix units; 4, 5, 6, 7 = those of AMD (MFMA, RDNA3, RDNA4) and Intel,
-                          emulated (slow; for tests on any device) */
+    int64_t splits;   /**< parts the keys are split into */
+    const char *body; /**< one of clattn_inspect_body(), such as "amx"; engines without a body of that name refuse. Not kept */
 } clattn_block_override;
 
-/** Any thread. @since 0.1 */
-CLATTN_API void clattn_inspect_override_blocks(clattn_runtime *runtime, const clattn_block_override *override);
+/**
+ * @param override  NULL = nothing is overridden any more
+ * @param report    may be NULL; what was refused
+ * @return OK; INVALID_ARGUMENT when no engine of this build has such a body: what was in force then stays. Any thread.
+ * @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_inspect_override_blocks(clattn_runtime *runtime,
+                                                                     const clattn_block_override *override,
+                                                                     clattn_report *report);
+
+/** A body of an engine: one of the ways in which it computes. All strings are static. @since 0.1 */
+typedef struct clattn_body_info {
+    const char *name;    /**< what clattn_block_override.body takes; two engines may have bodies of the same name */
+    const char *what;    /**< one line for people */
+    const char *why_not; /**< NULL when it can run on the device, else one sentence */
+} clattn_body_info;
+
+/**
+ * Body @p index of @p engine, and whether it can run on device @p device. An engine that has one way alone has no bodies.
+ * @return OK; UNSUPPORTED past the last one; INVALID_ARGUMENT for NULL, an unknown engine and a negative index; NO_DEVICE. Any
+ *         thread.
+ * @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_inspect_body(clattn_runtime *runtime, const char *engine, int64_t device,
+                                                          int64_t index, clattn_body_info *info);
 
 /**
  * The same as clattn_runtime_load_tuning(), from text. For tuning.

@@ -40,7 +40,7 @@ static int64_t rows_of_head(const clattn_problem *p) {
 }
 
 static bool supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
-    if (!attn_shape_supports(problem, device, ATTN_SHAPE_GPU, why_not)) {
+    if (!attn_shape_supports(problem, device, why_not)) {
         return false;
     }
     if (device->blocks.splits < 0 || device->blocks.splits > MOST_SPLITS) {
@@ -276,6 +276,7 @@ static clattn_status execute(void *state, const attn_execution *execution) {
 
 const attn_engine attn_engine_opencl_decode = {
     .name = "opencl-decode",
+    .bodies = attn_shape_bodies,
     .supports = supports,
     .preference = preference,
     .prepare = prepare,

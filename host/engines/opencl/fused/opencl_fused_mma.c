@@ -1,7 +1,7 @@
 /*
  * opencl-fused, the body on matrix units: fp16 and bf16, a work-group of warps a block of rows of one head
  * (attention_fused_mma.cl). No workspace. Chosen for NVIDIA devices of compute capability 8.0 and later, when one of
- * the rows of kernels/tuning/attention_fused_mma.csv builds there; elsewhere only by variant=3, with a portable tile
+ * the rows of kernels/tuning/attention_fused_mma.csv builds there; elsewhere only as body matrix, with a portable tile
  * that is for tests. To add another vendor's tile: see opencl_fused_tiles.c.
  */
 #include <inttypes.h>
@@ -40,7 +40,7 @@ bool attn_fused_mma_serves(const clattn_problem *problem, clattn_report *why_not
 }
 
 bool attn_fused_mma_wanted(const clattn_problem *problem, const attn_device *device) {
-    return device->blocks.variant == 0 && attn_mma_tile_trusted(device->opencl) && attn_fused_mma_serves(problem, NULL);
+    return !device->blocks.body && attn_mma_tile_trusted(device->opencl) && attn_fused_mma_serves(problem, NULL);
 }
 
 /* What the kernel takes for granted, said in a line instead of a compiler's log. */

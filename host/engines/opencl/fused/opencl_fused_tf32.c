@@ -2,7 +2,7 @@
  * opencl-fused, the body for fp32 on TF32 matrix units: each product made of three of TF32, so that results are as good
  * as those of fp32 arithmetic, or of one where the problem allows that (attention_fused_tf32.cl). No workspace. Chosen
  * for NVIDIA devices of compute capability 8.0 and later, when one of the rows of
- * kernels/tuning/attention_fused_tf32.csv builds there; elsewhere only by variant=3, with a portable tile that is for
+ * kernels/tuning/attention_fused_tf32.csv builds there; elsewhere only as body matrix, with a portable tile that is for
  * tests. To add another vendor's tile: its header beside tf32_tile_nvidia.cl.h, and the choice of it here.
  */
 #include <inttypes.h>
@@ -44,7 +44,7 @@ bool attn_fused_tf32_serves(const clattn_problem *problem, clattn_report *why_no
 }
 
 bool attn_fused_tf32_wanted(const clattn_problem *problem, const attn_device *device) {
-    return device->blocks.variant == 0 && has_nvidia_tile(device->opencl) && attn_fused_tf32_serves(problem, NULL);
+    return !device->blocks.body && has_nvidia_tile(device->opencl) && attn_fused_tf32_serves(problem, NULL);
 }
 
 /* Each number by itself; the products of them are made afterwards. */

@@ -1,7 +1,7 @@
 /*
  * Which body of the warp tile a device gets. Knows devices and the names of bodies, nothing of blocks. NVIDIA's is chosen
- * by itself; those of AMD and Intel were compiled and emulated but have never run on a card, so only variant=3 asks for
- * them. To add a body: its header, named in kernels/include/units/warp_tile.cl.h; a row in tiles[]; its device in find_tile().
+ * by itself; those of AMD and Intel were compiled and emulated but have never run on a card, so only body matrix asks
+ * for them. To add a body: its header, named in kernels/include/units/warp_tile.cl.h; a row in tiles[]; its device in find_tile().
  */
 #include "engines/opencl/fused/opencl_fused_tiles.h"
 
@@ -18,16 +18,25 @@ static const attn_mma_tile tiles[] = {
     [INTEL] = { "Intel", " -DWARP_TILE_INTEL=1 -cl-intel-256-GRF-per-thread", 16, 16, 0, true, NULL },
 };
 
-/* Scratch: two operands of every lane. */
-static const attn_mma_tile emulated[] = {
-    { "AMD MFMA (emulated)", " -DWARP_TILE_AMD_MFMA=1 -DTILE_EMULATED=1", 64, 16, 64 * 4 * 4, false, NULL },
-    { "AMD RDNA3 (emulated)", " -DWARP_TILE_AMD_GFX11=1 -DTILE_EMULATED=1", 32, 16, 32 * 16 * 4, false, NULL },
-    { "AMD RDNA4 (emulated)", " -DWARP_TILE_AMD_GFX12=1 -DTILE_EMULATED=1", 32, 16, 32 * 8 * 4, false, NULL },
-    { "Intel (emulated)", " -DWARP_TILE_INTEL=1 -DTILE_EMULATED=1", 16, 16, 16 * 16 * 4, false, NULL },
+/* By the name of the body. Scratch: two operands of every lane. */
+static const struct {
+    const char *body;
+    attn_mma_tile tile;
+} emulated[] = {
+    { "emulated-mfma", { "AMD MFMA (emulated)", " -DWARP_TILE_AMD_MFMA=1 -DTILE_EMULATED=1", 64, 16, 64 * 4 * 4, false, NULL } },
+    { "emulated-gfx11", { "AMD RDNA3 (emulated)", " -DWARP_TILE_AMD_GFX11=1 -DTILE_EMULATED=1", 32, 16, 32 * 16 * 4, false, NULL } },
+    { "emulated-gfx12", { "AMD RDNA4 (emulated)", " -DWARP_TILE_AMD_GFX12=1 -DTILE_EMULATED=1", 32, 16, 32 * 8 * 4, false, NULL } },
+    { "emulated-intel", { "Intel (emulated)", " -DWARP_TILE_INTEL=1 -DTILE_EMULATED=1", 16, 16, 16 * 16 * 4, false, NULL } },
 };
 
-_Static_assert(sizeof emulated / sizeof *emulated == ATTN_MMA_EMULATED_LAST - ATTN_MMA_EMULATED_FIRST + 1,
-               "a variant for each emulated body");
+const attn_mma_tile *attn_mma_tile_emulated(const char *body) {
+    for (size_t n = 0; body && n < sizeof emulated / sizeof *emulated; n++) {
+        if (strcmp(emulated[n].body, body) == 0) {
+            return &emulated[n].tile;
+        }
+    }
+    return NULL;
+}
 
 static bool is_named(const struct attn_opencl_device *device, const char *architecture) {
     return !device->is_cpu && strncmp(device->info.name, architecture, strlen(architecture)) == 0;
@@ -58,9 +67,9 @@ bool attn_mma_tile_trusted(const struct attn_opencl_device *device) {
 }
 
 const attn_mma_tile *attn_mma_tile_choose(const attn_device *device, clattn_type type, clattn_report *report) {
-    const int64_t variant = device->blocks.variant;
-    if (variant >= ATTN_MMA_EMULATED_FIRST && variant <= ATTN_MMA_EMULATED_LAST) {
-        return &emulated[variant - ATTN_MMA_EMULATED_FIRST];
+    const attn_mma_tile *asked = attn_mma_tile_emulated(device->blocks.body);
+    if (asked) {
+        return asked;
     }
     if (type == CLATTN_FP16 && is_named(device->opencl, "gfx90a")) {
         attn_report_line(report, "type: the matrix units of gfx90a take denormal fp16 numbers for 0");

@@ -12,14 +12,14 @@ typedef struct attn_mma_tile {
     const char *register_limit; /* build option that takes a number, or NULL */
 } attn_mma_tile;
 
-/** The variants of opencl-fused from `first` to `last` are matrix units of other makers, emulated: for tests. */
-enum { ATTN_MMA_EMULATED_FIRST = 4, ATTN_MMA_EMULATED_LAST = 7 };
+/** The tile of a body of opencl-fused that is another maker's matrix units, emulated: for tests. NULL for other bodies. */
+const attn_mma_tile *attn_mma_tile_emulated(const char *body);
 
 /** Whether the device's own matrix units are chosen without being asked for: those that have run somewhere. */
 bool attn_mma_tile_trusted(const struct attn_opencl_device *device);
 
 /**
- * The body for the device, or the variant's; the portable one where the device has no matrix units. NULL, with a line,
+ * The tile for the device, or that of the body asked for; the portable one where the device has no matrix units. NULL, with a line,
  * when its units cannot serve the type.
  */
 const attn_mma_tile *attn_mma_tile_choose(const attn_device *device, clattn_type type, clattn_report *report);

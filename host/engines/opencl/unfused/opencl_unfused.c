@@ -11,7 +11,7 @@
 
 static bool supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
     if (device->blocks.block_key != 0 || device->blocks.splits != 0) {
-        attn_report_line(why_not, "block override: only block_query (rows of a part) and variant mean something here");
+        attn_report_line(why_not, "block override: only block_query (rows of a part) and body mean something here");
         return false;
     }
     return attn_opencl_supports(problem, device, why_not) && attn_product_serves(device->opencl, why_not);
@@ -53,8 +53,7 @@ static int64_t workspace_limit(const struct attn_opencl_device *device) {
 
 static void choose_shapes(attn_unfused_state *state) {
     const struct attn_opencl_device *device = state->device;
-    bool cpu_shaped = state->blocks.variant == 0 ? device->is_cpu : state->blocks.variant == 1;
-    if (cpu_shaped) {
+    if (state->shape == ATTN_SHAPE_CPU) {
         state->row_group = 1;
         state->row_width = device->float_vector >= 16 ? 16 : device->float_vector >= 8 ? 8 : 4;
         state->lanes = 1;
@@ -142,6 +141,7 @@ static clattn_status prepare(const clattn_problem *problem, const attn_device *d
     state->device = device->opencl;
     state->problem = *problem;
     state->blocks = device->blocks;
+    state->shape = attn_shape_choose(device);
     choose_shapes(state);
     attn_unfused_sizes sizes;
     attn_unfused_part part;
@@ -196,6 +196,7 @@ fail:
 
 const attn_engine attn_engine_opencl_unfused = {
     .name = "opencl-unfused",
+    .bodies = attn_shape_bodies,
     .supports = supports,
     .preference = preference,
     .prepare = prepare,

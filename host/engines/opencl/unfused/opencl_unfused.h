@@ -2,7 +2,7 @@
 #ifndef ATTN_ENGINES_OPENCL_UNFUSED_OPENCL_UNFUSED_H
 #define ATTN_ENGINES_OPENCL_UNFUSED_OPENCL_UNFUSED_H
 
-#include "engines/opencl/opencl_call.h"
+#include "engines/opencl/opencl_body.h"
 #include "engines/opencl/unfused/opencl_unfused_parts.h"
 #include "engines/opencl/unfused/opencl_unfused_product.h"
 
@@ -10,6 +10,7 @@ typedef struct attn_unfused_state {
     attn_memory *memory;
     struct attn_opencl_device *device;
     clattn_problem problem;
+    attn_shape shape; /* of the kernels beside the products */
     clattn_block_override blocks;
     cl_program gather, softmax, output; /* the device's */
     int row_group, row_width;           /* softmax: work-items a row, floats a vector */

@@ -1,0 +1,24 @@
+/* The bodies of the cpu engine: kernels of an instruction set, and a unit for bf16 beside them. */
+#ifndef ATTN_ENGINES_CPU_CPU_BODIES_H
+#define ATTN_ENGINES_CPU_CPU_BODIES_H
+
+#include "cpu/cpu_features.h"
+#include "engines/cpu/cpu_kernels.h"
+#include "engines/engine.h"
+
+extern const attn_body attn_cpu_bodies[];
+
+/** What a body consists of. */
+typedef struct attn_cpu_body {
+    attn_isa isa;
+    const attn_cpu_kernels *kernels;
+    const attn_cpu_matrix *matrix; /* NULL = none, or none that serves the problem's type */
+} attn_cpu_body;
+
+/**
+ * Takes the body of that name apart; NULL = the best for the problem that is here.
+ * @return false when it cannot run here (attn_engine_supports() has said why)
+ */
+bool attn_cpu_body_choose(const char *name, const clattn_problem *problem, attn_cpu_body *body);
+
+#endif
