@@ -1,12 +1,14 @@
 /*
  * The grammar of problems: every word, what each refuses (by the word's name), lists and ranges, suites, and that the text
- * of a case read again is the same case.
+ * of a case read again is the same case. Also the table of words, and that random problems stay what they are.
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "case/case.h"
+#include "case/case_words.h"
 #include "support/suite.h"
+#include "verify/random_cases.h"
+#include "verify/verify_report.h"
 
 static attn_case c;
 static attn_error error;
@@ -228,6 +230,55 @@ START_TEST(test_our_suites) {
 }
 END_TEST
 
+/* What no single line shows of the table of words. */
+START_TEST(test_rows) {
+    int places[64] = { 0 }, most = 0;
+    bool later = false;
+    for (int n = 0; attn_word_row(n); n++) {
+        const attn_word *word = attn_word_row(n);
+        ck_assert_msg(attn_word_find(word->name, strlen(word->name)) == word, "%s stands twice", word->name);
+        ck_assert_msg(strlen(word->name) < sizeof c.later && strlen(word->name) < sizeof c.drawing, "%s is too long", word->name);
+        ck_assert_msg(word->later || (word->member != 0 && word->form && word->help), "%s: no member or no help", word->name);
+        ck_assert_msg(word->later || !later, "%s stands below words of a later release", word->name);
+        ck_assert_msg((word->draw.turn != 0) == (word->draw.say != NULL), "%s: a turn without a drawer", word->name);
+        ck_assert_msg(!word->needed || word->given != 0, "%s is needed, and nothing tells that it was given", word->name);
+        later = word->later;
+        for (int t = 0; t < ATTN_WORD_TALLIES && word->tallies[t].name; t++) {
+            int place = word->tallies[t].place;
+            ck_assert_msg(place >= 1 && place <= ATTN_TALLIES && places[place]++ == 0, "%s: place %d", word->name, place);
+            most = place > most ? place : most;
+        }
+    }
+    for (int place = 1; place <= most; place++) {
+        ck_assert_msg(places[place] == 1, "nothing is counted at place %d, so nothing behind it is", place);
+    }
+}
+END_TEST
+
+/* A seed means the same problems for ever and with every compiler, and what can be drawn is drawn. */
+START_TEST(test_drawn) {
+    static char all[500 * 256];
+    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+    for (uint64_t n = 0; n < 500; n++) {
+        ck_assert_int_eq(attn_random_case(&c, 7, n, NULL, &error), ATTN_DONE);
+        attn_text_add(all, sizeof all, " %s", c.text);
+        for (const char *at = c.text; at == c.text || at[-1] != '\0'; at++) {
+            hash = (hash ^ (unsigned char)(*at != '\0' ? *at : '\n')) * UINT64_C(0x100000001b3);
+        }
+        if (n == 11) {
+            ck_assert_str_eq(c.text, "batch=3 query_heads=8 kv_heads=2 query_length=1 key_length=513 head_dim=1 value_dim=128 "
+                                     "type=bf16 mask=b,1,1,k,bits bias=b,1,q,k scale=-0.25 spread=10 allow_tf32=yes seed=700011");
+        }
+    }
+    ck_assert_msg(hash == UINT64_C(0xb1fcd7f210302458), "other problems are drawn: %llx", (unsigned long long)hash);
+    for (int n = 0; attn_word_row(n); n++) {
+        char word[64];
+        snprintf(word, sizeof word, " %s=", attn_word_row(n)->name);
+        ck_assert_msg(attn_word_row(n)->draw.turn == 0 || strstr(all, word), "%s is never drawn", word);
+    }
+}
+END_TEST
+
 /* Sizes and types have columns of their own in a table; what else differs must be in the name. */
 START_TEST(test_told_apart) {
     read_line("query_length=4,8 head_dim=8 query_heads=4 kv_heads=1,4 causal=no,yes softcap=3");
@@ -252,6 +303,6 @@ END_TEST
 int main(void) {
     const TTest *const tests[] = { test_every_word,      test_defaults,   test_wrong_values, test_wrong_lines, test_later_words,
                                    test_lists_and_ranges, test_round_trip, test_files,        test_our_suites,
-                                   test_told_apart };
+                                   test_rows,            test_drawn,      test_told_apart };
     return suite_run(SUITE_OF("case_text", tests, 20), SUITE_FORK);
 }

@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "case/case_data.h"
+#include "case/case_help.h"
 #include "clattn/clattn_inspect.h"
-#include "base/help.h"
 #include "base/median.h"
 #include "case/options.h"
 #include "base/progress.h"

@@ -4,8 +4,8 @@
  */
 #include <string.h>
 
-#include "base/help.h"
 #include "base/table.h"
+#include "case/case_help.h"
 #include "case/session.h"
 #include "commands.h"
 #include "device_probe.h"

@@ -4,11 +4,11 @@
  */
 #include <string.h>
 
-#include "base/help.h"
 #include "base/progress.h"
 #include "base/speech.h"
 #include "base/table.h"
 #include "case/case.h"
+#include "case/case_help.h"
 #include "case/session.h"
 #include "commands.h"
 

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/help.h"
 #include "base/interrupt.h"
 #include "base/rows_file.h"
+#include "case/case_help.h"
 #include "case/session.h"
 #include "commands.h"
 #include "run_inputs.h"

@@ -7,12 +7,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/help.h"
 #include "base/interrupt.h"
 #include "base/terminal.h"
 #include "bench/bench.h"
 #include "bench/opencl_limits.h"
 #include "case/case_default.h"
+#include "case/case_help.h"
 #include "picture/chart.h"
 #include "commands.h"
 

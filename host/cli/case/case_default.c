@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "case/case_words.h"
+
 static const char BLANKS[] = " \t";
 
 int attn_words_join(const attn_options *options, char line[ATTN_CASE_TEXT], attn_error *error) {
@@ -32,9 +34,19 @@ bool attn_line_gives(const char *line, const char *name, size_t length) {
     return false;
 }
 
+/* Whether the line gives all words that a problem needs. */
+static bool gives_enough(const char *line) {
+    bool enough = true;
+    for (int n = 0; attn_word_row(n); n++) {
+        const attn_word *word = attn_word_row(n);
+        enough = enough && (!word->needed || attn_line_gives(line, word->name, strlen(word->name)));
+    }
+    return enough;
+}
+
 int attn_cases_default(attn_cases *cases, const char *line, const char *default_line, attn_error *error) {
     char whole[ATTN_CASE_TEXT] = "";
-    if (attn_line_gives(line, "query_length", 12) && attn_line_gives(line, "head_dim", 8)) {
+    if (gives_enough(line)) {
         return attn_cases_line(cases, line, error);
     }
     for (const char *at = default_line; *at != '\0'; at += strspn(at, BLANKS)) {

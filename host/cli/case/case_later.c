@@ -1,45 +1,45 @@
 /*
- * Words of problems that a later release will serve. To add one, write what its values may be and add its row; when it
- * is served its row goes and the table in case.c gets one.
+ * Readers of words that a later release will serve. When a word is served, its row in case_words.c gets a member and
+ * another reader, and the reader here goes.
  */
 #include "case/case_later.h"
 
 #include <string.h>
 
-#include "base/text.h"
+#include "case/word_readers.h"
 
-static attn_later read_dropout(const char *value) {
+/* Notes the word, unless its value asks for nothing; the first one is told. */
+static int note(attn_case *c, const attn_word *word, bool asks) {
+    if (asks && c->later[0] == '\0') {
+        attn_text_copy(c->later, sizeof c->later, word->name, strlen(word->name));
+    }
+    return ATTN_DONE;
+}
+
+int attn_later_named(attn_case *c, const attn_word *word, const char *value, attn_error *error) {
+    int chosen = 0;
+    return attn_word_choose(word, value, &chosen, error) == ATTN_DONE ? note(c, word, chosen != 0) : error->status;
+}
+
+int attn_later_size(attn_case *c, const attn_word *word, const char *value, attn_error *error) {
+    int64_t size = 0;
+    char wants[64];
+    if (attn_text_integer(value, &size) != 0 || size < word->minimum) {
+        snprintf(wants, sizeof wants, "a whole number of %s is wanted", word->minimum > 0 ? "at least 1" : "0 or more");
+        return attn_word_bad(error, word, value, wants);
+    }
+    return note(c, word, size > 0);
+}
+
+int attn_later_dropout(attn_case *c, const attn_word *word, const char *value, attn_error *error) {
     double p = 0;
     if (attn_text_number(value, &p) != 0 || !(p >= 0 && p < 1)) {
-        return ATTN_LATER_BAD;
+        return attn_word_bad(error, word, value, "a probability of at least 0 and below 1 is wanted");
     }
-    return p > 0 ? ATTN_LATER_ON : ATTN_LATER_OFF;
+    return note(c, word, p > 0);
 }
 
-static attn_later read_direction(const char *value) {
-    return strcmp(value, "forward") == 0    ? ATTN_LATER_OFF
-           : strcmp(value, "backward") == 0 ? ATTN_LATER_ON
-                                            : ATTN_LATER_BAD;
-}
-
-static attn_later read_yes(const char *value) {
-    return strcmp(value, "no") == 0 ? ATTN_LATER_OFF : strcmp(value, "yes") == 0 ? ATTN_LATER_ON : ATTN_LATER_BAD;
-}
-
-static attn_later read_size(const char *value) {
-    int64_t size = 0;
-    return attn_text_integer(value, &size) == 0 && size >= 1 ? ATTN_LATER_ON : ATTN_LATER_BAD;
-}
-
-static attn_later read_prefix(const char *value) {
-    int64_t size = 0;
-    if (attn_text_integer(value, &size) != 0 || size < 0) {
-        return ATTN_LATER_BAD;
-    }
-    return size > 0 ? ATTN_LATER_ON : ATTN_LATER_OFF;
-}
-
-static attn_later read_ring(const char *value) {
+int attn_later_ring(attn_case *c, const attn_word *word, const char *value, attn_error *error) {
     char parts[2][64];
     int64_t sizes[2] = { 0, 0 };
     int count = attn_text_split(value, parts, 2);
@@ -48,53 +48,21 @@ static attn_later read_ring(const char *value) {
             count = -1;
         }
     }
-    return count >= 1 ? ATTN_LATER_ON : ATTN_LATER_BAD;
+    return count >= 1 ? note(c, word, true) : attn_word_bad(error, word, value, "C,K is wanted, whole numbers");
 }
 
-static attn_later read_rotary(const char *value) {
+int attn_later_rotary(attn_case *c, const attn_word *word, const char *value, attn_error *error) {
     char parts[2][64];
     int64_t dims = 0;
     bool right = attn_text_split(value, parts, 2) == 2 && attn_text_integer(parts[1], &dims) == 0 && dims >= 2 &&
                  dims % 2 == 0 && (strcmp(parts[0], "interleaved") == 0 || strcmp(parts[0], "halves") == 0);
-    return right ? ATTN_LATER_ON : ATTN_LATER_BAD;
+    return right ? note(c, word, true)
+                 : attn_word_bad(error, word, value, "interleaved,R or halves,R with an even R is wanted");
 }
 
-static attn_later read_base(const char *value) {
+int attn_later_base(attn_case *c, const attn_word *word, const char *value, attn_error *error) {
     double base = 0;
-    return attn_text_number(value, &base) == 0 && base > 0 ? ATTN_LATER_ON : ATTN_LATER_BAD;
-}
-
-static attn_later read_cache(const char *value) {
-    return strcmp(value, "int8") == 0 ? ATTN_LATER_ON : ATTN_LATER_BAD;
-}
-
-static const struct {
-    const char *name;
-    attn_later (*read)(const char *value);
-    const char *wants;
-} words[] = {
-    { "dropout", read_dropout, "a probability of at least 0 and below 1 is wanted" },
-    { "direction", read_direction, "forward or backward is wanted" },
-    { "packed", read_yes, "yes or no is wanted" },
-    { "page", read_size, "a whole number of at least 1 is wanted" },
-    { "ring", read_ring, "C,K is wanted, whole numbers" },
-    { "cache", read_cache, "int8 is wanted" },
-    { "prefix", read_prefix, "a whole number of 0 or more is wanted" },
-    { "rotary", read_rotary, "interleaved,R or halves,R with an even R is wanted" },
-    { "rotary_base", read_base, "a number above 0 is wanted" },
-};
-enum { WORDS = sizeof words / sizeof words[0] };
-
-attn_later attn_case_later(const char *name, size_t length, const char *value, const char **wants) {
-    for (int w = 0; w < WORDS; w++) {
-        if (strlen(words[w].name) == length && strncmp(words[w].name, name, length) == 0) {
-            *wants = words[w].wants;
-            return words[w].read(value);
-        }
-    }
-    return ATTN_LATER_NO;
-}
-
-const char *attn_case_later_name(int n) {
-    return n < WORDS ? words[n].name : NULL;
+    return attn_text_number(value, &base) == 0 && base > 0
+               ? note(c, word, true)
+               : attn_word_bad(error, word, value, "a number above 0 is wanted");
 }

@@ -1,20 +1,21 @@
-/* Words of problems that a later release will serve: read as strictly as others, so that they are refused by name. */
+/*
+ * Readers of words that a later release will serve. They read as strictly as others, so that such a word is refused by
+ * name; a value that asks for nothing (dropout=0) is served. They write no member.
+ */
 #ifndef ATTN_CLI_CASE_CASE_LATER_H
 #define ATTN_CLI_CASE_CASE_LATER_H
 
-#include <stddef.h>
+#include "case/case_words.h"
 
-typedef enum attn_later {
-    ATTN_LATER_NO,  /* not a word of a later release */
-    ATTN_LATER_OFF, /* one whose value asks for nothing (dropout=0) */
-    ATTN_LATER_ON,
-    ATTN_LATER_BAD /* an impossible value */
-} attn_later;
+/** One of the row's names; those of value 0 ask for nothing. */
+int attn_later_named(attn_case *c, const attn_word *word, const char *value, attn_error *error);
 
-/** What name=value is; name has `length` characters. Of an impossible value *wants tells what is wanted. */
-attn_later attn_case_later(const char *name, size_t length, const char *value, const char **wants);
+/** A whole number of at least the row's minimum; 0 asks for nothing. */
+int attn_later_size(attn_case *c, const attn_word *word, const char *value, attn_error *error);
 
-/** Name number n; NULL after the last one. */
-const char *attn_case_later_name(int n);
+int attn_later_dropout(attn_case *c, const attn_word *word, const char *value, attn_error *error);
+int attn_later_ring(attn_case *c, const attn_word *word, const char *value, attn_error *error);
+int attn_later_rotary(attn_case *c, const attn_word *word, const char *value, attn_error *error);
+int attn_later_base(attn_case *c, const attn_word *word, const char *value, attn_error *error);
 
 #endif

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/input_file.h"
-#include "case/case.h"
+#include "case/case_words.h"
 
 enum { MOST_BYTES = 16 << 20 };
 
@@ -80,15 +80,9 @@ static bool attn_has_word(const attn_case *c, const char *word, size_t length) {
 }
 
 /* Whether a table shows the word in a column of its own. */
-static bool attn_has_column(const char *word, size_t length) {
-    static const char *const shown[] = { "batch",      "query_heads", "kv_heads",  "query_length",
-                                         "key_length", "head_dim",    "value_dim", "type" };
-    for (size_t s = 0; s < sizeof shown / sizeof shown[0]; s++) {
-        if (strlen(shown[s]) == length && strncmp(shown[s], word, length) == 0) {
-            return true;
-        }
-    }
-    return false;
+static bool has_column(const char *name, size_t length) {
+    const attn_word *word = attn_word_find(name, length);
+    return word && word->column;
 }
 
 /* Which words of c, counted from 0, another case has not and no column shows: one bit a word. */
@@ -97,7 +91,7 @@ static uint64_t attn_words_beyond(const attn_case *c, const attn_case *other) {
     int word = 0;
     for (const char *at = c->text; *at != '\0' && word < ATTN_WORDS_MAX; at += strspn(at, " "), word++) {
         size_t length = strcspn(at, " ");
-        if (!attn_has_column(at, strcspn(at, "= ")) && !attn_has_word(other, at, length)) {
+        if (!has_column(at, strcspn(at, "= ")) && !attn_has_word(other, at, length)) {
             words |= UINT64_C(1) << word;
         }
         at += length;

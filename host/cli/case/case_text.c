@@ -1,5 +1,5 @@
 /*
- * Lines of words: single cases, lists and doubling ranges. The words themselves are in case.c, files of lines in
+ * Lines of words: single cases, lists and doubling ranges. The words themselves are in case_words.c, files of lines in
  * case_suite.c. Checks here what concerns several words at once; whether the problem as a whole is possible the library
  * says.
  */
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "case/case.h"
+#include "case/case_words.h"
 #include "clattn/clattn_inspect.h"
 
 enum { ATTN_CASES_MAX = 4096, ATTN_VALUES_MAX = 256 };
@@ -37,19 +37,22 @@ int attn_case_refuse_later(const attn_case *c, attn_error *error) {
     return ATTN_DONE;
 }
 
-static int attn_check_list(const attn_case *c, const attn_case_list *list, const char *name, int64_t most,
+/* A list has a number for every batch entry, and none beyond the size of the row's second member. */
+static int attn_check_list(const attn_case *c, const attn_word *word, const clattn_problem *resolved,
                            attn_error *error) {
+    const attn_case_list *list = (const void *)((const char *)c + word->member);
     if (list->kind != ATTN_LIST_GIVEN) {
         return ATTN_DONE;
     }
     if (list->count != c->problem.batch) {
-        return attn_fail(error, ATTN_BAD, "%s: %lld numbers for batch=%lld", name, (long long)list->count,
+        return attn_fail(error, ATTN_BAD, "%s: %lld numbers for batch=%lld", word->name, (long long)list->count,
                          (long long)c->problem.batch);
     }
+    int64_t most = word->second != 0 ? attn_word_size(resolved, word->second) : INT64_MAX;
     for (int64_t b = 0; b < list->count; b++) {
-        if (most >= 0 && list->values[b] > most) {
-            return attn_fail(error, ATTN_BAD, "%s: %lld is beyond the length %lld", name, (long long)list->values[b],
-                             (long long)most);
+        if (list->values[b] > most) {
+            return attn_fail(error, ATTN_BAD, "%s: %lld is beyond the length %lld", word->name,
+                             (long long)list->values[b], (long long)most);
         }
     }
     return ATTN_DONE;
@@ -58,20 +61,19 @@ static int attn_check_list(const attn_case *c, const attn_case_list *list, const
 int attn_case_complete(attn_case *c, attn_error *error) {
     clattn_problem resolved;
     clattn_report report = { 0 };
-    if (!c->has_query_length) {
-        return attn_fail(error, ATTN_BAD, "query_length is missing");
-    }
-    if (!c->has_head_dim) {
-        return attn_fail(error, ATTN_BAD, "head_dim is missing");
+    for (int n = 0; attn_word_row(n); n++) {
+        if (attn_word_row(n)->needed && !attn_word_given(attn_word_row(n), c)) {
+            return attn_fail(error, ATTN_BAD, "%s is missing", attn_word_row(n)->name);
+        }
     }
     clattn_status status = clattn_problem_resolve(&c->problem, &resolved, &report);
     if (status != CLATTN_OK) {
         return attn_fail_status(error, status, &report);
     }
-    if (attn_check_list(c, &c->query_lengths, "query_lengths", resolved.query_length, error) != ATTN_DONE ||
-        attn_check_list(c, &c->key_lengths, "key_lengths", resolved.key_length, error) != ATTN_DONE ||
-        attn_check_list(c, &c->offsets, "offsets", -1, error) != ATTN_DONE) {
-        return error->status;
+    for (int n = 0; attn_word_row(n); n++) {
+        if (attn_word_row(n)->by_entry && attn_check_list(c, attn_word_row(n), &resolved, error) != ATTN_DONE) {
+            return error->status;
+        }
     }
     return attn_case_refuse_later(c, error);
 }
@@ -85,17 +87,6 @@ typedef struct attn_choice {
     char (*values)[64]; /* NULL: one value, the word as it stands */
     const char *whole;
 } attn_choice;
-
-static bool attn_is_list_by_nature(const char *name) {
-    static const char *const names[] = { "window", "mask",    "bias",   "query_lengths", "key_lengths",
-                                         "ring",   "offsets", "rotary", "weights_heads", "weights_rows" };
-    for (size_t n = 0; n < sizeof names / sizeof names[0]; n++) {
-        if (strcmp(name, names[n]) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
 
 /* FIRST..LAST: FIRST, doubled while it is not above LAST. */
 static int attn_add_range(attn_choice *choice, const char *part, attn_error *error) {
@@ -129,7 +120,8 @@ static int attn_read_choice(attn_choice *choice, const char *word, attn_error *e
     }
     snprintf(choice->name, sizeof choice->name, "%.*s", (int)length, word);
     const char *value = word + length + 1;
-    if (attn_is_list_by_nature(choice->name) || (strchr(value, ',') == NULL && strstr(value, "..") == NULL)) {
+    const attn_word *known = attn_word_find(word, length);
+    if ((known && known->whole) || (strchr(value, ',') == NULL && strstr(value, "..") == NULL)) {
         return ATTN_DONE;
     }
     choice->values = malloc(ATTN_VALUES_MAX * sizeof *choice->values);

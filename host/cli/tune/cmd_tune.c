@@ -7,13 +7,13 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/help.h"
 #include "base/interrupt.h"
 #include "base/json_write.h"
 #include "base/progress.h"
 #include "base/tuning_file.h"
 #include "case/case.h"
 #include "case/case_default.h"
+#include "case/case_help.h"
 #include "tune/tune.h"
 #include "commands.h"
 

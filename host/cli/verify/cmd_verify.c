@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/help.h"
 #include "base/interrupt.h"
 #include "base/progress.h"
 #include "case/case_default.h"
+#include "case/case_help.h"
 #include "case/session.h"
 #include "gate/gate.h"
 #include "verify/must_serve.h"

@@ -7,6 +7,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "case/case_words.h"
+
 enum {
     COL_ENGINE,
     COL_DEVICE,
@@ -45,53 +47,27 @@ void attn_verify_report_free(attn_verify_report *report) {
 
 /* ------------------------------------------------------------------------------------ how cases were drawn */
 
-typedef struct attn_tally {
-    const char *name;
-    bool counted;
-} attn_tally;
-
-static int attn_list_tallies(const attn_case *c, const clattn_problem *p, attn_tally tallies[ATTN_TALLIES]) {
-    bool window = p->window_left != CLATTN_OPEN || p->window_right != CLATTN_OPEN;
-    const attn_tally list[] = {
-        { "fp32", p->type == CLATTN_FP32 },
-        { "fp16", p->type == CLATTN_FP16 },
-        { "bf16", p->type == CLATTN_BF16 },
-        { "fp64", p->type == CLATTN_FP64 },
-        { "grouped heads", p->kv_heads != p->query_heads },
-        { "value_dim differs", p->value_dim != p->head_dim },
-        { "causal", p->causal },
-        { "window", window },
-        { "alibi", p->alibi },
-        { "offsets", c->offsets.kind != ATTN_LIST_NONE },
-        { "mask", p->mask != CLATTN_MASK_NONE },
-        { "bit mask", p->mask == CLATTN_MASK_BITS },
-        { "bias", p->bias != CLATTN_BIAS_NONE },
-        { "sinks", p->sinks },
-        { "softcap", p->softcap > 0 },
-        { "scale", c->problem.has_scale },
-        { "query lengths", p->query_lengths },
-        { "key lengths", p->key_lengths },
-        { "past", p->past_length > 0 },
-        { "weights", p->weights != CLATTN_WEIGHTS_NONE },
-        { "TF32 allowed", p->allow_tf32 },
-        { "random strides", c->strides_random },
-        { "bshd", c->bshd },
-        { "poison", c->poison },
-        { "a size of 0", p->batch == 0 || p->query_length == 0 || p->key_length == 0 },
-    };
-    int count = (int)(sizeof list / sizeof list[0]);
-    memcpy(tallies, list, sizeof list);
-    return count;
+/* The tally that is printed at a place, from 1 on, and its word; NULL after the last one. */
+static const attn_word_tally *find_tally(int place, const attn_word **word) {
+    for (int n = 0; (*word = attn_word_row(n)) != NULL; n++) {
+        for (int t = 0; t < ATTN_WORD_TALLIES; t++) {
+            if ((*word)->tallies[t].place == place) {
+                return &(*word)->tallies[t];
+            }
+        }
+    }
+    return NULL;
 }
 
 void attn_verify_report_count(attn_verify_report *report, const attn_case *c, const clattn_problem *problem) {
-    attn_tally tallies[ATTN_TALLIES];
-    int count = attn_list_tallies(c, problem, tallies);
+    const attn_word_tally *tally;
+    const attn_word *word;
     report->cases++;
     report->beyond_512 += problem->key_length > 512 ? 1 : 0;
     report->beyond_4096 += problem->key_length > 4096 ? 1 : 0;
-    for (int n = 0; n < count; n++) {
-        report->tallies[n] += tallies[n].counted ? 1 : 0;
+    report->empty += problem->batch == 0 || problem->query_length == 0 || problem->key_length == 0 ? 1 : 0;
+    for (int place = 1; place <= ATTN_TALLIES && (tally = find_tally(place, &word)) != NULL; place++) {
+        report->tallies[place - 1] += tally->counts(word, c, problem, tally->value) ? 1 : 0;
     }
 }
 
@@ -161,28 +137,29 @@ void attn_verify_report_add(attn_verify_report *report, const attn_case *c, cons
     }
 }
 
+/* One count of the line, unless it is 0; ten stand side by side. */
+static void print_tally(const char *name, int64_t count, int *on_line) {
+    if (count > 0) {
+        const char *comma = *on_line == 0 ? "" : *on_line % 10 == 0 ? ",\n " : ",";
+        printf("%s %s %lld", comma, name, (long long)count);
+        ++*on_line;
+    }
+}
+
 static void attn_print_drawing(const attn_verify_report *report, int64_t random_count, int64_t seed) {
-    attn_tally tallies[ATTN_TALLIES];
-    attn_case c;
-    attn_case_init(&c);
-    int count = attn_list_tallies(&c, &c.problem, tallies);
+    const attn_word_tally *tally;
+    const attn_word *word;
+    int on_line = 0;
     printf("%lld problem%s", (long long)report->cases, report->cases == 1 ? "" : "s");
     if (random_count > 0) {
         printf(" (%lld drawn from seed %lld)", (long long)random_count, (long long)seed);
     }
     printf(": %lld with more than 512 keys, %lld with more than 4096;\n ", (long long)report->beyond_512,
            (long long)report->beyond_4096);
-    int on_line = 0;
-    for (int n = 0; n < count; n++) {
-        if (report->tallies[n] > 0) {
-            printf("%s %s %lld",
-                   on_line == 0        ? ""
-                   : on_line % 10 == 0 ? ",\n "
-                                       : ",",
-                   tallies[n].name, (long long)report->tallies[n]);
-            on_line++;
-        }
+    for (int place = 1; place <= ATTN_TALLIES && (tally = find_tally(place, &word)) != NULL; place++) {
+        print_tally(tally->name, report->tallies[place - 1], &on_line);
     }
+    print_tally("a size of 0", report->empty, &on_line);
     printf("\n");
 }
 

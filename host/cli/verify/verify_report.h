@@ -22,8 +22,8 @@ typedef struct attn_verify_engine {
 typedef struct attn_verify_report {
     const attn_session *session;
     attn_table table;
-    int64_t cases, beyond_512, beyond_4096, served, refused;
-    int64_t tallies[ATTN_TALLIES];
+    int64_t cases, beyond_512, beyond_4096, empty, served, refused;
+    int64_t tallies[ATTN_TALLIES]; /* by place */
     attn_verify_engine engines[ATTN_TARGETS_MAX];
 } attn_verify_report;
 

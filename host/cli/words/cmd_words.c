@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/help.h"
 #include "base/hint.h"
+#include "case/case_help.h"
 #include "commands.h"
 
 #if CLATTN_HAVE_LAYERS
