@@ -21,6 +21,7 @@ typedef struct score_row {
     attn_entry entry;
     attn_range range;     // keys that lengths, causal rule and window allow
     __global float *data; // [key_length]
+    long weights_keys;    // of a row of weights out: the problem's, not the call's
 } score_row;
 
 // A maximum that keeps NaN: fmax would lose it, and a row of NaN is not a row where nothing is allowed.
@@ -90,7 +91,7 @@ static inline void write_scores(const attn_arguments *a, const attn_extras *x, c
     }
     const attn_row keywise = attn_get_row(a, x, &row->entry, row->b, row->h, row->i);
     const long used = row->i < row->entry.query_length ? row->entry.key_length : 0;
-    for (long j = get_local_id(0); j < a->weights_keys; j += ROW_GROUP) { // the problem's keys, not the call's
+    for (long j = get_local_id(0); j < row->weights_keys; j += ROW_GROUP) {
         float s = 0.0f;
         if (j < used) {
             s = row->data[j];
@@ -164,7 +165,7 @@ static inline void normalise(const attn_arguments *a, const score_row *row, floa
 static inline void write_weights(const attn_arguments *a, const score_row *row, __global attn_storage *weights) {
     const long at = weights_row_at(a, row);
     if (at >= 0 && a->weights_stage == ATTN_STAGE_SOFTMAX) {
-        for (long j = get_local_id(0); j < a->weights_keys; j += ROW_GROUP) {
+        for (long j = get_local_id(0); j < row->weights_keys; j += ROW_GROUP) {
             ATTN_STORE(weights, at + j * a->weights.stride[3], j < a->key_length ? row->data[j] : 0.0f);
         }
     }
@@ -174,7 +175,7 @@ static inline void write_weights(const attn_arguments *a, const score_row *row, 
 // a pair are those of its query heads, one head after another.
 __kernel __attribute__((reqd_work_group_size(ROW_GROUP, 1, 1))) void softmax_masked(
     const attn_arguments a, ATTN_EXTRAS_PARAMETERS, __global float *restrict scores, long scores_at, long first_pair,
-    long first_row, long rows, __global float *restrict logsumexp, __global void *restrict weights,
+    long first_row, long rows, long weights_keys, __global float *restrict logsumexp, __global void *restrict weights,
     __local float *scratch) { // [ROW_GROUP]; an argument, because PoCL 3.1 lets groups share an array declared in here
     (void)scratch;
     const attn_extras extras = ATTN_EXTRAS;
@@ -186,6 +187,7 @@ __kernel __attribute__((reqd_work_group_size(ROW_GROUP, 1, 1))) void softmax_mas
     row.entry = attn_get_entry(&a, &extras, row.b);
     row.range = attn_row_range(&a, &row.entry, row.i);
     row.data = scores + scores_at + line * a.key_length;
+    row.weights_keys = weights_keys;
 
     write_scores(&a, &extras, &row, (__global float *)weights);
     ROW_BARRIER();

@@ -70,7 +70,7 @@ typedef struct attn_arguments {
     attn_layout logsumexp;  // over [batch, query_heads, query_length]
     attn_layout weights;    // over [batch, chosen heads, chosen rows, key_length]
     attn_int64 slopes_at, sinks_at, query_lengths_at, key_lengths_at, offsets_at; // first element
-    attn_int64 weights_first_head, weights_heads, weights_first_row, weights_rows, weights_keys;
+    attn_int64 weights_first_head, weights_heads, weights_first_row, weights_rows;
     float scale, softcap; // softcap 0 = none
     attn_int32 features, offset_kind;
     attn_int32 weights_stage, unused;

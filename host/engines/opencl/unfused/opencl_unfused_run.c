@@ -114,6 +114,7 @@ static clattn_status softmax(unfused_run *run) {
     attn_pass_int64(&call, run->first_pair);
     attn_pass_int64(&call, run->first_row);
     attn_pass_int64(&call, run->rows);
+    attn_pass_int64(&call, run->state->problem.key_length);
     attn_pass_tensor(&call, &run->call, ATTN_TENSOR_LOGSUMEXP);
     attn_pass_tensor(&call, &run->call, ATTN_TENSOR_WEIGHTS);
     attn_pass_local(&call, (int64_t)(group * sizeof(float)));
