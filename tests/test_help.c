@@ -108,7 +108,7 @@ START_TEST(test_usage) {
     refused(2, "plan ''", "\"\": not a word");
     refused(2, "verify --dims 64 query_length=4 head_dim=8 --engine cpu", "--dims: no problems are drawn");
     tells("-- plan query_length=4 head_dim=8");
-    if (program_shell("command -v script >said && script -qec \"'" CLATTN_PROGRAM "' plan query_length=4 head_dim=8\" /dev/null >typed") == 0) {
+    if (program_shell("command -v script >said && TERM=xterm script -qec \"'" CLATTN_PROGRAM "' plan query_length=4 head_dim=8\" /dev/null >typed") == 0) {
         program_shell("grep -q 'kernels are built' typed") == 0 ? (void)0 : ck_abort_msg("plan shows nothing on a terminal");
     }
     program_end();
