@@ -13,6 +13,7 @@ float nearest(float x) {
 }
 PROBE
 refused=0 undone=0
+command -v make >/dev/null || export CMAKE_GENERATOR=Ninja
 
 # The command for host/base/half.c with another source and object.
 command_of() { # folder, source, object
