@@ -26,7 +26,7 @@ try() { # compiler, flags, build type
     folder=$work/build
     rm -rf "$folder"
     cmake -S "$root" -B "$folder" -DCMAKE_C_COMPILER="$1" "-DCMAKE_C_FLAGS=$2" "-DCMAKE_BUILD_TYPE=$3" -DCMAKE_EXPORT_COMPILE_COMMANDS=ON \
-        -DCLATTN_OPENCL=OFF -DCLATTN_LAYERS=OFF -DCLATTN_CLI=OFF -DCLATTN_TESTS=OFF -DCLATTN_BLAS=OFF -DCLATTN_INSTALL=OFF \
+        -DCLATTN_OPENCL=OFF -DCLATTN_LAYERS=OFF -DCLATTN_CLI=OFF -DCLATTN_TESTS=OFF -DCLATTN_INSTALL=OFF \
         >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
     [ -n "$(command_of "$folder" "$work/probe.c" "$work/probe.s")" ] || { echo "no command for host/base/half.c"; exit 1; }
     if (cd "$folder" && sh -c "$(command_of "$folder" "$work/probe.c" "$work/probe.s")") >"$work/log" 2>&1; then
