@@ -14,8 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../../host/cli/machine_limits.h"
-#include "../../host/cli/median.h"
+#include "base/median.h"
+#include "bench/machine_limits.h"
 #include "cpu/cpu_features.h"
 #include "cpu/threads.h"
 #include "engines/linear/linear_cpu.h"

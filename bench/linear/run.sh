@@ -24,7 +24,7 @@ while [ $# -gt 0 ]; do
     esac
 done
 [ -f "$build/CMakeCache.txt" ] || cmake -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=Release >/dev/null
-cmake --build "$build" --target clattn_linear_bench >/dev/null
+cmake --build "$build" --target clattn_linear_bench >&2
 
 # find NAME FILE PACKAGE...: NAME=PATH of a library, unless the command line named it.
 find_library() {
