@@ -18,7 +18,10 @@
 
 /* ------------------------------------------------------------------------------------------------ many rows */
 
-enum { PITCH = ATTN_LINEAR_PART + 16 }; /* of the copied rows */
+enum {
+    PITCH = ATTN_LINEAR_PART + 16, /* of the copied rows */
+    PACK_AHEAD = 32                /* words of w that are prefetched before they are packed: two lines of each column */
+};
 
 /* LANES words of `columns` columns of w, turned over; columns that are missing become zeros. */
 INLINE void pack_block(const float *w, int64_t in_dim, int columns, int words, float *to) {
@@ -42,6 +45,9 @@ static void pack_panel(const float *w, int64_t in_dim, int columns, int words, f
     for (int first = 0; first < TILE_KEYS; first += LANES, w += LANES * in_dim, panel += LANES) {
         int some = columns - first, at = 0;
         for (; some >= LANES && at + LANES <= words; at += LANES) {
+            for (int i = 0; i < LANES; i++) {
+                __builtin_prefetch(w + i * in_dim + at + PACK_AHEAD, 0, 3);
+            }
             pack_block(w + at, in_dim, LANES, LANES, panel + at * TILE_KEYS);
         }
         for (; at < words; at += LANES) {
