@@ -1,7 +1,18 @@
 /*
  * Decode, more rows of a group than pay in place: a block of keys is packed once, values are made floats once, then all
- * row tiles pass over them. The same tiles as in prefill, but rows of several heads. Included by cpu_decode.h.
+ * row tiles pass over them. The same tiles as in prefill, but rows of several heads.
  */
+#ifndef ATTN_ENGINES_CPU_DECODE_CPU_DECODE_PACKED_H
+#define ATTN_ENGINES_CPU_DECODE_CPU_DECODE_PACKED_H
+
+#include <math.h>
+
+#include "engines/cpu/decode/cpu_decode_group.h"
+#include "engines/cpu/shared/cpu_item.h"
+#include "engines/cpu/shared/cpu_pack.h"
+#include "engines/cpu/shared/cpu_rows.h"
+#include "engines/cpu/shared/cpu_step.h"
+#include "engines/cpu/shared/cpu_tile.h"
 
 /** Keys first .. first + n of the group into scratch. */
 static key_block pack_block(const decode_work *w, int64_t first, int n) {
@@ -52,7 +63,7 @@ INLINE void packed_tile_of(const int height, const decode_work *w, const key_blo
     for (int i = 0; i < height; i++) {
         float *scores = w->scores + i * SCORE_PITCH;
         float top = plain ? lanes_max(maxima[i]) : packed_row(w, block, row + i, scores);
-        softmax_row(scores, 0, block->n, top, &w->maxima[row + i], &w->sums[row + i], output + i * job->value_pitch,
+        softmax_scores(scores, 0, block->n, top, &w->maxima[row + i], &w->sums[row + i], output + i * job->value_pitch,
                     job->value_pitch, false);
     }
     value_rows(height, w->scores, block->values, block->value_pitch, block->n, output, job->value_pitch, false);
@@ -85,3 +96,5 @@ static void packed_tile(const decode_work *w, const key_block *block, int64_t ro
         packed_tile_4(w, block, row);
     }
 }
+
+#endif

@@ -2,9 +2,17 @@
  * Decode, the very few rows of a group: both products with keys and values as they lie in memory. A tile has 1, 2, 4 or
  * 8 rows; its scores lie [keys / stripe][rows][stripe], stripe = LANES / rows, as the reduction of its dot products
  * leaves them, so that the softmax takes all rows at once. While keys are multiplied, their values are called in, and
- * with the values the next keys; on some processors also keys and values FAR_BLOCKS further on, into L2. Included by
- * cpu_decode.h.
+ * with the values the next keys; on some processors also keys and values FAR_BLOCKS further on, into L2.
  */
+#ifndef ATTN_ENGINES_CPU_DECODE_CPU_DECODE_PLACE_H
+#define ATTN_ENGINES_CPU_DECODE_CPU_DECODE_PLACE_H
+
+#include <math.h>
+#include <string.h>
+
+#include "engines/cpu/decode/cpu_decode_group.h"
+#include "engines/cpu/shared/cpu_pack.h"
+#include "engines/cpu/shared/cpu_step.h"
 
 enum { PLACE_TILE = LANES >= 16 ? 8 : 4, PLACE_SUMS = LANES >= 16 ? 16 : 8, LINE = 64, FAR_BLOCKS = 2 };
 
@@ -14,6 +22,13 @@ typedef struct place_tile {
     int height;
     vf maxima, sums;
 } place_tile;
+
+/** Height of the next tile when `left` rows are left. */
+static inline int place_height(int64_t left) {
+    int height = PLACE_TILE;
+    while (height > 1 && left <= height / 2) height /= 2;
+    return height;
+}
 
 /** 2 * LANES elements. bf16: the even ones, then the odd ones (of little-endian words), which takes no shuffles. */
 INLINE void load_pair(const clattn_type type, const void *data, int64_t index, vf *pair) {
@@ -259,3 +274,5 @@ DEFINE_PLACE(place_fp32, CLATTN_FP32)
 DEFINE_PLACE(place_fp16, CLATTN_FP16)
 DEFINE_PLACE(place_bf16, CLATTN_BF16)
 #undef DEFINE_PLACE
+
+#endif

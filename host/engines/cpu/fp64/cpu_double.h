@@ -1,8 +1,20 @@
 /*
  * fp64: as in prefill, blocks of packed keys with tiles of rows over them and a running maximum, but vectors of doubles
  * and natural exponents. Softcap, bias, ALiBi and masks take their step in plain loops (cpu_careful.c); what is not finite
- * goes to the careful path. Included by cpu_body.h.
+ * goes to the careful path.
  */
+#ifndef ATTN_ENGINES_CPU_FP64_CPU_DOUBLE_H
+#define ATTN_ENGINES_CPU_FP64_CPU_DOUBLE_H
+
+#include <math.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "engines/cpu/cpu_careful.h"
+#include "engines/cpu/cpu_kernels.h"
+#include "engines/cpu/shared/cpu_rows.h"
+#include "engines/cpu/shared/cpu_vector.h"
+#include "problem/mask.h"
 
 #define DOUBLES (LANES / 2)
 
@@ -247,3 +259,5 @@ static void double_item(const attn_cpu_job *job, int64_t item, void *scratch) {
     }
     for (int64_t i = 0; i < w.count; i++) finish_double(&w, i);
 }
+
+#endif

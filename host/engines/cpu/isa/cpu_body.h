@@ -2,29 +2,15 @@
  * The fused kernels, compiled once per instruction set: the includer says how wide a vector is and what to call the table.
  * Everything here is static, so that no function compiled for one instruction set is ever entered for another.
  */
-#include <math.h>
-#include <string.h>
+#define ATTN_WORD 1
 
-#include "base/half.h"
-#include "base/memory.h"
 #include "engines/cpu/cpu_kernels.h"
-#include "engines/cpu/cpu_careful.h"
-#include "problem/mask.h"
-#include "problem/problem.h"
-
-#include "engines/cpu/shared/cpu_vector.h"
-#include "engines/cpu/shared/cpu_pack.h"
-#include "engines/cpu/shared/cpu_step.h"
-#include "engines/cpu/shared/cpu_rows.h"
-#include "engines/cpu/shared/cpu_item.h"
-#include "engines/cpu/prefill/cpu_floats.h"
-#include "engines/cpu/shared/cpu_tile.h"
-#include "engines/cpu/prefill/cpu_tile_step.h"
-#include "engines/cpu/prefill/cpu_ahead.h"
-#include "engines/cpu/prefill/cpu_prefill.h"
 #include "engines/cpu/decode/cpu_decode.h"
-#include "engines/cpu/weights/cpu_weights.h"
 #include "engines/cpu/fp64/cpu_double.h"
+#include "engines/cpu/prefill/cpu_floats.h"
+#include "engines/cpu/prefill/cpu_prefill.h"
+#include "engines/cpu/shared/cpu_vector.h"
+#include "engines/cpu/weights/cpu_weights.h"
 
 const attn_cpu_kernels *ATTN_KERNELS(void) {
     static const attn_cpu_kernels kernels = {

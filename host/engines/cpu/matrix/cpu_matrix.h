@@ -2,42 +2,22 @@
  * Prefill on a matrix unit: an item's packing and way out, and fp32 and fp16 in patches of 32 rows by up to 64 keys of a
  * packed block. While a patch's scores become weights on the vector ports, the unit makes the scores of the next patch and
  * the sums of values of the one before. Scores, step and softmax are fp32 as everywhere; how exact products are is in
- * cpu_matrix_pieces.h and _stream.h; bf16 has rows of its own. Included by cpu_matrix_body.h.
+ * cpu_matrix_pieces.h and _stream.h; bf16 has rows of its own.
  */
+#ifndef ATTN_ENGINES_CPU_MATRIX_CPU_MATRIX_H
+#define ATTN_ENGINES_CPU_MATRIX_CPU_MATRIX_H
 
-enum { MATRIX_ROWS = ATTN_CPU_PATCH_ROWS, PATCH_KEYS = ATTN_CPU_PATCH_KEYS };
+#include <string.h>
 
-/** An item under way, beside its prefill_work. */
-typedef struct matrix_work {
-    prefill_work p;
-    stream stream;
-    int64_t dim_steps, value_steps; /* tiles that the two products sum over, in a whole block */
-    int64_t pieces;
-    bool stepped;  /* scores need more than a factor */
-    float *scores[2], *part; /* [MATRIX_ROWS][PATCH_KEYS]; [MATRIX_ROWS][output_pitch] */
-    char *weights[2];        /* [row tile][step of 32 keys][piece] tiles */
-    float tops[MATRIX_ROWS], zeros[MATRIX_ROWS]; /* maxima of a patch; what its scores are taken relative to */
-    step_row steps[MATRIX_ROWS];                 /* of the row tile that begins with row steps_row */
-    int64_t steps_row, next_bias, next_mask;     /* bytes from row to row */
-} matrix_work;
-
-/** A packed block of keys: n keys from number `first` on. */
-typedef struct matrix_block {
-    int64_t first;
-    int n;
-    const char *keys, *values;
-} matrix_block;
-
-/** Some rows of the item by some keys of the block. */
-typedef struct patch {
-    int64_t row;
-    int rows;       /* 16 or 32; 0: no patch */
-    int begin, n;   /* keys of the block: whole steps */
-    int end;        /* of the keys that these rows attend in this block */
-    int all_begin, all_end; /* keys of the block that all of the rows attend */
-    int buffer;     /* which scores and weights */
-    bool first;     /* of its row tile in this block */
-} patch;
+#include "engines/cpu/matrix/cpu_matrix_bf16.h"
+#include "engines/cpu/matrix/cpu_matrix_pack.h"
+#include "engines/cpu/matrix/cpu_matrix_rows.h"
+#include "engines/cpu/matrix/cpu_matrix_stream.h"
+#include "engines/cpu/matrix/cpu_matrix_work.h"
+#include "engines/cpu/shared/cpu_halves.h"
+#include "engines/cpu/shared/cpu_item.h"
+#include "engines/cpu/shared/cpu_rows.h"
+#include "problem/mask.h"
 
 static void lay_out_matrix(matrix_work *w) {
     const int64_t floats = MATRIX_ROWS * PATCH_KEYS, bytes = floats * 2 * w->pieces;
@@ -102,17 +82,14 @@ INLINE matrix_block get_matrix_block(const clattn_type type, matrix_work *w, int
     return block;
 }
 
-static inline int inside_block(const matrix_block *block, int64_t key) {
-    return (int)attn_max(0, attn_min(key - block->first, block->n));
-}
-
 /** Keys of a block that some, and that all rows of a tile attend; rows beyond the last count as attending to all. */
 static void find_keys(const matrix_work *w, const matrix_block *block, patch *next) {
     int begin = block->n, end = 0;
     next->all_begin = 0;
     next->all_end = block->n;
     for (int64_t i = next->row; i < attn_min(next->row + next->rows, w->p.count); i++) {
-        int low = inside_block(block, w->p.ranges[i].begin), high = inside_block(block, w->p.ranges[i].end);
+        int low = inside_block(block->first, block->n, w->p.ranges[i].begin);
+        int high = inside_block(block->first, block->n, w->p.ranges[i].end);
         next->all_begin = low > next->all_begin ? low : next->all_begin;
         next->all_end = high < next->all_end ? high : next->all_end;
         if (w->p.ranges[i].begin >= w->p.ranges[i].end) continue;
@@ -183,9 +160,6 @@ static void add_part(const matrix_work *w, const patch *done) {
     }
 }
 
-#include "engines/cpu/matrix/cpu_matrix_step.h"
-#include "engines/cpu/matrix/cpu_matrix_rows.h"
-
 /**
  * All rows of the item against one block. While a patch is `now`, the stream does the scores of the next and the values of
  * the one before, whose row tile may be another: its sums are then complete, and go to the rows before the part is reused.
@@ -213,13 +187,11 @@ INLINE void matrix_rows(const clattn_type type, matrix_work *w, const matrix_blo
             stream_finish(pieces, &w->stream);
             raise_rows(w, now, before->rows > 0 && before->row == now->row);
         }
-        soften_patch(type, w, now);
+        softmax_patch(type, w, now);
         stream_finish(pieces, &w->stream);
     }
     if (before->rows > 0) add_part(w, before);
 }
-
-#include "engines/cpu/matrix/cpu_matrix_bf16.h"
 
 /** Sums of values, and of weights, into the same units; what must be done again by rows. */
 static void finish_matrix(matrix_work *w, bool scaled) {
@@ -272,3 +244,5 @@ static void matrix_item(const attn_cpu_job *job, int64_t item, void *scratch) {
         default: matrix_item_fp32(job, item, scratch); break;
     }
 }
+
+#endif

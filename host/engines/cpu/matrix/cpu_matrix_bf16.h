@@ -2,8 +2,17 @@
  * bf16 on a matrix unit: 32 rows at a time against whole blocks of keys, scores, softmax and values one after another. One
  * product a pair of numbers takes so little time that doing it beside the softmax, as cpu_matrix.h does for the other
  * types, was measured to bring nothing; long products bring more. Weights are rounded to bf16 where their scores lay.
- * Included by cpu_matrix.h, whose packed blocks, queries and rows' way out it shares.
  */
+#ifndef ATTN_ENGINES_CPU_MATRIX_CPU_MATRIX_BF16_H
+#define ATTN_ENGINES_CPU_MATRIX_CPU_MATRIX_BF16_H
+
+#include <math.h>
+#include <string.h>
+
+#include "engines/cpu/matrix/cpu_matrix_step.h"
+#include "engines/cpu/matrix/cpu_matrix_work.h"
+#include "engines/cpu/shared/cpu_rounded.h"
+#include "engines/cpu/shared/cpu_step.h"
 
 enum { WEIGHT_PITCH = 2 * SCORE_PITCH /* weights lie over the row's scores */ };
 
@@ -164,3 +173,5 @@ static void bf16_rows(matrix_work *w, const matrix_block *block) {
     for (; w->p.count - row > UNIT_ROWS; row += MATRIX_ROWS) matrix_tile_32(w, block, row);
     if (row < w->p.count) matrix_tile_16(w, block, row);
 }
+
+#endif

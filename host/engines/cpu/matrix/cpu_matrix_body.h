@@ -2,28 +2,9 @@
  * Prefill on a matrix unit, compiled once per unit: the includer says how wide a vector is, which unit, and what to
  * call the table. As in cpu_body.h everything is static, so that nothing compiled for one machine runs on another.
  */
-#include <math.h>
-#include <string.h>
-
-#include "base/half.h"
-#include "base/memory.h"
 #include "engines/cpu/cpu_kernels.h"
-#include "engines/cpu/cpu_careful.h"
-#include "problem/mask.h"
-#include "problem/problem.h"
-
-#include "engines/cpu/shared/cpu_vector.h"
-#include "engines/cpu/shared/cpu_pack.h"
-#include "engines/cpu/shared/cpu_step.h"
-#include "engines/cpu/shared/cpu_rows.h"
-#include "engines/cpu/shared/cpu_item.h"
-#include "engines/cpu/shared/cpu_rounded.h"
-#include "engines/cpu/shared/cpu_halves.h"
-#include "engines/cpu/matrix/cpu_matrix_tiles.h"
-#include "engines/cpu/matrix/cpu_matrix_pieces.h"
-#include "engines/cpu/matrix/cpu_matrix_pack.h"
-#include "engines/cpu/matrix/cpu_matrix_stream.h"
 #include "engines/cpu/matrix/cpu_matrix.h"
+#include "engines/cpu/matrix/cpu_matrix_tiles.h"
 
 const attn_cpu_matrix *ATTN_MATRIX(void) {
     static const attn_cpu_matrix matrix = {

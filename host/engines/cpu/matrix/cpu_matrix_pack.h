@@ -1,8 +1,18 @@
 /*
  * Queries, keys and values of the caller into the tiles of a matrix unit, in pieces of bf16: a tile's row holds pairs along
- * what the product sums over; the pieces of a step's tile lie one after another. Whatever is not there is 0. Included by
- * cpu_matrix_body.h. May not know how the tiles are multiplied.
+ * what the product sums over; the pieces of a step's tile lie one after another. Whatever is not there is 0. May
+ * not know how the tiles are multiplied.
  */
+#ifndef ATTN_ENGINES_CPU_MATRIX_CPU_MATRIX_PACK_H
+#define ATTN_ENGINES_CPU_MATRIX_CPU_MATRIX_PACK_H
+
+#include <math.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "engines/cpu/matrix/cpu_matrix_pieces.h"
+#include "engines/cpu/matrix/cpu_matrix_tiles.h"
+#include "engines/cpu/shared/cpu_halves.h"
 
 /* Values of fp32 are packed times this, so that products with small weights are not denormal; sums are divided by it. */
 #define VALUE_SCALE 0x1p40f
@@ -98,3 +108,5 @@ INLINE void pack_unit_values(const clattn_type type, char *packed, const void *d
         }
     }
 }
+
+#endif

@@ -1,9 +1,17 @@
 /*
  * Floats as sums of bf16, so that a unit that multiplies bf16 multiplies them: fp32 is three pieces of 8 bits, fp16 two,
- * bf16 one, all exactly. Which products of pieces are made is in cpu_matrix_stream.h. Included by
- * cpu_matrix_body.h. A new type: its number of pieces (attn_cpu_pieces) and its two lists of products.
+ * bf16 one, all exactly. Which products of pieces are made is in cpu_matrix_stream.h. A new type: its number
+ * of pieces (attn_cpu_pieces) and its two lists of products.
  */
+#ifndef ATTN_ENGINES_CPU_MATRIX_CPU_MATRIX_PIECES_H
+#define ATTN_ENGINES_CPU_MATRIX_CPU_MATRIX_PIECES_H
 
+#include <string.h>
+
+#include "engines/cpu/cpu_kernels.h"
+#include "engines/cpu/matrix/cpu_matrix_tiles.h"
+#include "engines/cpu/shared/cpu_halves.h"
+#include "engines/cpu/shared/cpu_pack.h"
 
 /**
  * Two vectors into words of pairs: lane i of words[k] holds piece k of a[i], then of b[i]. Pieces are cut off, or rounded
@@ -58,3 +66,5 @@ INLINE void store_weights(const clattn_type type, char *line, vf a, vf b, vf *su
     *sum += a + b;
     UNROLL for (int k = 0; k < pieces; k++) memcpy(line + k * UNIT_TILE, &words[k], sizeof words[k]);
 }
+
+#endif

@@ -1,7 +1,17 @@
 /*
  * The vector part of a patch: its scores' step and maxima, and its weights, made while the unit works on other patches. May
- * not wait for the stream. Included by cpu_matrix.h.
+ * not wait for the stream.
  */
+#ifndef ATTN_ENGINES_CPU_MATRIX_CPU_MATRIX_ROWS_H
+#define ATTN_ENGINES_CPU_MATRIX_CPU_MATRIX_ROWS_H
+
+#include <math.h>
+
+#include "engines/cpu/matrix/cpu_matrix_pieces.h"
+#include "engines/cpu/matrix/cpu_matrix_step.h"
+#include "engines/cpu/matrix/cpu_matrix_stream.h"
+#include "engines/cpu/matrix/cpu_matrix_work.h"
+#include "engines/cpu/shared/cpu_rows.h"
 
 /** Lane i becomes the largest lane of r[i]: the network of transposed_sums. */
 INLINE vf transposed_largest(vf *r) {
@@ -87,7 +97,7 @@ INLINE void weights_row(const clattn_type type, const float *scores, char *line,
 }
 
 /** Scores of a patch into weights; between its rows, the stream goes on. */
-INLINE void soften_patch(const clattn_type type, matrix_work *w, const patch *now) {
+INLINE void softmax_patch(const clattn_type type, matrix_work *w, const patch *now) {
     const int pieces = attn_cpu_pieces(type);
     const vf factor = splat(late_factor(w));
     const prefill_work *p = &w->p;
@@ -100,3 +110,5 @@ INLINE void soften_patch(const clattn_type type, matrix_work *w, const patch *no
         stream_share(pieces, &w->stream, SHARES_WEIGHTS);
     }
 }
+
+#endif

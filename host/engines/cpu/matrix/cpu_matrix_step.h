@@ -1,7 +1,13 @@
 /*
  * The step between the products of a patch: a row at a time, so that the stream goes on in between, while bias and mask of the
- * next patch are called in. What a kind does is in cpu_step.h. Included by cpu_matrix.h.
+ * next patch are called in. What a kind does is in cpu_step.h.
  */
+#ifndef ATTN_ENGINES_CPU_MATRIX_CPU_MATRIX_STEP_H
+#define ATTN_ENGINES_CPU_MATRIX_CPU_MATRIX_STEP_H
+
+#include "engines/cpu/matrix/cpu_matrix_stream.h"
+#include "engines/cpu/matrix/cpu_matrix_work.h"
+#include "engines/cpu/shared/cpu_step.h"
 
 /** The steps of a patch's rows: the same for all patches of a row tile. */
 static void start_patch_steps(matrix_work *w, const patch *now, int count) {
@@ -48,7 +54,8 @@ static __attribute__((noinline)) void step_patch_row(const matrix_work *w, const
     const float factor = p->job->key_factor;
     float *scores = w->scores[now->buffer] + i * PATCH_KEYS;
     attn_key_range range = p->ranges[now->row + i];
-    int low = inside_block(block, range.begin) - now->begin, high = inside_block(block, range.end) - now->begin;
+    int low = inside_block(block->first, block->n, range.begin) - now->begin;
+    int high = inside_block(block->first, block->n, range.end) - now->begin;
     low = low < 0 ? 0 : low;
     high = high > now->n ? now->n : high;
     if (w->stepped && low < high) {
@@ -113,3 +120,5 @@ INLINE void step_patch(const clattn_type type, matrix_work *w, const matrix_bloc
         stream_share(attn_cpu_pieces(type), &w->stream, shares * rows);
     }
 }
+
+#endif

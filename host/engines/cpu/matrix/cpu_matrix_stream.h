@@ -1,8 +1,14 @@
 /*
  * Products of tiles as a stream that is worked off a little at a time, between the vectors of the softmax: the unit and the
  * vector ports then work at once. One step of the stream is one pair of pieces of up to 2 x 2 tiles, one tile deep. Knows
- * neither rows nor keys; what it shall multiply comes from stream_begin(). Included by cpu_matrix_body.h.
+ * neither rows nor keys; what it shall multiply comes from stream_begin().
  */
+#ifndef ATTN_ENGINES_CPU_MATRIX_CPU_MATRIX_STREAM_H
+#define ATTN_ENGINES_CPU_MATRIX_CPU_MATRIX_STREAM_H
+
+#include "clattn/clattn.h"
+#include "engines/cpu/matrix/cpu_matrix_tiles.h"
+#include "engines/cpu/shared/cpu_vector.h"
 
 /** Which pieces of two numbers to multiply, and whether the tiles of the step before are still the right ones. */
 typedef struct piece_pair {
@@ -142,3 +148,5 @@ INLINE void stream_share(const int pieces, stream *s, int64_t shares) {
     UNIT_FENCE();
     for (s->due += s->steps * shares; s->due >= s->total && s->left > 0; s->due -= s->total) stream_step(pieces, s);
 }
+
+#endif

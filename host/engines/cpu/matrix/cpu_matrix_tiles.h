@@ -3,6 +3,15 @@
  * plain C of the same meaning, so that everything above can be tested on any machine. To add a matrix unit whose tiles have
  * this shape: its set of the macros below. Tile numbers must be literals.
  */
+#ifndef ATTN_ENGINES_CPU_MATRIX_CPU_MATRIX_TILES_H
+#define ATTN_ENGINES_CPU_MATRIX_CPU_MATRIX_TILES_H
+
+#include <stdint.h>
+#include <string.h>
+
+#include "base/half.h"
+#include "engines/cpu/shared/cpu_vector.h"
+
 enum {
     UNIT_ROWS = 16,   /* of a tile, and of one product */
     UNIT_BYTES = 64,  /* of a row: 32 bf16, or 16 fp32 */
@@ -87,4 +96,6 @@ static void unit_multiply(unit_tile *c, const unit_tile *a, const unit_tile *b) 
 #define UNIT_LOAD(unit, n, base, stride) unit_load(&(unit)->tile[n], base, stride)
 #define UNIT_STORE(unit, n, base, stride) unit_store(&(unit)->tile[n], base, stride)
 #define UNIT_MULTIPLY(unit, c, a, b) unit_multiply(&(unit)->tile[c], &(unit)->tile[a], &(unit)->tile[b])
+#endif
+
 #endif

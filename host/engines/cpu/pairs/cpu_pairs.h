@@ -1,10 +1,17 @@
 /*
  * Prefill's words are pairs of bf16, for processors that multiply two pairs in the time of one multiply-add: neighbours in
  * head_dim where scores are made, two keys' values of a column where they are summed. Products are exact, sums fp32; weights are
- * rounded to bf16. The other choice is cpu_floats.h. Included by cpu_pairs_body.h.
+ * rounded to bf16. What each function is for stands in cpu_words.h.
  */
+#ifndef ATTN_ENGINES_CPU_PAIRS_CPU_PAIRS_H
+#define ATTN_ENGINES_CPU_PAIRS_CPU_PAIRS_H
 
-enum { WORD = 2 }; /* elements of a word */
+#include <math.h>
+
+#include "engines/cpu/shared/cpu_halves.h"
+#include "engines/cpu/shared/cpu_item.h"
+#include "engines/cpu/shared/cpu_rounded.h"
+#include "engines/cpu/shared/cpu_words.h"
 
 /** sum + the product of the upper halves + that of the lower. */
 INLINE vf add_product(vf sum, vf a, vf b) {
@@ -15,11 +22,6 @@ INLINE vf add_product(vf sum, vf a, vf b) {
     sum += (vf)((vu)a & high) * (vf)((vu)b & high);
     return sum + (vf)((vu)a << 16) * (vf)((vu)b << 16);
 #endif
-}
-
-/** Words that the products of scores sum over. */
-static inline int64_t product_words(const clattn_problem *problem) {
-    return problem->head_dim / 2 + problem->head_dim % 2;
 }
 
 /** What an item needs to know of its words: the size up to which they are exact, and whether weights before rounding are wanted. */
@@ -110,7 +112,7 @@ static key_block get_block(prefill_work *w, int64_t number) {
 }
 
 /** Scores of keys begin .. end of one row become weights; 0 up to a whole tile of keys. */
-INLINE void soften_row(const prefill_work *w, int64_t row, float *scores, int begin, int end, float top, bool first) {
+INLINE void softmax_row(const prefill_work *w, int64_t row, float *scores, int begin, int end, float top, bool first) {
     const int whole = (int)attn_round_up(end, LANES), to = (int)attn_round_up(end, TILE_KEYS);
     vf zero = raise_row(w, row, top, first);
     if (whole < to) store(scores + whole, splat(-INFINITY));
@@ -120,3 +122,5 @@ INLINE void soften_row(const prefill_work *w, int64_t row, float *scores, int be
         rounded_row(scores, begin, to, splat(1.0f), zero, &w->sums[row], NULL);
     }
 }
+
+#endif

@@ -3,28 +3,12 @@
  * vector is, whether the processor has such an instruction, and what to call the table. As in cpu_body.h everything
  * is static, so that nothing compiled for one machine runs on another.
  */
-#include <math.h>
-#include <string.h>
+#define ATTN_WORD 2
 
-#include "base/half.h"
-#include "base/memory.h"
 #include "engines/cpu/cpu_kernels.h"
-#include "engines/cpu/cpu_careful.h"
-#include "problem/mask.h"
-#include "problem/problem.h"
-
-#include "engines/cpu/shared/cpu_vector.h"
-#include "engines/cpu/shared/cpu_pack.h"
-#include "engines/cpu/shared/cpu_step.h"
-#include "engines/cpu/shared/cpu_rows.h"
-#include "engines/cpu/shared/cpu_item.h"
-#include "engines/cpu/shared/cpu_rounded.h"
-#include "engines/cpu/shared/cpu_halves.h"
 #include "engines/cpu/pairs/cpu_pairs.h"
-#include "engines/cpu/shared/cpu_tile.h"
-#include "engines/cpu/prefill/cpu_tile_step.h"
-#include "engines/cpu/prefill/cpu_ahead.h"
 #include "engines/cpu/prefill/cpu_prefill.h"
+#include "engines/cpu/shared/cpu_vector.h"
 
 const attn_cpu_matrix *ATTN_PAIRS(void) {
     static const attn_cpu_matrix pairs = {

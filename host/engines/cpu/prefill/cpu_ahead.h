@@ -1,8 +1,13 @@
 /*
  * What prefill will read next, called in while it multiplies: keys and values of the next block, queries of the next item,
  * the lines where finished rows go. Each tile of scores takes its share of the lines, so that they never come all at once.
- * Included by cpu_body.h.
  */
+#ifndef ATTN_ENGINES_CPU_PREFILL_CPU_AHEAD_H
+#define ATTN_ENGINES_CPU_PREFILL_CPU_AHEAD_H
+
+#include "engines/cpu/shared/cpu_item.h"
+#include "engines/cpu/shared/cpu_rows.h"
+#include "engines/cpu/shared/cpu_tile.h"
 
 /** Lines of the caller's memory: count of them, step bytes apart, then `columns` - 1 times the same 64 bytes further on. */
 typedef struct ahead_lines {
@@ -80,3 +85,5 @@ static void take_lines(ahead_stream *stream, int words, tile_ahead *ahead) {
     part->at = place_near(part->at, 64);
     if (--part->columns <= 0) stream->next++;
 }
+
+#endif

@@ -1,17 +1,19 @@
 /*
  * Prefill's words are floats: keys times the factor of scores in packed panels, values and queries where they lie or as
- * copies, softmax in fp32. The other choice is cpu_pairs.h. Included by cpu_body.h.
+ * copies, softmax in fp32. What each function is for stands in cpu_words.h.
  */
+#ifndef ATTN_ENGINES_CPU_PREFILL_CPU_FLOATS_H
+#define ATTN_ENGINES_CPU_PREFILL_CPU_FLOATS_H
 
-enum { WORD = 1 }; /* elements of a word: of head_dim where scores are made, keys where values are summed */
+#include <string.h>
+
+#include "engines/cpu/shared/cpu_item.h"
+#include "engines/cpu/shared/cpu_pack.h"
+#include "engines/cpu/shared/cpu_rows.h"
+#include "engines/cpu/shared/cpu_words.h"
 
 INLINE vf add_product(vf sum, vf a, vf b) {
     return sum + a * b;
-}
-
-/** Words that the products of scores sum over. */
-static inline int64_t product_words(const clattn_problem *problem) {
-    return problem->head_dim;
 }
 
 /** What an item needs to know of its words: nothing. */
@@ -69,7 +71,9 @@ static key_block get_block(prefill_work *w, int64_t number) {
 }
 
 /** Scores of keys begin .. end of one row become weights. */
-INLINE void soften_row(const prefill_work *w, int64_t row, float *scores, int begin, int end, float top, bool first) {
-    softmax_row(scores, begin, end, top, &w->maxima[row], &w->sums[row], w->output + row * w->output_pitch,
+INLINE void softmax_row(const prefill_work *w, int64_t row, float *scores, int begin, int end, float top, bool first) {
+    softmax_scores(scores, begin, end, top, &w->maxima[row], &w->sums[row], w->output + row * w->output_pitch,
                 w->output_pitch, first);
 }
+
+#endif

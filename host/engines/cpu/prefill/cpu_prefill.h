@@ -1,8 +1,20 @@
 /*
  * Prefill: many rows of one head against blocks of packed keys. A block's keys and values stay in L2 while all row tiles of
  * the item pass over them. What words are multiplied, and how rows and blocks become words, is in cpu_floats.h or
- * cpu_pairs.h. Included by cpu_body.h and cpu_pairs_body.h.
+ * cpu_pairs.h.
  */
+#ifndef ATTN_ENGINES_CPU_PREFILL_CPU_PREFILL_H
+#define ATTN_ENGINES_CPU_PREFILL_CPU_PREFILL_H
+
+#include <math.h>
+
+#include "engines/cpu/prefill/cpu_ahead.h"
+#include "engines/cpu/prefill/cpu_tile_step.h"
+#include "engines/cpu/shared/cpu_item.h"
+#include "engines/cpu/shared/cpu_rows.h"
+#include "engines/cpu/shared/cpu_tile.h"
+#include "engines/cpu/shared/cpu_words.h"
+#include "problem/mask.h"
 
 static void start_rows(prefill_work *w) {
     attn_row_rule rule = attn_row_rule_of(w->job->problem, w->job->call, w->b);
@@ -26,10 +38,6 @@ typedef struct tile_range {
     bool first; /* no earlier block had keys for the tile */
 } tile_range;
 
-static inline int inside_block(const key_block *block, int64_t key) {
-    return (int)attn_max(0, attn_min(key - block->first, block->n));
-}
-
 static tile_range get_tile_range(const prefill_work *w, const key_block *block, int64_t row, int height) {
     tile_range t = { .begin = block->n, .all_end = block->n, .first = true };
     attn_key_range top = w->ranges[row], last = w->ranges[attn_min(row + height, w->count) - 1];
@@ -47,8 +55,8 @@ static tile_range get_tile_range(const prefill_work *w, const key_block *block, 
     for (int i = 0; i < height; i++) {
         bool real = row + i < w->count;
         attn_key_range range = w->ranges[row + i];
-        t.low[i] = real ? inside_block(block, range.begin) : 0;
-        t.high[i] = real ? inside_block(block, range.end) : block->n;
+        t.low[i] = real ? inside_block(block->first, block->n, range.begin) : 0;
+        t.high[i] = real ? inside_block(block->first, block->n, range.end) : block->n;
         if (!real) continue;
         t.all_begin = t.low[i] > t.all_begin ? t.low[i] : t.all_begin;
         t.all_end = t.high[i] < t.all_end ? t.high[i] : t.all_end;
@@ -103,7 +111,7 @@ INLINE void tile_block(const int height, const prefill_work *w, const key_block 
     }
     UNROLL for (int i = 0; i < height; i++) tops[i] = lanes_max(maxima[i]);
     for (int i = 0; i < height; i++) {
-        soften_row(w, row + i, w->scores + i * SCORE_PITCH, t.begin, t.end, tops[i], t.first);
+        softmax_row(w, row + i, w->scores + i * SCORE_PITCH, t.begin, t.end, tops[i], t.first);
     }
     value_rows(height, w->scores + t.begin / WORD, block->values + t.begin / WORD * block->value_pitch,
                block->value_pitch, (t.end - t.begin + WORD - 1) / WORD, w->output + row * w->output_pitch,
@@ -158,3 +166,5 @@ static void prefill_item(const attn_cpu_job *job, int64_t item, void *scratch) {
     end_flush(flush);
     finish_prefill(&w);
 }
+
+#endif

@@ -1,7 +1,14 @@
 /*
  * The step of prefill: a tile of rows and keys at a time, straight after its products, so that the processor overlaps
- * it with the products of the next tile. What a kind does is in cpu_step.h. Included by cpu_body.h.
+ * it with the products of the next tile. What a kind does is in cpu_step.h.
  */
+#ifndef ATTN_ENGINES_CPU_PREFILL_CPU_TILE_STEP_H
+#define ATTN_ENGINES_CPU_PREFILL_CPU_TILE_STEP_H
+
+#include <math.h>
+
+#include "engines/cpu/shared/cpu_step.h"
+#include "engines/cpu/shared/cpu_tile.h"
 
 /** The steps of the rows of a tile. */
 typedef struct tile_steps {
@@ -68,3 +75,5 @@ static void step_edge(const tile_steps *steps, float *scores, int64_t first, int
         maxima[i] = larger(splat(top), maxima[i]);
     }
 }
+
+#endif

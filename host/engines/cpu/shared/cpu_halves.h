@@ -1,7 +1,14 @@
 /*
  * bf16 as bits, for units that multiply it. They take denormals for 0: size_limit() says up to which size of the inputs
- * nobody sees that. Included by cpu_matrix_body.h and cpu_pairs_body.h.
+ * nobody sees that.
  */
+#ifndef ATTN_ENGINES_CPU_SHARED_CPU_HALVES_H
+#define ATTN_ENGINES_CPU_SHARED_CPU_HALVES_H
+
+#include <math.h>
+#include <string.h>
+
+#include "engines/cpu/shared/cpu_vector.h"
 
 typedef uint16_t vw __attribute__((vector_size(ATTN_VECTOR_BYTES)));
 
@@ -55,3 +62,5 @@ INLINE vu paired_rows(const uint16_t *even, const uint16_t *odd, int64_t n_even,
     vh low = load_halves(even, n_even), high = load_halves(odd, n_odd);
     return __builtin_convertvector(low, vu) | __builtin_convertvector(high, vu) << 16;
 }
+
+#endif

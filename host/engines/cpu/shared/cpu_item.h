@@ -1,7 +1,15 @@
 /*
- * One item of prefill, whatever its products are made with: where its rows and scratch lie, and its rows' way out. Included
- * by cpu_body.h, cpu_matrix_body.h and cpu_pairs_body.h.
+ * One item of prefill, whatever its products are made with: where its rows and scratch lie, and its rows' way out.
  */
+#ifndef ATTN_ENGINES_CPU_SHARED_CPU_ITEM_H
+#define ATTN_ENGINES_CPU_SHARED_CPU_ITEM_H
+
+#include <math.h>
+
+#include "base/memory.h"
+#include "engines/cpu/cpu_kernels.h"
+#include "engines/cpu/shared/cpu_rows.h"
+#include "problem/mask.h"
 
 /** One item under way: rows of one head. */
 typedef struct prefill_work {
@@ -76,6 +84,11 @@ typedef struct key_block {
     int64_t value_pitch;
 } key_block;
 
+/** Where a key lies among the n keys from number `first` on, 0 or n when outside. */
+static inline int inside_block(int64_t first, int n, int64_t key) {
+    return (int)attn_max(0, attn_min(key - first, n));
+}
+
 static key_block start_block(const prefill_work *w, int64_t number) {
     key_block block = { .first = number * w->job->block_key, .slot = block_slot(w->job, number) };
     block.n = (int)attn_min(w->job->block_key, attn_used_key_length(w->job->call, w->b) - block.first);
@@ -99,3 +112,5 @@ static void finish_prefill(const prefill_work *w) {
                    w->exact ? w->exact[i][0] : w->sums[i][0], w->scratch + w->job->layout.row);
     }
 }
+
+#endif

@@ -1,7 +1,15 @@
 /*
  * Memory of the caller's types into floats where the kernels want them: packed keys, packed queries, copied values; and
- * finished rows back. Included by cpu_body.h.
+ * finished rows back.
  */
+#ifndef ATTN_ENGINES_CPU_SHARED_CPU_PACK_H
+#define ATTN_ENGINES_CPU_SHARED_CPU_PACK_H
+
+#include <string.h>
+
+#include "base/half.h"
+#include "base/memory.h"
+#include "engines/cpu/shared/cpu_vector.h"
 
 /** Whole vector at element `index`. `type` is a constant wherever speed matters. */
 INLINE vf load_typed(const clattn_type type, const void *data, int64_t index) {
@@ -164,3 +172,5 @@ static bool store_row(clattn_type type, void *data, int64_t index, const float *
         default: return store_row_typed(CLATTN_FP32, data, index, x, dim, f);
     }
 }
+
+#endif

@@ -1,7 +1,15 @@
 /*
  * Rows whose weights are rounded to bf16 before they meet the values: softmax in place, the sums before and after rounding.
- * Included by cpu_matrix_body.h and cpu_pairs_body.h.
  */
+#ifndef ATTN_ENGINES_CPU_SHARED_CPU_ROUNDED_H
+#define ATTN_ENGINES_CPU_SHARED_CPU_ROUNDED_H
+
+#include <math.h>
+#include <string.h>
+
+#include "engines/cpu/shared/cpu_item.h"
+#include "engines/cpu/shared/cpu_pack.h"
+#include "engines/cpu/shared/cpu_rows.h"
 
 /** 2 * LANES weights, finite or NaN and never denormal, rounded to bf16; what they became is added to *sum. */
 INLINE void store_rounded(uint16_t *bits, vf a, vf b, vf *sum) {
@@ -56,3 +64,5 @@ INLINE vf raise_row(const prefill_work *p, int64_t row, float top, bool first) {
     }
     return zero;
 }
+
+#endif

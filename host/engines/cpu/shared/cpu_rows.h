@@ -1,7 +1,16 @@
 /*
- * Rows between the products and at the end: the running maximum and sum, and the finished row on its way out. Included by
- * cpu_body.h.
+ * Rows between the products and at the end: the running maximum and sum, and the finished row on its way out.
  */
+#ifndef ATTN_ENGINES_CPU_SHARED_CPU_ROWS_H
+#define ATTN_ENGINES_CPU_SHARED_CPU_ROWS_H
+
+#include <math.h>
+
+#include "base/memory.h"
+#include "engines/cpu/cpu_careful.h"
+#include "engines/cpu/cpu_kernels.h"
+#include "engines/cpu/shared/cpu_pack.h"
+#include "problem/mask.h"
 
 /**
  * Takes a block's maximum into a row's. When it grew by more than LAZY, what was summed before is rescaled; output has
@@ -20,7 +29,7 @@ INLINE vf raise_maximum(float block_maximum, float *maximum, vf *sums, float *ou
 }
 
 /** Scores (times log2(e)) of keys begin .. end of one row become weights relative to *maximum, their sums are added to *sums. */
-INLINE void softmax_row(float *scores, int begin, int end, float block_maximum, float *maximum, vf *sums, float *output,
+INLINE void softmax_scores(float *scores, int begin, int end, float block_maximum, float *maximum, vf *sums, float *output,
                         int64_t pitch, bool first) {
     vf zero = raise_maximum(block_maximum, maximum, sums, output, pitch, first), sum = { 0 }, sum2 = { 0 };
     int c = begin;
@@ -88,3 +97,5 @@ static void finish_row(const attn_cpu_job *job, int64_t b, int64_t h, int64_t i,
         ((float *)call->logsumexp.data)[attn_view_row(&call->logsumexp, b, h, i)] = row_logsumexp(job, h, maximum, exact);
     }
 }
+
+#endif

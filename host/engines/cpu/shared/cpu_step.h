@@ -1,9 +1,19 @@
 /*
  * The step between the two products, for problems that have one: softcap, bias, ALiBi, mask. One pass a feature, on
- * scores that lie in L1; each pass keeps the maximum, so that the last one has it. Included by cpu_body.h. A new
- * feature of the score is one more kind, in the order of the formula: what forbids comes last, and selects.
+ * scores that lie in L1; each pass keeps the maximum, so that the last one has it. A new feature of the
+ * score is one more kind, in the order of the formula: what forbids comes last, and selects.
  */
+#ifndef ATTN_ENGINES_CPU_SHARED_CPU_STEP_H
+#define ATTN_ENGINES_CPU_SHARED_CPU_STEP_H
+
+#include <math.h>
+
+#include "base/memory.h"
+#include "engines/cpu/cpu_kernels.h"
+#include "engines/cpu/shared/cpu_pack.h"
 #include "engines/cpu/shared/cpu_tanh.h"
+#include "problem/mask.h"
+#include "problem/problem.h"
 
 /** What a pass does. A row's kinds are a set of these; bias and mask in the form that they lie in. */
 enum {
@@ -226,3 +236,5 @@ static float step_scores(const step_row *row, float *scores, int64_t first, int 
     if (!inner) bounds_pass(scores, begin, end, low, high);
     return inner && row->kinds ? lanes_max(top) : maximum_pass(scores, begin, end);
 }
+
+#endif

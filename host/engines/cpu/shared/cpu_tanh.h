@@ -2,8 +2,12 @@
  * The softcap of a vector of scores: cap * tanh(x / cap) * log2(e), relative error 3.1e-7. tanh(y) / y is even and
  * smooth, so that nothing cancels: with 32 registers it is a table of 32 polynomials of degree 4 (16 instructions on the
  * ports of the multiply-adders), else a quotient of two polynomials of degree 4 in y * y. Minimax, found by Lawson's
- * iteration. Included by cpu_step.h.
+ * iteration.
  */
+#ifndef ATTN_ENGINES_CPU_SHARED_CPU_TANH_H
+#define ATTN_ENGINES_CPU_SHARED_CPU_TANH_H
+
+#include "engines/cpu/shared/cpu_vector.h"
 
 /** What a cap makes of it, once a row. */
 typedef struct cap_factors {
@@ -88,4 +92,6 @@ INLINE vf cap_vector(const cap_factors *cap, vf x) {
     q = q * z + splat(1.0f);
     return p * (y * splat(cap->factor)) / q;
 }
+#endif
+
 #endif

@@ -1,8 +1,15 @@
 /*
  * The two products, a register tile at a time. Heights and widths are constants of each instance, so that a tile lives in
  * registers. A product is that of two vectors of words: what a word is, cpu_floats.h or cpu_pairs.h says in
- * add_product(). Included by cpu_body.h and cpu_pairs_body.h.
+ * add_product().
  */
+#ifndef ATTN_ENGINES_CPU_SHARED_CPU_TILE_H
+#define ATTN_ENGINES_CPU_SHARED_CPU_TILE_H
+
+#include <math.h>
+
+#include "engines/cpu/cpu_kernels.h"
+#include "engines/cpu/shared/cpu_words.h"
 
 /** Keys of a tile that some row may not attend: row i attends low[i] <= key < high[i]. */
 typedef struct tile_bounds {
@@ -129,3 +136,5 @@ INLINE void value_rows(const int height, const float *weights, const float *valu
         }
     }
 }
+
+#endif

@@ -2,6 +2,9 @@
  * Vectors of floats for the fused kernels: compiler vectors everywhere, intrinsics only where the compiler does not find the
  * one instruction (maximum, exponential, fp16).
  */
+#ifndef ATTN_ENGINES_CPU_SHARED_CPU_VECTOR_H
+#define ATTN_ENGINES_CPU_SHARED_CPU_VECTOR_H
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -253,3 +256,5 @@ INLINE vf power_of_two_short(vf t) {
 INLINE const char *place_near(const void *p, int64_t bytes) {
     return (const char *)((uintptr_t)p + (uintptr_t)bytes);
 }
+
+#endif

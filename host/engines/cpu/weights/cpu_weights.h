@@ -1,9 +1,24 @@
 /*
  * Weights out, or one of the score stages: products of a chunk of rows of one head once more, by the same tiles as
  * prefill (by those of decode when there are very few rows), then the step, then out. For the softmax stage a chunk's
- * scores wait in scratch until the row's maximum and sum are known. What is not finite goes to the careful path, a row at
- * a time. Included by cpu_body.h.
+ * scores wait in scratch until the row's maximum and sum are known. What is not finite goes to the careful path, a row
+ * at a time.
  */
+#ifndef ATTN_ENGINES_CPU_WEIGHTS_CPU_WEIGHTS_H
+#define ATTN_ENGINES_CPU_WEIGHTS_CPU_WEIGHTS_H
+
+#include <math.h>
+#include <string.h>
+
+#include "engines/cpu/cpu_careful.h"
+#include "engines/cpu/decode/cpu_decode_group.h"
+#include "engines/cpu/decode/cpu_decode_place.h"
+#include "engines/cpu/shared/cpu_pack.h"
+#include "engines/cpu/shared/cpu_rows.h"
+#include "engines/cpu/shared/cpu_step.h"
+#include "engines/cpu/shared/cpu_tile.h"
+#include "problem/mask.h"
+#include "problem/problem.h"
 
 /** A chunk under way: rows first .. first + count of head h; all lie inside the used query length. */
 typedef struct weights_work {
@@ -256,3 +271,5 @@ static void weights_item(const attn_cpu_job *job, int64_t item, void *scratch) {
         if (!done) careful_weights(&w, w.first + i);
     }
 }
+
+#endif

@@ -1,0 +1,76 @@
+/*
+ * The group that decode works on: query rows of all heads that share a key-value head, a part of their keys, and where
+ * their partial results go.
+ */
+#ifndef ATTN_ENGINES_CPU_DECODE_CPU_DECODE_GROUP_H
+#define ATTN_ENGINES_CPU_DECODE_CPU_DECODE_GROUP_H
+
+#include <string.h>
+
+#include "base/memory.h"
+#include "engines/cpu/cpu_kernels.h"
+#include "engines/cpu/shared/cpu_rows.h"
+#include "engines/cpu/shared/cpu_vector.h"
+#include "problem/mask.h"
+
+enum { DECODE_KEYS = ATTN_CPU_PART, DECODE_IN_PLACE = ATTN_CPU_IN_PLACE_ROWS };
+
+/** One part of the keys of one group under way. */
+typedef struct decode_work {
+    const attn_cpu_job *job;
+    char *scratch;
+    int64_t b, g, rows, group; /* rows = group * query_length */
+    int64_t dim_pitch;
+    float *queries, *output, *maxima, *scores;
+    vf *sums;
+    attn_key_range *ranges;
+    attn_key_range inner; /* keys that every row attends */
+} decode_work;
+
+static inline int64_t decode_head(const decode_work *w, int64_t row) {
+    return w->g * w->group + row / w->job->call->query_length;
+}
+
+static inline int64_t decode_row(const decode_work *w, int64_t row) {
+    return row % w->job->call->query_length;
+}
+
+static decode_work start_group(const attn_cpu_job *job, int64_t group, char *scratch) {
+    const clattn_problem *problem = job->problem;
+    const attn_cpu_layout *at = &job->layout;
+    decode_work w = { .job = job, .scratch = scratch, .b = group / problem->kv_heads, .g = group % problem->kv_heads };
+    w.group = problem->query_heads / problem->kv_heads;
+    w.rows = w.group * job->call->query_length;
+    w.dim_pitch = attn_round_up(problem->head_dim, LANES);
+    w.ranges = (attn_key_range *)(void *)(scratch + at->ranges);
+    w.queries = (float *)(void *)(scratch + at->queries);
+    w.output = (float *)(void *)(scratch + at->output);
+    w.maxima = (float *)(void *)(scratch + at->maxima);
+    w.scores = (float *)(void *)(scratch + at->scores);
+    w.sums = (vf *)(void *)(scratch + at->sums);
+    return w;
+}
+
+/** Keys of one part of a group: equal parts of what its rows attend, in whole blocks. */
+static attn_key_range decode_part(const decode_work *w, int64_t part) {
+    const attn_cpu_job *job = w->job;
+    attn_key_range all = rows_keys(job, w->b, 0, job->call->query_length);
+    if (all.begin >= all.end) return (attn_key_range){ 0, 0 };
+    int64_t begin = all.begin / DECODE_KEYS * DECODE_KEYS;
+    int64_t keys = attn_round_up(attn_max((all.end - begin + job->splits - 1) / job->splits, 0), DECODE_KEYS);
+    return (attn_key_range){ begin + part * keys, attn_min(all.end, begin + (part + 1) * keys) };
+}
+
+static float *decode_partial(const attn_cpu_job *job, int64_t item, int64_t rows, int64_t row) {
+    return job->partials + (item * rows + row) * (job->value_pitch + 2);
+}
+
+static void store_partial(const decode_work *w, int64_t item, int64_t row, float maximum, float sum) {
+    float *partial = decode_partial(w->job, item, w->rows, row);
+    int64_t pitch = w->job->value_pitch;
+    memcpy(partial, w->output + row * pitch, (size_t)pitch * sizeof(float));
+    partial[pitch] = maximum;
+    partial[pitch + 1] = sum;
+}
+
+#endif
