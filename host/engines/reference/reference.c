@@ -10,37 +10,7 @@
 #include "cpu/threads.h"
 #include "engines/engine.h"
 #include "engines/reference/reference.h"
-
-/** Where a row stands. */
-typedef struct attn_position {
-    int64_t b, h, g, i;
-    int64_t offset, key_length; /* of entry b */
-    bool used;                  /* i is inside the used query length */
-} attn_position;
-
-/** The row's arrays of clattn_reference_row, with none missing but magnitude. */
-typedef struct attn_row_arrays {
-    long double *raw, *softcap, *scores, *weights, *magnitude;
-} attn_row_arrays;
-
-static bool attn_reference_allows(const clattn_problem *p, const attn_call *c, const attn_position *at, int64_t j) {
-    int64_t position = at->i + at->offset;
-    bool allowed = at->used && j < at->key_length;
-    allowed = allowed && (!p->causal || j <= position);
-    allowed = allowed && (p->window_left == CLATTN_OPEN || j >= position - p->window_left);
-    allowed = allowed && (p->window_right == CLATTN_OPEN || j <= position + p->window_right);
-    if (allowed && p->mask != CLATTN_MASK_NONE) {
-        const uint8_t *mask = (const uint8_t *)c->mask.data + attn_view_row(&c->mask, at->b, at->h, at->i);
-        int64_t column = j * c->mask.stride[3];
-        allowed = p->mask == CLATTN_MASK_BYTES ? mask[column] != 0 : (mask[column / 8] & (1 << column % 8)) != 0;
-    }
-    if (allowed && p->bias != CLATTN_BIAS_NONE) {
-        clattn_type type = p->bias == CLATTN_BIAS_STORAGE ? p->type : CLATTN_FP32;
-        int64_t index = attn_view_row(&c->bias, at->b, at->h, at->i) + j * c->bias.stride[3];
-        allowed = attn_get_element(type, c->bias.data, index) != -INFINITY;
-    }
-    return allowed;
-}
+#include "engines/reference/reference_rules.h"
 
 #define REAL double
 #define NAME(x) double_##x

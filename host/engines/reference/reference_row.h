@@ -1,7 +1,12 @@
 /*
  * One row of attention, written to read like the formula in clattn.h. Included by reference.c twice: with REAL double, and
- * long double for fp64. Restates the rules of lengths, offset, causal, window and mask; shares nothing with the engines.
+ * long double for fp64. Restates the rules of lengths, offset, causal, window and mask; shares nothing with the engines. Has
+ * no guard: the includer defines REAL, NAME(x), EXP, LOG, TANH and FABS anew each time.
  */
+#include <math.h>
+
+#include "clattn/clattn_inspect.h"
+#include "engines/reference/reference_rules.h"
 
 static inline REAL NAME(element)(clattn_type type, const attn_view *view, int64_t index) {
     return type == CLATTN_FP64 ? (REAL)((const double *)view->data)[index] : (REAL)attn_load_float(type, view->data, index);
