@@ -8,7 +8,6 @@
 
 #include "base/lock.h"
 #include "base/report.h"
-#include "opencl/program.h"
 
 static struct attn_opencl_device *new_device(attn_memory *memory, cl_device_id id) {
     struct attn_opencl_device *device = attn_allocate_zeroed(memory, (int64_t)sizeof *device);
@@ -23,6 +22,14 @@ static struct attn_opencl_device *new_device(attn_memory *memory, cl_device_id i
     return device;
 }
 
+static void end_kept(struct attn_opencl_device *device, bool forget) {
+    while (device->kept) {
+        attn_opencl_kept *kept = device->kept;
+        device->kept = kept->next;
+        kept->end(device, kept, forget);
+    }
+}
+
 void attn_opencl_destroy(struct attn_opencl_device *device) {
     if (device == NULL) {
         return;
@@ -30,10 +37,7 @@ void attn_opencl_destroy(struct attn_opencl_device *device) {
     if (device->queue != NULL) {
         (void)clFinish(device->queue);
     }
-    attn_program_release_all(device);
-    if (device->at_end != NULL) {
-        device->at_end();
-    }
+    end_kept(device, false);
     if (device->nothing != NULL) {
         (void)clReleaseMemObject(device->nothing);
         attn_memory_count_device(device->memory, -64);
@@ -49,7 +53,7 @@ void attn_opencl_destroy(struct attn_opencl_device *device) {
 }
 
 void attn_opencl_forget(struct attn_opencl_device *device) {
-    attn_program_forget_all(device);
+    end_kept(device, true);
     attn_release(device->memory, device);
 }
 
@@ -213,8 +217,9 @@ bool attn_opencl_is(const struct attn_opencl_device *device, const void *context
            device->id == (cl_device_id)(uintptr_t)id;
 }
 
-void attn_opencl_at_end(struct attn_opencl_device *device, void (*call)(void)) {
+void attn_opencl_at_end(struct attn_opencl_device *device, attn_opencl_kept *kept) {
     pthread_mutex_lock(&device->lock);
-    device->at_end = call;
+    kept->next = device->kept;
+    device->kept = kept;
     pthread_mutex_unlock(&device->lock);
 }

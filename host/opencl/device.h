@@ -9,7 +9,15 @@
 #include "opencl/cl_status.h"
 #include "opencl/devices.h"
 
-struct attn_program;
+struct attn_opencl_device;
+
+/** What lives as long as a device and ends with it: the first member of whatever that is. */
+typedef struct attn_opencl_kept {
+    struct attn_opencl_kept *next;
+
+    /** Ends it and gives its memory back, while the context is still there; `forget`: its memory alone, no call of OpenCL. */
+    void (*end)(struct attn_opencl_device *device, struct attn_opencl_kept *kept, bool forget);
+} attn_opencl_kept;
 
 struct attn_opencl_device {
     attn_memory *memory;
@@ -30,13 +38,12 @@ struct attn_opencl_device {
     cl_command_queue queue; /* in order, profiling on; any thread may enqueue */
     cl_mem nothing;         /* 64 zero bytes: the argument for tensors that a call does not have */
 
-    atomic_int tried;       /* what engines have seen to run here, a bit each, so that they try it once */
+    atomic_int tried;       /* what engines have done here once, a bit each, so that they do it no more */
 
     pthread_mutex_t lock; /* recursive; of what is below, and of opening */
     bool opened;
     int64_t local_memory_found; /* 0 = not asked for yet: local_memory.h */
-    struct attn_program *programs;
-    void (*at_end)(void); /* called before the context is released: for libraries that keep programs of their own */
+    attn_opencl_kept *kept;     /* programs, and what other files and libraries keep; the last one kept comes first */
 };
 
 /** Makes context, queue and `nothing` if they are not there yet. Any thread. */
@@ -45,8 +52,8 @@ clattn_status attn_opencl_open(struct attn_opencl_device *device, clattn_report 
 /** Whether the device lists the extension. */
 bool attn_opencl_has_extension(const struct attn_opencl_device *device, const char *name);
 
-/** Has `call` called once when the device ends. A second request with the same function changes nothing. */
-void attn_opencl_at_end(struct attn_opencl_device *device, void (*call)(void));
+/** Has `kept`, which the device takes over, ended when the device ends; the last one kept first. Any thread. */
+void attn_opencl_at_end(struct attn_opencl_device *device, attn_opencl_kept *kept);
 
 /* capabilities.c: fills what is constant. OPENCL_ERROR, and a line in the report, when the device does not answer, has no
  * compiler or is below OpenCL 1.2. */

@@ -1,7 +1,8 @@
 /*
- * Building one program from the embedded sources, its kernels and what they need. Knows nothing of the cache above it
- * (program_cache.c) and of engines. Options never include -cl-fast-relaxed-math or -cl-finite-math-only: infinities
- * mean something in these kernels.
+ * Programs built from the embedded sources, their kernels and what these need. A device keeps its programs, by name and
+ * options, until it ends; looking one up and building it happen under one lock, so that two plans made at once never build
+ * the same one twice. Knows nothing of engines. Options never include -cl-fast-relaxed-math or -cl-finite-math-only:
+ * infinities mean something in these kernels.
  */
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +10,12 @@
 #include "base/report.h"
 #include "opencl/kernel_sources.h"
 #include "opencl/program.h"
-#include "opencl/program_build.h"
+
+typedef struct attn_program {
+    attn_opencl_kept kept; /* first */
+    cl_program program;
+    char fingerprint[]; /* name, a NUL, options, a NUL */
+} attn_program;
 
 static const attn_kernel_source *find_source(const char *name) {
     for (size_t k = 0; k < attn_kernel_source_count; ++k) {
@@ -61,6 +67,61 @@ clattn_status attn_program_build(const struct attn_opencl_device *device, const 
     }
     *result = program;
     return CLATTN_OK;
+}
+
+static void end_program(struct attn_opencl_device *device, attn_opencl_kept *kept, bool forget) {
+    attn_program *entry = (attn_program *)kept;
+    if (!forget) {
+        (void)clReleaseProgram(entry->program);
+    }
+    attn_release(device->memory, entry);
+}
+
+/* Of what the device keeps, the program of that name and options; NULL when there is none. */
+static const attn_program *find_program(const struct attn_opencl_device *device, const char *name, const char *options) {
+    for (const attn_opencl_kept *kept = device->kept; kept; kept = kept->next) {
+        const attn_program *entry = (const attn_program *)kept;
+        if (kept->end == end_program && strcmp(entry->fingerprint, name) == 0 &&
+            strcmp(entry->fingerprint + strlen(name) + 1, options) == 0) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+static clattn_status get_locked(struct attn_opencl_device *device, const char *name, const char *options,
+                                cl_program *program, clattn_report *report) {
+    const attn_program *known = find_program(device, name, options);
+    if (known) {
+        *program = known->program;
+        return CLATTN_OK;
+    }
+    size_t name_size = strlen(name) + 1, options_size = strlen(options) + 1;
+    attn_program *entry = attn_allocate(device->memory, (int64_t)(sizeof *entry + name_size + options_size));
+    if (!entry) {
+        return CLATTN_OUT_OF_MEMORY;
+    }
+    clattn_status status = attn_program_build(device, name, options, &entry->program, report);
+    if (status != CLATTN_OK) {
+        attn_release(device->memory, entry);
+        return status;
+    }
+    memcpy(entry->fingerprint, name, name_size);
+    memcpy(entry->fingerprint + name_size, options, options_size);
+    entry->kept.end = end_program;
+    attn_opencl_at_end(device, &entry->kept);
+    *program = entry->program;
+    return CLATTN_OK;
+}
+
+clattn_status attn_program_get(struct attn_opencl_device *device, const char *name, const char *options,
+                               cl_program *program, clattn_report *report) {
+    *program = NULL;
+    ATTN_TRY(attn_opencl_open(device, report));
+    pthread_mutex_lock(&device->lock);
+    clattn_status status = get_locked(device, name, options, program, report);
+    pthread_mutex_unlock(&device->lock);
+    return status;
 }
 
 clattn_status attn_kernel_create(cl_program program, const char *kernel, cl_kernel *result, clattn_report *report) {

@@ -13,6 +13,10 @@
 clattn_status attn_program_get(struct attn_opencl_device *device, const char *name, const char *options,
                                cl_program *program, clattn_report *report);
 
+/** Builds without looking at what the device keeps; its context must be there. The caller releases the program. */
+clattn_status attn_program_build(const struct attn_opencl_device *device, const char *name, const char *options,
+                                 cl_program *result, clattn_report *report);
+
 /** A kernel for one slot: clSetKernelArg is not thread-safe, so no two calls under way share one. The caller releases
  * it. */
 clattn_status attn_kernel_create(cl_program program, const char *kernel, cl_kernel *result, clattn_report *report);
@@ -27,9 +31,5 @@ typedef struct attn_kernel_limits {
 
 clattn_status attn_kernel_ask(const struct attn_opencl_device *device, cl_kernel kernel, attn_kernel_limits *limits,
                               clattn_report *report);
-
-/** For attn_opencl_destroy(), and for attn_opencl_forget(), which frees the host's memory alone. */
-void attn_program_release_all(struct attn_opencl_device *device);
-void attn_program_forget_all(struct attn_opencl_device *device);
 
 #endif

@@ -14,7 +14,7 @@
 enum {
     SMALLEST_GROUP = 64,            /* no kernel for small products in CLBlast's tables has fewer work-items a group */
     STEP = 64, LARGEST_CUBE = 4096, /* where its kernels for large products begin is looked for up to here */
-    LARGE_RUN = 1                   /* bit of attn_opencl_device.tried */
+    LARGE_RUN = 1, CACHES_KEPT = 2  /* bits of attn_opencl_device.tried */
 };
 
 static clattn_status check(CLBlastStatusCode code, clattn_report *report) {
@@ -26,8 +26,29 @@ static clattn_status check(CLBlastStatusCode code, clattn_report *report) {
                        (int)code);
 }
 
-static void clear_caches(void) {
-    (void)CLBlastClearCache();
+static void clear_caches(struct attn_opencl_device *device, attn_opencl_kept *kept, bool forget) {
+    if (!forget) {
+        (void)CLBlastClearCache();
+    }
+    attn_release(device->memory, kept);
+}
+
+/* Once a device, however many plans ask. */
+static clattn_status clear_caches_at_end(struct attn_opencl_device *device) {
+    if ((atomic_load(&device->tried) & CACHES_KEPT) != 0) {
+        return CLATTN_OK;
+    }
+    attn_opencl_kept *kept = attn_allocate(device->memory, (int64_t)sizeof *kept);
+    if (!kept) {
+        return CLATTN_OUT_OF_MEMORY;
+    }
+    if ((atomic_fetch_or(&device->tried, CACHES_KEPT) & CACHES_KEPT) != 0) {
+        attn_release(device->memory, kept); /* another plan was faster */
+        return CLATTN_OK;
+    }
+    kept->end = clear_caches;
+    attn_opencl_at_end(device, kept);
+    return CLATTN_OK;
 }
 
 static CLBlastTranspose transpose_a(bool transposed) {
@@ -139,7 +160,7 @@ static clattn_status run_trial(struct attn_opencl_device *device, const attn_pro
 clattn_status attn_product_prepare(struct attn_opencl_device *device, clattn_report *report) {
     attn_buffer buffer = { 0 };
     ATTN_TRY(attn_opencl_open(device, report));
-    attn_opencl_at_end(device, clear_caches);
+    ATTN_TRY(clear_caches_at_end(device));
     ATTN_TRY(attn_buffer_reserve(device, 64, "a product's trial", &buffer, report));
     struct attn_matrix zeros = { device->nothing, 0, 1, 1 }, result = { buffer.memory, 0, 1, 1 };
     attn_product product = { .m = 1, .n = 1, .k = 1, .count = 1, .a = zeros, .b = zeros, .c = result };
