@@ -101,16 +101,43 @@ START_TEST(test_checked_arithmetic) {
     ck_assert(attn_add(INT64_MAX - 1, 1, &x) && x == INT64_MAX);
     ck_assert(!attn_add(INT64_MAX, 1, &x));
     ck_assert(!attn_add(-1, 1, &x));
-    ck_assert_int_eq(attn_round_up(0, 8), 0);
-    ck_assert_int_eq(attn_round_up(1, 8), 8);
-    ck_assert_int_eq(attn_round_up(8, 8), 8);
     ck_assert_int_eq(attn_min(-1, 1), -1);
     ck_assert_int_eq(attn_max(-1, 1), 1);
 }
 END_TEST
 
+START_TEST(test_rounding) {
+    ck_assert_int_eq(attn_round_up(0, 8), 0);
+    ck_assert_int_eq(attn_round_up(1, 8), 8);
+    ck_assert_int_eq(attn_round_up(8, 8), 8);
+    ck_assert_int_eq(attn_round_up(INT64_MAX - 8, 8), INT64_MAX - 7);
+    ck_assert_int_eq(attn_round_up(-7, 8), 0);
+    ck_assert_int_eq(attn_divide_up(0, 3), 0);
+    ck_assert_int_eq(attn_divide_up(1, 3), 1);
+    ck_assert_int_eq(attn_divide_up(3, 3), 1);
+    ck_assert_int_eq(attn_divide_up(4, 3), 2);
+    ck_assert_int_eq(attn_divide_up(-4, 3), -1);
+    ck_assert_int_eq(attn_divide_up(-3, 3), -1);
+    ck_assert_int_eq(attn_divide_up(INT64_MAX, 2), INT64_C(1) << 62);
+    ck_assert_int_eq(attn_divide_up(INT64_MAX, INT64_MAX), 1);
+    ck_assert_int_eq(attn_divide_up(INT64_MIN, INT64_MAX), -1);
+}
+END_TEST
+
+START_TEST(test_clamp) {
+    const int64_t wide = INT64_C(1) << 40;
+    ck_assert_int_eq(attn_clamp(-1, 0, wide), 0);
+    ck_assert_int_eq(attn_clamp(0, 0, wide), 0);
+    ck_assert_int_eq(attn_clamp(5, 0, wide), 5);
+    ck_assert_int_eq(attn_clamp(wide, 0, wide), wide);
+    ck_assert_int_eq(attn_clamp(wide + 1, 0, wide), wide);
+    ck_assert_int_eq(attn_clamp(5, 3, 2), 3); /* limits that cross: the lower one */
+    ck_assert_int_eq(attn_clamp(1, 3, 2), 3);
+}
+END_TEST
+
 int main(void) {
     const TTest *const tests[] = { test_alignment, test_counts_and_peaks, test_impossible_sizes, test_callers_allocator,
-                                   test_checked_arithmetic };
+                                   test_checked_arithmetic, test_rounding, test_clamp };
     return suite_run(SUITE_OF("memory", tests, 10), SUITE_FORK);
 }

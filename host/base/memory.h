@@ -47,9 +47,14 @@ bool attn_ranges_meet(const void *a, int64_t a_bytes, const void *b, int64_t b_b
  */
 void attn_init_structure(void *structure, size_t size, const void *from, size_t known);
 
+/** x / step (> 0), rounded up. Of every x: nothing overflows. */
+static inline int64_t attn_divide_up(int64_t x, int64_t step) {
+    return x / step + (x % step > 0);
+}
+
 /** Rounds up to a multiple of step (> 0). The caller knows that it fits. */
 static inline int64_t attn_round_up(int64_t x, int64_t step) {
-    return (x + step - 1) / step * step;
+    return attn_divide_up(x, step) * step;
 }
 
 static inline int64_t attn_min(int64_t a, int64_t b) {
@@ -58,6 +63,11 @@ static inline int64_t attn_min(int64_t a, int64_t b) {
 
 static inline int64_t attn_max(int64_t a, int64_t b) {
     return a > b ? a : b;
+}
+
+/** x within low and high; low where high lies below it. */
+static inline int64_t attn_clamp(int64_t x, int64_t low, int64_t high) {
+    return attn_max(low, attn_min(x, high));
 }
 
 #endif

@@ -12,9 +12,9 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/visit.h"
 #include "cpu/processors.h"
 
@@ -106,21 +106,15 @@ static void join_job(attn_threads *threads, int64_t self) {
     }
 }
 
-static int64_t nanoseconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 /** Waits awake for a while; whether there is another job than `seen`. */
 static bool is_called_soon(attn_threads *threads, unsigned seen) {
-    const int64_t end = nanoseconds() + AWAKE_NANOSECONDS;
+    const int64_t end = attn_clock_now() + AWAKE_NANOSECONDS;
     do {
         for (int spin = 0; spin < SPINS_A_LOOK; spin++) {
             if (atomic_load(&threads->generation) != seen) return true;
             ATTN_PAUSE();
         }
-    } while (nanoseconds() < end);
+    } while (attn_clock_now() < end);
     return false;
 }
 

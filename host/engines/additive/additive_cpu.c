@@ -85,7 +85,7 @@ static clattn_status execute(void *state, const void *call) {
     work w = { .kernel = s->kernel,
                .job = { .problem = &s->problem,
                         .call = c,
-                        .blocks = (c->query_length + ATTN_ADDITIVE_ROWS - 1) / ATTN_ADDITIVE_ROWS,
+                        .blocks = attn_divide_up(c->query_length, ATTN_ADDITIVE_ROWS),
                         .hidden_pitch = attn_round_up(s->problem.hidden, ATTN_ADDITIVE_LANES),
                         .score_pitch = attn_round_up(s->problem.key_length, ATTN_ADDITIVE_LANES),
                         .scratch = s->scratch,

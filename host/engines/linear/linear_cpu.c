@@ -45,13 +45,9 @@ static bool supports(const void *problem, const attn_device *device, clattn_repo
     return device->kind == CLATTN_DEVICE_CPU;
 }
 
-static int64_t pieces(int64_t whole, int64_t part) {
-    return (whole + part - 1) / part;
-}
-
 /* The length of `count` nearly equal blocks of `step`s. */
 static int64_t block_of(int64_t whole, int64_t count, int64_t step) {
-    return attn_round_up(pieces(whole, count), step);
+    return attn_round_up(attn_divide_up(whole, count), step);
 }
 
 int64_t attn_linear_scratch(const attn_linear_kernel *kernel, const clattn_linear_problem *problem) {
@@ -72,19 +68,19 @@ int64_t attn_linear_cut(const attn_linear_kernel *kernel, int64_t threads, attn_
     if (!*tiled) {
         job->rows = rows;
         job->row_blocks = 1;
-        job->columns = block_of(out, attn_min(useful, pieces(out, 8)), 8);
-        return pieces(out, job->columns);
+        job->columns = block_of(out, attn_min(useful, attn_divide_up(out, 8)), 8);
+        return attn_divide_up(out, job->columns);
     }
     /* Columns first: a block of rows more packs every column once more. */
-    int64_t blocks = attn_min(attn_max(useful, pieces(out, ATTN_LINEAR_COLUMNS)), pieces(out, kernel->tile_columns));
+    int64_t blocks = attn_clamp(useful, attn_divide_up(out, ATTN_LINEAR_COLUMNS), attn_divide_up(out, kernel->tile_columns));
     job->columns = block_of(out, blocks, kernel->tile_columns);
-    int64_t column_blocks = pieces(out, job->columns);
-    blocks = attn_min(pieces(useful, column_blocks), pieces(rows, 4 * kernel->tile_rows));
+    int64_t column_blocks = attn_divide_up(out, job->columns);
+    blocks = attn_min(attn_divide_up(useful, column_blocks), attn_divide_up(rows, 4 * kernel->tile_rows));
     if (job->in_dim > ATTN_LINEAR_PART) {
-        blocks = attn_max(blocks, pieces(rows, ITEM_ROWS));
+        blocks = attn_max(blocks, attn_divide_up(rows, ITEM_ROWS));
     }
     job->rows = block_of(rows, blocks, kernel->tile_rows);
-    job->row_blocks = pieces(rows, job->rows);
+    job->row_blocks = attn_divide_up(rows, job->rows);
     return column_blocks * job->row_blocks;
 }
 

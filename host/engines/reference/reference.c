@@ -4,8 +4,8 @@
  */
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/half.h"
 #include "cpu/threads.h"
 #include "engines/engine.h"
@@ -150,8 +150,7 @@ static clattn_status execute(void *state, const attn_execution *execution) {
     const clattn_problem *p = execution->problem;
     const attn_call *call = execution->call;
     int64_t rows = p->batch * p->query_heads * call->query_length, slice = 64 * attn_threads_count(state);
-    struct timespec begin, end;
-    timespec_get(&begin, TIME_UTC);
+    int64_t start = attn_clock_now();
     for (int64_t first = 0; first < rows; first += slice) {
         attn_reference_job job = {execution, first};
         attn_threads_run(state, attn_min(slice, rows - first), run_row, &job);
@@ -160,10 +159,9 @@ static clattn_status execute(void *state, const attn_execution *execution) {
         }
     }
     if (call->timing) {
-        timespec_get(&end, TIME_UTC);
         call->timing->count = 1;
         strcpy(call->timing->steps[0].name, "attention");
-        call->timing->steps[0].seconds = (double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec);
+        call->timing->steps[0].seconds = attn_clock_seconds_since(start);
     }
     return CLATTN_OK;
 }
