@@ -148,6 +148,7 @@ function(attn_file_flags)
   if(CLATTN_LIBFUZZER)
     file(GLOB kernels RELATIVE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/host/engines/*/*_cpu_*.c"
       "${PROJECT_SOURCE_DIR}/host/engines/cpu/*/cpu_*.c")
+    list(FILTER kernels EXCLUDE REGEX "_path\\.c$")
     set_property(SOURCE ${kernels} APPEND PROPERTY COMPILE_OPTIONS -fno-sanitize=all)
   endif()
   # What the benchmark compares with: plain loops, compiled plainly.

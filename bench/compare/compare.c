@@ -5,6 +5,7 @@
  */
 #define _POSIX_C_SOURCE 200809L
 #include <dlfcn.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,16 +17,19 @@
 #include "case/options.h"
 #include "base/progress.h"
 #include "base/table.h"
+#include "verify/random_cases.h"
 
 enum { BUILDS = 2, MOST_ROUNDS = 256 };
 
 #define SLOT 0.02 /* seconds of calls in a turn, at least one call */
 
 static const char usage[] =
-    "clattn_compare A.so B.so [--threads N] [--rounds N] [--bodies A,B] [--plain] [--csv FILE] [--suite FILE] [PROBLEM...]\n"
+    "clattn_compare A.so B.so [--threads N] [--rounds N] [--bodies A,B] [--plain] [--bits] [--cases N --seed S] [--csv FILE] [--suite FILE] [PROBLEM...]\n"
     "Times build A and build B of libclattn.so, engine cpu, in changing order. Last columns: median over the rounds of A's time\n"
     "divided by B's (above 1: B is faster), and the largest difference of their outputs.\n"
-    "--bodies: the body of each (`clattn devices` lists them; both builds must know them by name); --plain: A computes without mask, bias, ALiBi and softcap.\n";
+    "--bodies: the body of each (`clattn devices` lists them; both builds must know them by name); --plain: A computes without mask, bias, ALiBi and softcap.\n"
+    "--bits: no times: one call of each must write the same bytes, logsumexp and weights too. Exit status 1 where some do not.\n"
+    "--cases, --seed: so many random problems of that seed, as `clattn verify` draws them, after those that are named.\n";
 
 /** The calls of one build, its runtime, and what it has for the present problem. */
 typedef struct build {
@@ -49,7 +53,9 @@ typedef struct comparison {
     attn_options options;
     int64_t rounds;
     char bodies[BUILDS][64]; /* "" = the build's own choice */
-    bool plain;
+    bool plain, bits;
+    int64_t random, seed;                    /* --cases, --seed */
+    int64_t compared, refused, different; /* --bits: problems */
     attn_table table;
 } comparison;
 
@@ -155,6 +161,49 @@ static double largest_difference(const comparison *c, const attn_case_data *data
     return most;
 }
 
+/** Bytes of all that a call writes, one tensor after another. */
+static int64_t copy_outputs(const attn_case_data *data, char *to) {
+    const attn_guarded *outputs[] = { &data->output, &data->logsumexp, &data->weights };
+    int64_t bytes = 0;
+    for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++) {
+        if (to && outputs[i]->bytes > 0) memcpy(to + bytes, outputs[i]->data, (size_t)outputs[i]->bytes);
+        bytes += outputs[i]->bytes;
+    }
+    return bytes;
+}
+
+static int compare_bits(comparison *c, const attn_case *problem, attn_case_data *data, attn_error *error) {
+    const int64_t bytes = copy_outputs(data, NULL);
+    clattn_status status[BUILDS];
+    for (int i = 0; i < BUILDS; i++) {
+        build *b = &c->builds[i];
+        clattn_problem asked = data->problem;
+        asked.engine = "cpu";
+        asked.device = CLATTN_ANY_DEVICE;
+        attn_case_data_fill_outputs(data, 0xff);
+        b->output = malloc((size_t)bytes + 1);
+        if (!b->output) return attn_fail(error, ATTN_CANNOT, "out of memory for a copy of the result");
+        status[i] = b->plan_create(b->runtime, &asked, &b->plan, NULL);
+        if (status[i] == CLATTN_OK) status[i] = b->execute(b->plan, &data->tensors);
+        copy_outputs(data, b->output);
+    }
+    bool same = status[0] == status[1] && memcmp(c->builds[0].output, c->builds[1].output, (size_t)bytes) == 0;
+    c->compared++;
+    c->refused += status[0] != CLATTN_OK;
+    c->different += !same;
+    if (!same) printf("differs: %s\n", problem->text);
+    return ATTN_DONE;
+}
+
+static void close_case(comparison *c) {
+    for (int i = 0; i < BUILDS; i++) {
+        c->builds[i].plan_destroy(c->builds[i].plan);
+        c->builds[i].plan = NULL;
+        free(c->builds[i].output);
+        c->builds[i].output = NULL;
+    }
+}
+
 static void add_row(comparison *c, const attn_case *problem, const attn_case_data *data) {
     double ratios[MOST_ROUNDS];
     clattn_plan_info info = { 0 };
@@ -182,23 +231,30 @@ static int compare_case(comparison *c, const attn_case *problem, attn_case_data 
         status = ran == CLATTN_OK ? ATTN_DONE : attn_fail_status(error, ran, NULL);
     }
     if (status == ATTN_DONE) add_row(c, problem, data);
-    for (int i = 0; i < BUILDS; i++) {
-        c->builds[i].plan_destroy(c->builds[i].plan);
-        c->builds[i].plan = NULL;
-        free(c->builds[i].output);
+    return status;
+}
+
+static int compare_drawn(comparison *c, const attn_case *problem, attn_case_data *data, attn_error *error) {
+    int status = attn_case_data_create(data, problem, c->bits, error);
+    if (status == ATTN_DONE) {
+        status = (c->bits ? compare_bits : compare_case)(c, problem, data, error);
+        close_case(c);
+        attn_case_data_free(data);
     }
     return status;
 }
 
+/** The given cases, then those of the seed. */
 static int compare_cases(comparison *c, const attn_cases *cases, attn_error *error) {
     attn_case_data *data = malloc(sizeof *data);
+    static attn_case drawn;
     int status = data ? ATTN_DONE : attn_fail(error, ATTN_CANNOT, "out of memory");
-    for (int64_t n = 0; n < cases->count && status == ATTN_DONE; n++) {
-        attn_progress((double)n, (double)cases->count, cases->items[n].text);
-        status = attn_case_data_create(data, &cases->items[n], false, error);
+    for (int64_t n = 0; n < cases->count + c->random && status == ATTN_DONE; n++) {
+        const attn_case *problem = n < cases->count ? &cases->items[n] : &drawn;
+        if (n >= cases->count) status = attn_random_case(&drawn, (uint64_t)c->seed, (uint64_t)(n - cases->count), NULL, error);
         if (status == ATTN_DONE) {
-            status = compare_case(c, &cases->items[n], data, error);
-            attn_case_data_free(data);
+            attn_progress((double)n, (double)(cases->count + c->random), problem->text);
+            status = compare_drawn(c, problem, data, error);
         }
     }
     attn_progress_end();
@@ -226,13 +282,16 @@ static int compare(comparison *c, attn_cases *cases, const char *suite, const ch
     if (status == ATTN_DONE && c->options.word_count > BUILDS) {
         status = attn_cases_expand(cases, c->options.word_count - BUILDS, c->options.words + BUILDS, error);
     }
-    if (status == ATTN_DONE && cases->count == 0) status = attn_fail(error, ATTN_BAD, "no problem is given");
+    if (status == ATTN_DONE && cases->count + c->random == 0) status = attn_fail(error, ATTN_BAD, "no problem is given");
     for (int i = 0; i < BUILDS && status == ATTN_DONE; i++) {
         status = open_build(&c->builds[i], c->options.words[i], &options, c->bodies[i], error);
     }
     attn_table_init(&c->table, columns, COLUMNS);
     if (status == ATTN_DONE) status = compare_cases(c, cases, error);
-    if (status == ATTN_DONE) {
+    if (status == ATTN_DONE && c->bits) {
+        printf("%" PRId64 " problems, %" PRId64 " refused by the first, %" PRId64 " differ\n", c->compared, c->refused, c->different);
+        status = c->different > 0 ? attn_fail(error, ATTN_WRONG, "the two write different bits") : ATTN_DONE;
+    } else if (status == ATTN_DONE) {
         attn_table_print(&c->table, stdout);
         status = attn_table_write_csv(&c->table, csv, error);
     }
@@ -245,10 +304,11 @@ int main(int argc, char **argv) {
     static attn_error error;
     static comparison c = { .rounds = 15 };
     attn_cases cases = { 0 };
-    const char *rounds = NULL, *bodies = NULL, *csv = NULL, *suite = NULL;
+    const char *random = NULL, *seed = NULL, *rounds = NULL, *bodies = NULL, *csv = NULL, *suite = NULL;
     const attn_flag flags[] = { { "--rounds", &rounds, NULL }, { "--bodies", &bodies, NULL },
                                 { "--csv", &csv, NULL },       { "--suite", &suite, NULL },
-                                { "--plain", NULL, &c.plain } };
+                                { "--plain", NULL, &c.plain }, { "--bits", NULL, &c.bits },
+                                { "--cases", &random, NULL },  { "--seed", &seed, NULL } };
     int status = attn_options_read(&c.options, flags, (int)(sizeof flags / sizeof *flags), argc - 1, argv + 1, &error);
     if (status == ATTN_DONE && c.options.help) {
         fputs(usage, stdout);
@@ -256,6 +316,8 @@ int main(int argc, char **argv) {
         return ATTN_DONE;
     }
     if (status == ATTN_DONE) status = attn_options_number("--rounds", rounds, 1, &c.rounds, &error);
+    if (status == ATTN_DONE) status = attn_options_number("--cases", random, 0, &c.random, &error);
+    if (status == ATTN_DONE) status = attn_options_number("--seed", seed, 0, &c.seed, &error);
     if (status == ATTN_DONE && c.rounds > MOST_ROUNDS) {
         status = attn_fail(&error, ATTN_BAD, "--rounds %s: %d at most", rounds, (int)MOST_ROUNDS);
     }

@@ -5,6 +5,7 @@
  */
 #include "engines/cpu/cpu_bodies.h"
 
+#include "cpu/cpu_features.h"
 #include "engines/engine_body.h"
 
 enum { GENERIC, AVX2, AVX512, PORTABLE_TILES, AMX, AVX512_BF16, PORTABLE_PAIRS, BODIES };
@@ -28,16 +29,16 @@ static bool matrix_pays(const clattn_problem *problem) {
 }
 
 /** Units of this processor; their vectors are as wide as those of the AVX-512 kernels beside them. */
-static const attn_cpu_matrix *get_amx(void) {
+static const attn_cpu_unit *get_amx(void) {
     return attn_cpu_kernels_avx512() && attn_cpu_has_amx_bf16() ? attn_cpu_matrix_amx() : NULL;
 }
 
-static const attn_cpu_matrix *get_pairs(void) {
+static const attn_cpu_unit *get_pairs(void) {
     return attn_cpu_kernels_avx512() && attn_cpu_has_avx512_bf16() ? attn_cpu_pairs_avx512() : NULL;
 }
 
-static const attn_cpu_matrix *best_matrix(const clattn_problem *problem) {
-    const attn_cpu_matrix *amx = matrix_pays(problem) ? get_amx() : NULL;
+static const attn_cpu_unit *best_unit(const clattn_problem *problem) {
+    const attn_cpu_unit *amx = matrix_pays(problem) ? get_amx() : NULL;
     return amx || !attn_cpu_pairs_pay() ? amx : get_pairs();
 }
 
@@ -76,34 +77,39 @@ const attn_body attn_cpu_bodies[] = {
     [BODIES] = { NULL, NULL, NULL },
 };
 
+/** The best of this processor that this build has kernels for. */
 static attn_isa best_isa(void) {
-    attn_isa isa = attn_cpu_best_isa();
-    while (!kernels_of(isa)) {
-        isa--;
+    static const attn_isa by_speed[] = { ATTN_ISA_AVX512, ATTN_ISA_AVX2 };
+    for (size_t i = 0; i < sizeof by_speed / sizeof *by_speed; i++) {
+        if (attn_cpu_best_isa() >= by_speed[i] && kernels_of(by_speed[i])) {
+            return by_speed[i];
+        }
     }
-    return isa;
+    return ATTN_ISA_GENERIC;
 }
 
 bool attn_cpu_body_choose(const char *name, const clattn_problem *problem, attn_cpu_body *body) {
-    const attn_cpu_matrix *matrix = NULL;
+    const attn_cpu_unit *unit = NULL;
+    attn_isa isa = ATTN_ISA_GENERIC;
     int at = attn_body_find(attn_cpu_bodies, name);
     bool of_unit = at == PORTABLE_TILES || at == AMX || at == AVX512_BF16 || at == PORTABLE_PAIRS;
     if (name && at < 0) {
         return false;
     }
-    *body = (attn_cpu_body){ ATTN_ISA_GENERIC, NULL, NULL };
     switch (at) {
         case GENERIC: break;
-        case AVX2: body->isa = ATTN_ISA_AVX2; break;
-        case AVX512: body->isa = ATTN_ISA_AVX512; break;
-        case PORTABLE_TILES: matrix = attn_cpu_matrix_portable(); break;
-        case PORTABLE_PAIRS: matrix = attn_cpu_pairs_portable(); break;
-        case AMX: matrix = get_amx(); body->isa = best_isa(); break;
-        case AVX512_BF16: matrix = get_pairs(); body->isa = best_isa(); break;
-        default: matrix = best_matrix(problem); body->isa = best_isa(); break;
+        case AVX2: isa = ATTN_ISA_AVX2; break;
+        case AVX512: isa = ATTN_ISA_AVX512; break;
+        case PORTABLE_TILES: unit = attn_cpu_matrix_portable(); break;
+        case PORTABLE_PAIRS: unit = attn_cpu_pairs_portable(); break;
+        case AMX: unit = get_amx(); isa = best_isa(); break;
+        case AVX512_BF16: unit = get_pairs(); isa = best_isa(); break;
+        default: unit = best_unit(problem); isa = best_isa(); break;
     }
-    bool unserved = problem->type == CLATTN_FP64 || (matrix && matrix->pairs && problem->type != CLATTN_BF16);
-    body->kernels = kernels_of(body->isa);
-    body->matrix = unserved ? NULL : matrix;
-    return body->kernels && body->isa <= attn_cpu_best_isa() && (matrix || !of_unit);
+    *body = (attn_cpu_body){ .kernels = kernels_of(isa) };
+    if (!body->kernels || isa > attn_cpu_best_isa() || (of_unit && !unit)) {
+        return false;
+    }
+    body->unit = unit && unit->serves(problem->type) ? unit : &body->kernels->floats;
+    return true;
 }

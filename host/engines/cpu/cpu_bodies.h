@@ -2,7 +2,6 @@
 #ifndef ATTN_ENGINES_CPU_CPU_BODIES_H
 #define ATTN_ENGINES_CPU_CPU_BODIES_H
 
-#include "cpu/cpu_features.h"
 #include "engines/cpu/cpu_kernels.h"
 #include "engines/engine.h"
 
@@ -10,9 +9,8 @@ extern const attn_body attn_cpu_bodies[];
 
 /** What a body consists of. */
 typedef struct attn_cpu_body {
-    attn_isa isa;
     const attn_cpu_kernels *kernels;
-    const attn_cpu_matrix *matrix; /* NULL = none, or none that serves the problem's type */
+    const attn_cpu_unit *unit; /* of prefill: one for bf16, or the kernels' own floats */
 } attn_cpu_body;
 
 /**

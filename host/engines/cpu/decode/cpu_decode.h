@@ -24,7 +24,7 @@ static void start_group_rows(decode_work *w, int64_t padded, bool paired) {
     attn_row_rule rule = attn_row_rule_of(problem, w->job->call, w->b);
     vf factor = splat(w->job->key_factor);
     w->inner = (attn_key_range){ 0, INT64_MAX };
-    memset(w->output, 0, (size_t)(padded * w->job->value_pitch) * sizeof(float));
+    memset(w->output, 0, (size_t)(padded * w->own->value_pitch) * sizeof(float));
     for (int64_t row = 0; row < padded; row++) {
         float *copy = w->queries + row * w->dim_pitch;
         if (row >= w->rows) {
@@ -78,7 +78,7 @@ static void place_item(decode_work *w, int64_t item, attn_key_range part) {
             float sum = 0;
             for (int k = 0; k < stripe; k++) sum += tiles[i].sums[lane + k];
             if (w->job->problem->type == CLATTN_BF16)
-                order_pairs(w->output + row * w->job->value_pitch, w->job->problem->value_dim);
+                order_pairs(w->output + row * w->own->value_pitch, w->job->problem->value_dim);
             store_partial(w, item, row, tiles[i].maxima[lane], sum);
         }
     }
@@ -100,9 +100,9 @@ static void packed_item(decode_work *w, int64_t item, attn_key_range part) {
     for (int64_t row = 0; row < w->rows; row++) store_partial(w, item, row, w->maxima[row], lanes_sum(w->sums[row]));
 }
 
-static void decode_item(const attn_cpu_job *job, int64_t item, void *scratch) {
-    decode_work w = start_group(job, item / job->splits, scratch);
-    attn_key_range part = decode_part(&w, item % job->splits);
+static void decode_item(const attn_cpu_decode_job *own, int64_t item, void *scratch) {
+    decode_work w = start_group(own, item / own->splits, scratch);
+    attn_key_range part = decode_part(&w, item % own->splits);
     if (w.rows <= DECODE_IN_PLACE) {
         place_item(&w, item, part);
     } else {
@@ -112,19 +112,19 @@ static void decode_item(const attn_cpu_job *job, int64_t item, void *scratch) {
 
 /** One row's parts and its sink into output, maximum and sum. Parts in order, so the bits do not depend on threads. */
 static void merge_row(const decode_work *w, int64_t item, int64_t row, float *maximum, float *sum) {
-    const attn_cpu_job *job = w->job;
-    int64_t pitch = job->value_pitch;
+    const attn_cpu_decode_job *own = w->own;
+    int64_t pitch = own->value_pitch;
     vf sink;
-    start_row(job, decode_head(w, row), maximum, &sink);
-    float own = *maximum;
-    for (int64_t s = 0; s < job->splits; s++) {
-        float top = decode_partial(job, item + s, w->rows, row)[pitch];
+    start_row(w->job, decode_head(w, row), maximum, &sink);
+    float of_sink = *maximum;
+    for (int64_t s = 0; s < own->splits; s++) {
+        float top = decode_partial(own, item + s, w->rows, row)[pitch];
         *maximum = top > *maximum ? top : *maximum;
     }
-    *sum = own > -INFINITY ? sink[0] * power_of_two(splat(own - *maximum))[0] : sink[0];
+    *sum = of_sink > -INFINITY ? sink[0] * power_of_two(splat(of_sink - *maximum))[0] : sink[0];
     memset(w->output, 0, (size_t)pitch * sizeof(float));
-    for (int64_t s = 0; s < job->splits; s++) {
-        const float *partial = decode_partial(job, item + s, w->rows, row);
+    for (int64_t s = 0; s < own->splits; s++) {
+        const float *partial = decode_partial(own, item + s, w->rows, row);
         if (partial[pitch + 1] == 0)
             continue; /* nothing allowed in this part: its sums are 0, or 0 times what may not be read */
         vf factor = power_of_two(splat(partial[pitch] - *maximum));
@@ -134,14 +134,15 @@ static void merge_row(const decode_work *w, int64_t item, int64_t row, float *ma
     }
 }
 
-static void merge_item(const attn_cpu_job *job, int64_t item, void *scratch) {
-    decode_work w = start_group(job, item, scratch);
+static void merge_item(const attn_cpu_decode_job *own, int64_t item, void *scratch) {
+    const attn_cpu_job *job = &own->job;
+    decode_work w = start_group(own, item, scratch);
     for (int64_t row = 0; row < w.rows; row++) {
         float maximum, sum;
         attn_key_range range = attn_row_keys(job->problem, job->call, w.b, decode_row(&w, row));
-        merge_row(&w, item * job->splits, row, &maximum, &sum);
+        merge_row(&w, item * own->splits, row, &maximum, &sum);
         finish_row(job, w.b, decode_head(&w, row), decode_row(&w, row), w.output,
-                   range.begin < range.end ? maximum : -INFINITY, sum, sum, w.scratch + job->layout.row);
+                   range.begin < range.end ? maximum : -INFINITY, sum, sum, w.scratch + own->at.row);
     }
 }
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "engines/cpu/cpu_kernels.h"
+#include "engines/cpu/decode/cpu_decode_job.h"
 #include "engines/cpu/shared/cpu_rows.h"
 #include "engines/cpu/shared/cpu_vector.h"
 #include "problem/mask.h"
@@ -18,6 +18,7 @@ enum { DECODE_KEYS = ATTN_CPU_PART, DECODE_IN_PLACE = ATTN_CPU_IN_PLACE_ROWS };
 /** One part of the keys of one group under way. */
 typedef struct decode_work {
     const attn_cpu_job *job;
+    const attn_cpu_decode_job *own;
     char *scratch;
     int64_t b, g, rows, group; /* rows = group * query_length */
     int64_t dim_pitch;
@@ -35,12 +36,14 @@ static inline int64_t decode_row(const decode_work *w, int64_t row) {
     return row % w->job->call->query_length;
 }
 
-static decode_work start_group(const attn_cpu_job *job, int64_t group, char *scratch) {
-    const clattn_problem *problem = job->problem;
-    const attn_cpu_layout *at = &job->layout;
-    decode_work w = { .job = job, .scratch = scratch, .b = group / problem->kv_heads, .g = group % problem->kv_heads };
+static decode_work start_group(const attn_cpu_decode_job *own, int64_t group, char *scratch) {
+    const clattn_problem *problem = own->job.problem;
+    const attn_cpu_decode_layout *at = &own->at;
+    decode_work w = { .job = &own->job, .own = own, .scratch = scratch };
+    w.b = group / problem->kv_heads;
+    w.g = group % problem->kv_heads;
     w.group = problem->query_heads / problem->kv_heads;
-    w.rows = w.group * job->call->query_length;
+    w.rows = w.group * own->job.call->query_length;
     w.dim_pitch = attn_round_up(problem->head_dim, LANES);
     w.ranges = (attn_key_range *)(void *)(scratch + at->ranges);
     w.queries = (float *)(void *)(scratch + at->queries);
@@ -57,17 +60,17 @@ static attn_key_range decode_part(const decode_work *w, int64_t part) {
     attn_key_range all = rows_keys(job, w->b, 0, job->call->query_length);
     if (all.begin >= all.end) return (attn_key_range){ 0, 0 };
     int64_t begin = all.begin / DECODE_KEYS * DECODE_KEYS;
-    int64_t keys = attn_round_up(attn_max((all.end - begin + job->splits - 1) / job->splits, 0), DECODE_KEYS);
+    int64_t keys = attn_round_up(attn_max((all.end - begin + w->own->splits - 1) / w->own->splits, 0), DECODE_KEYS);
     return (attn_key_range){ begin + part * keys, attn_min(all.end, begin + (part + 1) * keys) };
 }
 
-static float *decode_partial(const attn_cpu_job *job, int64_t item, int64_t rows, int64_t row) {
-    return job->partials + (item * rows + row) * (job->value_pitch + 2);
+static float *decode_partial(const attn_cpu_decode_job *own, int64_t item, int64_t rows, int64_t row) {
+    return own->partials + (item * rows + row) * (own->value_pitch + 2);
 }
 
 static void store_partial(const decode_work *w, int64_t item, int64_t row, float maximum, float sum) {
-    float *partial = decode_partial(w->job, item, w->rows, row);
-    int64_t pitch = w->job->value_pitch;
+    float *partial = decode_partial(w->own, item, w->rows, row);
+    int64_t pitch = w->own->value_pitch;
     memcpy(partial, w->output + row * pitch, (size_t)pitch * sizeof(float));
     partial[pitch] = maximum;
     partial[pitch + 1] = sum;

@@ -19,14 +19,14 @@ static key_block pack_block(const decode_work *w, int64_t first, int n) {
     const attn_cpu_job *job = w->job;
     const clattn_problem *problem = job->problem;
     const attn_view *key = &job->call->key, *value = &job->call->value;
-    float *keys = (float *)(void *)(w->scratch + job->layout.keys),
-          *values = (float *)(void *)(w->scratch + job->layout.values);
+    float *keys = (float *)(void *)(w->scratch + w->own->at.keys),
+          *values = (float *)(void *)(w->scratch + w->own->at.values);
     int64_t value_row = attn_view_row(value, w->b, w->g, first);
     pack_keys(problem->type, keys, key->data, attn_view_row(key, w->b, w->g, first), key->stride[2], n,
               problem->head_dim, splat(1.0f));
-    key_block block = { .first = first, .n = n, .keys = keys, .values = values, .value_pitch = job->value_pitch };
-    if (job->copy_values) {
-        copy_rows(problem->type, values, job->value_pitch, value->data, value_row, value->stride[2], n,
+    key_block block = { .first = first, .n = n, .keys = keys, .values = values, .value_pitch = w->own->value_pitch };
+    if (w->own->copy_values) {
+        copy_rows(problem->type, values, w->own->value_pitch, value->data, value_row, value->stride[2], n,
                   problem->value_dim, splat(1.0f));
     } else {
         block.values = (const float *)value->data + value_row;
@@ -51,7 +51,7 @@ static float packed_row(const decode_work *w, const key_block *block, int64_t ro
 INLINE void packed_tile_of(const int height, const decode_work *w, const key_block *block, int64_t row) {
     const attn_cpu_job *job = w->job;
     int dim = (int)job->problem->head_dim;
-    float *output = w->output + row * job->value_pitch;
+    float *output = w->output + row * w->own->value_pitch;
     vf maxima[TILE_ROWS];
     UNROLL for (int i = 0; i < height; i++) maxima[i] = splat(-INFINITY);
     for (int key = 0; key < block->n; key += TILE_KEYS) {
@@ -63,10 +63,10 @@ INLINE void packed_tile_of(const int height, const decode_work *w, const key_blo
     for (int i = 0; i < height; i++) {
         float *scores = w->scores + i * SCORE_PITCH;
         float top = plain ? lanes_max(maxima[i]) : packed_row(w, block, row + i, scores);
-        softmax_scores(scores, 0, block->n, top, &w->maxima[row + i], &w->sums[row + i], output + i * job->value_pitch,
-                    job->value_pitch, false);
+        softmax_scores(scores, 0, block->n, top, &w->maxima[row + i], &w->sums[row + i], output + i * w->own->value_pitch,
+                    w->own->value_pitch, false);
     }
-    value_rows(height, w->scores, block->values, block->value_pitch, block->n, output, job->value_pitch, false);
+    value_rows(height, w->scores, block->values, block->value_pitch, block->n, output, w->own->value_pitch, false);
 }
 
 static __attribute__((noinline)) void packed_tile_full(const decode_work *w, const key_block *block, int64_t row) {

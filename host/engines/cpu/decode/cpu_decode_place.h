@@ -214,7 +214,7 @@ INLINE void place_columns(const clattn_type type, const int height, const int ve
         }
     }
     UNROLL for (int r = 0; r < height; r++) {
-        float *sum = output + r * w->job->value_pitch;
+        float *sum = output + r * w->own->value_pitch;
         UNROLL for (int c = 0; c < vectors; c++) store(sum + c * LANES, load(sum + c * LANES) + a[r][c]);
     }
 }
@@ -242,7 +242,7 @@ INLINE void next_memory(const decode_work *w, int64_t size, int64_t key, int n, 
               to = (uintptr_t)values->data + (uintptr_t)(attn_view_row(values, w->b, w->g, key) * size);
     to_values->near = (intptr_t)(to - from);
     to_keys->near = n * keys->stride[2] * size - to_values->near;
-    if (w->job->near) return;
+    if (w->own->near) return;
     to_values->far = FAR_BLOCKS * n * keys->stride[2] * size;
     to_keys->far = FAR_BLOCKS * n * values->stride[2] * size;
 }
@@ -251,12 +251,12 @@ INLINE void next_memory(const decode_work *w, int64_t size, int64_t key, int n, 
 INLINE void place_block(const clattn_type type, const int height, const decode_work *w, place_tile *t, int64_t key,
                         int n) {
     const int stripe = LANES / height;
-    float *output = w->output + t->row * w->job->value_pitch;
+    float *output = w->output + t->row * w->own->value_pitch;
     place_ahead to_values = { 0 }, to_keys = { 0 };
     if (t->row == 0) next_memory(w, type == CLATTN_FP32 ? 4 : 2, key, n, &to_values, &to_keys);
     place_scores(type, height, w, w->queries + t->row * w->dim_pitch, key, n, to_values);
     if (w->job->stepped || key < w->inner.begin || key + n > w->inner.end || n % stripe != 0) place_step(w, t, key, n);
-    place_softmax(t, w->scores, (n + stripe - 1) / stripe, output, w->job->value_pitch);
+    place_softmax(t, w->scores, (n + stripe - 1) / stripe, output, w->own->value_pitch);
     place_values(type, height, w, key, n, output, to_keys);
 }
 

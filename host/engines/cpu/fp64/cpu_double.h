@@ -11,7 +11,7 @@
 
 #include "base/memory.h"
 #include "engines/cpu/cpu_careful.h"
-#include "engines/cpu/cpu_kernels.h"
+#include "engines/cpu/fp64/cpu_double_job.h"
 #include "engines/cpu/shared/cpu_rows.h"
 #include "engines/cpu/shared/cpu_vector.h"
 #include "problem/mask.h"
@@ -20,7 +20,7 @@
 
 enum {
     DOUBLE_KEYS = ATTN_CPU_DOUBLE_KEYS, /* of a block */
-    DOUBLE_PITCH = DOUBLE_KEYS + 8,     /* of scores; no power of two: rows of a tile in different cache sets */
+    DOUBLE_PITCH = ATTN_CPU_DOUBLE_PITCH,
     DOUBLE_HALF = 6,                    /* rows of a tile of sums */
     DOUBLE_COLUMNS = LANES >= 16 ? 4 : 2
 };
@@ -33,6 +33,7 @@ typedef double vd_any __attribute__((vector_size(ATTN_VECTOR_BYTES), aligned(8),
 /** Rows of one head under way. */
 typedef struct double_work {
     const attn_cpu_job *job;
+    const attn_cpu_double_job *own;
     char *scratch;
     int64_t b, h, g, first, count; /* rows */
     int64_t value_pitch;
@@ -63,16 +64,17 @@ INLINE vd exponential_double(vd x) {
     return (vd)((number & ~small & power) | (~number & (vl)x));
 }
 
-static double_work start_double(const attn_cpu_job *job, int64_t item, char *scratch) {
+static double_work start_double(const attn_cpu_double_job *own, int64_t item, char *scratch) {
+    const attn_cpu_job *job = &own->job;
     const clattn_problem *problem = job->problem;
-    const attn_cpu_layout *at = &job->layout;
-    double_work w = { .job = job, .scratch = scratch };
-    int64_t head = item / job->chunks, chunk = job->chunks - 1 - item % job->chunks; /* causal: the long ones first */
+    const attn_cpu_double_layout *at = &own->at;
+    double_work w = { .job = job, .own = own, .scratch = scratch };
+    int64_t head = item / own->chunks, chunk = own->chunks - 1 - item % own->chunks; /* causal: the long ones first */
     w.b = head / problem->query_heads;
     w.h = head % problem->query_heads;
     w.g = w.h / (problem->query_heads / problem->kv_heads);
-    w.first = chunk * job->rows;
-    w.count = attn_min(job->rows, job->call->query_length - w.first);
+    w.first = chunk * own->rows;
+    w.count = attn_min(own->rows, job->call->query_length - w.first);
     w.value_pitch = attn_round_up(problem->value_dim, DOUBLES);
     w.rule = attn_row_rule_of(problem, job->call, w.b);
     w.keys = (double *)(void *)(scratch + at->keys);
@@ -241,15 +243,16 @@ static void finish_double(const double_work *w, int64_t i) {
         zero += out[d] - out[d];
     }
     if (range.begin >= range.end || !(w->maxima[i] > -INFINITY) || !(zero == 0) || !(sum < INFINITY)) {
-        attn_cpu_row_output(problem, call, w->b, w->h, w->first + i, w->scratch + w->job->layout.row);
+        attn_cpu_row_output(problem, call, w->b, w->h, w->first + i, w->scratch + w->own->at.row);
     } else if (problem->logsumexp) {
         ((double *)call->logsumexp.data)[attn_view_row(&call->logsumexp, w->b, w->h, w->first + i)] =
             w->maxima[i] + log(sum);
     }
 }
 
-static void double_item(const attn_cpu_job *job, int64_t item, void *scratch) {
-    double_work w = start_double(job, item, scratch);
+static void double_item(const attn_cpu_double_job *own, int64_t item, void *scratch) {
+    const attn_cpu_job *job = &own->job;
+    double_work w = start_double(own, item, scratch);
     attn_key_range all = rows_keys(job, w.b, w.first, w.count);
     start_double_rows(&w);
     for (int64_t key = all.begin / DOUBLE_KEYS * DOUBLE_KEYS; key < all.end; key += DOUBLE_KEYS) {

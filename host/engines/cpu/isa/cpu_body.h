@@ -14,11 +14,16 @@
 
 const attn_cpu_kernels *ATTN_KERNELS(void) {
     static const attn_cpu_kernels kernels = {
-        .name = ATTN_KERNELS_NAME,
         .lanes = LANES,
         .tile_rows = TILE_ROWS,
         .tile_keys = TILE_KEYS,
-        .prefill = prefill_item,
+        .floats = { .name = ATTN_KERNELS_NAME,
+                    .tile_rows = TILE_ROWS,
+                    .tile_keys = TILE_KEYS,
+                    .serves = words_serve,
+                    .rounds = words_round,
+                    .sizes = word_sizes,
+                    .prefill = prefill_item },
         .decode = decode_item,
         .merge = merge_item,
         .weights = weights_item,

@@ -19,9 +19,30 @@
 #include "engines/cpu/shared/cpu_rows.h"
 #include "problem/mask.h"
 
+static bool matrix_serves(clattn_type type) {
+    return type != CLATTN_FP64;
+}
+
+/** fp32's weights keep all their digits, in three pieces. */
+static bool matrix_rounds(clattn_type type) {
+    return type != CLATTN_FP32;
+}
+
+static void matrix_sizes(const clattn_problem *problem, attn_cpu_unit_sizes *sizes) {
+    const int64_t size = (int64_t)sizeof(float), pieces = pieces_of(problem->type), piece = (int64_t)sizeof(uint16_t);
+    const int64_t dim = attn_round_up(problem->head_dim, UNIT_DEPTH), columns = attn_round_up(problem->value_dim, UNIT_ROWS);
+    *sizes = (attn_cpu_unit_sizes){ .key = dim * piece * pieces,
+                                    .value = columns * piece * pieces,
+                                    .query = dim * piece * pieces,
+                                    .output = columns * size,
+                                    .sums = LANES * size,
+                                    .exact = LANES * size };
+    sizes->patches = MATRIX_ROWS * (2 * PATCH_KEYS * (size + piece * pieces) + sizes->output); /* see lay_out_matrix() */
+}
+
 static void lay_out_matrix(matrix_work *w) {
     const int64_t floats = MATRIX_ROWS * PATCH_KEYS, bytes = floats * 2 * w->pieces;
-    char *at = w->p.scratch + w->p.job->layout.patches;
+    char *at = w->p.scratch + w->p.own->at.patches;
     w->scores[0] = (float *)(void *)at;
     w->scores[1] = w->scores[0] + floats;
     w->weights[0] = (char *)(w->scores[1] + floats);
@@ -29,15 +50,16 @@ static void lay_out_matrix(matrix_work *w) {
     w->part = (float *)(void *)(w->weights[1] + bytes);
 }
 
-INLINE void start_matrix(const clattn_type type, matrix_work *w, const attn_cpu_job *job, int64_t item, char *scratch) {
+INLINE void start_matrix(const clattn_type type, matrix_work *w, const attn_cpu_prefill_job *own, int64_t item, char *scratch) {
+    const attn_cpu_job *job = &own->job;
     const clattn_problem *problem = job->problem;
     const attn_view *query = &job->call->query;
     prefill_work *p = &w->p;
-    *p = start_prefill(job, item, scratch);
+    *p = start_prefill(own, item, scratch);
     p->output_pitch = attn_round_up(problem->value_dim, UNIT_ROWS);
     bool exact = type == CLATTN_FP32 || (type == CLATTN_BF16 && problem->logsumexp);
-    p->exact = exact ? (vf *)(void *)(scratch + job->layout.exact) : NULL;
-    w->pieces = attn_cpu_pieces(type);
+    p->exact = exact ? (vf *)(void *)(scratch + own->at.exact) : NULL;
+    w->pieces = pieces_of(type);
     w->dim_steps = attn_round_up(problem->head_dim, UNIT_DEPTH) / UNIT_DEPTH;
     w->value_steps = attn_round_up(job->block_key, UNIT_DEPTH) / UNIT_DEPTH;
     p->limit = size_limit(problem->scale);
@@ -66,8 +88,8 @@ INLINE matrix_block get_matrix_block(const clattn_type type, matrix_work *w, int
     const int64_t slot = start.slot;
     matrix_block block = { .first = start.first, .n = start.n };
     int64_t keys = w->value_steps * UNIT_DEPTH;
-    char *packed_keys = p->scratch + job->layout.keys + slot * keys * w->dim_steps * UNIT_DEPTH * 2 * w->pieces;
-    char *packed_values = p->scratch + job->layout.values + slot * keys * p->output_pitch * 2 * w->pieces;
+    char *packed_keys = p->scratch + p->own->at.keys + slot * keys * w->dim_steps * UNIT_DEPTH * 2 * w->pieces;
+    char *packed_values = p->scratch + p->own->at.values + slot * keys * p->output_pitch * 2 * w->pieces;
     if (!is_packed(p, number)) {
         bool large = pack_unit_keys(type, packed_keys, call->key.data,
                                     attn_view_row(&call->key, p->b, p->g, block.first), call->key.stride[2], block.n,
@@ -120,7 +142,7 @@ static void next_patch(const matrix_work *w, const matrix_block *block, const pa
 }
 
 INLINE void queue_scores(const clattn_type type, matrix_work *w, const matrix_block *block, const patch *next) {
-    const int64_t tiles = w->dim_steps * attn_cpu_pieces(type) * UNIT_TILE;
+    const int64_t tiles = w->dim_steps * pieces_of(type) * UNIT_TILE;
     products *p = &w->stream.queue[0];
     p->a = (const char *)w->p.queries + next->row / UNIT_ROWS * tiles;
     p->b = block->keys + next->begin / UNIT_ROWS * tiles;
@@ -135,7 +157,7 @@ INLINE void queue_scores(const clattn_type type, matrix_work *w, const matrix_bl
 }
 
 INLINE void queue_values(const clattn_type type, matrix_work *w, const matrix_block *block, const patch *before) {
-    const int64_t tile = attn_cpu_pieces(type) * UNIT_TILE;
+    const int64_t tile = pieces_of(type) * UNIT_TILE;
     products *p = &w->stream.queue[1];
     p->a = w->weights[before->buffer];
     p->b = block->values + before->begin / UNIT_DEPTH * tile;
@@ -165,7 +187,7 @@ static void add_part(const matrix_work *w, const patch *done) {
  * the one before, whose row tile may be another: its sums are then complete, and go to the rows before the part is reused.
  */
 INLINE void matrix_rows(const clattn_type type, matrix_work *w, const matrix_block *block) {
-    const int pieces = attn_cpu_pieces(type);
+    const int pieces = pieces_of(type);
     patch patches[4] = { { 0 } }, *before = &patches[0], *now = &patches[1], *next = &patches[2], *done = &patches[3];
     next_patch(w, block, before, next);
     queue_scores(type, w, block, next);
@@ -205,9 +227,10 @@ static void finish_matrix(matrix_work *w, bool scaled) {
     finish_prefill(p);
 }
 
-INLINE void matrix_item_typed(const clattn_type type, const attn_cpu_job *job, int64_t item, void *scratch) {
+INLINE void matrix_item_typed(const clattn_type type, const attn_cpu_prefill_job *own, int64_t item, void *scratch) {
+    const attn_cpu_job *job = &own->job;
     matrix_work w;
-    start_matrix(type, &w, job, item, scratch);
+    start_matrix(type, &w, own, item, scratch);
     unsigned flush = start_flush();
     unit_start(&w.stream.unit);
     attn_key_range all = rows_keys(job, w.p.b, w.p.first, w.p.count);
@@ -225,23 +248,23 @@ INLINE void matrix_item_typed(const clattn_type type, const attn_cpu_job *job, i
     finish_matrix(&w, type == CLATTN_FP32);
 }
 
-static __attribute__((noinline)) void matrix_item_fp32(const attn_cpu_job *job, int64_t item, void *scratch) {
-    matrix_item_typed(CLATTN_FP32, job, item, scratch);
+static __attribute__((noinline)) void matrix_item_fp32(const attn_cpu_prefill_job *own, int64_t item, void *scratch) {
+    matrix_item_typed(CLATTN_FP32, own, item, scratch);
 }
 
-static __attribute__((noinline)) void matrix_item_fp16(const attn_cpu_job *job, int64_t item, void *scratch) {
-    matrix_item_typed(CLATTN_FP16, job, item, scratch);
+static __attribute__((noinline)) void matrix_item_fp16(const attn_cpu_prefill_job *own, int64_t item, void *scratch) {
+    matrix_item_typed(CLATTN_FP16, own, item, scratch);
 }
 
-static __attribute__((noinline)) void matrix_item_bf16(const attn_cpu_job *job, int64_t item, void *scratch) {
-    matrix_item_typed(CLATTN_BF16, job, item, scratch);
+static __attribute__((noinline)) void matrix_item_bf16(const attn_cpu_prefill_job *own, int64_t item, void *scratch) {
+    matrix_item_typed(CLATTN_BF16, own, item, scratch);
 }
 
-static void matrix_item(const attn_cpu_job *job, int64_t item, void *scratch) {
-    switch (job->problem->type) {
-        case CLATTN_BF16: matrix_item_bf16(job, item, scratch); break;
-        case CLATTN_FP16: matrix_item_fp16(job, item, scratch); break;
-        default: matrix_item_fp32(job, item, scratch); break;
+static void matrix_item(const attn_cpu_prefill_job *own, int64_t item, void *scratch) {
+    switch (own->job.problem->type) {
+        case CLATTN_BF16: matrix_item_bf16(own, item, scratch); break;
+        case CLATTN_FP16: matrix_item_fp16(own, item, scratch); break;
+        default: matrix_item_fp32(own, item, scratch); break;
     }
 }
 

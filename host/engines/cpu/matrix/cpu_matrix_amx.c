@@ -13,7 +13,7 @@
 #else
 #include "engines/cpu/cpu_kernels.h"
 
-const attn_cpu_matrix *attn_cpu_matrix_amx(void) {
+const attn_cpu_unit *attn_cpu_matrix_amx(void) {
     return NULL;
 }
 #endif

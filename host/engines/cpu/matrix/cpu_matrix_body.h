@@ -6,14 +6,16 @@
 #include "engines/cpu/matrix/cpu_matrix.h"
 #include "engines/cpu/matrix/cpu_matrix_tiles.h"
 
-const attn_cpu_matrix *ATTN_MATRIX(void) {
-    static const attn_cpu_matrix matrix = {
+const attn_cpu_unit *ATTN_MATRIX(void) {
+    static const attn_cpu_unit matrix = {
         .name = ATTN_MATRIX_NAME,
         .tile_rows = MATRIX_ROWS,
         .tile_keys = UNIT_DEPTH,
-        .columns = UNIT_ROWS,
         .decode_rows = MATRIX_ROWS / 4,
         .speed = 4,
+        .serves = matrix_serves,
+        .rounds = matrix_rounds,
+        .sizes = matrix_sizes,
         .prefill = matrix_item,
     };
     return &matrix;

@@ -23,7 +23,7 @@
  */
 INLINE void pack_queries(const clattn_type type, char *packed, const void *data, int64_t first, int64_t stride, int64_t n,
                          int64_t rows, int64_t dim, float limit, vf *sums) {
-    const int pieces = attn_cpu_pieces(type);
+    const int pieces = pieces_of(type);
     int64_t steps = attn_round_up(dim, UNIT_DEPTH) / UNIT_DEPTH;
     for (int64_t row = 0; row < rows; row++) {
         char *line = packed + row / UNIT_ROWS * steps * pieces * UNIT_TILE + row % UNIT_ROWS * UNIT_BYTES;
@@ -47,7 +47,7 @@ INLINE void pack_queries(const clattn_type type, char *packed, const void *data,
  */
 INLINE bool pack_unit_keys(const clattn_type type, char *packed, const void *data, int64_t first, int64_t stride,
                            int64_t n, int64_t dim, float limit) {
-    const int pieces = attn_cpu_pieces(type);
+    const int pieces = pieces_of(type);
     int64_t steps = attn_round_up(dim, UNIT_DEPTH) / UNIT_DEPTH;
     vi seen = { 0 };
     for (int64_t key = 0; key < attn_round_up(n, UNIT_DEPTH); key += LANES) {
@@ -80,7 +80,7 @@ INLINE void value_pieces(const clattn_type type, const void *data, int64_t even,
         return;
     }
     const vf scale = splat(type == CLATTN_FP32 ? VALUE_SCALE : 1.0f);
-    split_pair(attn_cpu_pieces(type), true, false, load_some(type, data, even, n_even) * scale,
+    split_pair(pieces_of(type), true, false, load_some(type, data, even, n_even) * scale,
                load_some(type, data, odd, n_odd) * scale, words);
 }
 
@@ -90,7 +90,7 @@ INLINE void value_pieces(const clattn_type type, const void *data, int64_t even,
  */
 INLINE void pack_unit_values(const clattn_type type, char *packed, const void *data, int64_t first, int64_t stride,
                              int64_t n, int64_t dim, int64_t steps) {
-    const int pieces = attn_cpu_pieces(type);
+    const int pieces = pieces_of(type);
     const int64_t each = type == CLATTN_BF16 ? 2 : 1, other = type == CLATTN_BF16 ? 1 : UNIT_ROWS;
     for (int64_t key = 0; key < attn_round_up(n, UNIT_DEPTH); key += UNIT_DEPTH) {
         for (int64_t pair = 0; pair < UNIT_ROWS; pair++) {

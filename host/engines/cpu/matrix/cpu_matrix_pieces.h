@@ -1,7 +1,7 @@
 /*
  * Floats as sums of bf16, so that a unit that multiplies bf16 multiplies them: fp32 is three pieces of 8 bits, fp16 two,
  * bf16 one, all exactly. Which products of pieces are made is in cpu_matrix_stream.h. A new type: its number
- * of pieces (attn_cpu_pieces) and its two lists of products.
+ * of pieces (pieces_of) and its two lists of products.
  */
 #ifndef ATTN_ENGINES_CPU_MATRIX_CPU_MATRIX_PIECES_H
 #define ATTN_ENGINES_CPU_MATRIX_CPU_MATRIX_PIECES_H
@@ -55,12 +55,12 @@ INLINE void load_pieces(const clattn_type type, const void *data, int64_t index,
     vf a = load_some(type, data, index + LANES * j, n - LANES * j);
     vf b = load_some(type, data, index + UNIT_ROWS + LANES * j, n - UNIT_ROWS - LANES * j);
     *seen |= ~((vf)((vi)a & size) <= splat(limit)) | ~((vf)((vi)b & size) <= splat(limit));
-    split_pair(attn_cpu_pieces(type), true, false, a, b, words);
+    split_pair(pieces_of(type), true, false, a, b, words);
 }
 
 /** A row's 2 * LANES weights, finite or NaN and never denormal, into lines of its tiles of weights; *sum takes them. */
 INLINE void store_weights(const clattn_type type, char *line, vf a, vf b, vf *sum) {
-    const int pieces = attn_cpu_pieces(type);
+    const int pieces = pieces_of(type);
     vu words[3];
     split_pair(pieces, false, type == CLATTN_FP16, a, b, words);
     *sum += a + b;

@@ -43,7 +43,7 @@ INLINE float late_factor(const matrix_work *w) {
 /** Finishes a patch's scores but for late_factor; their maxima to w->tops. Whether some row's maximum must be raised. */
 INLINE bool find_tops(const clattn_type type, matrix_work *w, const matrix_block *block, const patch *now,
                       const patch *next) {
-    const int pieces = attn_cpu_pieces(type), count = (int)attn_min(now->rows, w->p.count - now->row);
+    const int pieces = pieces_of(type), count = (int)attn_min(now->rows, w->p.count - now->row);
     vi raise = { 0 };
     if (has_step(w, now)) step_patch(type, w, block, now, next, count, SHARES_STEP);
     for (int row = 0; row < now->rows; row += LANES) {
@@ -86,7 +86,7 @@ static __attribute__((noinline)) void raise_rows(matrix_work *w, const patch *no
 /** n scores times factor of one row become weights in pieces, in the row's lines of tiles; *sums takes them. */
 INLINE void weights_row(const clattn_type type, const float *scores, char *line, int n, vf factor, vf zero, vf *sums) {
     vf sum = { 0 };
-    for (int key = 0; key < n; key += UNIT_DEPTH, line += attn_cpu_pieces(type) * UNIT_TILE) {
+    for (int key = 0; key < n; key += UNIT_DEPTH, line += pieces_of(type) * UNIT_TILE) {
         UNROLL for (int j = 0; j < UNIT_ROWS / LANES; j++) {
             const float *at = scores + key + j * LANES;
             vf e = power_of_two(load(at) * factor - zero), e2 = power_of_two(load(at + UNIT_ROWS) * factor - zero);
@@ -98,7 +98,7 @@ INLINE void weights_row(const clattn_type type, const float *scores, char *line,
 
 /** Scores of a patch into weights; between its rows, the stream goes on. */
 INLINE void softmax_patch(const clattn_type type, matrix_work *w, const patch *now) {
-    const int pieces = attn_cpu_pieces(type);
+    const int pieces = pieces_of(type);
     const vf factor = splat(late_factor(w));
     const prefill_work *p = &w->p;
     for (int i = 0; i < now->rows; i++) {

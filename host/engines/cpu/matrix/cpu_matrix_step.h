@@ -117,7 +117,7 @@ INLINE void step_patch(const clattn_type type, matrix_work *w, const matrix_bloc
             if (ahead.bias_bytes) call_in(w->steps[r].bias, ahead.bias, ahead.bias_bytes);
             if (ahead.mask_bytes) call_in(w->steps[r].mask, ahead.mask, ahead.mask_bytes);
         }
-        stream_share(attn_cpu_pieces(type), &w->stream, shares * rows);
+        stream_share(pieces_of(type), &w->stream, shares * rows);
     }
 }
 

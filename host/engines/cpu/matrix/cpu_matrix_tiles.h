@@ -19,6 +19,11 @@ enum {
     UNIT_TILE = UNIT_ROWS * UNIT_BYTES
 };
 
+/** bf16 that a number of a type is the exact sum of. */
+static inline int pieces_of(clattn_type type) {
+    return type == CLATTN_BF16 ? 1 : type == CLATTN_FP16 ? 2 : 3;
+}
+
 #if ATTN_MATRIX_AMX
 typedef struct matrix_unit {
     char nothing; /* the tiles are registers */

@@ -7,7 +7,7 @@
 #include "engines/cpu/shared/cpu_item.h"
 #include "engines/cpu/shared/cpu_step.h"
 
-enum { MATRIX_ROWS = ATTN_CPU_PATCH_ROWS, PATCH_KEYS = ATTN_CPU_PATCH_KEYS };
+enum { MATRIX_ROWS = 32, PATCH_KEYS = 64 }; /* of a patch: scores that exist at a time, twice; all of it in L1 */
 
 /** An item under way, beside its prefill_work. */
 typedef struct matrix_work {

@@ -13,6 +13,24 @@
 #include "engines/cpu/shared/cpu_rounded.h"
 #include "engines/cpu/shared/cpu_words.h"
 
+static bool words_serve(clattn_type type) {
+    return type == CLATTN_BF16;
+}
+
+static bool words_round(clattn_type type) {
+    return words_serve(type);
+}
+
+static void word_sizes(const clattn_problem *problem, attn_cpu_unit_sizes *sizes) {
+    const int64_t size = (int64_t)sizeof(float), pitch = attn_round_up(problem->value_dim, LANES) * size;
+    *sizes = (attn_cpu_unit_sizes){ .key = product_words(problem) * size,
+                                    .value = pitch / 2,
+                                    .query = attn_round_up(problem->head_dim, LANES) * size,
+                                    .output = pitch,
+                                    .sums = LANES * size,
+                                    .exact = LANES * size };
+}
+
 /** sum + the product of the upper halves + that of the lower. */
 INLINE vf add_product(vf sum, vf a, vf b) {
 #if ATTN_AVX512_BF16
@@ -27,7 +45,7 @@ INLINE vf add_product(vf sum, vf a, vf b) {
 /** What an item needs to know of its words: the size up to which they are exact, and whether weights before rounding are wanted. */
 static inline void start_words(prefill_work *w) {
     w->limit = size_limit(w->job->problem->scale);
-    w->exact = w->job->problem->logsumexp ? (vf *)(void *)(w->scratch + w->job->layout.exact) : NULL;
+    w->exact = w->job->problem->logsumexp ? (vf *)(void *)(w->scratch + w->own->at.exact) : NULL;
 }
 
 /** Where a tile's queries lie; pitch receives the words from row to row. */
@@ -94,12 +112,12 @@ static key_block get_block(prefill_work *w, int64_t number) {
     const clattn_problem *problem = job->problem;
     const attn_view *key = &job->call->key, *value = &job->call->value;
     key_block block = start_block(w, number);
-    float *keys = (float *)(void *)(w->scratch + job->layout.keys) + block.slot * job->block_key * product_words(problem);
-    float *values = (float *)(void *)(w->scratch + job->layout.values) + block.slot * job->block_key / 2 * job->value_pitch;
+    float *keys = (float *)(void *)(w->scratch + w->own->at.keys) + block.slot * job->block_key * product_words(problem);
+    float *values = (float *)(void *)(w->scratch + w->own->at.values) + block.slot * job->block_key / 2 * w->own->value_pitch;
     if (!is_packed(w, number)) {
         bool large = pack_pairs(keys, (const uint16_t *)key->data + attn_view_row(key, w->b, w->g, block.first),
                                 key->stride[2], block.n, problem->head_dim, w->limit);
-        pack_paired_values(values, job->value_pitch,
+        pack_paired_values(values, w->own->value_pitch,
                            (const uint16_t *)value->data + attn_view_row(value, w->b, w->g, block.first),
                            value->stride[2], block.n, problem->value_dim);
         set_packed(w, number, large);
@@ -107,7 +125,7 @@ static key_block get_block(prefill_work *w, int64_t number) {
     w->careful = w->careful || is_large(w, number);
     block.keys = keys;
     block.values = values;
-    block.value_pitch = job->value_pitch;
+    block.value_pitch = w->own->value_pitch;
     return block;
 }
 

@@ -11,7 +11,7 @@
 #else
 #include "engines/cpu/cpu_kernels.h"
 
-const attn_cpu_matrix *attn_cpu_pairs_avx512(void) {
+const attn_cpu_unit *attn_cpu_pairs_avx512(void) {
     return NULL;
 }
 #endif

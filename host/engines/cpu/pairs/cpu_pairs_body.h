@@ -10,15 +10,16 @@
 #include "engines/cpu/prefill/cpu_prefill.h"
 #include "engines/cpu/shared/cpu_vector.h"
 
-const attn_cpu_matrix *ATTN_PAIRS(void) {
-    static const attn_cpu_matrix pairs = {
+const attn_cpu_unit *ATTN_PAIRS(void) {
+    static const attn_cpu_unit pairs = {
         .name = ATTN_PAIRS_NAME,
         .tile_rows = TILE_ROWS,
         .tile_keys = TILE_KEYS,
-        .columns = LANES,
-        .pairs = true,
         .decode_rows = 4,
         .speed = 2,
+        .serves = words_serve,
+        .rounds = words_round,
+        .sizes = word_sizes,
         .prefill = prefill_item,
     };
     return &pairs;

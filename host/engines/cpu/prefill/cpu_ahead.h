@@ -53,8 +53,8 @@ static ahead_stream start_stream(const prefill_work *w, int64_t item, int64_t nu
     if ((number + 1) * job->block_key < all.end) {
         add_block(&stream, w, number + 1);
     } else {
-        if (item + 1 < problem->batch * problem->query_heads * job->chunks) {
-            prefill_work next = start_prefill(job, item + 1, w->scratch);
+        if (item + 1 < problem->batch * problem->query_heads * w->own->chunks) {
+            prefill_work next = start_prefill(w->own, item + 1, w->scratch);
             attn_key_range keys = rows_keys(job, next.b, next.first, next.count);
             if (keys.begin < keys.end) add_block(&stream, &next, keys.begin / job->block_key);
             add_rows(&stream, job, &call->query, attn_view_row(&call->query, next.b, next.h, next.first), next.count,

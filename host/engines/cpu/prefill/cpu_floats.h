@@ -12,6 +12,24 @@
 #include "engines/cpu/shared/cpu_rows.h"
 #include "engines/cpu/shared/cpu_words.h"
 
+static bool words_serve(clattn_type type) {
+    return type != CLATTN_FP64;
+}
+
+static bool words_round(clattn_type type) {
+    (void)type;
+    return false;
+}
+
+static void word_sizes(const clattn_problem *problem, attn_cpu_unit_sizes *sizes) {
+    const int64_t size = (int64_t)sizeof(float), pitch = attn_round_up(problem->value_dim, LANES) * size;
+    *sizes = (attn_cpu_unit_sizes){ .key = problem->head_dim * size,
+                                    .value = pitch,
+                                    .query = attn_round_up(problem->head_dim, LANES) * size,
+                                    .output = pitch,
+                                    .sums = LANES * size };
+}
+
 INLINE vf add_product(vf sum, vf a, vf b) {
     return sum + a * b;
 }
@@ -52,21 +70,21 @@ static key_block get_block(prefill_work *w, int64_t number) {
     const clattn_problem *problem = job->problem;
     const attn_call *call = job->call;
     key_block block = start_block(w, number);
-    float *keys = (float *)(void *)(w->scratch + job->layout.keys) + block.slot * job->block_key * problem->head_dim;
-    float *values = (float *)(void *)(w->scratch + job->layout.values) + block.slot * job->block_key * job->value_pitch;
+    float *keys = (float *)(void *)(w->scratch + w->own->at.keys) + block.slot * job->block_key * problem->head_dim;
+    float *values = (float *)(void *)(w->scratch + w->own->at.values) + block.slot * job->block_key * w->own->value_pitch;
     int64_t value_row = attn_view_row(&call->value, w->b, w->g, block.first);
     if (!is_packed(w, number)) {
         pack_keys(problem->type, keys, call->key.data, attn_view_row(&call->key, w->b, w->g, block.first),
                   call->key.stride[2], block.n, problem->head_dim, splat(job->key_factor));
-        if (job->copy_values) {
-            copy_rows(problem->type, values, job->value_pitch, call->value.data, value_row, call->value.stride[2],
+        if (w->own->copy_values) {
+            copy_rows(problem->type, values, w->own->value_pitch, call->value.data, value_row, call->value.stride[2],
                       block.n, problem->value_dim, splat(1.0f));
         }
         set_packed(w, number, false);
     }
     block.keys = keys;
-    block.values = job->copy_values ? values : (const float *)call->value.data + value_row;
-    block.value_pitch = job->copy_values ? job->value_pitch : call->value.stride[2];
+    block.values = w->own->copy_values ? values : (const float *)call->value.data + value_row;
+    block.value_pitch = w->own->copy_values ? w->own->value_pitch : call->value.stride[2];
     return block;
 }
 

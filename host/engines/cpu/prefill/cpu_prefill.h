@@ -151,8 +151,9 @@ static void rows_block(const prefill_work *w, const key_block *block, ahead_stre
     }
 }
 
-static void prefill_item(const attn_cpu_job *job, int64_t item, void *scratch) {
-    prefill_work w = start_prefill(job, item, scratch);
+static void prefill_item(const attn_cpu_prefill_job *own, int64_t item, void *scratch) {
+    const attn_cpu_job *job = &own->job;
+    prefill_work w = start_prefill(own, item, scratch);
     start_words(&w);
     start_rows(&w);
     attn_key_range all = rows_keys(job, w.b, w.first, w.count);

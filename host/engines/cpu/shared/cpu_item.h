@@ -7,13 +7,14 @@
 #include <math.h>
 
 #include "base/memory.h"
-#include "engines/cpu/cpu_kernels.h"
+#include "engines/cpu/shared/cpu_prefill_job.h"
 #include "engines/cpu/shared/cpu_rows.h"
 #include "problem/mask.h"
 
 /** One item under way: rows of one head. */
 typedef struct prefill_work {
     const attn_cpu_job *job;
+    const attn_cpu_prefill_job *own;
     char *scratch;
     int64_t b, h, g;
     int64_t first, count;   /* rows */
@@ -28,8 +29,8 @@ typedef struct prefill_work {
 } prefill_work;
 
 /** Where block `number` of a head's keys is packed: in a slot of its own, or all in one. */
-static inline int64_t block_slot(const attn_cpu_job *job, int64_t number) {
-    return job->slots > 1 ? number : 0;
+static inline int64_t block_slot(const attn_cpu_prefill_job *own, int64_t number) {
+    return own->slots > 1 ? number : 0;
 }
 
 /** What lies in a slot of scratch; even: the lowest bit is free for what packing found out. */
@@ -40,22 +41,22 @@ static inline int64_t block_tag(const prefill_work *w, int64_t number) {
 
 /** Whether a block lies in its slot; no slot holds one before the first was packed. */
 static inline bool is_packed(const prefill_work *w, int64_t number) {
-    const int64_t *tags = (const int64_t *)(const void *)(w->scratch + w->job->layout.tags);
-    return (tags[block_slot(w->job, number)] & ~(int64_t)1) == block_tag(w, number);
+    const int64_t *tags = (const int64_t *)(const void *)(w->scratch + w->own->at.tags);
+    return (tags[block_slot(w->own, number)] & ~(int64_t)1) == block_tag(w, number);
 }
 
-static prefill_work start_prefill(const attn_cpu_job *job, int64_t item, char *scratch) {
-    const clattn_problem *problem = job->problem;
-    const attn_cpu_layout *at = &job->layout;
-    prefill_work w = { .job = job, .scratch = scratch };
-    int64_t head = item / job->chunks, chunk = job->chunks - 1 - item % job->chunks; /* causal: the long ones first */
+static prefill_work start_prefill(const attn_cpu_prefill_job *own, int64_t item, char *scratch) {
+    const clattn_problem *problem = own->job.problem;
+    const attn_cpu_prefill_layout *at = &own->at;
+    prefill_work w = { .job = &own->job, .own = own, .scratch = scratch };
+    int64_t head = item / own->chunks, chunk = own->chunks - 1 - item % own->chunks; /* causal: the long ones first */
     w.b = head / problem->query_heads;
     w.h = head % problem->query_heads;
     w.g = w.h / (problem->query_heads / problem->kv_heads);
-    w.first = chunk * job->rows;
+    w.first = chunk * own->rows;
     w.dim_pitch = attn_round_up(problem->head_dim, LANES);
-    w.output_pitch = job->value_pitch;
-    w.count = attn_min(job->rows, job->call->query_length - w.first);
+    w.output_pitch = own->value_pitch;
+    w.count = attn_min(own->rows, own->job.call->query_length - w.first);
     w.ranges = (attn_key_range *)(void *)(scratch + at->ranges);
     w.queries = (float *)(void *)(scratch + at->queries);
     w.output = (float *)(void *)(scratch + at->output);
@@ -67,13 +68,13 @@ static prefill_work start_prefill(const attn_cpu_job *job, int64_t item, char *s
 
 /** After a block was packed; large: it has keys beyond what the products take exactly enough. */
 static inline void set_packed(const prefill_work *w, int64_t number, bool large) {
-    int64_t *tags = (int64_t *)(void *)(w->scratch + w->job->layout.tags);
-    tags[block_slot(w->job, number)] = block_tag(w, number) | large;
+    int64_t *tags = (int64_t *)(void *)(w->scratch + w->own->at.tags);
+    tags[block_slot(w->own, number)] = block_tag(w, number) | large;
 }
 
 static inline bool is_large(const prefill_work *w, int64_t number) {
-    const int64_t *tags = (const int64_t *)(const void *)(w->scratch + w->job->layout.tags);
-    return tags[block_slot(w->job, number)] % 2 != 0;
+    const int64_t *tags = (const int64_t *)(const void *)(w->scratch + w->own->at.tags);
+    return tags[block_slot(w->own, number)] % 2 != 0;
 }
 
 /** A packed block of keys: n keys from number `first` on. */
@@ -90,7 +91,7 @@ static inline int inside_block(int64_t first, int n, int64_t key) {
 }
 
 static key_block start_block(const prefill_work *w, int64_t number) {
-    key_block block = { .first = number * w->job->block_key, .slot = block_slot(w->job, number) };
+    key_block block = { .first = number * w->job->block_key, .slot = block_slot(w->own, number) };
     block.n = (int)attn_min(w->job->block_key, attn_used_key_length(w->job->call, w->b) - block.first);
     return block;
 }
@@ -109,7 +110,7 @@ static void finish_prefill(const prefill_work *w) {
     }
     for (int64_t i = 0; i < w->count; i++) {
         finish_row(w->job, w->b, w->h, w->first + i, w->output + i * w->output_pitch, w->maxima[i], w->sums[i][0],
-                   w->exact ? w->exact[i][0] : w->sums[i][0], w->scratch + w->job->layout.row);
+                   w->exact ? w->exact[i][0] : w->sums[i][0], w->scratch + w->own->at.row);
     }
 }
 

@@ -25,6 +25,13 @@ static inline int64_t product_words(const clattn_problem *problem) {
     return problem->head_dim / WORD + problem->head_dim % WORD;
 }
 
+/** Types of numbers that make such words; whether weights are rounded to them. */
+static bool words_serve(clattn_type type);
+static bool words_round(clattn_type type);
+
+/** Bytes of packed keys, values and rows in a worker's scratch. */
+static void word_sizes(const clattn_problem *problem, attn_cpu_unit_sizes *sizes);
+
 /** sum + a * b, word by word; of a pair both products. */
 INLINE vf add_product(vf sum, vf a, vf b);
 

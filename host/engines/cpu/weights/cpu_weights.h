@@ -17,12 +17,14 @@
 #include "engines/cpu/shared/cpu_rows.h"
 #include "engines/cpu/shared/cpu_step.h"
 #include "engines/cpu/shared/cpu_tile.h"
+#include "engines/cpu/weights/cpu_weights_job.h"
 #include "problem/mask.h"
 #include "problem/problem.h"
 
 /** A chunk under way: rows first .. first + count of head h; all lie inside the used query length. */
 typedef struct weights_work {
     const attn_cpu_job *job;
+    const attn_cpu_weights_job *own;
     char *scratch;
     int64_t b, h, g, first, count, keys; /* keys: used */
     attn_key_range range;                /* keys whose scores are wanted; begin is a multiple of LANES */
@@ -41,25 +43,26 @@ static inline int64_t weights_row(const weights_work *w, int64_t i) {
 }
 
 static void careful_weights(const weights_work *w, int64_t i) {
-    attn_cpu_row_weights(w->job->problem, w->job->call, w->b, w->h, i, w->scratch + w->job->layout.row);
+    attn_cpu_row_weights(w->job->problem, w->job->call, w->b, w->h, i, w->scratch + w->own->at.row);
 }
 
-static weights_work start_weights(const attn_cpu_job *job, int64_t item, char *scratch) {
+static weights_work start_weights(const attn_cpu_weights_job *own, int64_t item, char *scratch) {
+    const attn_cpu_job *job = &own->job;
     const clattn_problem *problem = job->problem;
-    const attn_cpu_layout *at = &job->layout;
-    weights_work w = { .job = job, .scratch = scratch, .stage = problem->weights };
-    int64_t chunks = (problem->weights_rows + job->weights_rows - 1) / job->weights_rows, head = item / chunks;
+    const attn_cpu_weights_layout *at = &own->at;
+    weights_work w = { .job = job, .own = own, .scratch = scratch, .stage = problem->weights };
+    int64_t chunks = (problem->weights_rows + own->rows - 1) / own->rows, head = item / chunks;
     w.b = head / problem->weights_heads;
     w.h = problem->weights_first_head + head % problem->weights_heads;
     w.g = w.h / (problem->query_heads / problem->kv_heads);
-    w.first = problem->weights_first_row + item % chunks * job->weights_rows;
-    w.count = attn_min(job->weights_rows, problem->weights_first_row + problem->weights_rows - w.first);
+    w.first = problem->weights_first_row + item % chunks * own->rows;
+    w.count = attn_min(own->rows, problem->weights_first_row + problem->weights_rows - w.first);
     w.count = attn_max(0, attn_min(w.count, job->call->query_length - w.first));
     w.keys = attn_used_key_length(job->call, w.b);
     w.rule = attn_row_rule_of(problem, job->call, w.b);
     w.queries = (float *)(void *)(scratch + at->queries);
     w.scores = (float *)(void *)(scratch + at->scores);
-    w.buffer = (float *)(void *)(scratch + at->weights);
+    w.buffer = (float *)(void *)(scratch + at->waiting);
     w.buffer_pitch = attn_round_up(problem->key_length, LANES);
     return w;
 }
@@ -113,7 +116,7 @@ static float *place_products(const weights_work *w, int64_t key, int n) {
 
 /** The same for a tile of rows, from packed keys into rows of SCORE_PITCH floats. */
 static __attribute__((noinline)) void packed_products(const weights_work *w, int64_t row, int n) {
-    const float *keys = (const float *)(void *)(w->scratch + w->job->layout.keys);
+    const float *keys = (const float *)(void *)(w->scratch + w->own->at.keys);
     const int64_t pitch = w->place.dim_pitch;
     int dim = (int)w->job->problem->head_dim;
     vf maxima[TILE_ROWS];
@@ -193,7 +196,7 @@ static void weights_keys(const weights_work *w, int64_t key, int n, bool *good) 
         return;
     }
     const attn_view *view = &job->call->key;
-    pack_keys(job->problem->type, (float *)(void *)(w->scratch + job->layout.keys), view->data,
+    pack_keys(job->problem->type, (float *)(void *)(w->scratch + w->own->at.keys), view->data,
               attn_view_row(view, w->b, w->g, key), view->stride[2], n, job->problem->head_dim, splat(1.0f));
     for (int64_t row = 0; row < w->count; row += TILE_ROWS) {
         packed_products(w, row, n);
@@ -231,14 +234,14 @@ static bool store_softmax(const weights_work *w, int64_t i) {
     int64_t n = w->range.end - w->range.begin, whole = attn_round_up(n, LANES);
     vf sink;
     start_row(job, w->h, &maximum, &sink);
-    float own = maximum;
+    float of_sink = maximum;
     for (int64_t c = 0; c < whole; c += job->block_key) {
         float top = maximum_pass(scores + c, 0, (int)attn_min(whole - c, job->block_key));
         maximum = top > maximum ? top : maximum;
     }
     if (!(maximum > -INFINITY)) return false;
     sum = weights_exponentials(scores, whole, maximum);
-    if (own > -INFINITY) sum += sink[0] * power_of_two(splat(own - maximum))[0];
+    if (of_sink > -INFINITY) sum += sink[0] * power_of_two(splat(of_sink - maximum))[0];
     if (!(sum < INFINITY)) return false;
     store_zeros(w, i, 0, w->range.begin);
     store_row(job->problem->type, job->call->weights.data, weights_row(w, i) + w->range.begin, scores, n, 1 / sum);
@@ -246,8 +249,9 @@ static bool store_softmax(const weights_work *w, int64_t i) {
     return true;
 }
 
-static void weights_item(const attn_cpu_job *job, int64_t item, void *scratch) {
-    weights_work w = start_weights(job, item, scratch);
+static void weights_item(const attn_cpu_weights_job *own, int64_t item, void *scratch) {
+    const attn_cpu_job *job = &own->job;
+    weights_work w = start_weights(own, item, scratch);
     int64_t used = attn_max(0, attn_min(w.count, w.rule.query_length - w.first));
     bool good[ATTN_CPU_WEIGHTS_ROWS], softmax = w.stage == CLATTN_WEIGHTS_SOFTMAX;
     for (int64_t i = used; i < w.count; i++) careful_weights(&w, w.first + i); /* beyond the used length: zeros */
