@@ -24,7 +24,7 @@ static bool is_intel(void) {
     return strcmp(vendor, "GenuineIntel") == 0;
 }
 
-bool attn_cpu_calls_near(void) {
+bool attn_cpu_prefetches_l1(void) {
     return is_intel();
 }
 

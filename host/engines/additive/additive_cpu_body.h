@@ -8,18 +8,6 @@
 #include "engines/additive/additive_cpu.h"
 #include "engines/cpu/shared/cpu_vector.h"
 
-INLINE vf smaller(vf a, vf b) {
-#if ATTN_VECTOR_BYTES == 64
-    return (vf)_mm512_min_ps((__m512)a, (__m512)b);
-#elif ATTN_VECTOR_BYTES == 32
-    return (vf)_mm256_min_ps((__m256)a, (__m256)b);
-#elif defined(__SSE2__)
-    return (vf)_mm_min_ps((__m128)a, (__m128)b);
-#else
-    return choose(a < b, a, b);
-#endif
-}
-
 /** 1 / q for 1 <= q < 1000, relative error 2^-23 at most. */
 INLINE vf reciprocal(vf q) {
 #if ATTN_VECTOR_BYTES == 64
@@ -36,7 +24,7 @@ INLINE vf reciprocal(vf q) {
  * squares).
  */
 INLINE vf tanh_vector(vf x) {
-    x = smaller(splat(9.0f), larger(splat(-9.0f), x));
+    x = vmin(splat(9.0f), vmax(splat(-9.0f), x));
     vf y = x * x, p = splat(1.33532048e-8f), q = splat(7.7759654e-7f);
     p = p * y + splat(2.06080476e-5f);
     q = q * y + splat(3.28553317e-4f);
@@ -67,7 +55,7 @@ INLINE void score_key(const attn_additive_job *job, const float *query, const fl
     UNROLL for (int r = 0; r < rows; r++) scores[r * job->score_pitch] = lanes_sum(sum[r]);
 }
 
-/* -inf where row i may not attend, and up to a whole vector beyond the keys. Answers how many keys are allowed. */
+/* -inf where row i may not attend, and up to a whole vector beyond the keys. Returns how many keys are allowed. */
 static int64_t apply_mask(const attn_additive_job *job, int64_t b, int64_t i, int64_t keys, float *scores) {
     int64_t allowed = keys;
     for (int64_t j = 0; job->call->mask && j < keys; j++) {
@@ -82,12 +70,12 @@ static int64_t apply_mask(const attn_additive_job *job, int64_t b, int64_t i, in
     return allowed;
 }
 
-/* Makes weights of the scores, not yet divided by the sum, which it answers. NaN stays: the maximum ignores it, the
+/* Turns scores into weights, not yet divided by their sum, which it returns. NaN stays: the maximum ignores it, the
  * sum not. */
 static float exponentials(float *scores, int64_t keys, float *top) {
     vf most = splat(-INFINITY), sum = splat(0.0f);
     for (int64_t j = 0; j < keys; j += LANES) {
-        most = larger(load(scores + j), most);
+        most = vmax(load(scores + j), most);
     }
     vf m = splat(*top = lanes_max(most));
     for (int64_t first = 0; first < keys; first += ATTN_ADDITIVE_PART * LANES) {

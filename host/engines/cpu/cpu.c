@@ -17,8 +17,8 @@
 #define ALONE_BELOW 400000.0
 
 static double multiply_adds(const clattn_problem *problem, const attn_call *call) {
-    double scores = (double)problem->batch * (double)problem->query_heads * (double)call->query_length *
-                    (double)call->key_length;
+    double scores =
+        (double)problem->batch * (double)problem->query_heads * (double)call->query_length * (double)call->key_length;
     double weights = (double)problem->batch * (double)problem->weights_heads *
                      (double)attn_cpu_weights_rows(problem, call) * (double)call->key_length;
     return scores * (double)(problem->head_dim + problem->value_dim) + weights * (double)problem->head_dim;

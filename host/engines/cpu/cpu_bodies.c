@@ -24,8 +24,8 @@ static const attn_cpu_kernels *kernels_of(attn_isa isa) {
  * 64 x 1024: 1.04, 512 x 512: 1.15; of dim 16: 0.95, 32: 1.12).
  */
 static bool matrix_pays(const clattn_problem *problem) {
-    return problem->type != CLATTN_FP32 || (problem->query_length >= 64 && problem->key_length >= 256 &&
-                                            problem->head_dim + problem->value_dim >= 64);
+    return problem->type != CLATTN_FP32 ||
+           (problem->query_length >= 64 && problem->key_length >= 256 && problem->head_dim + problem->value_dim >= 64);
 }
 
 /** Units of this processor; their vectors are as wide as those of the AVX-512 kernels beside them. */
@@ -68,11 +68,14 @@ const attn_body attn_cpu_bodies[] = {
     [GENERIC] = { "generic", "vectors of 16 bytes in portable C", why_not_portable },
     [AVX2] = { "avx2", "vectors of AVX2, without a unit for bf16", why_not_avx2 },
     [AVX512] = { "avx512", "vectors of AVX-512, without a unit for bf16", why_not_avx512 },
-    [PORTABLE_TILES] = { "portable-tiles", "prefill on matrix tiles of bf16 in portable C: slow, for tests on any machine",
+    [PORTABLE_TILES] = { "portable-tiles",
+                         "prefill on matrix tiles of bf16 in portable C: slow, for tests on any machine",
                          why_not_portable },
     [AMX] = { "amx", "prefill on the matrix tiles of AMX-BF16, the rest as avx512", why_not_amx },
-    [AVX512_BF16] = { "avx512-bf16", "prefill of bf16 by products of pairs (AVX512-BF16), the rest as avx512", why_not_pairs },
-    [PORTABLE_PAIRS] = { "portable-pairs", "prefill of bf16 by products of pairs in portable C: slow, for tests on any machine",
+    [AVX512_BF16] = { "avx512-bf16", "prefill of bf16 by products of pairs (AVX512-BF16), the rest as avx512",
+                      why_not_pairs },
+    [PORTABLE_PAIRS] = { "portable-pairs",
+                         "prefill of bf16 by products of pairs in portable C: slow, for tests on any machine",
                          why_not_portable },
     [BODIES] = { NULL, NULL, NULL },
 };
@@ -102,9 +105,18 @@ bool attn_cpu_body_choose(const char *name, const clattn_problem *problem, attn_
         case AVX512: isa = ATTN_ISA_AVX512; break;
         case PORTABLE_TILES: unit = attn_cpu_matrix_portable(); break;
         case PORTABLE_PAIRS: unit = attn_cpu_pairs_portable(); break;
-        case AMX: unit = get_amx(); isa = best_isa(); break;
-        case AVX512_BF16: unit = get_pairs(); isa = best_isa(); break;
-        default: unit = best_unit(problem); isa = best_isa(); break;
+        case AMX:
+            unit = get_amx();
+            isa = best_isa();
+            break;
+        case AVX512_BF16:
+            unit = get_pairs();
+            isa = best_isa();
+            break;
+        default:
+            unit = best_unit(problem);
+            isa = best_isa();
+            break;
     }
     *body = (attn_cpu_body){ .kernels = kernels_of(isa) };
     if (!body->kernels || isa > attn_cpu_best_isa() || (of_unit && !unit)) {

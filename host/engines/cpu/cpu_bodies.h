@@ -14,7 +14,7 @@ typedef struct attn_cpu_body {
 } attn_cpu_body;
 
 /**
- * Takes the body of that name apart; NULL = the best for the problem that is here.
+ * What the body of that name consists of; NULL = the best for the problem that is here.
  * @return false when it cannot run here (attn_engine_supports() has said why)
  */
 bool attn_cpu_body_choose(const char *name, const clattn_problem *problem, attn_cpu_body *body);

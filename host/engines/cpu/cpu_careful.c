@@ -41,16 +41,22 @@ bool attn_cpu_row_scratch(const clattn_problem *problem, int64_t *bytes) {
 static void skip_forbidden(row_work *row) {
     static const unsigned char none[8];
     const attn_view *mask = &row->call->mask;
-    if (row->problem->mask == CLATTN_MASK_NONE || row->range.begin >= row->range.end) return; /* no key: the mask may have no byte */
+    if (row->problem->mask == CLATTN_MASK_NONE || row->range.begin >= row->range.end) {
+        return; /* no key: the mask may have no byte */
+    }
     const unsigned char *bytes = (const unsigned char *)mask->data + attn_view_row(mask, row->b, row->h, row->i);
     attn_key_range *range = &row->range;
     bool bits = row->problem->mask == CLATTN_MASK_BITS;
     if (mask->stride[3] == 0) { /* one for all keys */
         range->end = (bits ? bytes[0] & 1 : bytes[0]) ? range->end : range->begin;
     } else if (bits) {
-        while (range->begin % 8 == 0 && range->begin + 8 <= range->end && bytes[range->begin / 8] == 0) range->begin += 8;
+        while (range->begin % 8 == 0 && range->begin + 8 <= range->end && bytes[range->begin / 8] == 0) {
+            range->begin += 8;
+        }
     } else if (mask->stride[3] == 1) {
-        while (range->begin + 8 <= range->end && memcmp(bytes + range->begin, none, 8) == 0) range->begin += 8;
+        while (range->begin + 8 <= range->end && memcmp(bytes + range->begin, none, 8) == 0) {
+            range->begin += 8;
+        }
     }
 }
 

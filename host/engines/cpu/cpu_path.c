@@ -13,8 +13,12 @@
 
 /* Of the paths with one result, those that can refuse a call stand before those that take every one. */
 const attn_cpu_path *const attn_cpu_paths[] = {
-    &attn_cpu_decode_path,  &attn_cpu_prefill_path, &attn_cpu_double_path,
-    &attn_cpu_careful_path, &attn_cpu_weights_path, &attn_cpu_careful_weights_path,
+    &attn_cpu_decode_path,
+    &attn_cpu_prefill_path,
+    &attn_cpu_double_path,
+    &attn_cpu_careful_path,
+    &attn_cpu_weights_path,
+    &attn_cpu_careful_weights_path,
     NULL,
 };
 
@@ -101,8 +105,8 @@ static void run_item(void *user, int64_t item, int64_t worker) {
     }
 }
 
-clattn_status attn_cpu_share(const attn_cpu_run *run, int64_t items, void (*work)(const void *job, int64_t item, void *scratch),
-                             const void *job) {
+clattn_status attn_cpu_share(const attn_cpu_run *run, int64_t items,
+                             void (*work)(const void *job, int64_t item, void *scratch), const void *job) {
     shared_items shared = { run, work, job };
     attn_cpu_progress *progress = run->progress;
     atomic_store(&progress->done, 0);

@@ -1,7 +1,7 @@
 /*
  * A path: one way through the cpu engine, from a problem to results. It owns its part of a plan, its places in scratch and its
- * items. To add one: a table in a file of its own (<folder>/cpu_<name>_path.c), which tells its kernels what to do by a job
- * that begins with attn_cpu_job; its line in the list of cpu_path.c. What a path needs to know of the others is here.
+ * items. To add one: a table in a file of its own (<folder>/cpu_<name>_path.c), which gives its kernels a job that
+ * begins with attn_cpu_job; its line in the list of cpu_path.c. What a path needs to know of the others is here.
  */
 #ifndef ATTN_ENGINES_CPU_CPU_PATH_H
 #define ATTN_ENGINES_CPU_CPU_PATH_H

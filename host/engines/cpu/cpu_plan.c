@@ -35,7 +35,8 @@ static clattn_status add_parts(attn_cpu_plan *plan, clattn_report *report) {
         }
         plan->parts[i] = attn_allocate_zeroed(plan->memory, path->part_size);
         if (!plan->parts[i]) {
-            return attn_refuse(report, CLATTN_OUT_OF_MEMORY, "no memory for a plan of %lld bytes", (long long)path->part_size);
+            return attn_refuse(report, CLATTN_OUT_OF_MEMORY, "no memory for a plan of %lld bytes",
+                               (long long)path->part_size);
         }
         if (path->plan) {
             ATTN_TRY(path->plan(plan, plan->parts[i], report));
@@ -57,7 +58,8 @@ static clattn_status size_memory(attn_cpu_plan *plan, clattn_report *report) {
         plan->call_size = attn_max(plan->call_size, call.end);
     }
     int64_t scratch, all;
-    if (!fits || !attn_multiply(plan->scratch_size, plan->workers, &scratch) || !attn_add(scratch, plan->call_size, &all)) {
+    if (!fits || !attn_multiply(plan->scratch_size, plan->workers, &scratch) ||
+        !attn_add(scratch, plan->call_size, &all)) {
         return attn_refuse(report, CLATTN_OVERFLOW,
                            "key_length, head_dim, value_dim: the workspace has more than 2^63 - 1 bytes");
     }

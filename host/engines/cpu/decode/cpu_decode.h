@@ -19,9 +19,7 @@
 
 /** Queries in floats, rows up to `padded` 0; nothing summed yet. */
 static void start_group_rows(decode_work *w, int64_t padded, bool paired) {
-    const clattn_problem *problem = w->job->problem;
-    const attn_view *query = &w->job->call->query;
-    attn_row_rule rule = attn_row_rule_of(problem, w->job->call, w->b);
+    attn_row_rule rule = attn_row_rule_of(w->job->problem, w->job->call, w->b);
     vf factor = splat(w->job->key_factor);
     w->inner = (attn_key_range){ 0, INT64_MAX };
     memset(w->output, 0, (size_t)(padded * w->own->value_pitch) * sizeof(float));
@@ -32,15 +30,10 @@ static void start_group_rows(decode_work *w, int64_t padded, bool paired) {
             memset(copy, 0, (size_t)w->dim_pitch * sizeof(float));
             continue;
         }
-        int64_t index = attn_view_row(query, w->b, decode_head(w, row), decode_row(w, row));
         attn_key_range range = w->ranges[row] = attn_rule_keys(&rule, decode_row(w, row));
         w->inner.begin = attn_max(w->inner.begin, range.begin);
         w->inner.end = attn_min(w->inner.end, range.end);
-        if (paired && problem->type == CLATTN_BF16) {
-            copy_paired(CLATTN_BF16, copy, query->data, index, problem->head_dim, factor);
-        } else {
-            copy_rows(problem->type, copy, w->dim_pitch, query->data, index, 0, 1, problem->head_dim, factor);
-        }
+        copy_query(w->job, paired, copy, w->dim_pitch, w->b, decode_head(w, row), decode_row(w, row), factor);
     }
 }
 

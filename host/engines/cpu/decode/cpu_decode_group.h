@@ -46,10 +46,10 @@ static decode_work start_group(const attn_cpu_decode_job *own, int64_t group, ch
     w.rows = w.group * own->job.call->query_length;
     w.dim_pitch = attn_round_up(problem->head_dim, LANES);
     w.ranges = (attn_key_range *)(void *)(scratch + at->ranges);
-    w.queries = (float *)(void *)(scratch + at->queries);
-    w.output = (float *)(void *)(scratch + at->output);
-    w.maxima = (float *)(void *)(scratch + at->maxima);
-    w.scores = (float *)(void *)(scratch + at->scores);
+    w.queries = floats_at(scratch, at->queries);
+    w.output = floats_at(scratch, at->output);
+    w.maxima = floats_at(scratch, at->maxima);
+    w.scores = floats_at(scratch, at->scores);
     w.sums = (vf *)(void *)(scratch + at->sums);
     return w;
 }

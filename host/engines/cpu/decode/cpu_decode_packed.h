@@ -19,8 +19,8 @@ static key_block pack_block(const decode_work *w, int64_t first, int n) {
     const attn_cpu_job *job = w->job;
     const clattn_problem *problem = job->problem;
     const attn_view *key = &job->call->key, *value = &job->call->value;
-    float *keys = (float *)(void *)(w->scratch + w->own->at.keys),
-          *values = (float *)(void *)(w->scratch + w->own->at.values);
+    float *keys = floats_at(w->scratch, w->own->at.keys),
+          *values = floats_at(w->scratch, w->own->at.values);
     int64_t value_row = attn_view_row(value, w->b, w->g, first);
     pack_keys(problem->type, keys, key->data, attn_view_row(key, w->b, w->g, first), key->stride[2], n,
               problem->head_dim, splat(1.0f));
@@ -35,11 +35,10 @@ static key_block pack_block(const decode_work *w, int64_t first, int n) {
     return block;
 }
 
-/** Products of row `row` of the group to scores: by step or bounds where they need it. Answers the maximum. */
+/** Products of row `row` of the group to scores: by step or bounds where they need it. Returns the maximum. */
 static float packed_row(const decode_work *w, const key_block *block, int64_t row, float *scores) {
     attn_key_range range = w->ranges[row];
-    int low = (int)attn_max(0, attn_min(range.begin - block->first, block->n)),
-        high = (int)attn_max(0, attn_min(range.end - block->first, block->n));
+    int low = inside_block(block->first, block->n, range.begin), high = inside_block(block->first, block->n, range.end);
     if (w->job->stepped && row < w->rows) {
         step_row step = start_step(w->job, w->b, decode_head(w, row), decode_row(w, row));
         return step_scores(&step, scores, block->first, 0, block->n, low, high);
@@ -56,7 +55,7 @@ INLINE void packed_tile_of(const int height, const decode_work *w, const key_blo
     UNROLL for (int i = 0; i < height; i++) maxima[i] = splat(-INFINITY);
     for (int key = 0; key < block->n; key += TILE_KEYS) {
         score_tile(height, dim, w->queries + row * w->dim_pitch, w->dim_pitch, block->keys + (int64_t)key * dim,
-                   w->scores + key, maxima, NULL);
+                   w->scores + key, maxima);
     }
     bool plain = !job->stepped && block->first >= w->inner.begin && block->first + block->n <= w->inner.end &&
                  block->n % TILE_KEYS == 0;

@@ -52,7 +52,8 @@ static clattn_status make_part(const attn_cpu_plan *plan, void *part, clattn_rep
     decode_part *own = part;
     const clattn_problem *problem = &plan->problem;
     if (plan->blocks.splits < 0 || plan->blocks.splits > 4096) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED, "blocks.splits: %" PRId64 " is outside 1..4096", plan->blocks.splits);
+        return attn_refuse(report, CLATTN_UNSUPPORTED, "blocks.splits: %" PRId64 " is outside 1..4096",
+                           plan->blocks.splits);
     }
     int64_t group = problem->query_heads / problem->kv_heads;
     int64_t heads = attn_max(1, problem->batch_invariant ? problem->kv_heads : problem->batch * problem->kv_heads);
@@ -61,7 +62,7 @@ static clattn_status make_part(const attn_cpu_plan *plan, void *part, clattn_rep
     int64_t parts = (ITEMS_PER_THREAD * plan->workers + heads - 1) / heads;
     parts = attn_max(1, attn_min(parts, problem->key_length / FEWEST_KEYS_A_PART));
     own->splits = plan->blocks.splits ? plan->blocks.splits : parts;
-    own->near = attn_cpu_calls_near();
+    own->near = attn_cpu_prefetches_l1();
     return CLATTN_OK;
 }
 
@@ -74,7 +75,8 @@ static void take_scratch(const attn_cpu_plan *plan, void *part, attn_cpu_taker *
         return;
     }
     const int64_t size = (int64_t)sizeof(float), lanes = kernels->lanes;
-    const int64_t keys = attn_round_up(plan->block_key, kernels->tile_keys), rows = attn_round_up(own->rows, kernels->tile_rows);
+    const int64_t keys = attn_round_up(plan->block_key, kernels->tile_keys),
+                  rows = attn_round_up(own->rows, kernels->tile_rows);
     const int64_t pitch = attn_round_up(problem->value_dim, lanes);
     at->keys = attn_cpu_take(worker, keys, problem->head_dim * size);
     at->values = attn_cpu_take(worker, keys, pitch * size);
@@ -87,13 +89,15 @@ static void take_scratch(const attn_cpu_plan *plan, void *part, attn_cpu_taker *
     at->row = attn_cpu_take_careful(plan, worker);
     int64_t partials = 0;
     call->overflow |= !attn_multiply((pitch + 2) * size, own->rows, &partials) ||
-                      !attn_multiply(partials, own->splits, &partials) || !attn_multiply(partials, problem->batch, &partials);
+                      !attn_multiply(partials, own->splits, &partials) ||
+                      !attn_multiply(partials, problem->batch, &partials);
     own->partials = attn_cpu_take(call, partials, problem->kv_heads);
 }
 
 static bool takes(const attn_cpu_plan *plan, const void *part, int64_t query_length) {
     const decode_part *own = part;
-    return query_length * (plan->problem.query_heads / plan->problem.kv_heads) <= own->rows && query_length <= own->most;
+    return query_length * (plan->problem.query_heads / plan->problem.kv_heads) <= own->rows &&
+           query_length <= own->most;
 }
 
 /** Groups whose parts are merged. */
@@ -146,8 +150,8 @@ static void describe(const attn_cpu_plan *plan, const void *part, clattn_plan_in
     const decode_part *own = part;
     info->block_query = ATTN_CPU_DECODE_ROWS;
     info->block_key = ATTN_CPU_PART;
-    snprintf(info->kernel, sizeof info->kernel, "decode %s, keys in place, %" PRId64 " parts", plan->kernels->floats.name,
-             own->splits);
+    snprintf(info->kernel, sizeof info->kernel, "decode %s, keys in place, %" PRId64 " parts",
+             plan->kernels->floats.name, own->splits);
 }
 
 const attn_cpu_path attn_cpu_decode_path = {

@@ -1,7 +1,7 @@
 /*
  * Decode, the very few rows of a group: both products with keys and values as they lie in memory. A tile has 1, 2, 4 or
  * 8 rows; its scores lie [keys / stripe][rows][stripe], stripe = LANES / rows, as the reduction of its dot products
- * leaves them, so that the softmax takes all rows at once. While keys are multiplied, their values are called in, and
+ * leaves them, so that the softmax takes all rows at once. While keys are multiplied, their values are prefetched, and
  * with the values the next keys; on some processors also keys and values FAR_BLOCKS further on, into L2.
  */
 #ifndef ATTN_ENGINES_CPU_DECODE_CPU_DECODE_PLACE_H
@@ -55,6 +55,19 @@ INLINE void copy_paired(const clattn_type type, float *copy, const void *data, i
     for (; d < dim; d += LANES) store(copy + d, load_up_to(type, data, index + d, dim - d) * factor);
 }
 
+/** A query's row as place_dots() takes it (`paired`), or as packed keys are multiplied with it; pitch floats, times factor. */
+static void copy_query(const attn_cpu_job *job, bool paired, float *copy, int64_t pitch, int64_t b, int64_t h, int64_t i,
+                       vf factor) {
+    const clattn_problem *problem = job->problem;
+    const attn_view *query = &job->call->query;
+    int64_t index = attn_view_row(query, b, h, i);
+    if (paired && problem->type == CLATTN_BF16) {
+        copy_paired(CLATTN_BF16, copy, query->data, index, problem->head_dim, factor);
+    } else {
+        copy_rows(problem->type, copy, pitch, query->data, index, 0, 1, problem->head_dim, factor);
+    }
+}
+
 /** Sums of bf16 values back in the order of their columns. */
 static void order_pairs(float *output, int64_t dim) {
     for (int64_t c = 0; c + 2 * LANES <= dim; c += 2 * LANES) {
@@ -64,13 +77,13 @@ static void order_pairs(float *output, int64_t dim) {
     }
 }
 
-/** What is called in by the way: memory so many bytes from what is read, into L1 and into L2; 0: nothing. */
+/** What is prefetched meanwhile: memory so many bytes from what is read, into L1 and into L2; 0: nothing. */
 typedef struct place_ahead {
     intptr_t near, far;
 } place_ahead;
 
-/** Calls in the lines of `vectors` vectors: a hint, wherever that is. */
-INLINE void call_in(const clattn_type type, const int vectors, const void *data, int64_t index, place_ahead ahead) {
+/** Prefetches the lines of `vectors` vectors: a hint, wherever that is. */
+INLINE void prefetch_vectors(const clattn_type type, const int vectors, const void *data, int64_t index, place_ahead ahead) {
     const int size = type == CLATTN_FP32 ? 4 : 2;
     uintptr_t at = (uintptr_t)data + (uintptr_t)(index * size), near = at + (uintptr_t)ahead.near;
     UNROLL for (int x = 0; x < vectors * LANES * size; x += LINE) __builtin_prefetch((const void *)(near + x), 0, 3);
@@ -90,7 +103,7 @@ INLINE void place_dots(const clattn_type type, const int height, const int count
         UNROLL for (int i = 0; i < count; i++) {
             vf k[2];
             load_pair(type, data, at[i] + d, k);
-            call_in(type, 2, data, at[i] + d, ahead);
+            prefetch_vectors(type, 2, data, at[i] + d, ahead);
             UNROLL for (int r = 0; r < height; r++) {
                 a[r * stripe + i] += load(queries + r * pitch + d) * k[0];
                 a[r * stripe + i] += load(queries + r * pitch + d + LANES) * k[1];
@@ -105,7 +118,7 @@ INLINE void place_dots(const clattn_type type, const int height, const int count
     }
 }
 
-/** Products of a tile with n keys; of the last stripe's missing keys some number. `ahead` is called in. */
+/** Products of a tile with n keys; of the last stripe's missing keys some number. `ahead` is prefetched. */
 INLINE void place_scores(const clattn_type type, const int height, const decode_work *w, const float *queries,
                          int64_t key, int n, place_ahead ahead) {
     const attn_view *keys = &w->job->call->key;
@@ -131,8 +144,7 @@ static void place_step(const decode_work *w, const place_tile *t, int64_t key, i
     float *scores = w->scores + PLACE_TILE * DECODE_KEYS;
     for (int r = 0; r < height; r++) {
         attn_key_range range = w->ranges[t->row + r];
-        int low = (int)attn_max(0, attn_min(range.begin - key, n)),
-            high = (int)attn_max(0, attn_min(range.end - key, n));
+        int low = inside_block(key, n, range.begin), high = inside_block(key, n, range.end);
         bool stepped = job->stepped && t->row + r < w->rows;
         if (!stepped && low == 0 && high == n && n % stripe == 0) continue;
         for (int c = 0; c < n; c += stripe)
@@ -170,11 +182,11 @@ static void place_softmax(place_tile *t, float *scores, int vectors, float *outp
     vf top = splat(-INFINITY), top2 = top, sum = { 0 }, sum2 = sum;
     int v = 0;
     for (; v + 2 <= vectors; v += 2) {
-        top = larger(load(scores + v * LANES), top);
-        top2 = larger(load(scores + (v + 1) * LANES), top2);
+        top = vmax(load(scores + v * LANES), top);
+        top2 = vmax(load(scores + (v + 1) * LANES), top2);
     }
-    if (v < vectors) top = larger(load(scores + v * LANES), top);
-    top = larger(top, top2);
+    if (v < vectors) top = vmax(load(scores + v * LANES), top);
+    top = vmax(top, top2);
     if (any_lane(top > t->maxima + splat(LAZY))) raise_tile(t, top, output, pitch);
     vf zero = choose(t->maxima > splat(-INFINITY), t->maxima, (vf){ 0 });
     for (v = 0; v + 4 <= vectors; v += 4) {
@@ -207,7 +219,7 @@ INLINE void place_columns(const clattn_type type, const int height, const int ve
         vf v[8];
         if (vectors == 1) v[0] = load_up_to(type, values->data, first, last ? last : LANES);
         UNROLL for (int c = 0; c + 2 <= vectors; c += 2) load_pair(type, values->data, first + c * LANES, v + c);
-        if (vectors > 1) call_in(type, vectors, values->data, first, ahead);
+        if (vectors > 1) prefetch_vectors(type, vectors, values->data, first, ahead);
         UNROLL for (int r = 0; r < height; r++) {
             vf p = splat(weights[r * stripe]);
             UNROLL for (int c = 0; c < vectors; c++) a[r][c] += p * v[c];
@@ -247,7 +259,7 @@ INLINE void next_memory(const decode_work *w, int64_t size, int64_t key, int n, 
     to_keys->far = FAR_BLOCKS * n * values->stride[2] * size;
 }
 
-/** One tile against keys key .. key + n. Of a group's tiles the first calls in what comes next. */
+/** One tile against keys key .. key + n. Of a group's tiles the first prefetches what comes next. */
 INLINE void place_block(const clattn_type type, const int height, const decode_work *w, place_tile *t, int64_t key,
                         int n) {
     const int stripe = LANES / height;

@@ -68,13 +68,13 @@ static double_work start_double(const attn_cpu_double_job *own, int64_t item, ch
     const attn_cpu_job *job = &own->job;
     const clattn_problem *problem = job->problem;
     const attn_cpu_double_layout *at = &own->at;
+    const head_rows rows = item_rows(job, item, own->rows, own->chunks);
     double_work w = { .job = job, .own = own, .scratch = scratch };
-    int64_t head = item / own->chunks, chunk = own->chunks - 1 - item % own->chunks; /* causal: the long ones first */
-    w.b = head / problem->query_heads;
-    w.h = head % problem->query_heads;
-    w.g = w.h / (problem->query_heads / problem->kv_heads);
-    w.first = chunk * own->rows;
-    w.count = attn_min(own->rows, job->call->query_length - w.first);
+    w.b = rows.b;
+    w.h = rows.h;
+    w.g = rows.g;
+    w.first = rows.first;
+    w.count = rows.count;
     w.value_pitch = attn_round_up(problem->value_dim, DOUBLES);
     w.rule = attn_row_rule_of(problem, job->call, w.b);
     w.keys = (double *)(void *)(scratch + at->keys);
@@ -157,7 +157,7 @@ static __attribute__((noinline)) void double_scores(const double_work *w, const 
 /** Products of row i with a block's n keys to weights relative to its maximum; sums before are rescaled when that grew. */
 static void double_softmax(const double_work *w, int64_t i, int64_t key, int n, double *scores) {
     attn_key_range range = attn_rule_keys(&w->rule, w->first + i);
-    int low = (int)attn_max(0, attn_min(range.begin - key, n)), high = (int)attn_max(0, attn_min(range.end - key, n));
+    int low = inside_block(key, n, range.begin), high = inside_block(key, n, range.end);
     if (w->job->stepped) {
         attn_cpu_row_step(w->job->problem, w->job->call, w->b, w->h, w->first + i, key, low, high, scores);
     }
@@ -230,7 +230,7 @@ static void double_tile(const double_work *w, int64_t row, int64_t key, int n) {
     }
 }
 
-/** The finished row i on its way out; what is not finite, and rows that met no score, go to the careful path. */
+/** Writes the finished row i; what is not finite, and rows that met no score, go to the careful path. */
 static void finish_double(const double_work *w, int64_t i) {
     const clattn_problem *problem = w->job->problem;
     const attn_call *call = w->job->call;

@@ -1,5 +1,5 @@
 /*
- * The kernels for any processor: vectors of 16 bytes, whatever the compiler makes of them. May not assume an instruction
+ * The kernels for any processor: vectors of 16 bytes, as the compiler translates them. May not assume an instruction
  * set. Everything is in cpu_body.h.
  */
 #define ATTN_VECTOR_BYTES 16

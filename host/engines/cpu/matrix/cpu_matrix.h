@@ -1,5 +1,5 @@
 /*
- * Prefill on a matrix unit: an item's packing and way out, and fp32 and fp16 in patches of 32 rows by up to 64 keys of a
+ * Prefill on a matrix unit: an item's packing and end, and fp32 and fp16 in patches of 32 rows by up to 64 keys of a
  * packed block. While a patch's scores become weights on the vector ports, the unit makes the scores of the next patch and
  * the sums of values of the one before. Scores, step and softmax are fp32 as everywhere; how exact products are is in
  * cpu_matrix_pieces.h and _stream.h; bf16 has rows of its own.

@@ -62,7 +62,7 @@ static void matrix_row(const matrix_work *w, const matrix_block *block, int64_t 
     const attn_cpu_job *job = p->job;
     attn_key_range range = p->ranges[row];
     int low = (int)attn_max(begin, attn_min(range.begin - block->first, block->n));
-    int high = (int)attn_max(0, attn_min(range.end - block->first, block->n));
+    int high = inside_block(block->first, block->n, range.end);
     int from = begin, to = begin;
     if (row < p->count && low < high) {
         from = low / (2 * LANES) * (2 * LANES);
@@ -99,8 +99,8 @@ static bool matrix_range(const matrix_work *w, const matrix_block *block, int64_
     for (int64_t i = row; i < attn_min(row + rows, w->p.count); i++) {
         attn_key_range range = w->p.ranges[i];
         if (range.begin >= range.end) continue;
-        int low = (int)attn_max(0, attn_min(range.begin - block->first, block->n));
-        int high = (int)attn_max(0, attn_min(range.end - block->first, block->n));
+        int low = inside_block(block->first, block->n, range.begin);
+        int high = inside_block(block->first, block->n, range.end);
         *begin = low < *begin ? low : *begin;
         *end = high > *end ? high : *end;
         first = first && range.begin >= block->first;

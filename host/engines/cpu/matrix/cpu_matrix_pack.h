@@ -42,7 +42,7 @@ INLINE void pack_queries(const clattn_type type, char *packed, const void *data,
 }
 
 /**
- * n keys as [tile of 16 keys][step of 32 dims][piece][pair of dims][key][2], whole steps of UNIT_DEPTH keys. Answers whether
+ * n keys as [tile of 16 keys][step of 32 dims][piece][pair of dims][key][2], whole steps of UNIT_DEPTH keys. Returns whether
  * an element is beyond limit.
  */
 INLINE bool pack_unit_keys(const clattn_type type, char *packed, const void *data, int64_t first, int64_t stride,

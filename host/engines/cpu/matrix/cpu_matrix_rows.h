@@ -17,7 +17,7 @@
 INLINE vf transposed_largest(vf *r) {
     UNROLL for (int n = LANES / 2; n >= 1; n /= 2) {
         UNROLL for (int i = 0; i < n; i++) {
-            r[i] = larger(interleave_low(r[i], r[i + n]), interleave_high(r[i], r[i + n]));
+            r[i] = vmax(interleave_low(r[i], r[i + n]), interleave_high(r[i], r[i + n]));
         }
     }
     return r[0];
@@ -50,12 +50,12 @@ INLINE bool find_tops(const clattn_type type, matrix_work *w, const matrix_block
         const float *scores = w->scores[now->buffer] + row * PATCH_KEYS;
         vf r[LANES];
         UNROLL for (int i = 0; i < LANES; i++) {
-            r[i] = larger(load(scores + i * PATCH_KEYS), load(scores + i * PATCH_KEYS + LANES));
+            r[i] = vmax(load(scores + i * PATCH_KEYS), load(scores + i * PATCH_KEYS + LANES));
         }
         for (int c = 2 * LANES; c < now->n; c += 2 * LANES) {
             UNROLL for (int i = 0; i < LANES; i++) {
-                vf pair = larger(load(scores + i * PATCH_KEYS + c), load(scores + i * PATCH_KEYS + c + LANES));
-                r[i] = larger(pair, r[i]);
+                vf pair = vmax(load(scores + i * PATCH_KEYS + c), load(scores + i * PATCH_KEYS + c + LANES));
+                r[i] = vmax(pair, r[i]);
             }
         }
         vf tops = transposed_largest(r) * late_factor(w), maxima = load(w->p.maxima + now->row + row);

@@ -1,6 +1,6 @@
 /*
  * The step between the products of a patch: a row at a time, so that the stream goes on in between, while bias and mask of the
- * next patch are called in. What a kind does is in cpu_step.h.
+ * next patch are prefetched. What a kind does is in cpu_step.h.
  */
 #ifndef ATTN_ENGINES_CPU_MATRIX_CPU_MATRIX_STEP_H
 #define ATTN_ENGINES_CPU_MATRIX_CPU_MATRIX_STEP_H
@@ -65,7 +65,7 @@ static __attribute__((noinline)) void step_patch_row(const matrix_work *w, const
     if (low > 0 || high < now->n) bounds_pass(scores, 0, now->n, low, high);
 }
 
-/** Where the next patch's bias and mask lie, in bytes from those of key 0 of this patch's rows; 0 bytes: not wanted. */
+/** Where the next patch's bias and mask lie, in bytes from those of key 0 of this patch's rows; 0 bytes: nothing. */
 typedef struct patch_ahead {
     int64_t bias, bias_bytes, mask, mask_bytes;
 } patch_ahead;
@@ -90,7 +90,7 @@ static patch_ahead look_ahead(const matrix_work *w, const matrix_block *block, c
     return ahead;
 }
 
-static inline void call_in(const void *base, int64_t at, int64_t bytes) {
+static inline void prefetch_bytes(const void *base, int64_t at, int64_t bytes) {
     for (int64_t x = 0; x < bytes; x += 64) __builtin_prefetch(place_near(base, at + x), 0, 2);
     __builtin_prefetch(place_near(base, at + bytes - 1), 0, 2);
 }
@@ -114,8 +114,8 @@ INLINE void step_patch(const clattn_type type, matrix_work *w, const matrix_bloc
         }
         for (int r = i; r < i + rows; r++) {
             if (!whole) step_patch_row(w, block, now, r);
-            if (ahead.bias_bytes) call_in(w->steps[r].bias, ahead.bias, ahead.bias_bytes);
-            if (ahead.mask_bytes) call_in(w->steps[r].mask, ahead.mask, ahead.mask_bytes);
+            if (ahead.bias_bytes) prefetch_bytes(w->steps[r].bias, ahead.bias, ahead.bias_bytes);
+            if (ahead.mask_bytes) prefetch_bytes(w->steps[r].mask, ahead.mask, ahead.mask_bytes);
         }
         stream_share(pieces_of(type), &w->stream, shares * rows);
     }

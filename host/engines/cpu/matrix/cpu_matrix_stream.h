@@ -1,7 +1,7 @@
 /*
  * Products of tiles as a stream that is worked off a little at a time, between the vectors of the softmax: the unit and the
  * vector ports then work at once. One step of the stream is one pair of pieces of up to 2 x 2 tiles, one tile deep. Knows
- * neither rows nor keys; what it shall multiply comes from stream_begin().
+ * neither rows nor keys; what it multiplies comes from stream_begin().
  */
 #ifndef ATTN_ENGINES_CPU_MATRIX_CPU_MATRIX_STREAM_H
 #define ATTN_ENGINES_CPU_MATRIX_CPU_MATRIX_STREAM_H

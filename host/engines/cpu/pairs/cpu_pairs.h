@@ -42,7 +42,6 @@ INLINE vf add_product(vf sum, vf a, vf b) {
 #endif
 }
 
-/** What an item needs to know of its words: the size up to which they are exact, and whether weights before rounding are wanted. */
 static inline void start_words(prefill_work *w) {
     w->limit = size_limit(w->job->problem->scale);
     w->exact = w->job->problem->logsumexp ? (vf *)(void *)(w->scratch + w->own->at.exact) : NULL;
@@ -72,7 +71,7 @@ static void copy_queries(const prefill_work *w, int64_t row, int height, int64_t
     }
 }
 
-/** n keys into panels [words][TILE_KEYS]; whatever is not there is 0. Answers whether an element is beyond limit. */
+/** n keys into panels [words][TILE_KEYS]; whatever is not there is 0. Returns whether an element is beyond limit. */
 static bool pack_pairs(float *packed, const uint16_t *keys, int64_t stride, int64_t n, int64_t dim, float limit) {
     const int64_t words = (dim + 1) / 2;
     vi seen = { 0 };
@@ -112,8 +111,8 @@ static key_block get_block(prefill_work *w, int64_t number) {
     const clattn_problem *problem = job->problem;
     const attn_view *key = &job->call->key, *value = &job->call->value;
     key_block block = start_block(w, number);
-    float *keys = (float *)(void *)(w->scratch + w->own->at.keys) + block.slot * job->block_key * product_words(problem);
-    float *values = (float *)(void *)(w->scratch + w->own->at.values) + block.slot * job->block_key / 2 * w->own->value_pitch;
+    float *keys = floats_at(w->scratch, w->own->at.keys) + block.slot * job->block_key * product_words(problem);
+    float *values = floats_at(w->scratch, w->own->at.values) + block.slot * job->block_key / 2 * w->own->value_pitch;
     if (!is_packed(w, number)) {
         bool large = pack_pairs(keys, (const uint16_t *)key->data + attn_view_row(key, w->b, w->g, block.first),
                                 key->stride[2], block.n, problem->head_dim, w->limit);

@@ -1,5 +1,5 @@
 /*
- * What prefill will read next, called in while it multiplies: keys and values of the next block, queries of the next item,
+ * What prefill will read next, prefetched while it multiplies: keys and values of the next block, queries of the next item,
  * the lines where finished rows go. Each tile of scores takes its share of the lines, so that they never come all at once.
  */
 #ifndef ATTN_ENGINES_CPU_PREFILL_CPU_AHEAD_H

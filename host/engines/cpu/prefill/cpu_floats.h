@@ -34,7 +34,6 @@ INLINE vf add_product(vf sum, vf a, vf b) {
     return sum + a * b;
 }
 
-/** What an item needs to know of its words: nothing. */
 static inline void start_words(prefill_work *w) {
     (void)w;
 }
@@ -70,8 +69,8 @@ static key_block get_block(prefill_work *w, int64_t number) {
     const clattn_problem *problem = job->problem;
     const attn_call *call = job->call;
     key_block block = start_block(w, number);
-    float *keys = (float *)(void *)(w->scratch + w->own->at.keys) + block.slot * job->block_key * problem->head_dim;
-    float *values = (float *)(void *)(w->scratch + w->own->at.values) + block.slot * job->block_key * w->own->value_pitch;
+    float *keys = floats_at(w->scratch, w->own->at.keys) + block.slot * job->block_key * problem->head_dim;
+    float *values = floats_at(w->scratch, w->own->at.values) + block.slot * job->block_key * w->own->value_pitch;
     int64_t value_row = attn_view_row(&call->value, w->b, w->g, block.first);
     if (!is_packed(w, number)) {
         pack_keys(problem->type, keys, call->key.data, attn_view_row(&call->key, w->b, w->g, block.first),

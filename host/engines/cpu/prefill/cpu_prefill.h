@@ -94,14 +94,15 @@ INLINE void tile_block(const int height, const prefill_work *w, const key_block 
         float *scores = w->scores + key;
         const float *keys = block->keys + (int64_t)key * words;
         take_lines(stream, words, &ahead);
-        if (job->stepped) look_ahead(&steps, block->first + key, height, words, &ahead);
-        vf *wanted = job->stepped ? NULL : maxima;
+        if (job->stepped) add_step_lines(&steps, block->first + key, height, words, &ahead);
+        const tile_out whole = { scores, factor, job->stepped ? NULL : maxima, NULL };
+        const tile_out edge = { scores, factor, job->stepped ? NULL : maxima, &bounds };
         if (inner) {
-            score_tile_wide(height, TILE_VECTORS, words, queries, pitch, keys, factor, scores, wanted, NULL, &ahead);
+            score_tile_wide(height, TILE_VECTORS, words, queries, pitch, keys, &whole, &ahead);
         } else if (t.end - key > LANES) {
-            score_tile_wide(height, TILE_VECTORS, words, queries, pitch, keys, factor, scores, wanted, &bounds, &ahead);
+            score_tile_wide(height, TILE_VECTORS, words, queries, pitch, keys, &edge, &ahead);
         } else {
-            score_tile_wide(height, 1, words, queries, pitch, keys, factor, scores, wanted, &bounds, &ahead);
+            score_tile_wide(height, 1, words, queries, pitch, keys, &edge, &ahead);
         }
         if (job->stepped && inner) {
             step_tile(&steps, scores, block->first + key, maxima);

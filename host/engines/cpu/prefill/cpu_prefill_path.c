@@ -34,12 +34,13 @@ static clattn_status make_part(const attn_cpu_plan *plan, void *part, clattn_rep
     const attn_cpu_unit *unit = plan->unit;
     own->block_query = plan->blocks.block_query;
     if (plan->block_key < 1 || plan->block_key > ATTN_CPU_BLOCK_KEY || plan->block_key % unit->tile_keys != 0) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED, "blocks.block_key: %" PRId64 " is no multiple of %" PRId64 " up to %d",
-                           plan->block_key, unit->tile_keys, (int)ATTN_CPU_BLOCK_KEY);
+        return attn_refuse(report, CLATTN_UNSUPPORTED,
+                           "blocks.block_key: %" PRId64 " is no multiple of %" PRId64 " up to %d", plan->block_key,
+                           unit->tile_keys, (int)ATTN_CPU_BLOCK_KEY);
     }
     if (own->block_query < 0 || own->block_query > MOST_ROWS) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED, "blocks.block_query: %" PRId64 " is outside 1..%d", own->block_query,
-                           (int)MOST_ROWS);
+        return attn_refuse(report, CLATTN_UNSUPPORTED, "blocks.block_query: %" PRId64 " is outside 1..%d",
+                           own->block_query, (int)MOST_ROWS);
     }
     int64_t widest = attn_max(plan->problem.head_dim, plan->problem.value_dim),
             blocks = (plan->problem.key_length + plan->block_key - 1) / plan->block_key;
@@ -121,7 +122,8 @@ static void work(const void *job, int64_t item, void *scratch) {
 /** No worker's scratch holds a block of this call yet. */
 static void forget_blocks(const attn_cpu_run *run, const prefill_part *own) {
     for (int64_t worker = 0; worker < run->plan->workers; worker++) {
-        memset(run->scratch + worker * run->plan->scratch_size + own->at.tags, 0xff, (size_t)own->slots * sizeof(int64_t));
+        memset(run->scratch + worker * run->plan->scratch_size + own->at.tags, 0xff,
+               (size_t)own->slots * sizeof(int64_t));
     }
 }
 

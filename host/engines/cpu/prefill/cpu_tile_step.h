@@ -23,10 +23,10 @@ static void start_steps(tile_steps *t, const attn_cpu_job *job, int64_t b, int64
 }
 
 /**
- * The lines of bias and mask of TILE_KEYS keys, `rows` rows further on, for score_tile_ahead() to call in: a tile has
+ * The lines of bias and mask of TILE_KEYS keys, `rows` rows further on, for score_tile_wide() to prefetch: a tile has
  * too few of a row for the processor to see a stream, and all of them at once would keep keys waiting.
  */
-static void look_ahead(const tile_steps *t, int64_t key, int rows, int words, tile_ahead *ahead) {
+static void add_step_lines(const tile_steps *t, int64_t key, int rows, int words, tile_ahead *ahead) {
     const step_row *row = t->rows;
     int n = 0;
     if (t->next_bias) {
@@ -44,21 +44,21 @@ static void look_ahead(const tile_steps *t, int64_t key, int rows, int words, ti
     ahead->each_line = (n + words / 4 - 1) / (int)attn_max(words / 4, 1);
 }
 
-/** One kind over a tile, all of whose keys exist. tops (NULL: not wanted) takes the maxima. */
+/** One kind over a tile, all of whose keys exist. tops (NULL: not asked for) takes the maxima. */
 INLINE void tile_pass(const int kind, const tile_steps *t, float *scores, int64_t key, vf *tops) {
     for (int i = 0; i < t->count; i++) {
         vf top = row_pass(kind, &t->rows[i], scores + i * SCORE_PITCH, key, 0, TILE_KEYS);
-        if (tops) tops[i] = larger(top, tops[i]);
+        if (tops) tops[i] = vmax(top, tops[i]);
     }
 }
 
 /** Scores of keys key .. key + TILE_KEYS, all of which all rows may attend but for the mask; maxima into tops. */
 static void step_tile(const tile_steps *t, float *scores, int64_t key, vf *tops) {
     for (int left = t->rows[0].kinds; left != 0; left &= left - 1) {
-        vf *wanted = (left & (left - 1)) == 0 ? tops : NULL;
+        vf *last = (left & (left - 1)) == 0 ? tops : NULL;
         switch (left & -left) {
 #define STEP_TILE(constant)                                                                                            \
-    case constant: tile_pass(constant, t, scores, key, wanted); break;
+    case constant: tile_pass(constant, t, scores, key, last); break;
             STEP_KINDS(STEP_TILE)
 #undef STEP_TILE
             default: break;
@@ -72,7 +72,7 @@ static void step_edge(const tile_steps *steps, float *scores, int64_t first, int
     for (int i = 0; i < steps->count; i++) {
         float top = step_scores(&steps->rows[i], scores + i * SCORE_PITCH, first + bounds->key, 0, n,
                                 bounds->low[i] - bounds->key, bounds->high[i] - bounds->key);
-        maxima[i] = larger(splat(top), maxima[i]);
+        maxima[i] = vmax(splat(top), maxima[i]);
     }
 }
 

@@ -1,5 +1,6 @@
 /*
- * One item of prefill, whatever its products are made with: where its rows and scratch lie, and its rows' way out.
+ * One item of prefill, whatever its products are made with: where its rows and scratch lie, and what
+ * becomes of finished rows.
  */
 #ifndef ATTN_ENGINES_CPU_SHARED_CPU_ITEM_H
 #define ATTN_ENGINES_CPU_SHARED_CPU_ITEM_H
@@ -23,7 +24,7 @@ typedef struct prefill_work {
     attn_key_range *ranges; /* of each row */
     float *queries, *output, *maxima, *scores;
     vf *sums;
-    vf *exact; /* sums of weights before they were rounded, where they are and logsumexp is wanted; else NULL */
+    vf *exact; /* sums of weights before they were rounded, where they are and logsumexp is asked for; else NULL */
     float limit;  /* of queries and keys, where products are exact only up to some size */
     bool careful; /* keys that the products would not take exactly enough: every row goes the careful path */
 } prefill_work;
@@ -48,20 +49,20 @@ static inline bool is_packed(const prefill_work *w, int64_t number) {
 static prefill_work start_prefill(const attn_cpu_prefill_job *own, int64_t item, char *scratch) {
     const clattn_problem *problem = own->job.problem;
     const attn_cpu_prefill_layout *at = &own->at;
+    const head_rows rows = item_rows(&own->job, item, own->rows, own->chunks);
     prefill_work w = { .job = &own->job, .own = own, .scratch = scratch };
-    int64_t head = item / own->chunks, chunk = own->chunks - 1 - item % own->chunks; /* causal: the long ones first */
-    w.b = head / problem->query_heads;
-    w.h = head % problem->query_heads;
-    w.g = w.h / (problem->query_heads / problem->kv_heads);
-    w.first = chunk * own->rows;
+    w.b = rows.b;
+    w.h = rows.h;
+    w.g = rows.g;
+    w.first = rows.first;
+    w.count = rows.count;
     w.dim_pitch = attn_round_up(problem->head_dim, LANES);
     w.output_pitch = own->value_pitch;
-    w.count = attn_min(own->rows, own->job.call->query_length - w.first);
     w.ranges = (attn_key_range *)(void *)(scratch + at->ranges);
-    w.queries = (float *)(void *)(scratch + at->queries);
-    w.output = (float *)(void *)(scratch + at->output);
-    w.maxima = (float *)(void *)(scratch + at->maxima);
-    w.scores = (float *)(void *)(scratch + at->scores);
+    w.queries = floats_at(scratch, at->queries);
+    w.output = floats_at(scratch, at->output);
+    w.maxima = floats_at(scratch, at->maxima);
+    w.scores = floats_at(scratch, at->scores);
     w.sums = (vf *)(void *)(scratch + at->sums);
     return w;
 }
@@ -84,11 +85,6 @@ typedef struct key_block {
     const float *keys, *values; /* words */
     int64_t value_pitch;
 } key_block;
-
-/** Where a key lies among the n keys from number `first` on, 0 or n when outside. */
-static inline int inside_block(int64_t first, int n, int64_t key) {
-    return (int)attn_max(0, attn_min(key - first, n));
-}
 
 static key_block start_block(const prefill_work *w, int64_t number) {
     key_block block = { .first = number * w->job->block_key, .slot = block_slot(w->own, number) };

@@ -143,7 +143,7 @@ INLINE void store_typed(const clattn_type type, void *data, int64_t index, vf x)
     memcpy(bits, &half, sizeof half);
 }
 
-/** x[0 .. dim) times factor to the caller's row; answers whether all of it is finite. */
+/** x[0 .. dim) times factor to the caller's row; returns whether all of it is finite. */
 INLINE bool store_row_typed(const clattn_type type, void *data, int64_t index, const float *x, int64_t dim, vf factor) {
     vf zero = { 0 };
     int64_t d = 0;

@@ -25,7 +25,7 @@ INLINE void store_rounded(uint16_t *bits, vf a, vf b, vf *sum) {
 #endif
 }
 
-/** 2^t for a weight that is rounded next; to its last digits where sums of weights before rounding are wanted too. */
+/** 2^t for a weight that is rounded next; to its last digits where sums before rounding are asked for too. */
 INLINE vf rounded_power(const bool exact, vf t) {
     return exact ? power_of_two(t) : power_of_two_short(t);
 }

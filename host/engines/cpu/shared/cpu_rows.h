@@ -1,5 +1,5 @@
 /*
- * Rows between the products and at the end: the running maximum and sum, and the finished row on its way out.
+ * Rows between the products and at the end: the running maximum and sum, and the finished row to memory.
  */
 #ifndef ATTN_ENGINES_CPU_SHARED_CPU_ROWS_H
 #define ATTN_ENGINES_CPU_SHARED_CPU_ROWS_H
@@ -14,7 +14,7 @@
 
 /**
  * Takes a block's maximum into a row's. When it grew by more than LAZY, what was summed before is rescaled; output has
- * nothing yet when `first`. Answers what to subtract from scores.
+ * nothing yet when `first`. Returns what to subtract from scores.
  */
 INLINE vf raise_maximum(float block_maximum, float *maximum, vf *sums, float *output, int64_t pitch, bool first) {
     if (block_maximum > *maximum + LAZY) {
@@ -48,11 +48,32 @@ INLINE void softmax_scores(float *scores, int begin, int end, float block_maximu
     *sums += sum + sum2;
 }
 
+/** Rows of one head: what items of prefill and of fp64 are. */
+typedef struct head_rows {
+    int64_t b, h, g; /* g: of keys and values */
+    int64_t first, count;
+} head_rows;
+
+/** Rows of an item, where a head has `chunks` items of `rows` rows. The last rows come first: with a causal rule they take longest. */
+static head_rows item_rows(const attn_cpu_job *job, int64_t item, int64_t rows, int64_t chunks) {
+    const clattn_problem *problem = job->problem;
+    int64_t head = item / chunks, chunk = chunks - 1 - item % chunks;
+    head_rows r = { .b = head / problem->query_heads, .h = head % problem->query_heads, .first = chunk * rows };
+    r.g = r.h / (problem->query_heads / problem->kv_heads);
+    r.count = attn_min(rows, job->call->query_length - r.first);
+    return r;
+}
+
 /** Keys that some of the rows attend; empty when begin >= end. A window may lie beyond the used keys: cut off there. */
 static attn_key_range rows_keys(const attn_cpu_job *job, int64_t b, int64_t first, int64_t count) {
     attn_key_range range = attn_rows_keys(job->problem, job->call, b, first, count);
     range.end = attn_min(range.end, attn_used_key_length(job->call, b));
     return range;
+}
+
+/** Where a key lies among the n keys from number `first` on, 0 or n when outside. */
+static inline int inside_block(int64_t first, int n, int64_t key) {
+    return (int)attn_max(0, attn_min(key - first, n));
 }
 
 /** A row's maximum and sum before any key: nothing, or the sink. */

@@ -176,14 +176,14 @@ INLINE vf step_vector(const int kind, const step_row *row, int64_t key, int64_t 
     }
 }
 
-/** One kind over the scores of keys first + begin .. first + end of a row; answers their maximum, lane by lane. */
+/** One kind over the scores of keys first + begin .. first + end of a row; returns their maximum, lane by lane. */
 INLINE vf row_pass(const int kind, const step_row *row, float *scores, int64_t first, int begin, int end) {
     vf top = splat(-INFINITY);
     int c = begin;
     for (; c + LANES <= end; c += LANES) {
         vf x = step_vector(kind, row, first + c, LANES, load(scores + c));
         store(scores + c, x);
-        top = larger(x, top);
+        top = vmax(x, top);
     }
     if (c < end) store(scores + c, step_vector(kind, row, first + c, end - c, load(scores + c)));
     return top;
@@ -216,16 +216,16 @@ static float maximum_pass(const float *scores, int begin, int end) {
     vf maximum = splat(-INFINITY), maximum2 = maximum;
     int c = begin;
     for (; c + 2 * LANES <= end; c += 2 * LANES) {
-        maximum = larger(load(scores + c), maximum);
-        maximum2 = larger(load(scores + c + LANES), maximum2);
+        maximum = vmax(load(scores + c), maximum);
+        maximum2 = vmax(load(scores + c + LANES), maximum2);
     }
-    for (; c < end; c += LANES) maximum = larger(load(scores + c), maximum);
-    return lanes_max(larger(maximum, maximum2));
+    for (; c < end; c += LANES) maximum = vmax(load(scores + c), maximum);
+    return lanes_max(vmax(maximum, maximum2));
 }
 
 /**
  * Turns the products of keys first + begin .. first + end of one row into scores times log2(e), -inf where not allowed:
- * outside low .. high, by the mask, or by a bias of -inf. first + begin is a multiple of LANES. Answers the maximum.
+ * outside low .. high, by the mask, or by a bias of -inf. first + begin is a multiple of LANES. Returns the maximum.
  */
 static float step_scores(const step_row *row, float *scores, int64_t first, int begin, int end, int low, int high) {
     vf top = { 0 };

@@ -9,7 +9,7 @@
 
 #include "engines/cpu/shared/cpu_vector.h"
 
-/** What a cap makes of it, once a row. */
+/** The cap in the form that cap_vector() takes, once a row. */
 typedef struct cap_factors {
     float limit;   /* of |x|: tanh is 1 beyond */
     float inverse; /* x to where the polynomials are given */
@@ -65,7 +65,7 @@ INLINE vf tanh_coefficient(int power, vi interval) {
 
 INLINE vf cap_vector(const cap_factors *cap, vf x) {
     vf w = (vf)((vi)x & splat_int(INT32_MAX)) * splat(cap->inverse);
-    w = lesser(splat(LAST_INTERVAL), w);          /* NaN stays, as it does not below */
+    w = vmin(splat(LAST_INTERVAL), w);          /* NaN stays, as it does not below */
     vi interval = (vi)(w + splat(8388608.0f));     /* the nearest integer in the lowest bits; five are looked at */
     vf t = (vf)_mm512_reduce_ps((__m512)w, 0);     /* w - that integer */
     vf p = tanh_coefficient(4, interval);
@@ -79,7 +79,7 @@ static cap_factors start_cap(double cap) {
 
 INLINE vf cap_vector(const cap_factors *cap, vf x) {
     vf y = x * splat(cap->inverse), limit = splat(cap->limit);
-    y = lesser(limit, larger(-limit, y)); /* NaN stays */
+    y = vmin(limit, vmax(-limit, y)); /* NaN stays */
     vf z = y * y;
     vf p = splat(1.33546926e-8f), q = splat(7.77657231e-7f);
     p = p * z + splat(2.06091091e-5f);

@@ -17,7 +17,7 @@ typedef struct tile_bounds {
     int key; /* of the tile's first lane */
 } tile_bounds;
 
-/** Lines of the caller's memory that are wanted soon, to be called in a few at a time: with four words. */
+/** Lines of the caller's memory that are read soon, to be prefetched a few at a time: with four words. */
 typedef struct tile_ahead {
     const char *at; /* `each` lines at a time, step bytes apart */
     int64_t step;
@@ -26,8 +26,8 @@ typedef struct tile_ahead {
     const char *lines[3 * TILE_ROWS];
 } tile_ahead;
 
-/** Calls in the next lines; answers how many of the listed ones are done. */
-INLINE int call_lines(const tile_ahead *ahead, const char **at, int line) {
+/** Prefetches the next lines; returns how many of the listed ones are done. */
+INLINE int prefetch_lines(const tile_ahead *ahead, const char **at, int line) {
     for (int n = 0; n < ahead->each; n++) {
         __builtin_prefetch(*at, 0, 2);
         *at = place_near(*at, ahead->step);
@@ -48,16 +48,21 @@ INLINE void score_step(const int height, const int vectors, const float **rows, 
     UNROLL for (int i = 0; i < height; i += 3) rows[i / 3]++;
 }
 
+/** What becomes of a tile's products. */
+typedef struct tile_out {
+    float *scores;             /* where they go; rows lie SCORE_PITCH apart */
+    const vf *factor;          /* NULL: products are scores (times log2(e)) as they are */
+    vf *maxima;                /* of each row, per lane; NULL: a step comes after */
+    const tile_bounds *bounds; /* NULL: every row attends every key */
+} tile_out;
+
 /**
- * height rows against TILE_KEYS keys, or the first `vectors` vectors of them: scores to memory, maxima per lane in `maxima`
- * (NULL: a step comes after). factor is NULL where products are scores (times log2(e)) as they are, bounds where every row
- * attends every key. keys is [words][TILE_KEYS]. Rows of queries lie pitch words apart; three share a pointer, as an
- * address takes a base and one index times 1, 2 or 4: four pointers and one stride reach all rows without arithmetic in
- * the loop. ahead (NULL: nothing) is called in by the way.
+ * height rows against TILE_KEYS keys, or the first `vectors` vectors of them. keys is [words][TILE_KEYS]. Rows of queries lie
+ * pitch words apart. Three share a pointer: an address takes a base and one index times 1, 2 or 4, so that four pointers and
+ * one stride reach all rows without arithmetic in the loop. ahead (NULL: nothing) is prefetched meanwhile.
  */
 INLINE void score_tile_wide(const int height, const int vectors, int words, const float *queries, int64_t pitch,
-                            const float *keys, const vf *factor, float *scores, vf *maxima, const tile_bounds *bounds,
-                            const tile_ahead *ahead) {
+                            const float *keys, const tile_out *out, const tile_ahead *ahead) {
     vf a[TILE_ROWS][TILE_VECTORS];
     UNROLL for (int i = 0; i < height; i++) {
         UNROLL for (int n = 0; n < vectors; n++) a[i][n] = (vf){ 0 };
@@ -67,7 +72,7 @@ INLINE void score_tile_wide(const int height, const int vectors, int words, cons
     const char *at = ahead ? ahead->at : NULL;
     int d = 0, line = 0;
     for (; d + 4 <= words; d += 4) {
-        if (ahead) line = call_lines(ahead, &at, line);
+        if (ahead) line = prefetch_lines(ahead, &at, line);
         UNROLL for (int u = 0; u < 4; u++) {
             score_step(height, vectors, rows, pitch, keys, a);
             keys += TILE_KEYS;
@@ -76,20 +81,22 @@ INLINE void score_tile_wide(const int height, const int vectors, int words, cons
     for (; d < words; d++, keys += TILE_KEYS) score_step(height, vectors, rows, pitch, keys, a);
     UNROLL for (int i = 0; i < height; i++) {
         UNROLL for (int n = 0; n < vectors; n++) {
-            if (factor) a[i][n] *= *factor;
-            if (bounds) {
-                vi at = lane_numbers() + (bounds->key + n * LANES);
-                a[i][n] = choose((at >= bounds->low[i]) & (at < bounds->high[i]), a[i][n], splat(-INFINITY));
+            if (out->factor) a[i][n] *= *out->factor;
+            if (out->bounds) {
+                vi at = lane_numbers() + (out->bounds->key + n * LANES);
+                a[i][n] = choose((at >= out->bounds->low[i]) & (at < out->bounds->high[i]), a[i][n], splat(-INFINITY));
             }
-            *(vf *)(void *)(scores + i * SCORE_PITCH + n * LANES) = a[i][n];
-            if (maxima) maxima[i] = larger(a[i][n], maxima[i]);
+            *(vf *)(void *)(out->scores + i * SCORE_PITCH + n * LANES) = a[i][n];
+            if (out->maxima) out->maxima[i] = vmax(a[i][n], out->maxima[i]);
         }
     }
 }
 
+/** All of a tile's keys, where products are scores as they are. */
 INLINE void score_tile(const int height, int words, const float *queries, int64_t pitch, const float *keys,
-                       float *scores, vf *maxima, const tile_bounds *bounds) {
-    score_tile_wide(height, TILE_VECTORS, words, queries, pitch, keys, NULL, scores, maxima, bounds, NULL);
+                       float *scores, vf *maxima) {
+    const tile_out out = { .scores = scores, .maxima = maxima };
+    score_tile_wide(height, TILE_VECTORS, words, queries, pitch, keys, &out, NULL);
 }
 
 /** output (+)= weights * values for height rows, `vectors` vectors of columns and n words of keys, summed in registers. */

@@ -1,5 +1,5 @@
 /*
- * Vectors of floats for the fused kernels: compiler vectors everywhere, intrinsics only where the compiler does not find the
+ * Vectors of floats for the kernels: compiler vectors everywhere, intrinsics only where the compiler does not find the
  * one instruction (maximum, exponential, fp16).
  */
 #ifndef ATTN_ENGINES_CPU_SHARED_CPU_VECTOR_H
@@ -54,6 +54,11 @@ typedef float vf_any __attribute__((vector_size(ATTN_VECTOR_BYTES), aligned(4), 
 #define HIGH_HALVES 2, 6, 3, 7
 #endif
 
+/** Floats in a worker's scratch. */
+static inline float *floats_at(char *scratch, int64_t bytes) {
+    return (float *)(void *)(scratch + bytes);
+}
+
 INLINE vf splat(float x) {
     return x - (vf){ 0 };
 }
@@ -85,8 +90,8 @@ INLINE vf choose(vi mask, vf yes, vf no) {
 #endif
 }
 
-/** The larger; b when either is NaN. */
-INLINE vf larger(vf a, vf b) {
+/** The larger of each lane; b when either is NaN. */
+INLINE vf vmax(vf a, vf b) {
 #if ATTN_VECTOR_BYTES == 64
     return (vf)_mm512_max_ps((__m512)a, (__m512)b);
 #elif ATTN_VECTOR_BYTES == 32
@@ -98,8 +103,8 @@ INLINE vf larger(vf a, vf b) {
 #endif
 }
 
-/** The smaller; b when either is NaN. */
-INLINE vf lesser(vf a, vf b) {
+/** The smaller of each lane; b when either is NaN. */
+INLINE vf vmin(vf a, vf b) {
 #if ATTN_VECTOR_BYTES == 64
     return (vf)_mm512_min_ps((__m512)a, (__m512)b);
 #elif ATTN_VECTOR_BYTES == 32
@@ -112,7 +117,7 @@ INLINE vf lesser(vf a, vf b) {
 }
 
 /**
- * Lets results below 2^-126 become 0 from here on, on this thread; answers what end_flush() takes to undo it. Weights
+ * Lets results below 2^-126 become 0 from here on, on this thread; returns what end_flush() takes to undo it. Weights
  * and sums of that size mean nothing beside the row's maximum of 1, but each operation on them costs a hundred cycles.
  */
 static inline unsigned start_flush(void) {
@@ -174,7 +179,7 @@ INLINE vf plus(vf a, vf b) {
 }
 
 INLINE float lanes_max(vf a) {
-    FOLD(a, larger);
+    FOLD(a, vmax);
     return a[0];
 }
 
@@ -222,7 +227,7 @@ INLINE vf power_of_two(vf t) {
     return (vf)_mm512_maskz_scalef_ps(keep, (__m512)p, (__m512)t);
 #else
     vi tiny = t < splat(-126.0f);
-    t = larger(splat(-126.0f), t); /* NaN stays */
+    t = vmax(splat(-126.0f), t); /* NaN stays */
     vf z = t + splat(12583039.0f), f = t - (z - splat(12583039.0f)); /* the nearest integer + 127 in the low bits of z */
     vf p = splat(1.32764720e-3f);
     p = p * f + splat(9.67554133e-3f);

@@ -27,7 +27,7 @@ typedef struct weights_work {
     const attn_cpu_weights_job *own;
     char *scratch;
     int64_t b, h, g, first, count, keys; /* keys: used */
-    attn_key_range range;                /* keys whose scores are wanted; begin is a multiple of LANES */
+    attn_key_range range;                /* keys whose scores are asked for; begin is a multiple of LANES */
     attn_row_rule rule;
     clattn_weights_stage stage;
     decode_work place; /* in place: what its tiles want to know */
@@ -60,9 +60,9 @@ static weights_work start_weights(const attn_cpu_weights_job *own, int64_t item,
     w.count = attn_max(0, attn_min(w.count, job->call->query_length - w.first));
     w.keys = attn_used_key_length(job->call, w.b);
     w.rule = attn_row_rule_of(problem, job->call, w.b);
-    w.queries = (float *)(void *)(scratch + at->queries);
-    w.scores = (float *)(void *)(scratch + at->scores);
-    w.buffer = (float *)(void *)(scratch + at->waiting);
+    w.queries = floats_at(scratch, at->queries);
+    w.scores = floats_at(scratch, at->scores);
+    w.buffer = floats_at(scratch, at->waiting);
     w.buffer_pitch = attn_round_up(problem->key_length, LANES);
     return w;
 }
@@ -71,7 +71,6 @@ static weights_work start_weights(const attn_cpu_weights_job *own, int64_t item,
 static void start_weights_rows(weights_work *w) {
     const attn_cpu_job *job = w->job;
     const clattn_problem *problem = job->problem;
-    const attn_view *query = &job->call->query;
     bool natural = w->stage == CLATTN_WEIGHTS_RAW || w->stage == CLATTN_WEIGHTS_SOFTCAP;
     vf factor = splat(natural ? (float)problem->scale : job->key_factor);
     int64_t pitch = attn_round_up(problem->head_dim, LANES);
@@ -79,17 +78,11 @@ static void start_weights_rows(weights_work *w) {
     w->height = w->count <= PLACE_TILE / 2 ? place_height(w->count) : 0;
     memset(w->queries + w->count * pitch, 0, (size_t)(TILE_ROWS * pitch) * sizeof(float));
     for (int64_t i = 0; i < w->count; i++) {
-        int64_t index = attn_view_row(query, w->b, w->h, w->first + i);
-        if (w->height > 0 && problem->type == CLATTN_BF16) {
-            copy_paired(CLATTN_BF16, w->queries + i * pitch, query->data, index, problem->head_dim, factor);
-        } else {
-            copy_rows(problem->type, w->queries + i * pitch, pitch, query->data, index, 0, 1, problem->head_dim,
-                      factor);
-        }
+        copy_query(job, w->height > 0, w->queries + i * pitch, pitch, w->b, w->h, w->first + i, factor);
     }
 }
 
-/** Products of few rows with keys key .. key + n, n <= DECODE_KEYS, into rows of DECODE_KEYS floats. Answers these. */
+/** Products of few rows with keys key .. key + n, n <= DECODE_KEYS, into rows of DECODE_KEYS floats. Returns these. */
 INLINE float *place_products_typed(const clattn_type type, const weights_work *w, int64_t key, int n) {
     float *rows = w->scores + PLACE_TILE * DECODE_KEYS;
     const int stripe = LANES / w->height;
@@ -122,8 +115,7 @@ static __attribute__((noinline)) void packed_products(const weights_work *w, int
     vf maxima[TILE_ROWS];
     UNROLL for (int i = 0; i < TILE_ROWS; i++) maxima[i] = splat(-INFINITY);
     for (int key = 0; key < n; key += TILE_KEYS) {
-        score_tile(TILE_ROWS, dim, w->queries + row * pitch, pitch, keys + (int64_t)key * dim, w->scores + key, maxima,
-                   NULL);
+        score_tile(TILE_ROWS, dim, w->queries + row * pitch, pitch, keys + (int64_t)key * dim, w->scores + key, maxima);
     }
 }
 
@@ -138,7 +130,7 @@ static bool is_forbidden(const weights_work *w, int64_t i, int64_t key) {
            !attn_mask_allows(problem, call, w->b, w->h, i, key);
 }
 
-/** Scores of a stage on their way out, times factor; false when the careful path must say what they are. */
+/** Scores of a stage, times factor, to memory; false when the careful path must say what they are. */
 static bool store_scores(const weights_work *w, int64_t i, int64_t key, int n, const float *scores, float factor) {
     float *out = (float *)w->job->call->weights.data + weights_row(w, i) + key;
     vi below = ~(vi){ 0 }, low = { 0 };
@@ -166,7 +158,7 @@ static bool store_scores(const weights_work *w, int64_t i, int64_t key, int n, c
 static bool take_scores(const weights_work *w, int64_t i, int64_t key, int n, float *scores) {
     const attn_cpu_job *job = w->job;
     attn_key_range range = attn_rule_keys(&w->rule, i);
-    int low = (int)attn_max(0, attn_min(range.begin - key, n)), high = (int)attn_max(0, attn_min(range.end - key, n));
+    int low = inside_block(key, n, range.begin), high = inside_block(key, n, range.end);
     if (w->stage == CLATTN_WEIGHTS_RAW) return store_scores(w, i, key, n, scores, 1);
     if (w->stage == CLATTN_WEIGHTS_SOFTCAP) {
         if (job->problem->softcap == 0) return store_scores(w, i, key, n, scores, 1);
@@ -196,7 +188,7 @@ static void weights_keys(const weights_work *w, int64_t key, int n, bool *good) 
         return;
     }
     const attn_view *view = &job->call->key;
-    pack_keys(job->problem->type, (float *)(void *)(w->scratch + w->own->at.keys), view->data,
+    pack_keys(job->problem->type, floats_at(w->scratch, w->own->at.keys), view->data,
               attn_view_row(view, w->b, w->g, key), view->stride[2], n, job->problem->head_dim, splat(1.0f));
     for (int64_t row = 0; row < w->count; row += TILE_ROWS) {
         packed_products(w, row, n);
@@ -205,7 +197,7 @@ static void weights_keys(const weights_work *w, int64_t key, int n, bool *good) 
     }
 }
 
-/** 2^(scores - maximum) of one row in its place; answers their sum, in parts that keep its digits. */
+/** 2^(scores - maximum) of one row in its place; returns their sum, in parts that keep its digits. */
 static float weights_exponentials(float *scores, int64_t n, float maximum) {
     vf zero = splat(maximum), sum = { 0 };
     for (int64_t part = 0; part < n; part += 64 * LANES) {

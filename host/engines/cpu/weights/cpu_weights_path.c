@@ -30,9 +30,11 @@ static void take_scratch(const attn_cpu_plan *plan, void *part, attn_cpu_taker *
         return;
     }
     const int64_t size = (int64_t)sizeof(float), keys = attn_round_up(plan->block_key, kernels->tile_keys);
-    const int64_t waiting = problem->weights == CLATTN_WEIGHTS_SOFTMAX ? attn_round_up(problem->key_length, kernels->lanes) : 0;
+    const int64_t waiting =
+        problem->weights == CLATTN_WEIGHTS_SOFTMAX ? attn_round_up(problem->key_length, kernels->lanes) : 0;
     at->keys = attn_cpu_take(worker, keys, problem->head_dim * size);
-    at->queries = attn_cpu_take(worker, own->rows + kernels->tile_rows, attn_round_up(problem->head_dim, kernels->lanes) * size);
+    at->queries =
+        attn_cpu_take(worker, own->rows + kernels->tile_rows, attn_round_up(problem->head_dim, kernels->lanes) * size);
     at->scores = attn_cpu_take(worker, kernels->tile_rows, ATTN_CPU_SCORE_PITCH * size);
     at->waiting = attn_cpu_take(worker, waiting, own->rows * size);
     at->row = attn_cpu_take_careful(plan, worker);
