@@ -7,8 +7,8 @@
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
 #include <stdio.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "engines/cpu/cpu_bodies.h"
 #include "engines/cpu/cpu_plan.h"
 #include "engines/cpu/cpu_progress.h"
@@ -82,17 +82,14 @@ static clattn_status prepare(const clattn_problem *problem, const attn_device *d
 }
 
 static clattn_status execute(void *state, const attn_execution *execution) {
-    clattn_timing *timing = execution->call->timing;
-    struct timespec begin, end;
-    if (!timing) {
-        return run_call(state, execution);
-    }
-    clock_gettime(CLOCK_MONOTONIC, &begin);
+    const attn_call *call = execution->call;
+    int64_t start = attn_clock_now();
     clattn_status status = run_call(state, execution);
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    timing->count = 1;
-    snprintf(timing->steps[0].name, sizeof timing->steps[0].name, "attention");
-    timing->steps[0].seconds = (double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec);
+    if (call->timing) {
+        call->timing->count = 1;
+        snprintf(call->timing->steps[0].name, sizeof call->timing->steps[0].name, "attention");
+        call->timing->steps[0].seconds = attn_clock_seconds_since(start);
+    }
     return status;
 }
 

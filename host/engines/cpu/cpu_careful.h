@@ -11,7 +11,8 @@
 bool attn_cpu_row_scratch(const clattn_problem *problem, int64_t *bytes);
 
 /** Writes output and logsumexp of row (b, h, i). scratch is 64-byte aligned. */
-void attn_cpu_row_output(const clattn_problem *problem, const attn_call *call, int64_t b, int64_t h, int64_t i, void *scratch);
+void attn_cpu_row_output(const clattn_problem *problem, const attn_call *call, int64_t b, int64_t h, int64_t i,
+                         void *scratch);
 
 /**
  * fp64: turns products (scaled) of keys first + begin .. first + end of row (b, h, i) in scores[begin .. end) into scores:
@@ -21,6 +22,7 @@ void attn_cpu_row_step(const clattn_problem *problem, const attn_call *call, int
                        int64_t first, int begin, int end, double *scores);
 
 /** Writes the weights of row (b, h, i), one of the chosen ones, which may lie beyond the call's query_length. */
-void attn_cpu_row_weights(const clattn_problem *problem, const attn_call *call, int64_t b, int64_t h, int64_t i, void *scratch);
+void attn_cpu_row_weights(const clattn_problem *problem, const attn_call *call, int64_t b, int64_t h, int64_t i,
+                          void *scratch);
 
 #endif

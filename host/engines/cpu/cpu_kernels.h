@@ -8,9 +8,10 @@
 #include "problem/call.h"
 
 enum {
-    ATTN_CPU_BLOCK_KEY = 256,  /* keys in a block: K and V of a block stay in L2, scores of a tile in L1 */
-    ATTN_CPU_SCORE_PITCH = ATTN_CPU_BLOCK_KEY + 16, /* floats; no power of two: rows of a tile in different cache sets */
-    ATTN_CPU_PART = 64         /* keys that one accumulator takes before it is added to the sum: long sums stay exact */
+    ATTN_CPU_BLOCK_KEY = 256, /* keys in a block: K and V of a block stay in L2, scores of a tile in L1 */
+    /* Floats from row to row of scores; no power of two: rows of a tile in different cache sets. */
+    ATTN_CPU_SCORE_PITCH = ATTN_CPU_BLOCK_KEY + 16,
+    ATTN_CPU_PART = 64 /* keys that one accumulator takes before it is added to the sum: long sums stay exact */
 };
 
 /** What does not change from item to item of a call, whatever the path. */
@@ -39,8 +40,10 @@ typedef struct attn_cpu_unit_sizes {
 typedef struct attn_cpu_unit {
     const char *name;
     int64_t tile_rows, tile_keys; /* rows of a step, and keys, by which blocks go */
-    int64_t decode_rows; /* of a head, up to which decode is as fast in bf16; twice and four times in fp16, fp32; 0: not asked */
-    int64_t speed;       /* times as fast as decode with many more rows, about */
+
+    /** Of a unit for bf16; else 0: rows of a head up to which decode is as fast in bf16, twice in fp16, four times in fp32. */
+    int64_t decode_rows;
+    int64_t speed; /* of the same: times as fast as decode with many more rows, about */
 
     /** Whether it multiplies numbers of that type. */
     bool (*serves)(clattn_type type);

@@ -16,13 +16,13 @@ typedef struct attn_cpu_plan {
     attn_memory *memory;
     struct attn_threads *threads;
     clattn_problem problem;
-    clattn_block_override blocks;    /* asked for; 0 = our choice */
+    clattn_block_override blocks; /* asked for; 0 = our choice */
     int64_t workers;
-    const attn_cpu_kernels *kernels; /* of the best instruction set, or of that asked for */
-    const attn_cpu_unit *unit;       /* of prefill */
-    bool single;                     /* in single precision; else in double */
-    int64_t block_key;               /* keys of a packed block, in single precision */
-    int64_t scratch_size, call_size; /* bytes: of one worker's scratch, of the memory that a call's items share */
+    const attn_cpu_kernels *kernels;  /* of the best instruction set, or of that asked for */
+    const attn_cpu_unit *unit;        /* of prefill */
+    bool single;                      /* in single precision; else in double */
+    int64_t block_key;                /* keys of a packed block, in single precision */
+    int64_t scratch_size, call_size;  /* bytes: of one worker's scratch, of the memory that a call's items share */
     void *parts[ATTN_CPU_MOST_PATHS]; /* of the paths in the order of the list; NULL = does not serve the problem */
 } attn_cpu_plan;
 
@@ -99,8 +99,8 @@ attn_cpu_job attn_cpu_job_start(const attn_cpu_run *run);
  * Calls work(job, item, scratch) for each item, on the runtime's threads or, when the call is small, on this one alone.
  * Reports progress; the items that were not begun when the caller cancelled are left out.
  */
-clattn_status attn_cpu_share(const attn_cpu_run *run, int64_t items, void (*work)(const void *job, int64_t item, void *scratch),
-                             const void *job);
+clattn_status attn_cpu_share(const attn_cpu_run *run, int64_t items,
+                             void (*work)(const void *job, int64_t item, void *scratch), const void *job);
 
 /** Whether kernels must copy values: other types, half vectors, memory not at a multiple of a vector. */
 bool attn_cpu_copies_values(const clattn_problem *problem, const attn_call *call, int64_t lanes);

@@ -60,7 +60,7 @@ static attn_key_range decode_part(const decode_work *w, int64_t part) {
     attn_key_range all = rows_keys(job, w->b, 0, job->call->query_length);
     if (all.begin >= all.end) return (attn_key_range){ 0, 0 };
     int64_t begin = all.begin / DECODE_KEYS * DECODE_KEYS;
-    int64_t keys = attn_round_up(attn_max((all.end - begin + w->own->splits - 1) / w->own->splits, 0), DECODE_KEYS);
+    int64_t keys = attn_round_up(attn_divide_up(all.end - begin, w->own->splits), DECODE_KEYS);
     return (attn_key_range){ begin + part * keys, attn_min(all.end, begin + (part + 1) * keys) };
 }
 

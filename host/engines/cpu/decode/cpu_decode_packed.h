@@ -19,8 +19,7 @@ static key_block pack_block(const decode_work *w, int64_t first, int n) {
     const attn_cpu_job *job = w->job;
     const clattn_problem *problem = job->problem;
     const attn_view *key = &job->call->key, *value = &job->call->value;
-    float *keys = floats_at(w->scratch, w->own->at.keys),
-          *values = floats_at(w->scratch, w->own->at.values);
+    float *keys = floats_at(w->scratch, w->own->at.keys), *values = floats_at(w->scratch, w->own->at.values);
     int64_t value_row = attn_view_row(value, w->b, w->g, first);
     pack_keys(problem->type, keys, key->data, attn_view_row(key, w->b, w->g, first), key->stride[2], n,
               problem->head_dim, splat(1.0f));
@@ -62,8 +61,8 @@ INLINE void packed_tile_of(const int height, const decode_work *w, const key_blo
     for (int i = 0; i < height; i++) {
         float *scores = w->scores + i * SCORE_PITCH;
         float top = plain ? lanes_max(maxima[i]) : packed_row(w, block, row + i, scores);
-        softmax_scores(scores, 0, block->n, top, &w->maxima[row + i], &w->sums[row + i], output + i * w->own->value_pitch,
-                    w->own->value_pitch, false);
+        softmax_scores(scores, 0, block->n, top, &w->maxima[row + i], &w->sums[row + i],
+                       output + i * w->own->value_pitch, w->own->value_pitch, false);
     }
     value_rows(height, w->scores, block->values, block->value_pitch, block->n, output, w->own->value_pitch, false);
 }

@@ -59,7 +59,7 @@ static clattn_status make_part(const attn_cpu_plan *plan, void *part, clattn_rep
     int64_t heads = attn_max(1, problem->batch_invariant ? problem->kv_heads : problem->batch * problem->kv_heads);
     own->most = most_decoded(plan);
     own->rows = attn_min(ATTN_CPU_DECODE_ROWS, group * attn_min(problem->query_length, own->most));
-    int64_t parts = (ITEMS_PER_THREAD * plan->workers + heads - 1) / heads;
+    int64_t parts = attn_divide_up(ITEMS_PER_THREAD * plan->workers, heads);
     parts = attn_max(1, attn_min(parts, problem->key_length / FEWEST_KEYS_A_PART));
     own->splits = plan->blocks.splits ? plan->blocks.splits : parts;
     own->near = attn_cpu_prefetches_l1();

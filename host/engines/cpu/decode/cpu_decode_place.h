@@ -56,8 +56,8 @@ INLINE void copy_paired(const clattn_type type, float *copy, const void *data, i
 }
 
 /** A query's row as place_dots() takes it (`paired`), or as packed keys are multiplied with it; pitch floats, times factor. */
-static void copy_query(const attn_cpu_job *job, bool paired, float *copy, int64_t pitch, int64_t b, int64_t h, int64_t i,
-                       vf factor) {
+static void copy_query(const attn_cpu_job *job, bool paired, float *copy, int64_t pitch, int64_t b, int64_t h,
+                       int64_t i, vf factor) {
     const clattn_problem *problem = job->problem;
     const attn_view *query = &job->call->query;
     int64_t index = attn_view_row(query, b, h, i);
@@ -83,7 +83,8 @@ typedef struct place_ahead {
 } place_ahead;
 
 /** Prefetches the lines of `vectors` vectors: a hint, wherever that is. */
-INLINE void prefetch_vectors(const clattn_type type, const int vectors, const void *data, int64_t index, place_ahead ahead) {
+INLINE void prefetch_vectors(const clattn_type type, const int vectors, const void *data, int64_t index,
+                             place_ahead ahead) {
     const int size = type == CLATTN_FP32 ? 4 : 2;
     uintptr_t at = (uintptr_t)data + (uintptr_t)(index * size), near = at + (uintptr_t)ahead.near;
     UNROLL for (int x = 0; x < vectors * LANES * size; x += LINE) __builtin_prefetch((const void *)(near + x), 0, 3);
@@ -128,8 +129,9 @@ INLINE void place_scores(const clattn_type type, const int height, const decode_
         vf a[LANES];
         UNROLL for (int part = 0; part < stripe; part += count) {
             int64_t at[4];
-            UNROLL for (int i = 0; i < count; i++)
+            UNROLL for (int i = 0; i < count; i++) {
                 at[i] = first + (c + part + i < n ? c + part + i : n - 1) * keys->stride[2];
+            }
             place_dots(type, height, count, stripe, keys->data, at, queries, w->dim_pitch, w->job->problem->head_dim,
                        a + part, ahead);
         }

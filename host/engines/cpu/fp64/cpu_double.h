@@ -21,7 +21,7 @@
 enum {
     DOUBLE_KEYS = ATTN_CPU_DOUBLE_KEYS, /* of a block */
     DOUBLE_PITCH = ATTN_CPU_DOUBLE_PITCH,
-    DOUBLE_HALF = 6,                    /* rows of a tile of sums */
+    DOUBLE_HALF = 6, /* rows of a tile of sums */
     DOUBLE_COLUMNS = LANES >= 16 ? 4 : 2
 };
 
@@ -51,10 +51,10 @@ INLINE vd splat_double(double x) {
  * multiple of ln 2 is taken off in two parts.
  */
 INLINE vd exponential_double(vd x) {
-    static const double over_factorial[] = { 1.0 / 6227020800, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800,
-                                             1.0 / 362880,     1.0 / 40320,     1.0 / 5040,     1.0 / 720,
-                                             1.0 / 120,        1.0 / 24,        1.0 / 6,        0.5,
-                                             1,                1 };
+    static const double over_factorial[] = {
+        1.0 / 6227020800, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040,
+        1.0 / 720,        1.0 / 120,       1.0 / 24,       1.0 / 6,       0.5,          1,           1
+    };
     const double shift = 6755399441055744.0; /* 1.5 * 2^52: the nearest integer in the low bits */
     vl small = x < splat_double(-708), number = x == x;
     vd y = (vd)(~small & (vl)x), z = y * LOG2E + shift, n = z - shift;
@@ -204,8 +204,9 @@ INLINE void double_columns(const int vectors, const double_work *w, const double
         }
     }
     UNROLL for (int i = 0; i < DOUBLE_HALF; i++) {
-        UNROLL for (int c = 0; c < vectors; c++)
+        UNROLL for (int c = 0; c < vectors; c++) {
             *(vd_any *)(output + i * w->value_pitch + column + c * DOUBLES) += a[i][c];
+        }
     }
 }
 

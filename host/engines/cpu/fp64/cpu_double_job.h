@@ -7,7 +7,8 @@
 enum {
     ATTN_CPU_DOUBLE_ROWS = 48, /* rows of an item, at most, */
     ATTN_CPU_DOUBLE_KEYS = 64, /* keys of a block */
-    ATTN_CPU_DOUBLE_PITCH = ATTN_CPU_DOUBLE_KEYS + 8 /* of scores; no power of two: rows of a tile in different cache sets */
+    /* From row to row of scores; no power of two: rows of a tile in different cache sets. */
+    ATTN_CPU_DOUBLE_PITCH = ATTN_CPU_DOUBLE_KEYS + 8
 };
 
 /** Where things lie in a worker's scratch, in bytes. */

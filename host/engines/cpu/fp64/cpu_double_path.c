@@ -40,7 +40,7 @@ static bool takes(const attn_cpu_plan *plan, const void *part, int64_t query_len
 }
 
 static int64_t count_chunks(const attn_call *call) {
-    return (call->query_length + ATTN_CPU_DOUBLE_ROWS - 1) / ATTN_CPU_DOUBLE_ROWS;
+    return attn_divide_up(call->query_length, ATTN_CPU_DOUBLE_ROWS);
 }
 
 static int64_t count_items(const attn_cpu_plan *plan, const void *part, const attn_call *call) {

@@ -30,14 +30,16 @@ static bool matrix_rounds(clattn_type type) {
 
 static void matrix_sizes(const clattn_problem *problem, attn_cpu_unit_sizes *sizes) {
     const int64_t size = (int64_t)sizeof(float), pieces = pieces_of(problem->type), piece = (int64_t)sizeof(uint16_t);
-    const int64_t dim = attn_round_up(problem->head_dim, UNIT_DEPTH), columns = attn_round_up(problem->value_dim, UNIT_ROWS);
+    const int64_t dim = attn_round_up(problem->head_dim, UNIT_DEPTH),
+                  columns = attn_round_up(problem->value_dim, UNIT_ROWS);
     *sizes = (attn_cpu_unit_sizes){ .key = dim * piece * pieces,
                                     .value = columns * piece * pieces,
                                     .query = dim * piece * pieces,
                                     .output = columns * size,
                                     .sums = LANES * size,
                                     .exact = LANES * size };
-    sizes->patches = MATRIX_ROWS * (2 * PATCH_KEYS * (size + piece * pieces) + sizes->output); /* see lay_out_matrix() */
+    sizes->patches =
+        MATRIX_ROWS * (2 * PATCH_KEYS * (size + piece * pieces) + sizes->output); /* see lay_out_matrix() */
 }
 
 static void lay_out_matrix(matrix_work *w) {
@@ -50,7 +52,8 @@ static void lay_out_matrix(matrix_work *w) {
     w->part = (float *)(void *)(w->weights[1] + bytes);
 }
 
-INLINE void start_matrix(const clattn_type type, matrix_work *w, const attn_cpu_prefill_job *own, int64_t item, char *scratch) {
+INLINE void start_matrix(const clattn_type type, matrix_work *w, const attn_cpu_prefill_job *own, int64_t item,
+                         char *scratch) {
     const attn_cpu_job *job = &own->job;
     const clattn_problem *problem = job->problem;
     const attn_view *query = &job->call->query;
@@ -91,9 +94,9 @@ INLINE matrix_block get_matrix_block(const clattn_type type, matrix_work *w, int
     char *packed_keys = p->scratch + p->own->at.keys + slot * keys * w->dim_steps * UNIT_DEPTH * 2 * w->pieces;
     char *packed_values = p->scratch + p->own->at.values + slot * keys * p->output_pitch * 2 * w->pieces;
     if (!is_packed(p, number)) {
-        bool large = pack_unit_keys(type, packed_keys, call->key.data,
-                                    attn_view_row(&call->key, p->b, p->g, block.first), call->key.stride[2], block.n,
-                                    problem->head_dim, w->p.limit);
+        bool large =
+            pack_unit_keys(type, packed_keys, call->key.data, attn_view_row(&call->key, p->b, p->g, block.first),
+                           call->key.stride[2], block.n, problem->head_dim, w->p.limit);
         pack_unit_values(type, packed_values, call->value.data, attn_view_row(&call->value, p->b, p->g, block.first),
                          call->value.stride[2], block.n, problem->value_dim, w->value_steps);
         set_packed(p, number, large);

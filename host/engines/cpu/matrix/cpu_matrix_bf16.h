@@ -92,7 +92,8 @@ static void matrix_row(const matrix_work *w, const matrix_block *block, int64_t 
 }
 
 /** Keys of a block that some row of a tile attends, in whole steps; whether no earlier block had keys for the tile. */
-static bool matrix_range(const matrix_work *w, const matrix_block *block, int64_t row, int64_t rows, int *begin, int *end) {
+static bool matrix_range(const matrix_work *w, const matrix_block *block, int64_t row, int64_t rows, int *begin,
+                         int *end) {
     bool first = true;
     *begin = block->n;
     *end = 0;
@@ -153,7 +154,8 @@ INLINE void matrix_tile(const bool tall, matrix_work *w, const matrix_block *blo
     UNIT_FENCE();
     for (int key = begin; key < end; key += MATRIX_ROWS) {
         const char *keys = block->keys + key / UNIT_ROWS * next;
-        unit_product(tall, true, &w->stream.unit, queries, keys, keys + next, w->dim_steps, p->scores + key, SCORE_PITCH);
+        unit_product(tall, true, &w->stream.unit, queries, keys, keys + next, w->dim_steps, p->scores + key,
+                     SCORE_PITCH);
     }
     for (int i = 0; i < rows; i++) matrix_row(w, block, row + i, p->scores + i * SCORE_PITCH, begin, end, first);
     UNIT_FENCE();

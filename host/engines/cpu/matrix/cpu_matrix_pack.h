@@ -21,8 +21,8 @@
  * n rows as [tile of 16 rows][step of 32 dims][piece][row][32]; up to `rows` rows, whole tiles. A row's sum becomes NaN
  * when something in it is beyond limit.
  */
-INLINE void pack_queries(const clattn_type type, char *packed, const void *data, int64_t first, int64_t stride, int64_t n,
-                         int64_t rows, int64_t dim, float limit, vf *sums) {
+INLINE void pack_queries(const clattn_type type, char *packed, const void *data, int64_t first, int64_t stride,
+                         int64_t n, int64_t rows, int64_t dim, float limit, vf *sums) {
     const int pieces = pieces_of(type);
     int64_t steps = attn_round_up(dim, UNIT_DEPTH) / UNIT_DEPTH;
     for (int64_t row = 0; row < rows; row++) {
@@ -73,8 +73,8 @@ INLINE bool pack_unit_keys(const clattn_type type, char *packed, const void *dat
 }
 
 /** LANES columns of two values as words of pairs. */
-INLINE void value_pieces(const clattn_type type, const void *data, int64_t even, int64_t odd, int64_t n_even, int64_t n_odd,
-                         vu *words) {
+INLINE void value_pieces(const clattn_type type, const void *data, int64_t even, int64_t odd, int64_t n_even,
+                         int64_t n_odd, vu *words) {
     if (type == CLATTN_BF16) {
         words[0] = paired_rows((const uint16_t *)data + even, (const uint16_t *)data + odd, n_even, n_odd);
         return;

@@ -44,8 +44,8 @@ INLINE vf load_some(const clattn_type type, const void *data, int64_t index, int
  * Chunk j of the 32 elements from `index` on, of which n are there (the rest 0), as words of pairs: in bf16 of neighbours,
  * in the other types of elements i and i + 16. Lanes of *seen become -1 where a size is beyond limit, or NaN.
  */
-INLINE void load_pieces(const clattn_type type, const void *data, int64_t index, int64_t n, int j, float limit, vi *seen,
-                        vu *words) {
+INLINE void load_pieces(const clattn_type type, const void *data, int64_t index, int64_t n, int j, float limit,
+                        vi *seen, vu *words) {
     const vi size = splat_int(INT32_MAX);
     if (type == CLATTN_BF16) {
         words[0] = load_words((const uint16_t *)data + index + 2 * LANES * j, n - 2 * LANES * j);

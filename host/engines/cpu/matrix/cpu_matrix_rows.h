@@ -23,7 +23,8 @@ INLINE vf transposed_largest(vf *r) {
     return r[0];
 }
 
-enum { SHARES_STEP = 2, SHARES_TOPS = 6, SHARES_WEIGHTS = 4 }; /* of a row, of LANES rows, of a row: as they take time */
+/* Of the stream, as they take time: of a row, of LANES rows, of a row. */
+enum { SHARES_STEP = 2, SHARES_TOPS = 6, SHARES_WEIGHTS = 4 };
 
 /** Whether a patch's scores are more than products times a factor. */
 INLINE bool has_step(const matrix_work *w, const patch *now) {

@@ -20,10 +20,11 @@ typedef struct piece_pair {
  * What is left out is below 2^-24 of a product (fp32), below 2^-17 with weights of 16 bits (fp16, values), or nothing. The
  * unit sums 32 products of a kind before it adds them, so the order costs no digits: tiles that are loaded serve twice.
  */
-static const piece_pair pairs_fp16[] = { { 0, 1, true, true }, { 1, 1, true, false }, { 1, 0, false, true },
-                                         { 0, 0, true, false } };
+static const piece_pair pairs_fp16[] = {
+    { 0, 1, true, true }, { 1, 1, true, false }, { 1, 0, false, true }, { 0, 0, true, false }
+};
 static const piece_pair pairs_fp16_values[] = { { 0, 1, true, true }, { 0, 0, false, true }, { 1, 0, true, false } };
-static const piece_pair pairs_fp32[] = { { 0, 2, true, true }, { 0, 1, false, true }, { 1, 1, true, false },
+static const piece_pair pairs_fp32[] = { { 0, 2, true, true },  { 0, 1, false, true }, { 1, 1, true, false },
                                          { 1, 0, false, true }, { 2, 0, true, false }, { 0, 0, true, false } };
 
 typedef struct pair_list {

@@ -13,9 +13,9 @@
 #include "engines/cpu/shared/cpu_vector.h"
 
 enum {
-    UNIT_ROWS = 16,   /* of a tile, and of one product */
-    UNIT_BYTES = 64,  /* of a row: 32 bf16, or 16 fp32 */
-    UNIT_DEPTH = 32,  /* bf16 that one product sums over */
+    UNIT_ROWS = 16,  /* of a tile, and of one product */
+    UNIT_BYTES = 64, /* of a row: 32 bf16, or 16 fp32 */
+    UNIT_DEPTH = 32, /* bf16 that one product sums over */
     UNIT_TILE = UNIT_ROWS * UNIT_BYTES
 };
 

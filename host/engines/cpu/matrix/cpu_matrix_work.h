@@ -15,9 +15,9 @@ typedef struct matrix_work {
     stream stream;
     int64_t dim_steps, value_steps; /* tiles that the two products sum over, in a whole block */
     int64_t pieces;
-    bool stepped;  /* scores need more than a factor */
-    float *scores[2], *part; /* [MATRIX_ROWS][PATCH_KEYS]; [MATRIX_ROWS][output_pitch] */
-    char *weights[2];        /* [row tile][step of 32 keys][piece] tiles */
+    bool stepped;                                /* scores need more than a factor */
+    float *scores[2], *part;                     /* [MATRIX_ROWS][PATCH_KEYS]; [MATRIX_ROWS][output_pitch] */
+    char *weights[2];                            /* [row tile][step of 32 keys][piece] tiles */
     float tops[MATRIX_ROWS], zeros[MATRIX_ROWS]; /* maxima of a patch; what its scores are taken relative to */
     step_row steps[MATRIX_ROWS];                 /* of the row tile that begins with row steps_row */
     int64_t steps_row, next_bias, next_mask;     /* bytes from row to row */
@@ -33,12 +33,12 @@ typedef struct matrix_block {
 /** Some rows of the item by some keys of the block. */
 typedef struct patch {
     int64_t row;
-    int rows;       /* 16 or 32; 0: no patch */
-    int begin, n;   /* keys of the block: whole steps */
-    int end;        /* of the keys that these rows attend in this block */
+    int rows;               /* 16 or 32; 0: no patch */
+    int begin, n;           /* keys of the block: whole steps */
+    int end;                /* of the keys that these rows attend in this block */
     int all_begin, all_end; /* keys of the block that all of the rows attend */
-    int buffer;     /* which scores and weights */
-    bool first;     /* of its row tile in this block */
+    int buffer;             /* which scores and weights */
+    bool first;             /* of its row tile in this block */
 } patch;
 
 #endif

@@ -64,10 +64,10 @@ static ahead_stream start_stream(const prefill_work *w, int64_t item, int64_t nu
                  problem->value_dim);
     }
     int64_t keys = attn_min(all.end - number * job->block_key, job->block_key), lines = 0;
-    int64_t tiles = (w->count + TILE_ROWS - 1) / TILE_ROWS * ((keys + TILE_KEYS - 1) / TILE_KEYS);
+    int64_t tiles = attn_divide_up(w->count, TILE_ROWS) * attn_divide_up(keys, TILE_KEYS);
     for (int i = 0; i < stream.count; i++) lines += stream.parts[i].count * stream.parts[i].columns;
     int64_t turns = attn_max(1, tiles * (product_words(problem) / 4));
-    stream.each = (int)attn_min(4, (lines + turns - 1) / turns);
+    stream.each = (int)attn_min(4, attn_divide_up(lines, turns));
     return stream;
 }
 

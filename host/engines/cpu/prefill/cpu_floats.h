@@ -90,7 +90,7 @@ static key_block get_block(prefill_work *w, int64_t number) {
 /** Scores of keys begin .. end of one row become weights. */
 INLINE void softmax_row(const prefill_work *w, int64_t row, float *scores, int begin, int end, float top, bool first) {
     softmax_scores(scores, begin, end, top, &w->maxima[row], &w->sums[row], w->output + row * w->output_pitch,
-                w->output_pitch, first);
+                   w->output_pitch, first);
 }
 
 #endif

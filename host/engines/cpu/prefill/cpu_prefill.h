@@ -120,19 +120,19 @@ INLINE void tile_block(const int height, const prefill_work *w, const key_block 
 }
 
 static __attribute__((noinline)) void tile_block_full(const prefill_work *w, const key_block *block, int64_t row,
-                                                     ahead_stream *stream) {
+                                                      ahead_stream *stream) {
     tile_block(TILE_ROWS, w, block, row, stream);
 }
 
 #if TILE_ROWS > 8
 static __attribute__((noinline)) void tile_block_8(const prefill_work *w, const key_block *block, int64_t row,
-                                                     ahead_stream *stream) {
+                                                   ahead_stream *stream) {
     tile_block(8, w, block, row, stream);
 }
 #endif
 
 static __attribute__((noinline)) void tile_block_4(const prefill_work *w, const key_block *block, int64_t row,
-                                                     ahead_stream *stream) {
+                                                   ahead_stream *stream) {
     tile_block(4, w, block, row, stream);
 }
 

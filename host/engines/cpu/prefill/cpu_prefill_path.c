@@ -43,7 +43,7 @@ static clattn_status make_part(const attn_cpu_plan *plan, void *part, clattn_rep
                            own->block_query, (int)MOST_ROWS);
     }
     int64_t widest = attn_max(plan->problem.head_dim, plan->problem.value_dim),
-            blocks = (plan->problem.key_length + plan->block_key - 1) / plan->block_key;
+            blocks = attn_divide_up(plan->problem.key_length, plan->block_key);
     own->slots = attn_max(1, attn_min(blocks, KEEP_FLOATS / plan->block_key / widest));
     own->most_rows = own->block_query ? own->block_query : attn_min(MOST_ROWS, ROW_FLOATS / widest);
     own->most_rows = attn_round_up(attn_max(own->most_rows, 1), unit->tile_rows);
@@ -76,8 +76,8 @@ static void take_scratch(const attn_cpu_plan *plan, void *part, attn_cpu_taker *
 
 /** Rows of an item when a head's rows make items / heads of them, at least; whole tiles. */
 static int64_t rows_of_share(int64_t query_length, int64_t items, int64_t heads, int64_t tile) {
-    int64_t shares = (items + heads - 1) / heads;
-    return attn_round_up(attn_max(1, (query_length + shares - 1) / shares), tile);
+    int64_t shares = attn_divide_up(items, heads);
+    return attn_round_up(attn_max(1, attn_divide_up(query_length, shares)), tile);
 }
 
 /** Rows of an item when a call has query_length. */
@@ -95,17 +95,13 @@ static int64_t item_rows(const attn_cpu_plan *plan, const prefill_part *own, int
                                    rows_of_share(query_length, 6 * plan->workers, heads, tile)));
     rows = attn_min(rows, own->most_rows / tile * tile);
     /* Even chunks: 1024 = 504 + 504 + 16 would be a bad split. */
-    int64_t chunks = attn_max(1, (query_length + rows - 1) / rows);
-    return attn_round_up(attn_max(1, (query_length + chunks - 1) / chunks), tile);
-}
-
-static int64_t count_chunks(int64_t query_length, int64_t rows) {
-    return (query_length + rows - 1) / rows;
+    int64_t chunks = attn_max(1, attn_divide_up(query_length, rows));
+    return attn_round_up(attn_max(1, attn_divide_up(query_length, chunks)), tile);
 }
 
 static int64_t count_items(const attn_cpu_plan *plan, const void *part, const attn_call *call) {
     int64_t rows = item_rows(plan, part, call->query_length);
-    return plan->problem.batch * plan->problem.query_heads * count_chunks(call->query_length, rows);
+    return plan->problem.batch * plan->problem.query_heads * attn_divide_up(call->query_length, rows);
 }
 
 /** A call's job, and what multiplies. */
@@ -137,7 +133,7 @@ static clattn_status run_prefill(const attn_cpu_run *run, const void *part) {
     bool kept = (run->call->key_length - 1) / plan->block_key < own->slots;
     job->slots = kept ? own->slots : 1; /* one that is always in L2 beats many that are sometimes */
     job->rows = item_rows(plan, own, run->call->query_length);
-    job->chunks = count_chunks(run->call->query_length, job->rows);
+    job->chunks = attn_divide_up(run->call->query_length, job->rows);
     forget_blocks(run, own);
     return attn_cpu_share(run, count_items(plan, own, run->call), work, &call);
 }

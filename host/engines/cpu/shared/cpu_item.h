@@ -24,7 +24,7 @@ typedef struct prefill_work {
     attn_key_range *ranges; /* of each row */
     float *queries, *output, *maxima, *scores;
     vf *sums;
-    vf *exact; /* sums of weights before they were rounded, where they are and logsumexp is asked for; else NULL */
+    vf *exact;    /* sums of weights before they were rounded, where they are and logsumexp is asked for; else NULL */
     float limit;  /* of queries and keys, where products are exact only up to some size */
     bool careful; /* keys that the products would not take exactly enough: every row goes the careful path */
 } prefill_work;
@@ -36,7 +36,7 @@ static inline int64_t block_slot(const attn_cpu_prefill_job *own, int64_t number
 
 /** What lies in a slot of scratch; even: the lowest bit is free for what packing found out. */
 static inline int64_t block_tag(const prefill_work *w, int64_t number) {
-    int64_t blocks = (w->job->call->key_length + w->job->block_key - 1) / w->job->block_key;
+    int64_t blocks = attn_divide_up(w->job->call->key_length, w->job->block_key);
     return 2 * ((w->b * w->job->problem->kv_heads + w->g) * blocks + number);
 }
 

@@ -52,8 +52,9 @@ INLINE vf load_up_to(const clattn_type type, const void *data, int64_t index, in
 INLINE void load_transposed(const clattn_type type, const void *data, int64_t first, int64_t stride, int64_t count,
                             int64_t d, int64_t dim, vf *r) {
     if (dim - d >= LANES) {
-        UNROLL for (int i = 0; i < LANES; i++) r[i] =
-            i < count ? load_typed(type, data, first + i * stride + d) : (vf){ 0 };
+        UNROLL for (int i = 0; i < LANES; i++) {
+            r[i] = i < count ? load_typed(type, data, first + i * stride + d) : (vf){ 0 };
+        }
     } else {
         for (int i = 0; i < LANES; i++)
             r[i] = i < count ? load_part(type, data, first + i * stride + d, dim - d) : (vf){ 0 };
@@ -79,8 +80,8 @@ INLINE void pack_keys_typed(const clattn_type type, float *packed, const void *d
     }
 }
 
-static inline void pack_keys(clattn_type type, float *packed, const void *data, int64_t first, int64_t stride, int64_t n,
-                      int64_t dim, vf factor) {
+static inline void pack_keys(clattn_type type, float *packed, const void *data, int64_t first, int64_t stride,
+                             int64_t n, int64_t dim, vf factor) {
     switch (type) {
         case CLATTN_FP16: pack_keys_typed(CLATTN_FP16, packed, data, first, stride, n, dim, factor); break;
         case CLATTN_BF16: pack_keys_typed(CLATTN_BF16, packed, data, first, stride, n, dim, factor); break;
@@ -98,8 +99,8 @@ INLINE void copy_rows_typed(const clattn_type type, float *copy, int64_t pitch, 
     }
 }
 
-static inline void copy_rows(clattn_type type, float *copy, int64_t pitch, const void *data, int64_t first, int64_t stride,
-                      int64_t n, int64_t dim, vf factor) {
+static inline void copy_rows(clattn_type type, float *copy, int64_t pitch, const void *data, int64_t first,
+                             int64_t stride, int64_t n, int64_t dim, vf factor) {
     switch (type) {
         case CLATTN_FP16: copy_rows_typed(CLATTN_FP16, copy, pitch, data, first, stride, n, dim, factor); break;
         case CLATTN_BF16: copy_rows_typed(CLATTN_BF16, copy, pitch, data, first, stride, n, dim, factor); break;

@@ -40,7 +40,9 @@ INLINE void rounded_row(float *scores, int begin, int end, vf factor, vf zero, v
     int c = begin;
     for (; c + 4 * LANES <= end; c += 4 * LANES) {
         vf e[4];
-        UNROLL for (int i = 0; i < 4; i++) e[i] = rounded_power(exact != NULL, load(scores + c + i * LANES) * factor - zero);
+        UNROLL for (int i = 0; i < 4; i++) {
+            e[i] = rounded_power(exact != NULL, load(scores + c + i * LANES) * factor - zero);
+        }
         store_rounded(weights + c, e[0], e[1], &sum);
         store_rounded(weights + c + 2 * LANES, e[2], e[3], &sum2);
         if (exact) before += (e[0] + e[1]) + (e[2] + e[3]);
@@ -58,7 +60,8 @@ INLINE void rounded_row(float *scores, int begin, int end, vf factor, vf zero, v
 /** Takes a block's maximum into row's, the row's other sum along. */
 INLINE vf raise_row(const prefill_work *p, int64_t row, float top, bool first) {
     float before = p->maxima[row];
-    vf zero = raise_maximum(top, &p->maxima[row], &p->sums[row], p->output + row * p->output_pitch, p->output_pitch, first);
+    vf zero =
+        raise_maximum(top, &p->maxima[row], &p->sums[row], p->output + row * p->output_pitch, p->output_pitch, first);
     if (p->exact && before > -INFINITY && p->maxima[row] > before) {
         p->exact[row] *= power_of_two(splat(before - p->maxima[row]));
     }

@@ -29,8 +29,8 @@ INLINE vf raise_maximum(float block_maximum, float *maximum, vf *sums, float *ou
 }
 
 /** Scores (times log2(e)) of keys begin .. end of one row become weights relative to *maximum, their sums are added to *sums. */
-INLINE void softmax_scores(float *scores, int begin, int end, float block_maximum, float *maximum, vf *sums, float *output,
-                        int64_t pitch, bool first) {
+INLINE void softmax_scores(float *scores, int begin, int end, float block_maximum, float *maximum, vf *sums,
+                           float *output, int64_t pitch, bool first) {
     vf zero = raise_maximum(block_maximum, maximum, sums, output, pitch, first), sum = { 0 }, sum2 = { 0 };
     int c = begin;
     for (; c + 4 * LANES <= end; c += 4 * LANES) {
@@ -73,7 +73,7 @@ static attn_key_range rows_keys(const attn_cpu_job *job, int64_t b, int64_t firs
 
 /** Where a key lies among the n keys from number `first` on, 0 or n when outside. */
 static inline int inside_block(int64_t first, int n, int64_t key) {
-    return (int)attn_max(0, attn_min(key - first, n));
+    return (int)attn_clamp(key - first, 0, n);
 }
 
 /** A row's maximum and sum before any key: nothing, or the sink. */
@@ -115,7 +115,8 @@ static void finish_row(const attn_cpu_job *job, int64_t b, int64_t h, int64_t i,
         return;
     }
     if (problem->logsumexp) {
-        ((float *)call->logsumexp.data)[attn_view_row(&call->logsumexp, b, h, i)] = row_logsumexp(job, h, maximum, exact);
+        ((float *)call->logsumexp.data)[attn_view_row(&call->logsumexp, b, h, i)] =
+            row_logsumexp(job, h, maximum, exact);
     }
 }
 

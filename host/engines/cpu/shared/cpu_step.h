@@ -191,8 +191,10 @@ INLINE vf row_pass(const int kind, const step_row *row, float *scores, int64_t f
 
 /** Calls X with each kind. */
 #define STEP_KINDS(X)                                                                                                  \
-    X(STEP_CAP) X(STEP_ALIBI) X(STEP_BIAS) X(STEP_BIAS_FP16) X(STEP_BIAS_BF16) X(STEP_BIAS_STRIDED) X(STEP_BYTES)      \
-    X(STEP_BITS) X(STEP_BYTES_STRIDED) X(STEP_BIT_STRIDED)
+    X(STEP_CAP)                                                                                                        \
+    X(STEP_ALIBI)                                                                                                      \
+    X(STEP_BIAS) X(STEP_BIAS_FP16) X(STEP_BIAS_BF16) X(STEP_BIAS_STRIDED) X(STEP_BYTES) X(STEP_BITS)                   \
+        X(STEP_BYTES_STRIDED) X(STEP_BIT_STRIDED)
 
 static vf any_row_pass(int kind, const step_row *row, float *scores, int64_t first, int begin, int end) {
     switch (kind) {

@@ -228,7 +228,8 @@ INLINE vf power_of_two(vf t) {
 #else
     vi tiny = t < splat(-126.0f);
     t = vmax(splat(-126.0f), t); /* NaN stays */
-    vf z = t + splat(12583039.0f), f = t - (z - splat(12583039.0f)); /* the nearest integer + 127 in the low bits of z */
+    vf z = t + splat(12583039.0f),
+       f = t - (z - splat(12583039.0f)); /* the nearest integer + 127 in the low bits of z */
     vf p = splat(1.32764720e-3f);
     p = p * f + splat(9.67554133e-3f);
     p = p * f + splat(5.55071327e-2f);

@@ -51,13 +51,13 @@ static weights_work start_weights(const attn_cpu_weights_job *own, int64_t item,
     const clattn_problem *problem = job->problem;
     const attn_cpu_weights_layout *at = &own->at;
     weights_work w = { .job = job, .own = own, .scratch = scratch, .stage = problem->weights };
-    int64_t chunks = (problem->weights_rows + own->rows - 1) / own->rows, head = item / chunks;
+    int64_t chunks = attn_divide_up(problem->weights_rows, own->rows), head = item / chunks;
     w.b = head / problem->weights_heads;
     w.h = problem->weights_first_head + head % problem->weights_heads;
     w.g = w.h / (problem->query_heads / problem->kv_heads);
     w.first = problem->weights_first_row + item % chunks * own->rows;
     w.count = attn_min(own->rows, problem->weights_first_row + problem->weights_rows - w.first);
-    w.count = attn_max(0, attn_min(w.count, job->call->query_length - w.first));
+    w.count = attn_clamp(job->call->query_length - w.first, 0, w.count);
     w.keys = attn_used_key_length(job->call, w.b);
     w.rule = attn_row_rule_of(problem, job->call, w.b);
     w.queries = floats_at(scratch, at->queries);
@@ -244,7 +244,7 @@ static bool store_softmax(const weights_work *w, int64_t i) {
 static void weights_item(const attn_cpu_weights_job *own, int64_t item, void *scratch) {
     const attn_cpu_job *job = &own->job;
     weights_work w = start_weights(own, item, scratch);
-    int64_t used = attn_max(0, attn_min(w.count, w.rule.query_length - w.first));
+    int64_t used = attn_clamp(w.rule.query_length - w.first, 0, w.count);
     bool good[ATTN_CPU_WEIGHTS_ROWS], softmax = w.stage == CLATTN_WEIGHTS_SOFTMAX;
     for (int64_t i = used; i < w.count; i++) careful_weights(&w, w.first + i); /* beyond the used length: zeros */
     if (used == 0) return;

@@ -42,7 +42,7 @@ static void take_scratch(const attn_cpu_plan *plan, void *part, attn_cpu_taker *
 
 static int64_t count_items(const attn_cpu_plan *plan, const void *part, const attn_call *call) {
     const weights_part *own = part;
-    int64_t chunks = (attn_cpu_weights_rows(&plan->problem, call) + own->rows - 1) / own->rows;
+    int64_t chunks = attn_divide_up(attn_cpu_weights_rows(&plan->problem, call), own->rows);
     return plan->problem.batch * plan->problem.weights_heads * chunks;
 }
 
