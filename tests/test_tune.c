@@ -178,8 +178,41 @@ START_TEST(test_the_interface) {
 }
 END_TEST
 
+/* Before a candidate is tried the library says whether its program could be built so at all. */
+START_TEST(test_rows_are_judged_alone) {
+    static clattn_report report;
+    const char *name, *text;
+    int rows = 0;
+    for (int64_t k = 0; (name = clattn_inspect_tuning_table(k, &text)) != NULL; k++) {
+        for (const char *line = strchr(text, '\n'); line && line[1]; line = strchr(line + 1, '\n'), rows++) {
+            ck_assert_msg(clattn_inspect_tuning_row(name, line + 1, &report) == CLATTN_OK, "%s", report.text);
+        }
+    }
+    ck_assert_int_gt(rows, 20);
+    static const struct {
+        const char *table, *row, *reason;
+    } bad[] = {
+        { TABLE, "*,*,*,*,577,32,32,8,8,16,0,1,", "head_dim_max: 577 is not a multiple of 1 from 1 to 576" },
+        { TABLE, "*,*,*,*,64,36,32,8,8,16,0,1,", "block_query: 36 is not a multiple of 8 up to 64, for threads_y of 8" },
+        { TABLE, "*,*,*,*,64,128,32,8,8,16,0,1,", "block_query: 128 is not a multiple of 8 up to 64" },
+        { TABLE, "*,*,*,*,64,32,32,8,8,16,0,", "value_vectors: 0 is not" },
+        { "attention_decode_gpu", "*,*,*,*,64,96,32,4,4,0,", "threads: 96 is not a power of two" },
+        { "attention_decode_gpu", "*,*,*,*,64,128,8,4,16,0,", "lanes: 8 is not a multiple of 16, for rows of 16" },
+        { "attention_decode_cpu", "*,*,*,*,64,2,4,48,", "block_key: 48 is not a multiple of 32, for tile_vectors of 2" },
+    };
+    for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
+        EXPECT_STATUS(clattn_inspect_tuning_row(bad[k].table, bad[k].row, &report), CLATTN_UNSUPPORTED, &report);
+        ck_assert_msg(strstr(report.text, bad[k].reason) != NULL, "%s: %s", bad[k].reason, report.text);
+    }
+    ck_assert_int_eq(clattn_inspect_tuning_row("nothing", "*", NULL), CLATTN_INVALID_ARGUMENT);
+    ck_assert_int_eq(clattn_inspect_tuning_row(NULL, "*", NULL), CLATTN_INVALID_ARGUMENT);
+    ck_assert_int_eq(clattn_inspect_tuning_row(TABLE, NULL, NULL), CLATTN_INVALID_ARGUMENT);
+}
+END_TEST
+
 int main(void) {
-    const TTest *const everywhere[] = { test_malformed_files_are_refused_by_line, test_the_interface };
+    const TTest *const everywhere[] = { test_malformed_files_are_refused_by_line, test_the_interface,
+                                        test_rows_are_judged_alone };
     const TTest *const on_a_device[] = { test_winners_are_stored_and_used,
                                          test_interrupted_search_keeps_what_it_found,
                                          test_words_override_the_default_problems,

@@ -165,6 +165,9 @@ static bool is_served(clattn_runtime *runtime, const table_case *c, int64_t devi
         ck_assert_msg(strstr(report.text, column) != NULL, "%s: refused without naming it: %s", what, report.text);
         return false;
     }
+    clattn_plan_info info;
+    ck_assert_int_eq(clattn_plan_get_info(plan, &info), CLATTN_OK);
+    ck_assert_msg(info.program && strcmp(info.program, c->name) == 0, "%s: built %s", what, info.program);
     clattn_tensors t = tensors(output, &report);
     memset(output, 0xff, sizeof output);
     status = clattn_execute(plan, &t);

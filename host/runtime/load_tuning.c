@@ -10,6 +10,7 @@
 
 #include "base/visit.h"
 #include "runtime/runtime.h"
+#include "tuning/block_sizes.h"
 #include "tuning/tuning_user.h"
 
 enum { MOST_BYTES = 1 << 20 };
@@ -93,6 +94,17 @@ const char *clattn_inspect_tuning_table(int64_t index, const char **text) {
         *text = attn_tuning_tables[index].text;
     }
     return attn_tuning_tables[index].name;
+}
+
+clattn_status clattn_inspect_tuning_row(const char *table, const char *line, clattn_report *report) {
+    attn_blocks blocks;
+    attn_report_clear(report);
+    const char *header = table && line ? attn_tuning_get_table(table) : NULL;
+    if (!header) {
+        return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "no such table of block sizes");
+    }
+    const attn_tuning_row row = { .header = header, .line = line };
+    return attn_blocks_take(table, &row, NULL, ATTN_WIDEST_VECTOR, &blocks, report);
 }
 
 void attn_runtime_forget_tuning(clattn_runtime *runtime) {

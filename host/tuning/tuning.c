@@ -127,18 +127,3 @@ int64_t attn_tuning_get(const attn_tuning_row *row, const char *column) {
     field f = find_column(row->header, row->line, column);
     return f.length == 0 ? 0 : (int64_t)strtoll(f.begin, NULL, 10);
 }
-
-clattn_status attn_tuning_check(const attn_tuning_row *row, const char *table, const attn_tuning_limit *limits, size_t count,
-                                clattn_report *report) {
-    for (size_t k = 0; k < count; k++) {
-        const attn_tuning_limit *limit = &limits[k];
-        const int64_t size = attn_tuning_get(row, limit->column);
-        if (size < limit->least || size > limit->most || size % limit->step != 0) {
-            return attn_refuse(report, CLATTN_UNSUPPORTED,
-                               "%s: %s: a row of the table says %" PRId64 ", not a multiple of %" PRId64 " from %" PRId64
-                               " to %" PRId64,
-                               table, limit->column, size, limit->step, limit->least, limit->most);
-        }
-    }
-    return CLATTN_OK;
-}

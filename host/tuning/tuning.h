@@ -46,20 +46,4 @@ int64_t attn_tuning_add(const char *text, const attn_tuning_key *key, attn_tunin
 /** The number in a column of a row; 0 when there is no such column or number. */
 int64_t attn_tuning_get(const attn_tuning_row *row, const char *column);
 
-/** What the number in a column must be: a multiple of step from least to most. */
-typedef struct attn_tuning_limit {
-    const char *column;
-    int64_t least, most, step;
-} attn_tuning_limit;
-
-/**
- * Whether a row, which may be a user's, keeps to its table's limits. Engines ask before they reckon with any of its numbers:
- * these size arrays and loops of programs.
- * @return UNSUPPORTED with a line that names table and column
- */
-clattn_status attn_tuning_check(const attn_tuning_row *row, const char *table, const attn_tuning_limit *limits, size_t count,
-                                clattn_report *report);
-#define ATTN_TUNING_CHECK(row, table, limits, report) \
-    attn_tuning_check(row, table, limits, sizeof(limits) / sizeof *(limits), report)
-
 #endif

@@ -51,8 +51,8 @@ typedef struct attn_tune {
 
 /* ---- candidates (tune_rows.c) */
 
-/** The table of the program that a plan's kernel text begins with; false: it has none. */
-bool attn_tune_find_table(const char *kernel, int64_t head_dim, attn_tune_table *table);
+/** The table of a program (NULL = none); false: it has none. */
+bool attn_tune_find_table(const char *program, int64_t head_dim, attn_tune_table *table);
 
 /** Adds the sizes of every row of the text (of the same columns). */
 void attn_tune_add_rows(attn_tune *tune, const char *text);

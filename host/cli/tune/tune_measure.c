@@ -181,7 +181,7 @@ int attn_tune_begin(attn_tune *tune, attn_error *error) {
                       report.text);
         return ATTN_DONE;
     }
-    if (!attn_tune_find_table(info.kernel, p->head_dim > p->value_dim ? p->head_dim : p->value_dim, &tune->table)) {
+    if (!attn_tune_find_table(info.program, p->head_dim > p->value_dim ? p->head_dim : p->value_dim, &tune->table)) {
         snprintf(tune->skipped, sizeof tune->skipped, "%s has no table of block sizes", tune->engine);
         return ATTN_DONE;
     }

@@ -1,42 +1,28 @@
 /*
  * Candidates of `clattn tune`: sizes that stand in the program's table, and steps from there. Knows columns by their
- * names alone; a new table needs nothing here unless sizes must divide each other (attn_rules).
+ * names alone, and asks the library what they may hold: a new table or column needs nothing here.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tune/tune.h"
 
-/* What kernels take for granted, and no compiler checks: `column` is a multiple of the product of the others. */
-static const struct {
-    const char *column, *of, *times;
-} attn_rules[] = {
-    { "tile_rows", "value_rows", "" },          { "block_key", "tile_step", "" },
-    { "block_key", "tile_vectors", "lanes" },   { "block_query", "threads_y", "" },
-    { "block_key", "threads_x", "" },           { "threads", "lanes", "" },
-    { "lanes", "rows", "" },
-};
-
-enum { ATTN_MOST_LANES = 16 };
-
-static int attn_column(const attn_tune_table *table, const char *name) {
+/* "FIRST,size,size,...," */
+static void attn_row_text(const attn_tune_table *table, const int64_t *sizes, const char *first, char *text,
+                          size_t size) {
+    snprintf(text, size, "%s", first);
     for (int k = 0; k < table->count; k++) {
-        if (strcmp(table->columns[k], name) == 0) {
-            return k;
-        }
+        attn_text_add(text, size, "%" PRId64 ",", sizes[k]);
     }
-    return -1;
 }
 
-static bool attn_fits_rules(const attn_tune_table *table, const int64_t *sizes) {
-    for (size_t r = 0; r < sizeof attn_rules / sizeof attn_rules[0]; r++) {
-        int column = attn_column(table, attn_rules[r].column), of = attn_column(table, attn_rules[r].of);
-        int64_t step = of < 0 ? 1 : sizes[of] * (attn_rules[r].times[0] != '\0' ? ATTN_MOST_LANES : 1);
-        if (column >= 0 && (step <= 0 || sizes[column] % step != 0)) {
-            return false;
-        }
-    }
-    return true;
+/* Whether the program could be built with the sizes at all. */
+static bool attn_fits_program(const attn_tune_table *table, const int64_t *sizes) {
+    char first[48], row[ATTN_TUNE_LINE];
+    snprintf(first, sizeof first, "*,*,*,*,%" PRId64 ",", table->head_dim_max);
+    attn_row_text(table, sizes, first, row, sizeof row);
+    return clattn_inspect_tuning_row(table->name, row, NULL) == CLATTN_OK;
 }
 
 static bool attn_add_candidate(attn_tune *tune, const int64_t *sizes) {
@@ -46,7 +32,7 @@ static bool attn_add_candidate(attn_tune *tune, const int64_t *sizes) {
             return false;
         }
     }
-    if (tune->count == ATTN_TUNE_CANDIDATES || !attn_fits_rules(&tune->table, sizes)) {
+    if (tune->count == ATTN_TUNE_CANDIDATES || !attn_fits_program(&tune->table, sizes)) {
         return false;
     }
     tune->items[tune->count] = (attn_tune_candidate){ .outcome = ATTN_TUNE_UNTRIED };
@@ -80,10 +66,9 @@ static void attn_read_columns(attn_tune_table *table) {
     }
 }
 
-bool attn_tune_find_table(const char *kernel, int64_t head_dim, attn_tune_table *table) {
-    size_t length = strcspn(kernel, ": ");
-    for (int64_t k = 0; (table->name = clattn_inspect_tuning_table(k, &table->text)) != NULL; k++) {
-        if (strlen(table->name) != length || strncmp(table->name, kernel, length) != 0) {
+bool attn_tune_find_table(const char *program, int64_t head_dim, attn_tune_table *table) {
+    for (int64_t k = 0; program && (table->name = clattn_inspect_tuning_table(k, &table->text)) != NULL; k++) {
+        if (strcmp(table->name, program) != 0) {
             continue;
         }
         attn_read_columns(table);
@@ -192,22 +177,19 @@ static void attn_device_part(const attn_tune *tune, char *text, size_t size) {
 void attn_tune_key(const attn_tune *tune, char *text, size_t size) {
     char device[128];
     attn_device_part(tune, device, sizeof device);
-    snprintf(text, size, "*,*,%s,%s,%lld,", device, clattn_type_name(tune->data->problem.type),
-             (long long)tune->table.head_dim_max);
+    snprintf(text, size, "*,*,%s,%s,%" PRId64 ",", device, clattn_type_name(tune->data->problem.type),
+             tune->table.head_dim_max);
 }
 
 void attn_tune_row(const attn_tune *tune, const char *key, int item, const char *note, char *text, size_t size) {
-    snprintf(text, size, "%s", key);
-    for (int k = 0; k < tune->table.count; k++) {
-        attn_text_add(text, size, "%lld,", (long long)tune->items[item].sizes[k]);
-    }
+    attn_row_text(&tune->table, tune->items[item].sizes, key, text, size);
     attn_text_add(text, size, "%s", note);
 }
 
 void attn_tune_describe(const attn_tune *tune, int item, char *text, size_t size) {
     text[0] = '\0';
     for (int k = 0; k < tune->table.count; k++) {
-        attn_text_add(text, size, "%s%s=%lld", k > 0 ? " " : "", tune->table.columns[k],
-                      (long long)tune->items[item].sizes[k]);
+        attn_text_add(text, size, "%s%s=%" PRId64, k > 0 ? " " : "", tune->table.columns[k],
+                      tune->items[item].sizes[k]);
     }
 }

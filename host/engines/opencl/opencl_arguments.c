@@ -1,9 +1,12 @@
 /*
- * A resolved problem and call as the struct that kernels take, and the list of a call's tensors with the memory each
- * one spans. Knows nothing of OpenCL calls. To add a tensor: an id in opencl_call.h, a line in
- * attn_opencl_placements().
+ * The list of a call's tensors with the memory that each one spans, and a resolved problem and call as the struct that
+ * kernels take. Knows nothing of OpenCL calls. To add a tensor: an id, a line in attn_opencl_placements(), and its place in
+ * attn_opencl_arguments().
  */
-#include "engines/opencl/opencl_call.h"
+#include "engines/opencl/opencl_arguments.h"
+
+#include "base/memory.h"
+#include "problem/problem.h"
 
 static attn_int64 far_or(int64_t value) {
     return value == CLATTN_OPEN || value > ATTN_FAR ? ATTN_FAR : value;
@@ -32,7 +35,6 @@ static void set_offset(const clattn_problem *problem, const attn_call *call, att
             break;
         default: break;
     }
-    a->offsets_at = call->offsets.offset;
 }
 
 static void set_features(const clattn_problem *problem, const attn_call *call, attn_arguments *a) {
@@ -61,7 +63,113 @@ static attn_layout layout_of(const attn_view *view) {
     return (attn_layout){ view->offset, { view->stride[0], view->stride[1], view->stride[2], view->stride[3] } };
 }
 
-void attn_opencl_arguments(const clattn_problem *problem, const attn_call *call, attn_arguments *a) {
+/* Fills the span; a tensor without elements is none. */
+static attn_placement finish(attn_placement p) {
+    p.first = p.end = p.layout.offset;
+    for (int k = 0; k < 4; ++k) {
+        if (p.size[k] <= 0) {
+            p.name = NULL;
+            return p;
+        }
+        p.end += (p.size[k] - 1) * p.walk[k];
+    }
+    p.end += 1;
+    return p;
+}
+
+static attn_placement tensor(const char *name, const attn_view *view, clattn_type type, const int64_t size[4]) {
+    return finish((attn_placement){ .name = name,
+                                    .data = view->data,
+                                    .element = clattn_type_size(type),
+                                    .size = { size[0], size[1], size[2], size[3] },
+                                    .walk = { view->stride[0], view->stride[1], view->stride[2], view->stride[3] },
+                                    .layout = layout_of(view) });
+}
+
+static attn_placement array(const char *name, const void *data, int64_t element, int64_t count, int64_t offset) {
+    return finish((attn_placement){ .name = name,
+                                    .data = (void *)(uintptr_t)data,
+                                    .element = element,
+                                    .size = { 1, 1, 1, count },
+                                    .walk = { 0, 0, 0, 1 },
+                                    .layout = { .offset = offset } });
+}
+
+static attn_placement integers(const char *name, const clattn_integers *list, int64_t count) {
+    return array(name, list->data, list->type == CLATTN_INT64 ? 8 : 4, count, list->offset);
+}
+
+static attn_placement mask(const clattn_problem *problem, const attn_call *call) {
+    int64_t last = call->key_length;
+    if (problem->mask == CLATTN_MASK_BITS) {
+        last = call->mask.stride[3] != 0 ? (last + 7) / 8 : attn_min(last, 1);
+    }
+    int64_t size[4] = { problem->batch, problem->query_heads, call->query_length, last };
+    attn_placement p = tensor("mask", &call->mask, CLATTN_FP32, size);
+    p.element = 1;
+    return p;
+}
+
+/* Whole rows: 0 beyond the call's keys. */
+static attn_placement weights(const clattn_problem *problem, const attn_call *call) {
+    int64_t rows = attn_min(problem->weights_rows, attn_max(call->query_length - problem->weights_first_row, 0));
+    int64_t size[4] = { problem->batch, problem->weights_heads, rows, problem->key_length };
+    return tensor("weights", &call->weights, attn_weights_type(problem), size);
+}
+
+/* The lists of numbers, one a head or one a batch entry. */
+static void place_arrays(const clattn_problem *problem, const attn_call *call, attn_placement list[ATTN_TENSOR_COUNT]) {
+    const int64_t b = problem->batch, h = problem->query_heads;
+    if (problem->alibi) {
+        list[ATTN_TENSOR_SLOPES] = array("alibi_slopes", call->alibi_slopes.data, 4, h, call->alibi_slopes.offset);
+    }
+    if (problem->sinks) {
+        list[ATTN_TENSOR_SINKS] = array("sinks", call->sinks.data, 4, h, call->sinks.offset);
+    }
+    if (problem->query_lengths) {
+        list[ATTN_TENSOR_QUERY_LENGTHS] = integers("query_lengths", &call->query_lengths, b);
+    }
+    if (problem->key_lengths) {
+        list[ATTN_TENSOR_KEY_LENGTHS] = integers("key_lengths", &call->key_lengths, b);
+    }
+    if (problem->alignment == CLATTN_ALIGN_OFFSETS) {
+        list[ATTN_TENSOR_OFFSETS] = integers("offsets", &call->offsets, b);
+    }
+}
+
+void attn_opencl_placements(const clattn_problem *problem, const attn_call *call, cl_mem nothing,
+                            attn_placement list[ATTN_TENSOR_COUNT]) {
+    const clattn_type type = problem->type;
+    const int64_t b = problem->batch, h = problem->query_heads, g = problem->kv_heads;
+    const int64_t sq = call->query_length, sk = call->key_length, d = problem->head_dim, dv = problem->value_dim;
+    for (int k = 0; k < ATTN_TENSOR_COUNT; ++k) {
+        list[k] = (attn_placement){ .name = NULL };
+    }
+    list[ATTN_TENSOR_QUERY] = tensor("query", &call->query, type, (int64_t[]){ b, h, sq, d });
+    list[ATTN_TENSOR_KEY] = tensor("key", &call->key, type, (int64_t[]){ b, g, sk, d });
+    list[ATTN_TENSOR_VALUE] = tensor("value", &call->value, type, (int64_t[]){ b, g, sk, dv });
+    list[ATTN_TENSOR_OUTPUT] = tensor("output", &call->output, type, (int64_t[]){ b, h, sq, dv });
+    if (problem->mask != CLATTN_MASK_NONE) {
+        list[ATTN_TENSOR_MASK] = mask(problem, call);
+    }
+    if (problem->bias != CLATTN_BIAS_NONE) {
+        list[ATTN_TENSOR_BIAS] = tensor("bias", &call->bias, attn_bias_type(problem), (int64_t[]){ b, h, sq, sk });
+    }
+    place_arrays(problem, call, list);
+    if (problem->logsumexp) {
+        list[ATTN_TENSOR_LOGSUMEXP] = tensor("logsumexp", &call->logsumexp, CLATTN_FP32, (int64_t[]){ b, h, sq, 1 });
+    }
+    if (problem->weights != CLATTN_WEIGHTS_NONE) {
+        list[ATTN_TENSOR_WEIGHTS] = weights(problem, call);
+    }
+    list[ATTN_TENSOR_OUTPUT].output = list[ATTN_TENSOR_LOGSUMEXP].output = list[ATTN_TENSOR_WEIGHTS].output = true;
+    for (int k = 0; k < ATTN_TENSOR_COUNT; ++k) {
+        list[k].memory = nothing;
+    }
+}
+
+void attn_opencl_arguments(const clattn_problem *problem, const attn_call *call,
+                           const attn_placement list[ATTN_TENSOR_COUNT], attn_arguments *a) {
     *a = (attn_arguments){
         .batch = problem->batch,
         .query_heads = problem->query_heads,
@@ -71,18 +179,19 @@ void attn_opencl_arguments(const clattn_problem *problem, const attn_call *call,
         .key_length = call->key_length,
         .head_dim = problem->head_dim,
         .value_dim = problem->value_dim,
-        .query = layout_of(&call->query),
-        .key = layout_of(&call->key),
-        .value = layout_of(&call->value),
-        .output = layout_of(&call->output),
-        .mask = layout_of(&call->mask),
-        .bias = layout_of(&call->bias),
-        .logsumexp = layout_of(&call->logsumexp),
-        .weights = layout_of(&call->weights),
-        .slopes_at = call->alibi_slopes.offset,
-        .sinks_at = call->sinks.offset,
-        .query_lengths_at = call->query_lengths.offset,
-        .key_lengths_at = call->key_lengths.offset,
+        .query = list[ATTN_TENSOR_QUERY].layout,
+        .key = list[ATTN_TENSOR_KEY].layout,
+        .value = list[ATTN_TENSOR_VALUE].layout,
+        .output = list[ATTN_TENSOR_OUTPUT].layout,
+        .mask = list[ATTN_TENSOR_MASK].layout,
+        .bias = list[ATTN_TENSOR_BIAS].layout,
+        .logsumexp = list[ATTN_TENSOR_LOGSUMEXP].layout,
+        .weights = list[ATTN_TENSOR_WEIGHTS].layout,
+        .slopes_at = list[ATTN_TENSOR_SLOPES].layout.offset,
+        .sinks_at = list[ATTN_TENSOR_SINKS].layout.offset,
+        .query_lengths_at = list[ATTN_TENSOR_QUERY_LENGTHS].layout.offset,
+        .key_lengths_at = list[ATTN_TENSOR_KEY_LENGTHS].layout.offset,
+        .offsets_at = list[ATTN_TENSOR_OFFSETS].layout.offset,
         .weights_first_head = problem->weights_first_head,
         .weights_heads = problem->weights_heads,
         .weights_first_row = problem->weights_first_row,
@@ -94,99 +203,4 @@ void attn_opencl_arguments(const clattn_problem *problem, const attn_call *call,
     set_features(problem, call, a);
     set_band(problem, a);
     set_offset(problem, call, a);
-}
-
-/* Fills the span; a tensor without elements is none. */
-static attn_placement finish(attn_placement p) {
-    p.first = p.end = *p.at;
-    for (int k = 0; k < 4; ++k) {
-        if (p.size[k] <= 0) {
-            return (attn_placement){ 0 };
-        }
-        p.end += (p.size[k] - 1) * p.walk[k];
-    }
-    p.end += 1;
-    return p;
-}
-
-static attn_placement tensor(const char *name, const attn_view *view, clattn_type type, const int64_t size[4],
-                             attn_layout *layout) {
-    return finish((attn_placement){ .name = name,
-                                    .data = view->data,
-                                    .element = clattn_type_size(type),
-                                    .size = { size[0], size[1], size[2], size[3] },
-                                    .walk = { view->stride[0], view->stride[1], view->stride[2], view->stride[3] },
-                                    .at = &layout->offset,
-                                    .strides = layout->stride });
-}
-
-static attn_placement array(const char *name, const void *data, int64_t element, int64_t count, attn_int64 *at) {
-    return finish((attn_placement){ .name = name,
-                                    .data = (void *)(uintptr_t)data,
-                                    .element = element,
-                                    .size = { 1, 1, 1, count },
-                                    .walk = { 0, 0, 0, 1 },
-                                    .at = at });
-}
-
-static attn_placement integers(const char *name, const clattn_integers *list, int64_t count, attn_int64 *at) {
-    return array(name, list->data, list->type == CLATTN_INT64 ? 8 : 4, count, at);
-}
-
-static attn_placement mask(const clattn_problem *problem, const attn_call *call, attn_arguments *a) {
-    int64_t last = call->key_length;
-    if (problem->mask == CLATTN_MASK_BITS) {
-        last = call->mask.stride[3] != 0 ? (last + 7) / 8 : attn_min(last, 1);
-    }
-    int64_t size[4] = { a->batch, a->query_heads, a->query_length, last };
-    attn_placement p = tensor("mask", &call->mask, CLATTN_FP32, size, &a->mask);
-    p.element = 1;
-    return p;
-}
-
-void attn_opencl_placements(const clattn_problem *problem, const attn_call *call, attn_arguments *a,
-                            attn_placement list[ATTN_TENSOR_COUNT]) {
-    clattn_type type = problem->type;
-    int64_t b = a->batch, h = a->query_heads, sq = a->query_length, sk = a->key_length;
-    for (int k = 0; k < ATTN_TENSOR_COUNT; ++k) {
-        list[k] = (attn_placement){ 0 };
-    }
-    list[ATTN_TENSOR_QUERY] = tensor("query", &call->query, type, (int64_t[]){ b, h, sq, a->head_dim }, &a->query);
-    list[ATTN_TENSOR_KEY] = tensor("key", &call->key, type, (int64_t[]){ b, a->kv_heads, sk, a->head_dim }, &a->key);
-    list[ATTN_TENSOR_VALUE] =
-        tensor("value", &call->value, type, (int64_t[]){ b, a->kv_heads, sk, a->value_dim }, &a->value);
-    list[ATTN_TENSOR_OUTPUT] = tensor("output", &call->output, type, (int64_t[]){ b, h, sq, a->value_dim }, &a->output);
-    if (problem->mask != CLATTN_MASK_NONE) {
-        list[ATTN_TENSOR_MASK] = mask(problem, call, a);
-    }
-    if (problem->bias != CLATTN_BIAS_NONE) {
-        list[ATTN_TENSOR_BIAS] =
-            tensor("bias", &call->bias, attn_bias_type(problem), (int64_t[]){ b, h, sq, sk }, &a->bias);
-    }
-    if (problem->alibi) {
-        list[ATTN_TENSOR_SLOPES] = array("alibi_slopes", call->alibi_slopes.data, 4, h, &a->slopes_at);
-    }
-    if (problem->sinks) {
-        list[ATTN_TENSOR_SINKS] = array("sinks", call->sinks.data, 4, h, &a->sinks_at);
-    }
-    if (problem->query_lengths) {
-        list[ATTN_TENSOR_QUERY_LENGTHS] = integers("query_lengths", &call->query_lengths, b, &a->query_lengths_at);
-    }
-    if (problem->key_lengths) {
-        list[ATTN_TENSOR_KEY_LENGTHS] = integers("key_lengths", &call->key_lengths, b, &a->key_lengths_at);
-    }
-    if (problem->alignment == CLATTN_ALIGN_OFFSETS) {
-        list[ATTN_TENSOR_OFFSETS] = integers("offsets", &call->offsets, b, &a->offsets_at);
-    }
-    if (problem->logsumexp) {
-        attn_placement p =
-            tensor("logsumexp", &call->logsumexp, CLATTN_FP32, (int64_t[]){ b, h, sq, 1 }, &a->logsumexp);
-        list[ATTN_TENSOR_LOGSUMEXP] = p;
-    }
-    if (problem->weights != CLATTN_WEIGHTS_NONE) {
-        int64_t rows = attn_min(a->weights_rows, attn_max(sq - a->weights_first_row, 0));
-        int64_t size[4] = { b, a->weights_heads, rows, problem->key_length }; /* whole rows: 0 beyond the call */
-        list[ATTN_TENSOR_WEIGHTS] = tensor("weights", &call->weights, attn_weights_type(problem), size, &a->weights);
-    }
-    list[ATTN_TENSOR_OUTPUT].output = list[ATTN_TENSOR_LOGSUMEXP].output = list[ATTN_TENSOR_WEIGHTS].output = true;
 }

@@ -53,10 +53,8 @@ int attn_opencl_preference(const attn_device *device) {
 /* On a device that cannot use host memory in place, room for the largest tensors, dense. */
 static clattn_status open_staging(attn_opencl_slot *slot, const clattn_problem *problem, clattn_report *report) {
     attn_call largest = { .query_length = problem->query_length, .key_length = problem->key_length };
-    attn_arguments arguments;
     attn_placement placements[ATTN_TENSOR_COUNT];
-    attn_opencl_arguments(problem, &largest, &arguments);
-    attn_opencl_placements(problem, &largest, &arguments, placements);
+    attn_opencl_placements(problem, &largest, slot->device->nothing, placements);
     for (int id = ATTN_TENSOR_QUERY; id <= ATTN_TENSOR_OUTPUT; ++id) {
         const attn_placement *p = &placements[id];
         if (p->name != NULL) {
@@ -118,7 +116,7 @@ static clattn_status ask_memory(cl_mem memory, const char *name, size_t *size, c
 static clattn_status take_tensors(attn_opencl_call *call) {
     clattn_report *report = call->execution->call->report;
     for (int id = 0; id < ATTN_TENSOR_COUNT; ++id) {
-        const attn_placement *p = &call->placements[id];
+        attn_placement *p = &call->placements[id];
         if (p->name == NULL) {
             continue;
         }
@@ -133,7 +131,7 @@ static clattn_status take_tensors(attn_opencl_call *call) {
                                "%s reaches element %" PRId64 " of a cl_mem of %zu bytes, which holds %" PRId64, p->name,
                                p->end - 1, size, (int64_t)size / p->element);
         }
-        call->tensors[id] = p->data;
+        p->memory = p->data;
     }
     return CLATTN_OK;
 }
@@ -156,7 +154,7 @@ static clattn_status take_workspace(attn_opencl_call *call) {
         call->workspace = tensors->workspace;
         return CLATTN_OK;
     }
-    attn_buffer *region = &call->regions[ATTN_TENSOR_COUNT];
+    attn_buffer *region = &call->caller_workspace;
     ATTN_TRY(attn_buffer_wrap(call->slot->device, tensors->workspace, tensors->workspace_size, "workspace", region,
                               tensors->report));
     call->workspace = region->memory;
@@ -216,9 +214,8 @@ static clattn_status begin_chain(attn_opencl_call *call) {
 }
 
 static void close_call(attn_opencl_call *call) {
-    for (int k = 0; k <= ATTN_TENSOR_COUNT; ++k) {
-        attn_buffer_release(&call->regions[k]);
-    }
+    attn_host_memory_release(&call->host);
+    attn_buffer_release(&call->caller_workspace);
     if (call->waits[0] != NULL) {
         (void)clReleaseEvent(call->waits[0]);
         call->waits[0] = NULL;
@@ -227,23 +224,24 @@ static void close_call(attn_opencl_call *call) {
 
 static clattn_status begin(attn_opencl_call *call) {
     const attn_execution *execution = call->execution;
-    attn_opencl_arguments(execution->problem, execution->call, &call->arguments);
-    attn_opencl_placements(execution->problem, execution->call, &call->arguments, call->placements);
+    attn_opencl_placements(execution->problem, execution->call, call->slot->device->nothing, call->placements);
     ATTN_TRY(check_queue(call));
     ATTN_TRY(take_workspace(call));
     if (execution->problem->memory == CLATTN_MEMORY_OPENCL) {
         ATTN_TRY(take_tensors(call));
     } else {
-        ATTN_TRY(attn_opencl_place(call));
+        ATTN_TRY(attn_host_memory_place(&call->host));
     }
+    attn_opencl_arguments(execution->problem, execution->call, call->placements, &call->arguments);
     return begin_chain(call);
 }
 
 clattn_status attn_opencl_call_begin(attn_opencl_call *call, attn_opencl_slot *slot, const attn_execution *execution) {
     *call = (attn_opencl_call){ .slot = slot, .execution = execution };
-    for (int id = 0; id < ATTN_TENSOR_COUNT; ++id) {
-        call->tensors[id] = slot->device->nothing;
-    }
+    call->host = (attn_host_memory){ .device = slot->device,
+                                     .placements = call->placements,
+                                     .staging = slot->staging,
+                                     .report = execution->call->report };
     clattn_status status = begin(call);
     if (status != CLATTN_OK) {
         close_call(call);
@@ -260,7 +258,7 @@ clattn_status attn_opencl_call_end(attn_opencl_call *call, clattn_status status)
     }
     status = attn_chain_end(&call->chain, status, host ? NULL : &event);
     if (host && status == CLATTN_OK) {
-        status = attn_opencl_fetch_outputs(call);
+        status = attn_host_memory_fetch(&call->host, call->chain.queue);
     }
     forget_last(call->slot);
     call->slot->last = event;
@@ -287,11 +285,11 @@ void attn_pass_arguments(attn_kernel_call *kernel, const attn_opencl_call *call)
 }
 
 void attn_pass_tensor(attn_kernel_call *kernel, const attn_opencl_call *call, attn_tensor_id id) {
-    attn_pass_buffer(kernel, call->tensors[id]);
+    attn_pass_buffer(kernel, call->placements[id].memory);
 }
 
 void attn_pass_extras(attn_kernel_call *kernel, const attn_opencl_call *call) {
     for (int id = ATTN_TENSOR_MASK; id <= ATTN_TENSOR_OFFSETS; ++id) {
-        attn_pass_buffer(kernel, call->tensors[id]);
+        attn_pass_buffer(kernel, call->placements[id].memory);
     }
 }

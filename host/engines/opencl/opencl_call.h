@@ -13,28 +13,10 @@
 #ifndef ATTN_ENGINES_OPENCL_OPENCL_CALL_H
 #define ATTN_ENGINES_OPENCL_OPENCL_CALL_H
 
-#include "../../../kernels/include/arguments.cl.h"
 #include "engines/engine.h"
-#include "opencl/buffer.h"
+#include "engines/opencl/opencl_host_memory.h"
 #include "opencl/launch.h"
 #include "opencl/program.h"
-
-typedef enum attn_tensor_id {
-    ATTN_TENSOR_QUERY,
-    ATTN_TENSOR_KEY,
-    ATTN_TENSOR_VALUE,
-    ATTN_TENSOR_OUTPUT,
-    ATTN_TENSOR_MASK,
-    ATTN_TENSOR_BIAS,
-    ATTN_TENSOR_SLOPES,
-    ATTN_TENSOR_SINKS,
-    ATTN_TENSOR_QUERY_LENGTHS,
-    ATTN_TENSOR_KEY_LENGTHS,
-    ATTN_TENSOR_OFFSETS,
-    ATTN_TENSOR_LOGSUMEXP,
-    ATTN_TENSOR_WEIGHTS,
-    ATTN_TENSOR_COUNT
-} attn_tensor_id;
 
 /** What one call under way needs for itself; the first member of every OpenCL engine's slot. Start from all zero. */
 typedef struct attn_opencl_slot {
@@ -52,32 +34,16 @@ clattn_status attn_opencl_slot_open(attn_opencl_slot *slot, struct attn_opencl_d
 /** Waits for the last call and gives everything back. Kernels are the engine's to release, before or after. */
 void attn_opencl_slot_close(attn_opencl_slot *slot);
 
-/** Where one tensor lies: filled from the call, for host memory and cl_mem alike. */
-typedef struct attn_placement {
-    const char *name; /* NULL = the call has no such tensor, or it has no elements */
-    void *data;       /* host pointer or cl_mem */
-    int64_t element;  /* bytes */
-    int64_t size[4];
-    int64_t walk[4];     /* strides in elements, with 0 for broadcast */
-    int64_t first, end;  /* elements from data: the first used, one past the last used */
-    attn_int64 *at;      /* in attn_arguments: the offset; placing the tensor elsewhere rewrites it */
-    attn_int64 *strides; /* likewise; NULL for plain arrays */
-    bool output;
-    bool staged, compact; /* host memory: copied (whole span when compact) rather than used in place */
-} attn_placement;
-
 typedef struct attn_opencl_call {
     attn_opencl_slot *slot;
     const attn_execution *execution;
-    attn_arguments arguments;
-    cl_mem tensors[ATTN_TENSOR_COUNT]; /* device->nothing where the call has none */
-    cl_mem workspace;                  /* NULL when the workspace size is 0 */
+    attn_placement placements[ATTN_TENSOR_COUNT];
+    attn_arguments arguments; /* made when all is placed */
+    cl_mem workspace;         /* NULL when the workspace size is 0 */
     attn_chain chain;
     cl_event waits[2];
-    attn_placement placements[ATTN_TENSOR_COUNT];
-    attn_buffer regions[ATTN_TENSOR_COUNT + 1]; /* host memory used in place; the last is the caller's workspace */
-    bool region_written[ATTN_TENSOR_COUNT + 1];
-    int region_count;
+    attn_host_memory host;        /* tensors in host memory */
+    attn_buffer caller_workspace; /* that in host memory */
 } attn_opencl_call;
 
 /** On an error everything is closed already: do not call _end(). */
@@ -98,14 +64,5 @@ bool attn_opencl_supports(const clattn_problem *problem, const attn_device *devi
 
 /** ATTN_PREFER_GPU or ATTN_PREFER_OPENCL_CPU, by device. */
 int attn_opencl_preference(const attn_device *device);
-
-/* opencl_arguments.c */
-void attn_opencl_arguments(const clattn_problem *problem, const attn_call *call, attn_arguments *arguments);
-void attn_opencl_placements(const clattn_problem *problem, const attn_call *call, attn_arguments *arguments,
-                            attn_placement placements[ATTN_TENSOR_COUNT]);
-
-/* opencl_host_memory.c */
-clattn_status attn_opencl_place(attn_opencl_call *call);
-clattn_status attn_opencl_fetch_outputs(attn_opencl_call *call);
 
 #endif

@@ -1,18 +1,16 @@
 /*
- * Tensors in host memory on an OpenCL device. On a CPU device memory that starts at a cache line is used in place;
- * ranges that overlap (packed query, key, value) become one buffer, as OpenCL asks. Everything else is copied: a
- * dense span as it is, anything with gaps row by row, so that gaps on the host are neither read nor written. Knows
- * nothing of engines.
+ * Which tensors are used in place and which are copied, and the copies, both ways. Knows nothing of engines and of calls.
  */
+#include "engines/opencl/opencl_host_memory.h"
+
 #include <string.h>
 
 #include "base/report.h"
-#include "engines/opencl/opencl_call.h"
 
-typedef struct attn_host_range {
+typedef struct host_range {
     unsigned char *begin, *end;
     bool written;
-} attn_host_range;
+} host_range;
 
 static unsigned char *host_at(const attn_placement *p, int64_t element) {
     return (unsigned char *)p->data + element * p->element;
@@ -24,7 +22,7 @@ static bool fits_one_buffer(const struct attn_opencl_device *device, const unsig
 }
 
 /* The range to use in place; false when the tensor has to be copied: a view may span far more than it holds. */
-static bool range_in_place(const struct attn_opencl_device *device, const attn_placement *p, attn_host_range *range) {
+static bool range_in_place(const struct attn_opencl_device *device, const attn_placement *p, host_range *range) {
     unsigned char *first = host_at(p, p->first), *end = host_at(p, p->end);
     if (((uintptr_t)first) % (uintptr_t)p->element != 0) {
         return false;
@@ -39,12 +37,12 @@ static bool range_in_place(const struct attn_opencl_device *device, const attn_p
     if (!fits_one_buffer(device, begin, end)) {
         return false;
     }
-    *range = (attn_host_range){ begin, end, p->output };
+    *range = (host_range){ begin, end, p->output };
     return true;
 }
 
 /* Adds a range; ranges that overlap are joined. */
-static int add_range(attn_host_range *ranges, int count, attn_host_range range) {
+static int add_range(host_range *ranges, int count, host_range range) {
     for (int k = 0; k < count;) {
         if (ranges[k].begin < range.end && range.begin < ranges[k].end) {
             range.begin = ranges[k].begin < range.begin ? ranges[k].begin : range.begin;
@@ -60,28 +58,27 @@ static int add_range(attn_host_range *ranges, int count, attn_host_range range) 
     return count + 1;
 }
 
-static bool is_inside(const attn_host_range *range, const attn_placement *p) {
+static bool is_inside(const host_range *range, const attn_placement *p) {
     const unsigned char *first = host_at(p, p->first);
     return first >= range->begin && first < range->end;
 }
 
-static clattn_status wrap_ranges(attn_opencl_call *call, const attn_host_range *ranges, int count) {
-    clattn_report *report = call->execution->call->report;
+static clattn_status wrap_ranges(attn_host_memory *host, const host_range *ranges, int count) {
     for (int k = 0; k < count; ++k) {
-        ATTN_TRY(attn_buffer_wrap(call->slot->device, ranges[k].begin, ranges[k].end - ranges[k].begin, "a tensor",
-                                  &call->regions[k], report));
-        call->region_written[k] = ranges[k].written;
-        call->region_count = k + 1;
+        ATTN_TRY(attn_buffer_wrap(host->device, ranges[k].begin, ranges[k].end - ranges[k].begin, "a tensor",
+                                  &host->regions[k], host->report));
+        host->written[k] = ranges[k].written;
+        host->region_count = k + 1;
     }
     for (int id = 0; id < ATTN_TENSOR_COUNT; ++id) {
-        attn_placement *p = &call->placements[id];
-        if (p->name == NULL || p->staged) {
+        attn_placement *p = &host->placements[id];
+        if (!p->name || host->staged[id]) {
             continue;
         }
         for (int k = 0; k < count; ++k) {
             if (is_inside(&ranges[k], p)) {
-                call->tensors[id] = call->regions[k].memory;
-                *p->at = (host_at(p, p->first) - ranges[k].begin) / p->element;
+                p->memory = host->regions[k].memory;
+                p->layout.offset = (host_at(p, p->first) - ranges[k].begin) / p->element;
             }
         }
     }
@@ -116,57 +113,56 @@ static void copy_rows(const attn_placement *p, const int64_t size[4], unsigned c
     }
 }
 
-static clattn_status write_rows(attn_opencl_call *call, const attn_placement *p, const int64_t size[4], int64_t bytes,
-                                cl_mem to) {
-    attn_memory *memory = call->slot->device->memory;
+static clattn_status write_rows(const attn_host_memory *host, const attn_placement *p, const int64_t size[4],
+                                int64_t bytes) {
+    attn_memory *memory = host->device->memory;
     unsigned char *dense = attn_allocate(memory, bytes);
-    if (dense == NULL) {
+    if (!dense) {
         return CLATTN_OUT_OF_MEMORY;
     }
     copy_rows(p, size, dense, false);
-    cl_int code = clEnqueueWriteBuffer(call->slot->device->queue, to, CL_TRUE, 0, (size_t)bytes, dense, 0, NULL, NULL);
+    cl_int code = clEnqueueWriteBuffer(host->device->queue, p->memory, CL_TRUE, 0, (size_t)bytes, dense, 0, NULL, NULL);
     attn_release(memory, dense);
-    return attn_cl_check(code, "clEnqueueWriteBuffer", call->execution->call->report);
+    return attn_cl_check(code, "clEnqueueWriteBuffer", host->report);
 }
 
-static clattn_status stage(attn_opencl_call *call, int id) {
-    attn_placement *p = &call->placements[id];
-    attn_buffer *buffer = &call->slot->staging[id];
-    clattn_report *report = call->execution->call->report;
+static clattn_status stage(attn_host_memory *host, int id) {
+    attn_placement *p = &host->placements[id];
+    attn_buffer *buffer = &host->staging[id];
     int64_t size[4], count = dense_size(p, size), bytes = count * p->element;
-    ATTN_TRY(attn_buffer_reserve(call->slot->device, bytes, p->name, buffer, report));
-    call->tensors[id] = buffer->memory;
-    p->compact = p->end - p->first == count;
-    *p->at = 0;
-    if (!p->compact && p->strides != NULL) {
+    ATTN_TRY(attn_buffer_reserve(host->device, bytes, p->name, buffer, host->report));
+    host->compact[id] = p->end - p->first == count;
+    p->memory = buffer->memory;
+    p->layout.offset = 0;
+    if (!host->compact[id]) {
         int64_t step = 1;
         for (int k = 3; k >= 0; --k) {
-            p->strides[k] = p->walk[k] == 0 ? 0 : step;
+            p->layout.stride[k] = p->walk[k] == 0 ? 0 : step;
             step *= size[k];
         }
     }
     if (p->output) {
         return CLATTN_OK;
     }
-    if (!p->compact) {
-        return write_rows(call, p, size, bytes, buffer->memory);
+    if (!host->compact[id]) {
+        return write_rows(host, p, size, bytes);
     }
-    cl_int code = clEnqueueWriteBuffer(call->slot->device->queue, buffer->memory, CL_TRUE, 0, (size_t)bytes,
+    cl_int code = clEnqueueWriteBuffer(host->device->queue, buffer->memory, CL_TRUE, 0, (size_t)bytes,
                                        host_at(p, p->first), 0, NULL, NULL);
-    return attn_cl_check(code, "clEnqueueWriteBuffer", report);
+    return attn_cl_check(code, "clEnqueueWriteBuffer", host->report);
 }
 
 /* The ranges of all tensors that are not copied. */
-static int collect_ranges(attn_opencl_call *call, attn_host_range *ranges) {
+static int collect_ranges(attn_host_memory *host, host_range *ranges) {
     int count = 0;
     for (int id = 0; id < ATTN_TENSOR_COUNT; ++id) {
-        attn_placement *p = &call->placements[id];
-        attn_host_range range;
-        if (p->name == NULL || p->staged) {
+        const attn_placement *p = &host->placements[id];
+        host_range range;
+        if (!p->name || host->staged[id]) {
             continue;
         }
-        p->staged = !range_in_place(call->slot->device, p, &range);
-        if (!p->staged) {
+        host->staged[id] = !range_in_place(host->device, p, &range);
+        if (!host->staged[id]) {
             count = add_range(ranges, count, range);
         }
     }
@@ -174,88 +170,91 @@ static int collect_ranges(attn_opencl_call *call, attn_host_range *ranges) {
 }
 
 /* Ranges that fit one by one may be too long when joined: their tensors are copied then. Whether there were some. */
-static bool give_up_long(attn_opencl_call *call, const attn_host_range *ranges, int count) {
+static bool give_up_long(attn_host_memory *host, const host_range *ranges, int count) {
     bool some = false;
     for (int k = 0; k < count; ++k) {
-        if (fits_one_buffer(call->slot->device, ranges[k].begin, ranges[k].end)) {
+        if (fits_one_buffer(host->device, ranges[k].begin, ranges[k].end)) {
             continue;
         }
         for (int id = 0; id < ATTN_TENSOR_COUNT; ++id) {
-            attn_placement *p = &call->placements[id];
-            if (p->name != NULL && !p->staged && is_inside(&ranges[k], p)) {
-                p->staged = some = true;
+            const attn_placement *p = &host->placements[id];
+            if (p->name && !host->staged[id] && is_inside(&ranges[k], p)) {
+                host->staged[id] = some = true;
             }
         }
     }
     return some;
 }
 
-clattn_status attn_opencl_place(attn_opencl_call *call) {
-    attn_host_range ranges[ATTN_TENSOR_COUNT];
-    int count = collect_ranges(call, ranges);
-    while (give_up_long(call, ranges, count)) {
-        count = collect_ranges(call, ranges);
+clattn_status attn_host_memory_place(attn_host_memory *host) {
+    host_range ranges[ATTN_TENSOR_COUNT];
+    int count = collect_ranges(host, ranges);
+    while (give_up_long(host, ranges, count)) {
+        count = collect_ranges(host, ranges);
     }
     for (int id = 0; id < ATTN_TENSOR_COUNT; ++id) {
-        if (call->placements[id].staged) {
-            ATTN_TRY(stage(call, id));
+        if (host->staged[id]) {
+            ATTN_TRY(stage(host, id));
         }
     }
-    return wrap_ranges(call, ranges, count);
+    return wrap_ranges(host, ranges, count);
 }
 
-static clattn_status fetch_staged(attn_opencl_call *call, int id) {
-    const attn_placement *p = &call->placements[id];
-    cl_command_queue queue = call->chain.queue;
-    clattn_report *report = call->execution->call->report;
-    cl_mem from = call->tensors[id];
+static clattn_status fetch_staged(const attn_host_memory *host, cl_command_queue queue, int id) {
+    const attn_placement *p = &host->placements[id];
     int64_t size[4], bytes = dense_size(p, size) * p->element;
-    if (p->compact) {
-        cl_int code = clEnqueueReadBuffer(queue, from, CL_TRUE, 0, (size_t)bytes, host_at(p, p->first), 0, NULL, NULL);
-        return attn_cl_check(code, "clEnqueueReadBuffer", report);
+    if (host->compact[id]) {
+        cl_int code =
+            clEnqueueReadBuffer(queue, p->memory, CL_TRUE, 0, (size_t)bytes, host_at(p, p->first), 0, NULL, NULL);
+        return attn_cl_check(code, "clEnqueueReadBuffer", host->report);
     }
-    attn_memory *memory = call->slot->device->memory;
+    attn_memory *memory = host->device->memory;
     unsigned char *dense = attn_allocate(memory, bytes);
-    if (dense == NULL) {
+    if (!dense) {
         return CLATTN_OUT_OF_MEMORY;
     }
-    cl_int code = clEnqueueReadBuffer(queue, from, CL_TRUE, 0, (size_t)bytes, dense, 0, NULL, NULL);
+    cl_int code = clEnqueueReadBuffer(queue, p->memory, CL_TRUE, 0, (size_t)bytes, dense, 0, NULL, NULL);
     if (code == CL_SUCCESS) {
         copy_rows(p, size, dense, true);
     }
     attn_release(memory, dense);
-    return attn_cl_check(code, "clEnqueueReadBuffer", report);
+    return attn_cl_check(code, "clEnqueueReadBuffer", host->report);
 }
 
 /* Mapping is what makes memory that is used in place current on the host. */
-static clattn_status fetch_region(attn_opencl_call *call, const attn_buffer *region) {
-    clattn_report *report = call->execution->call->report;
+static clattn_status fetch_region(const attn_buffer *region, cl_command_queue queue, clattn_report *report) {
     cl_int code = CL_SUCCESS;
-    void *mapped = clEnqueueMapBuffer(call->chain.queue, region->memory, CL_TRUE, CL_MAP_READ, 0, (size_t)region->size,
-                                      0, NULL, NULL, &code);
+    void *mapped =
+        clEnqueueMapBuffer(queue, region->memory, CL_TRUE, CL_MAP_READ, 0, (size_t)region->size, 0, NULL, NULL, &code);
     ATTN_TRY(attn_cl_check(code, "clEnqueueMapBuffer", report));
     cl_event unmapped = NULL;
-    code = clEnqueueUnmapMemObject(call->chain.queue, region->memory, mapped, 0, NULL, &unmapped);
+    code = clEnqueueUnmapMemObject(queue, region->memory, mapped, 0, NULL, &unmapped);
     ATTN_TRY(attn_cl_check(code, "clEnqueueUnmapMemObject", report));
     code = clWaitForEvents(1, &unmapped);
     (void)clReleaseEvent(unmapped);
     if (code != CL_SUCCESS) {
-        (void)clFinish(call->chain.queue); /* the memory is about to go */
+        (void)clFinish(queue); /* the memory is about to go */
     }
     return attn_cl_check(code, "clWaitForEvents", report);
 }
 
-clattn_status attn_opencl_fetch_outputs(attn_opencl_call *call) {
+clattn_status attn_host_memory_fetch(const attn_host_memory *host, cl_command_queue queue) {
     for (int id = 0; id < ATTN_TENSOR_COUNT; ++id) {
-        const attn_placement *p = &call->placements[id];
-        if (p->name != NULL && p->output && p->staged) {
-            ATTN_TRY(fetch_staged(call, id));
+        const attn_placement *p = &host->placements[id];
+        if (p->name && p->output && host->staged[id]) {
+            ATTN_TRY(fetch_staged(host, queue, id));
         }
     }
-    for (int k = 0; k < call->region_count; ++k) {
-        if (call->region_written[k]) {
-            ATTN_TRY(fetch_region(call, &call->regions[k]));
+    for (int k = 0; k < host->region_count; ++k) {
+        if (host->written[k]) {
+            ATTN_TRY(fetch_region(&host->regions[k], queue, host->report));
         }
     }
     return CLATTN_OK;
+}
+
+void attn_host_memory_release(attn_host_memory *host) {
+    for (int k = 0; k < ATTN_TENSOR_COUNT; ++k) {
+        attn_buffer_release(&host->regions[k]);
+    }
 }

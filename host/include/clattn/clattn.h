@@ -433,6 +433,7 @@ typedef struct clattn_plan_info {
     int64_t local_memory;      /**< bytes of local memory a work-group; -1 likewise */
     double flops;              /**< 4 * (head_dim + value_dim) / 2 a score that causal and window allow, largest lengths */
     double bytes;              /**< compulsory traffic: inputs read once, outputs written once */
+    const char *program;       /**< the program whose table of block sizes was used (kernels/tuning); NULL = none */
 } clattn_plan_info;
 
 /** @return INVALID_ARGUMENT. Any thread. @since 0.1 */

@@ -100,6 +100,16 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_inspect_tuning(clattn_runtime *runt
 /** Name and text of the library's table @p index of block sizes (kernels/tuning); NULL past the end. Static. @since 0.1 */
 CLATTN_API const char *clattn_inspect_tuning_table(int64_t index, const char **text);
 
+/**
+ * Whether a row keeps to what its table's program takes for granted: each size within its limits, and those that must divide
+ * each other, on the widest vectors. A device may still refuse it. For tuning.
+ * @param row  a line as in the table of that name
+ * @return OK; UNSUPPORTED, with a line that names the column; INVALID_ARGUMENT for NULL and for an unknown table. Any thread.
+ * @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_inspect_tuning_row(const char *table, const char *row,
+                                                                clattn_report *report);
+
 /** The problem with every default filled in, as engines see it, or what is wrong with it. @since 0.1 */
 CLATTN_API CLATTN_CHECK clattn_status clattn_problem_resolve(const clattn_problem *problem, clattn_problem *resolved,
                                                              clattn_report *report);

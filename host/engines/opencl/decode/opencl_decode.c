@@ -8,11 +8,13 @@
 #include <stdio.h>
 
 #include "engines/opencl/decode/opencl_decode_gpu.h"
+#include "engines/opencl/opencl_grid.h"
+
+enum { PARTS, MERGE, REPAIR }; /* the kernels of a slot */
 
 enum {
     FEW_ROWS = 16, /* rows a key-value head up to which this engine is the better one; also the most of a work-group */
-    MOST_SPLITS = 128,
-    MOST_BLOCK_KEY = 1024 /* keys whose scores a work-item keeps */
+    MOST_SPLITS = 128
 };
 
 /* How far keys are split when the caller does not say: until there are so many work-groups a compute unit, but into
@@ -28,7 +30,7 @@ static const split_rule gpu_busy = { 2, 128 }, gpu_even = { 16, 512 };
 typedef struct decode_state {
     clattn_problem problem;
     attn_device device;
-    attn_shape shape;
+    attn_opencl_body body;
     cl_program main, merge, repair;
     int64_t rows, threads, splits; /* rows of a work-group */
     int64_t local_memory;          /* bytes of the argument, where the kernel has one */
@@ -40,7 +42,7 @@ static int64_t rows_of_head(const clattn_problem *p) {
 }
 
 static bool supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
-    if (!attn_shape_supports(problem, device, why_not)) {
+    if (!attn_opencl_body_supports(problem, device, why_not)) {
         return false;
     }
     if (device->blocks.splits < 0 || device->blocks.splits > MOST_SPLITS) {
@@ -67,7 +69,7 @@ static int64_t choose_splits(const decode_state *state) {
     }
     const int64_t heads = p->kv_heads * (p->batch_invariant ? 1 : p->batch);
     const int64_t groups = attn_max(1, heads * ((rows_of_head(p) + state->rows - 1) / state->rows));
-    const int64_t splits = state->shape == ATTN_SHAPE_CPU
+    const int64_t splits = state->body == ATTN_BODY_CPU
                                ? split_by(state, groups, cpu_rule)
                                : attn_max(split_by(state, groups, gpu_busy), split_by(state, groups, gpu_even));
     return attn_max(1, attn_min(splits, MOST_SPLITS));
@@ -91,65 +93,53 @@ static clattn_status refuse_blocks(const attn_device *device, clattn_report *rep
     return CLATTN_OK;
 }
 
-/* What attention_decode_cpu.cl takes for granted of a row, which may be the user's own. */
-static clattn_status check_row(const attn_tuning_row *row, int64_t vector, clattn_report *report) {
-    const attn_tuning_limit limits[] = { { "head_dim_max", 16, ATTN_SHAPE_DIMS, 16 }, /* every vector's multiple */
-                                         { "tile_vectors", 2, 4, 2 }, /* the softmax takes pairs of vectors */
-                                         { "tile_step", 1, 16, 1 },
-                                         { "block_key", 1, MOST_BLOCK_KEY, 1 } };
-    ATTN_TRY(ATTN_TUNING_CHECK(row, "attention_decode_cpu", limits, report));
-    const int64_t keys = attn_tuning_get(row, "block_key"), vectors = attn_tuning_get(row, "tile_vectors");
-    if (keys % (vectors * vector) != 0 || keys % attn_tuning_get(row, "tile_step") != 0) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED,
-                           "attention_decode_cpu: block_key: %" PRId64 " is not a multiple of tile_vectors (%" PRId64
-                           " of %" PRId64 " lanes) and of tile_step (%" PRId64 ")",
-                           keys, vectors, vector, attn_tuning_get(row, "tile_step"));
-    }
-    return CLATTN_OK;
+static clattn_status build_program(decode_state *state, const attn_blocks *blocks, const char *others,
+                                   bool spills_matter, clattn_plan_info *info, clattn_report *report) {
+    char sizes[192], options[256];
+    attn_blocks_options(blocks, sizes, sizeof sizes);
+    snprintf(options, sizeof options, "-DATTN_TYPE=%d%s%s", (int)state->problem.type, others, sizes);
+    info->program = blocks->table->program;
+    return attn_opencl_build(&state->device, info->program, options, state->threads, spills_matter, &state->main, info,
+                             report);
 }
 
 static clattn_status build_cpu(decode_state *state, const attn_tuning_row *row, clattn_plan_info *info,
                                clattn_report *report) {
-    char options[256];
-    const int64_t vector = attn_shape_vector(state->device.opencl), block_key = attn_tuning_get(row, "block_key");
-    ATTN_TRY(check_row(row, vector, report));
+    char others[64];
+    attn_blocks blocks;
+    const int64_t vector = attn_opencl_vector(state->device.opencl);
+    ATTN_TRY(attn_blocks_take("attention_decode_cpu", row, NULL, vector, &blocks, report));
     state->rows = rows_of_head(&state->problem) <= 4 ? 4 : FEW_ROWS;
     state->threads = 1;
-    info->block_key = block_key;
-    snprintf(options, sizeof options,
-             "-DATTN_TYPE=%d -DVECTOR=%" PRId64 " -DTILE_ROWS=4 -DTILE_VECTORS=%" PRId64 " -DTILE_STEP=%" PRId64
-             " -DBLOCK_KEY=%" PRId64 " -DITEM_ROWS=%" PRId64 " -DDIM_MAX=%" PRId64,
-             (int)state->problem.type, vector, attn_tuning_get(row, "tile_vectors"), attn_tuning_get(row, "tile_step"),
-             block_key, state->rows, row->head_dim_max);
+    info->block_key = attn_blocks_get(&blocks, "block_key");
     snprintf(info->kernel, sizeof info->kernel, "attention_decode_cpu: float%" PRId64 ", attention_merge", vector);
-    return attn_shape_build(&state->device, "attention_decode_cpu", options, 1, false, &state->main, info, report);
+    snprintf(others, sizeof others, " -DVECTOR=%" PRId64 " -DTILE_ROWS=4 -DITEM_ROWS=%" PRId64, vector, state->rows);
+    return build_program(state, &blocks, others, false, info, report);
 }
 
 static clattn_status build_gpu(decode_state *state, const attn_tuning_row *row, bool last, clattn_plan_info *info,
                                clattn_report *report) {
-    char options[256];
     attn_decode_blocks blocks;
-    ATTN_TRY(attn_decode_gpu_choose(&state->device, &state->problem, rows_of_head(&state->problem), row, &blocks,
-                                    report));
-    attn_decode_gpu_options(&state->problem, &blocks, options, sizeof options);
-    ATTN_TRY(attn_shape_build(&state->device, "attention_decode_gpu", options, blocks.threads, !last, &state->main,
-                              info, report));
+    ATTN_TRY(
+        attn_decode_gpu_choose(&state->device, &state->problem, rows_of_head(&state->problem), row, &blocks, report));
     state->rows = blocks.rows;
     state->threads = blocks.threads;
     state->local_memory = blocks.local_memory;
+    ATTN_TRY(build_program(state, &blocks.sizes, "", !last, info, report));
     info->local_memory += blocks.local_memory;
     info->block_key = blocks.threads / blocks.lanes * blocks.keys;
     snprintf(info->kernel, sizeof info->kernel,
              "attention_decode_gpu: %" PRId64 " teams of %" PRId64 " %s, %" PRId64 " keys each, attention_merge",
-             blocks.threads / blocks.lanes, blocks.lanes, blocks.warp != 0 ? "in warps" : "with barriers", blocks.keys);
+             blocks.threads / blocks.lanes, blocks.lanes,
+             attn_blocks_get(&blocks.sizes, "warp") != 0 ? "in warps" : "with barriers", blocks.keys);
     return CLATTN_OK;
 }
 
 static clattn_status build(decode_state *state, clattn_plan_info *info, clattn_report *report) {
-    attn_tuning_row rows[ATTN_SHAPE_ROWS];
-    const bool cpu = state->shape == ATTN_SHAPE_CPU;
+    attn_tuning_row rows[ATTN_OPENCL_ROWS];
+    const bool cpu = state->body == ATTN_BODY_CPU;
     const char *table = cpu ? "attention_decode_cpu" : "attention_decode_gpu";
-    int64_t count = attn_shape_find(table, &state->problem, &state->device, rows);
+    int64_t count = attn_opencl_find_rows(table, &state->problem, &state->device, rows);
     clattn_status status = CLATTN_UNSUPPORTED;
     ATTN_TRY(refuse_blocks(&state->device, report));
     for (int64_t k = 0; k < count && status != CLATTN_OK; k++) {
@@ -161,7 +151,7 @@ static clattn_status build(decode_state *state, clattn_plan_info *info, clattn_r
     snprintf(options, sizeof options, "-DATTN_TYPE=%d", (int)state->problem.type);
     ATTN_TRY(attn_program_get(state->device.opencl, "attention_merge", options, &state->merge, report));
     if (attn_repair_needed(&state->problem)) {
-        ATTN_TRY(attn_program_get(state->device.opencl, "attention_repair", options, &state->repair, report));
+        ATTN_TRY(attn_repair_build(state->device.opencl, state->problem.type, &state->repair, report));
     }
     state->splits = choose_splits(state);
     info->block_query = state->rows;
@@ -170,7 +160,7 @@ static clattn_status build(decode_state *state, clattn_plan_info *info, clattn_r
 
 static void release(void *memory) {
     decode_state *state = memory;
-    if (state != NULL) {
+    if (state) {
         attn_release(state->device.memory, state);
     }
 }
@@ -179,13 +169,13 @@ static clattn_status prepare(const clattn_problem *problem, const attn_device *d
                              clattn_plan_info *info, clattn_report *report) {
     decode_state *state = attn_allocate_zeroed(device->memory, (int64_t)sizeof *state);
     *result = NULL;
-    if (state == NULL) {
+    if (!state) {
         return CLATTN_OUT_OF_MEMORY;
     }
     state->problem = *problem;
     state->device = *device;
-    state->shape = attn_shape_choose(device);
-    attn_shape_describe(info);
+    state->body = attn_opencl_body_choose(device);
+    attn_opencl_body_describe(info);
     clattn_status status = build(state, info, report);
     if (status != CLATTN_OK) {
         release(state);
@@ -197,28 +187,27 @@ static clattn_status prepare(const clattn_problem *problem, const attn_device *d
 }
 
 static const char *main_kernel(const decode_state *state) {
-    return state->shape == ATTN_SHAPE_CPU ? "attention_decode_cpu" : "attention_decode_gpu";
-}
-
-static void slot_close(void *memory, void *slot) {
-    const decode_state *state = memory;
-    attn_shape_slot_close(&state->device, slot);
+    return state->body == ATTN_BODY_CPU ? "attention_decode_cpu" : "attention_decode_gpu";
 }
 
 static clattn_status slot_open(void *memory, void **slot, clattn_report *report) {
     const decode_state *state = memory;
-    const attn_slot_programs programs = { state->main, state->merge, state->repair, main_kernel(state), "attention_merge" };
-    return attn_shape_slot_open(&state->device, &state->problem, state->workspace_size, &programs, slot, report);
+    const attn_slot_kernel kernels[ATTN_SLOT_KERNELS] = { [PARTS] = { state->main, main_kernel(state) },
+                                                          [MERGE] = { state->merge, "attention_merge" },
+                                                          [REPAIR] = { state->repair, "attention_repair" } };
+    return attn_grid_slot_open(state->device.opencl, &state->problem, state->workspace_size, kernels, slot, report);
 }
 
-static clattn_status submit_parts(const decode_state *state, attn_shape_slot *slot, attn_opencl_call *call,
+static clattn_status submit_parts(const decode_state *state, attn_grid_slot *slot, attn_opencl_call *call,
                                   int64_t stats_at) {
     const attn_arguments *a = &call->arguments;
     const int64_t blocks = (a->group * a->query_length + state->rows - 1) / state->rows;
-    attn_grid grid = { attn_kernel_call_begin(slot->main), main_kernel(state), a->batch * a->kv_heads * blocks * state->splits,
-                       state->threads,
-                       2.0 * (double)(a->head_dim + a->value_dim) * (double)state->rows * (double)a->key_length /
-                           (double)state->splits };
+    attn_grid grid = { .kernel = attn_kernel_call_begin(slot->kernels[PARTS]),
+                       .what = main_kernel(state),
+                       .groups = a->batch * a->kv_heads * blocks * state->splits,
+                       .threads = state->threads,
+                       .work = 2.0 * (double)(a->head_dim + a->value_dim) * (double)state->rows *
+                               (double)a->key_length / (double)state->splits };
     attn_pass_arguments(&grid.kernel, call);
     attn_pass_int64(&grid.kernel, 0);
     attn_pass_int32(&grid.kernel, (int32_t)state->splits);
@@ -235,13 +224,15 @@ static clattn_status submit_parts(const decode_state *state, attn_shape_slot *sl
     return attn_grid_launch(call, grid, 0.0, 0.98);
 }
 
-static clattn_status submit_merge(const decode_state *state, attn_shape_slot *slot, attn_opencl_call *call,
+static clattn_status submit_merge(const decode_state *state, attn_grid_slot *slot, attn_opencl_call *call,
                                   int64_t stats_at) {
     const attn_arguments *a = &call->arguments;
     const bool cpu = call->slot->device->is_cpu;
     const int64_t columns = cpu ? a->value_dim : 4, blocks = (a->value_dim + columns - 1) / columns;
-    attn_grid grid = { attn_kernel_call_begin(slot->other), "attention_merge",
-                       a->batch * a->query_heads * a->query_length * blocks, cpu ? 1 : 0, 0.0 };
+    attn_grid grid = { .kernel = attn_kernel_call_begin(slot->kernels[MERGE]),
+                       .what = "attention_merge",
+                       .groups = a->batch * a->query_heads * a->query_length * blocks,
+                       .threads = cpu ? 1 : 0 };
     attn_pass_arguments(&grid.kernel, call);
     attn_pass_int64(&grid.kernel, 0);
     attn_pass_int32(&grid.kernel, (int32_t)state->splits);
@@ -255,33 +246,27 @@ static clattn_status submit_merge(const decode_state *state, attn_shape_slot *sl
     return attn_grid_launch(call, grid, 0.98, 0.99);
 }
 
-static clattn_status submit(const decode_state *state, attn_shape_slot *slot, attn_opencl_call *call) {
+static clattn_status submit(const void *memory, attn_grid_slot *slot, attn_opencl_call *call) {
+    const decode_state *state = memory;
     const attn_arguments *a = &call->arguments;
     const int64_t stats_at = a->batch * a->query_heads * a->query_length * state->splits * a->value_dim;
     ATTN_TRY(submit_parts(state, slot, call, stats_at));
     ATTN_TRY(submit_merge(state, slot, call, stats_at));
-    return slot->repair != NULL ? attn_repair_launch(call, slot->repair) : CLATTN_OK;
+    return slot->kernels[REPAIR] ? attn_repair_launch(call, slot->kernels[REPAIR]) : CLATTN_OK;
 }
 
 static clattn_status execute(void *state, const attn_execution *execution) {
-    attn_shape_slot *slot = execution->slot;
-    attn_opencl_call call;
-    ATTN_TRY(attn_opencl_call_begin(&call, &slot->base, execution));
-    clattn_status status = CLATTN_OK;
-    if (call.arguments.batch > 0 && call.arguments.query_heads > 0 && call.arguments.query_length > 0) {
-        status = submit(state, slot, &call);
-    }
-    return attn_opencl_call_end(&call, status);
+    return attn_grid_execute(state, execution, submit);
 }
 
 const attn_engine attn_engine_opencl_decode = {
     .name = "opencl-decode",
-    .bodies = attn_shape_bodies,
+    .bodies = attn_opencl_bodies,
     .supports = supports,
     .preference = preference,
     .prepare = prepare,
     .slot_open = slot_open,
-    .slot_close = slot_close,
+    .slot_close = attn_grid_slot_close,
     .execute = execute,
     .release = release,
 };

@@ -3,42 +3,52 @@
 #define ATTN_ENGINES_OPENCL_FUSED_OPENCL_FUSED_H
 
 #include "engines/opencl/opencl_body.h"
+#include "engines/opencl/opencl_grid.h"
+
+/** The kernels of a slot. */
+enum { ATTN_FUSED_MAIN, ATTN_FUSED_PACK, ATTN_FUSED_REPAIR };
 
 typedef struct attn_fused {
     clattn_problem problem;
     attn_device device;
-    attn_shape shape;
+    attn_opencl_body body;
+    const char *program;                  /* its kernel has the same name */
     cl_program main, pack, repair;        /* pack: CPU-shaped only; repair: only when rows may need it */
     int64_t block_query;                  /* rows of a work-group */
-    bool shares_heads;                    /* a block may hold rows of several heads: kernels/include/row_blocks.cl.h */
     int64_t threads;                      /* work-items of a work-group */
     int64_t local_memory;                 /* bytes of the kernel's local argument, if it has one */
     int64_t tile_rows, tile_keys, vector; /* CPU-shaped: the register tile */
     int64_t workspace_size;
 } attn_fused;
 
-/** Chooses blocks and builds; fills fused and info. */
-clattn_status attn_fused_cpu_prepare(attn_fused *fused, clattn_plan_info *info, clattn_report *report);
-clattn_status attn_fused_gpu_prepare(attn_fused *fused, clattn_plan_info *info, clattn_report *report);
-clattn_status attn_fused_mma_prepare(attn_fused *fused, clattn_plan_info *info, clattn_report *report);
-clattn_status attn_fused_tf32_prepare(attn_fused *fused, clattn_plan_info *info, clattn_report *report);
+/** Takes one row of the program's table: checks it and builds. `last`: no other row will be tried. */
+typedef clattn_status attn_fused_take(attn_fused *fused, const attn_tuning_row *row, bool last, clattn_plan_info *info,
+                                      clattn_report *report);
+
+attn_fused_take attn_fused_cpu_take, attn_fused_gpu_take, attn_fused_mma_take, attn_fused_tf32_take;
 
 /** Submits the dispatches of one call, repair excepted. */
-clattn_status attn_fused_cpu_submit(const attn_fused *fused, attn_shape_slot *slot, attn_opencl_call *call);
-
-/** One work-group a block of rows: what the GPU-shaped and the matrix-unit bodies submit alike (opencl_fused_gpu.c). */
-clattn_status attn_fused_groups_submit(const attn_fused *fused, attn_shape_slot *slot, attn_opencl_call *call,
-                                       const char *kernel);
-clattn_status attn_fused_gpu_submit(const attn_fused *fused, attn_shape_slot *slot, attn_opencl_call *call);
-clattn_status attn_fused_mma_submit(const attn_fused *fused, attn_shape_slot *slot, attn_opencl_call *call);
-clattn_status attn_fused_tf32_submit(const attn_fused *fused, attn_shape_slot *slot, attn_opencl_call *call);
+clattn_status attn_fused_cpu_submit(const attn_fused *fused, attn_grid_slot *slot, attn_opencl_call *call);
 
 /** Whether matrix tiles hold the problem; if not, one line in why_not (may be NULL). */
-bool attn_fused_mma_serves(const clattn_problem *problem, clattn_report *why_not);
-bool attn_fused_tf32_serves(const clattn_problem *problem, clattn_report *why_not);
+bool attn_fused_mma_serves(const clattn_problem *problem, const attn_device *device, clattn_report *why_not);
+bool attn_fused_tf32_serves(const clattn_problem *problem, const attn_device *device, clattn_report *why_not);
 
-/** Whether the device has matrix units that serve the problem, and nothing else was asked for. */
-bool attn_fused_mma_wanted(const clattn_problem *problem, const attn_device *device);
-bool attn_fused_tf32_wanted(const clattn_problem *problem, const attn_device *device);
+/* ---- bodies with a work-group a block of rows (opencl_fused_groups.c) */
+
+/** One work-group a block of rows; a block may hold rows of several heads: kernels/include/row_blocks.cl.h. */
+clattn_status attn_fused_groups_submit(const attn_fused *fused, attn_grid_slot *slot, attn_opencl_call *call);
+
+/** Fills what follows from the sizes that were built. */
+void attn_fused_groups_describe(attn_fused *fused, const attn_blocks *blocks, int64_t threads, clattn_plan_info *info);
+
+/** Whether scores need more than a factor and a range of keys: kernels on matrix units then finish them one by one. */
+bool attn_fused_is_keywise(const clattn_problem *problem);
+
+/** Whether the dims fit matrix units; else one line in why_not (may be NULL) that names them and `tiles`. */
+bool attn_fused_matrix_dims_fit(const clattn_problem *problem, const char *tiles, clattn_report *why_not);
+
+/** UNSUPPORTED, with both numbers, where a kernel needs more local memory than there is. */
+clattn_status attn_fused_local_fits(const char *kernel, int64_t need, int64_t most, clattn_report *report);
 
 #endif

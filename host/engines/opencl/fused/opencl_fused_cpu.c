@@ -10,7 +10,6 @@
 
 enum {
     ITEMS_PER_UNIT = 4, /* work-items a compute unit, so that the last ones to end do not keep the others waiting */
-    MOST_TILE_ROWS = 32,
     MOST_ITEM_FLOATS = 65536 /* of queries, and of outputs, on a work-item's stack */
 };
 
@@ -49,100 +48,63 @@ static clattn_status choose_rows(attn_fused *fused, int64_t most_tiles, clattn_r
         return CLATTN_OK;
     }
     const int64_t heads = p->query_heads * (p->batch_invariant ? 1 : p->batch);
-    const int64_t wanted = ITEMS_PER_UNIT * fused->device.opencl->info.compute_units;
+    const int64_t enough = ITEMS_PER_UNIT * fused->device.opencl->info.compute_units;
     int64_t tiles = most_tiles;
     while (tiles > 1 &&
-           heads * ((p->query_length + tiles * fused->tile_rows - 1) / (tiles * fused->tile_rows)) < wanted) {
+           heads * ((p->query_length + tiles * fused->tile_rows - 1) / (tiles * fused->tile_rows)) < enough) {
         tiles /= 2;
     }
     fused->block_query = tiles * fused->tile_rows;
     return CLATTN_OK;
 }
 
-static clattn_status choose_keys(const attn_fused *fused, const attn_tuning_row *row, int64_t *block_key,
-                                 clattn_report *report) {
-    const int64_t override = fused->device.blocks.block_key;
-    *block_key = override != 0 ? override : attn_tuning_get(row, "block_key");
-    if (*block_key <= 0 || *block_key % fused->tile_keys != 0 || *block_key > 32 * fused->tile_keys) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED,
-                           "block_key: %" PRId64 " is not a multiple of %" PRId64 " up to %" PRId64, *block_key,
-                           fused->tile_keys, 32 * fused->tile_keys);
-    }
-    return CLATTN_OK;
-}
-
-static clattn_status build(attn_fused *fused, const attn_tuning_row *row, int64_t block_key, clattn_plan_info *info,
+static clattn_status build(attn_fused *fused, const attn_blocks *blocks, clattn_plan_info *info,
                            clattn_report *report) {
-    char options[512];
+    char sizes[384], options[512];
     const int type = (int)fused->problem.type;
-    const int64_t vectors = attn_tuning_get(row, "tile_vectors");
-    snprintf(options, sizeof options,
-             "-DATTN_TYPE=%d -DVECTOR=%" PRId64 " -DTILE_ROWS=%" PRId64 " -DTILE_VECTORS=%" PRId64
-             " -DVALUE_ROWS=%" PRId64 " -DVALUE_VECTORS=%" PRId64 " -DBLOCK_KEY=%" PRId64 " -DITEM_TILES=%" PRId64
-             " -DDIM_MAX=%" PRId64,
-             type, fused->vector, fused->tile_rows, vectors, attn_tuning_get(row, "value_rows"),
-             attn_tuning_get(row, "value_vectors"), block_key, attn_tuning_get(row, "item_tiles"), row->head_dim_max);
-    ATTN_TRY(attn_shape_build(&fused->device, "attention_fused_cpu", options, 1, false, &fused->main, info, report));
+    attn_blocks_options(blocks, sizes, sizeof sizes);
+    snprintf(options, sizeof options, "-DATTN_TYPE=%d -DVECTOR=%" PRId64 "%s", type, fused->vector, sizes);
+    ATTN_TRY(attn_opencl_build(&fused->device, fused->program, options, 1, false, &fused->main, info, report));
     snprintf(options, sizeof options, "-DATTN_TYPE=%d -DVECTOR=%" PRId64 " -DTILE_ROWS=1 -DTILE_VECTORS=%" PRId64, type,
-             fused->vector, vectors);
-    return attn_shape_build(&fused->device, "attention_pack", options, 1, false, &fused->pack, NULL, report);
+             fused->vector, attn_blocks_get(blocks, "tile_vectors"));
+    return attn_opencl_build(&fused->device, "attention_pack", options, 1, false, &fused->pack, NULL, report);
 }
 
-/** What the kernel takes for granted of a row, which may be the user's own; block_key is choose_keys()'s. */
-static clattn_status check_row(const attn_tuning_row *row, clattn_report *report) {
-    static const attn_tuning_limit limits[] = { { "head_dim_max", 16, ATTN_SHAPE_DIMS, 16 }, /* every vector's multiple */
-                                                { "tile_rows", 1, MOST_TILE_ROWS, 1 },
-                                                { "tile_vectors", 2, 2, 2 }, /* results are wrong with one */
-                                                { "value_rows", 1, MOST_TILE_ROWS, 1 },
-                                                { "value_vectors", 1, 8, 1 },
-                                                { "item_tiles", 1, MOST_ITEM_FLOATS, 1 } };
-    ATTN_TRY(ATTN_TUNING_CHECK(row, "attention_fused_cpu", limits, report));
-    const int64_t rows = attn_tuning_get(row, "tile_rows"), value_rows = attn_tuning_get(row, "value_rows"),
-                  tiles = attn_tuning_get(row, "item_tiles");
-    if (rows % value_rows != 0) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED,
-                           "attention_fused_cpu: tile_rows: %" PRId64 " is not a multiple of value_rows: %" PRId64, rows,
-                           value_rows);
-    }
-    if (tiles * rows * row->head_dim_max > MOST_ITEM_FLOATS) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED,
-                           "attention_fused_cpu: item_tiles: %" PRId64 " of tile_rows: %" PRId64 ", head_dim_max: %" PRId64
-                           " are more than %d numbers",
-                           tiles, rows, row->head_dim_max, (int)MOST_ITEM_FLOATS);
-    }
-    return CLATTN_OK;
-}
-
-clattn_status attn_fused_cpu_prepare(attn_fused *fused, clattn_plan_info *info, clattn_report *report) {
-    attn_tuning_row rows[ATTN_SHAPE_ROWS];
-    int64_t count = attn_shape_find("attention_fused_cpu", &fused->problem, &fused->device, rows), block_key = 0;
-    clattn_status status = CLATTN_UNSUPPORTED;
-    fused->vector = attn_shape_vector(fused->device.opencl);
+clattn_status attn_fused_cpu_take(attn_fused *fused, const attn_tuning_row *row, bool last, clattn_plan_info *info,
+                                  clattn_report *report) {
+    attn_blocks blocks;
+    (void)last;
+    fused->vector = attn_opencl_vector(fused->device.opencl);
     fused->threads = 1;
-    for (int64_t k = 0; k < count && status != CLATTN_OK; k++) {
-        if ((status = check_row(&rows[k], report)) != CLATTN_OK) {
-            continue;
-        }
-        fused->tile_rows = attn_tuning_get(&rows[k], "tile_rows");
-        fused->tile_keys = attn_tuning_get(&rows[k], "tile_vectors") * fused->vector;
-        status = choose_rows(fused, attn_tuning_get(&rows[k], "item_tiles"), report);
-        status = status == CLATTN_OK ? choose_keys(fused, &rows[k], &block_key, report) : status;
-        status = status == CLATTN_OK ? build(fused, &rows[k], block_key, info, report) : status;
+    ATTN_TRY(attn_blocks_take(fused->program, row, &fused->device.blocks, fused->vector, &blocks, report));
+    const int64_t tiles = attn_blocks_get(&blocks, "item_tiles"), dims = attn_blocks_get(&blocks, "head_dim_max");
+    fused->tile_rows = attn_blocks_get(&blocks, "tile_rows");
+    fused->tile_keys = attn_blocks_get(&blocks, "tile_vectors") * fused->vector;
+    if (tiles * fused->tile_rows * dims > MOST_ITEM_FLOATS) {
+        return attn_refuse(report, CLATTN_UNSUPPORTED,
+                           "%s: item_tiles: %" PRId64 " of tile_rows: %" PRId64 ", head_dim_max: %" PRId64
+                           " are more than %d numbers",
+                           fused->program, tiles, fused->tile_rows, dims, (int)MOST_ITEM_FLOATS);
     }
-    ATTN_TRY(status);
+    ATTN_TRY(choose_rows(fused, tiles, report));
+    ATTN_TRY(build(fused, &blocks, info, report));
+    info->program = fused->program;
     info->block_query = fused->block_query;
-    info->block_key = block_key;
+    info->block_key = attn_blocks_get(&blocks, "block_key");
     snprintf(info->kernel, sizeof info->kernel,
              "attention_fused_cpu: float%" PRId64 ", tiles of %" PRId64 " x %" PRId64 ", packed keys", fused->vector,
              fused->tile_rows, fused->tile_keys);
     return set_workspace(fused, report);
 }
 
-static clattn_status submit_pack(const attn_fused *fused, attn_shape_slot *slot, attn_opencl_call *call,
+static clattn_status submit_pack(const attn_fused *fused, attn_grid_slot *slot, attn_opencl_call *call,
                                  cl_mem workspace, int64_t values_at) {
     const attn_arguments *a = &call->arguments;
     const int64_t panels = attn_round_up(a->key_length, fused->tile_keys) / fused->tile_keys;
-    attn_grid grid = { attn_kernel_call_begin(slot->other), "attention_pack", a->batch * a->kv_heads * panels, 1, 0.0 };
+    attn_grid grid = { .kernel = attn_kernel_call_begin(slot->kernels[ATTN_FUSED_PACK]),
+                       .what = "attention_pack",
+                       .groups = a->batch * a->kv_heads * panels,
+                       .threads = 1 };
     attn_pass_arguments(&grid.kernel, call);
     attn_pass_int64(&grid.kernel, 0);
     attn_pass_extras(&grid.kernel, call);
@@ -154,7 +116,7 @@ static clattn_status submit_pack(const attn_fused *fused, attn_shape_slot *slot,
     return attn_grid_launch(call, grid, 0.0, 0.0);
 }
 
-clattn_status attn_fused_cpu_submit(const attn_fused *fused, attn_shape_slot *slot, attn_opencl_call *call) {
+clattn_status attn_fused_cpu_submit(const attn_fused *fused, attn_grid_slot *slot, attn_opencl_call *call) {
     const attn_arguments *a = &call->arguments;
     const int64_t values_at = a->batch * a->kv_heads * packed_key_elements(fused, a->key_length);
     const int64_t blocks = (a->query_length + fused->block_query - 1) / fused->block_query;
@@ -162,9 +124,12 @@ clattn_status attn_fused_cpu_submit(const attn_fused *fused, attn_shape_slot *sl
     if (packed_value_elements(fused, a->key_length) > 0) {
         ATTN_TRY(submit_pack(fused, slot, call, workspace, values_at));
     }
-    attn_grid grid = { attn_kernel_call_begin(slot->main), "attention_fused_cpu", a->batch * a->query_heads * blocks, 1,
-                       2.0 * (double)(a->head_dim + a->value_dim) * (double)fused->block_query *
-                           (double)a->key_length };
+    attn_grid grid = { .kernel = attn_kernel_call_begin(slot->kernels[ATTN_FUSED_MAIN]),
+                       .what = "attention_fused_cpu",
+                       .groups = a->batch * a->query_heads * blocks,
+                       .threads = 1,
+                       .work = 2.0 * (double)(a->head_dim + a->value_dim) * (double)fused->block_query *
+                               (double)a->key_length };
     attn_pass_arguments(&grid.kernel, call);
     attn_pass_int64(&grid.kernel, 0);
     attn_pass_int64(&grid.kernel, blocks);

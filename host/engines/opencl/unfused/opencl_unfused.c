@@ -6,7 +6,6 @@
 #include <stdio.h>
 
 #include "base/report.h"
-#include "engines/opencl/opencl_body.h"
 #include "engines/opencl/unfused/opencl_unfused.h"
 
 static bool supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
@@ -51,11 +50,11 @@ static int64_t workspace_limit(const struct attn_opencl_device *device) {
     return attn_min(device->info.max_allocation, attn_max(quarter, 1 << 20));
 }
 
-static void choose_shapes(attn_unfused_state *state) {
+static void choose_groups(attn_unfused_state *state) {
     const struct attn_opencl_device *device = state->device;
-    if (state->shape == ATTN_SHAPE_CPU) {
+    if (state->body == ATTN_BODY_CPU) {
         state->row_group = 1;
-        state->row_width = device->float_vector >= 16 ? 16 : device->float_vector >= 8 ? 8 : 4;
+        state->row_width = (int)attn_opencl_vector(device);
         state->lanes = 1;
         return;
     }
@@ -73,8 +72,8 @@ static clattn_status build_softmax(attn_unfused_state *state, const attn_device 
         char options[256];
         snprintf(options, sizeof options, "-DATTN_TYPE=%d -DROW_GROUP=%d -DROW_WIDTH=%d", (int)state->problem.type,
                  state->row_group, state->row_width);
-        clattn_status status = attn_shape_build(device, "softmax_masked", options, state->row_group, false,
-                                                &state->softmax, NULL, report);
+        clattn_status status = attn_opencl_build(device, "softmax_masked", options, state->row_group, false,
+                                                 &state->softmax, NULL, report);
         if (status != CLATTN_UNSUPPORTED || state->row_group == 1) {
             return status;
         }
@@ -87,7 +86,7 @@ static clattn_status build_copy(attn_unfused_state *state, const attn_device *de
     char options[128];
     snprintf(options, sizeof options, "-DATTN_TYPE=%d", (int)state->problem.type);
     for (;; state->lanes /= 2) {
-        clattn_status status = attn_shape_build(device, name, options, state->lanes, false, program, NULL, report);
+        clattn_status status = attn_opencl_build(device, name, options, state->lanes, false, program, NULL, report);
         if (status != CLATTN_UNSUPPORTED || state->lanes == 1) {
             return status;
         }
@@ -126,7 +125,7 @@ static void describe(const attn_unfused_state *state, const attn_unfused_part *p
 
 static void release(void *opaque) {
     attn_unfused_state *state = opaque;
-    if (state != NULL) {
+    if (state) {
         attn_release(state->memory, state);
     }
 }
@@ -134,15 +133,15 @@ static void release(void *opaque) {
 static clattn_status prepare(const clattn_problem *problem, const attn_device *device, void **result,
                              clattn_plan_info *info, clattn_report *report) {
     attn_unfused_state *state = attn_allocate_zeroed(device->memory, (int64_t)sizeof *state);
-    if (state == NULL) {
+    if (!state) {
         return CLATTN_OUT_OF_MEMORY;
     }
     state->memory = device->memory;
     state->device = device->opencl;
     state->problem = *problem;
     state->blocks = device->blocks;
-    state->shape = attn_shape_choose(device);
-    choose_shapes(state);
+    state->body = attn_opencl_body_choose(device);
+    choose_groups(state);
     attn_unfused_sizes sizes;
     attn_unfused_part part;
     clattn_status status = build(state, device, report);
@@ -159,49 +158,23 @@ fail:
     return status;
 }
 
-static void slot_close(void *opaque, void *opaque_slot) {
-    attn_unfused_state *state = opaque;
-    attn_unfused_slot *slot = opaque_slot;
-    if (slot == NULL) {
-        return;
-    }
-    attn_opencl_slot_close(&slot->common);
-    cl_kernel kernels[] = { slot->gather, slot->softmax, slot->output };
-    for (size_t k = 0; k < sizeof kernels / sizeof kernels[0]; ++k) {
-        if (kernels[k] != NULL) {
-            (void)clReleaseKernel(kernels[k]);
-        }
-    }
-    attn_release(state->memory, slot);
-}
-
-static clattn_status slot_open(void *opaque, void **result, clattn_report *report) {
-    attn_unfused_state *state = opaque;
-    attn_unfused_slot *slot = attn_allocate_zeroed(state->memory, (int64_t)sizeof *slot);
-    clattn_status status;
-    if (slot == NULL) {
-        return CLATTN_OUT_OF_MEMORY;
-    }
-    ATTN_TRY_TO(attn_opencl_slot_open(&slot->common, state->device, &state->problem, state->workspace_size, report),
-                fail);
-    ATTN_TRY_TO(attn_kernel_create(state->gather, "gather", &slot->gather, report), fail);
-    ATTN_TRY_TO(attn_kernel_create(state->softmax, "softmax_masked", &slot->softmax, report), fail);
-    ATTN_TRY_TO(attn_kernel_create(state->output, "weighted_output", &slot->output, report), fail);
-    *result = slot;
-    return CLATTN_OK;
-fail:
-    slot_close(state, slot);
-    return status;
+static clattn_status slot_open(void *opaque, void **slot, clattn_report *report) {
+    const attn_unfused_state *state = opaque;
+    const attn_slot_kernel kernels[ATTN_SLOT_KERNELS] = { [ATTN_UNFUSED_GATHER] = { state->gather, "gather" },
+                                                          [ATTN_UNFUSED_SOFTMAX] = { state->softmax, "softmax_masked" },
+                                                          [ATTN_UNFUSED_OUTPUT] = { state->output,
+                                                                                    "weighted_output" } };
+    return attn_grid_slot_open(state->device, &state->problem, state->workspace_size, kernels, slot, report);
 }
 
 const attn_engine attn_engine_opencl_unfused = {
     .name = "opencl-unfused",
-    .bodies = attn_shape_bodies,
+    .bodies = attn_opencl_bodies,
     .supports = supports,
     .preference = preference,
     .prepare = prepare,
     .slot_open = slot_open,
-    .slot_close = slot_close,
+    .slot_close = attn_grid_slot_close,
     .execute = attn_unfused_execute,
     .release = release,
 };

@@ -3,6 +3,7 @@
 #define ATTN_ENGINES_OPENCL_UNFUSED_OPENCL_UNFUSED_H
 
 #include "engines/opencl/opencl_body.h"
+#include "engines/opencl/opencl_grid.h"
 #include "engines/opencl/unfused/opencl_unfused_parts.h"
 #include "engines/opencl/unfused/opencl_unfused_product.h"
 
@@ -10,7 +11,7 @@ typedef struct attn_unfused_state {
     attn_memory *memory;
     struct attn_opencl_device *device;
     clattn_problem problem;
-    attn_shape shape; /* of the kernels beside the products */
+    attn_opencl_body body; /* of the kernels beside the products */
     clattn_block_override blocks;
     cl_program gather, softmax, output; /* the device's */
     int row_group, row_width;           /* softmax: work-items a row, floats a vector */
@@ -18,10 +19,8 @@ typedef struct attn_unfused_state {
     int64_t workspace_size;             /* bytes */
 } attn_unfused_state;
 
-typedef struct attn_unfused_slot {
-    attn_opencl_slot common;
-    cl_kernel gather, softmax, output;
-} attn_unfused_slot;
+/** The kernels of a slot. */
+enum { ATTN_UNFUSED_GATHER, ATTN_UNFUSED_SOFTMAX, ATTN_UNFUSED_OUTPUT };
 
 extern const attn_engine attn_engine_opencl_unfused;
 

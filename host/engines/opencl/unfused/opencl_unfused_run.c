@@ -11,7 +11,7 @@ enum { GATHER_QUERY, GATHER_KEY, GATHER_VALUE }; /* as in gather.cl */
 typedef struct unfused_run {
     attn_opencl_call call;
     attn_unfused_state *state;
-    attn_unfused_slot *slot;
+    attn_grid_slot *slot;
     attn_unfused_part part;                     /* the largest part, and the workspace's layout */
     int64_t first_pair, pairs, first_row, rows; /* the part at work */
 } unfused_run;
@@ -19,10 +19,11 @@ typedef struct unfused_run {
 /* A matrix as it lies in the caller's memory, when that is something CLBlast can take: floats, rows that do not
  * overlap, the same step from pair to pair, everything below 2^31 elements. heads is how many heads' rows make a
  * pair's rows. */
-static bool in_place(const unfused_run *run, attn_tensor_id id, const attn_layout *layout, int64_t heads,
-                     int64_t length, int64_t dim, int64_t first_row, struct attn_matrix *matrix) {
+static bool in_place(const unfused_run *run, attn_tensor_id id, int64_t heads, int64_t length, int64_t dim,
+                     int64_t first_row, struct attn_matrix *matrix) {
     const attn_arguments *a = &run->call.arguments;
-    const attn_int64 *stride = layout->stride;
+    const attn_placement *p = &run->call.placements[id];
+    const attn_int64 *stride = p->layout.stride;
     int64_t leading = length > 1 ? stride[2] : heads > 1 ? stride[1] : dim;
     int64_t step = a->kv_heads > 1 ? heads * stride[1] : stride[0];
     int64_t b = run->first_pair / a->kv_heads, g = run->first_pair % a->kv_heads;
@@ -30,19 +31,18 @@ static bool in_place(const unfused_run *run, attn_tensor_id id, const attn_layou
                  (heads == 1 || stride[1] == length * leading) &&
                  (run->pairs == 1 || a->batch == 1 || a->kv_heads == 1 || stride[0] == a->kv_heads * step);
     /* the end of the whole tensor is an upper bound for every address */
-    const attn_placement *p = &run->call.placements[id];
-    if (!plain || p->name == NULL || layout->offset + (p->end - p->first) > INT32_MAX || leading > INT32_MAX) {
+    if (!plain || !p->name || p->layout.offset + (p->end - p->first) > INT32_MAX || leading > INT32_MAX) {
         return false;
     }
     int64_t at =
-        attn_view_row(&(attn_view){ NULL, layout->offset, { stride[0], stride[1], stride[2], 1 } }, b, g * heads, 0);
-    *matrix = (struct attn_matrix){ run->call.tensors[id], at + first_row * leading, leading, step };
+        attn_view_row(&(attn_view){ NULL, p->layout.offset, { stride[0], stride[1], stride[2], 1 } }, b, g * heads, 0);
+    *matrix = (struct attn_matrix){ p->memory, at + first_row * leading, leading, step };
     return true;
 }
 
 static clattn_status gather(unfused_run *run, int which, attn_tensor_id id, int64_t at, int64_t first_row, int64_t rows,
                             int64_t dim, struct attn_matrix *matrix) {
-    attn_kernel_call call = attn_kernel_call_begin(run->slot->gather);
+    attn_kernel_call call = attn_kernel_call_begin(run->slot->kernels[ATTN_UNFUSED_GATHER]);
     const size_t lanes = (size_t)run->state->lanes, global = lanes * (size_t)(rows * run->pairs);
     ATTN_TRY(attn_chain_step(&run->call.chain, "gather"));
     attn_pass_arguments(&call, &run->call);
@@ -61,7 +61,7 @@ static clattn_status gather(unfused_run *run, int which, attn_tensor_id id, int6
 
 static clattn_status get_query(unfused_run *run, struct attn_matrix *matrix) {
     const attn_arguments *a = &run->call.arguments;
-    if (in_place(run, ATTN_TENSOR_QUERY, &a->query, a->group, a->query_length, a->head_dim, run->first_row, matrix)) {
+    if (in_place(run, ATTN_TENSOR_QUERY, a->group, a->query_length, a->head_dim, run->first_row, matrix)) {
         return CLATTN_OK;
     }
     return gather(run, GATHER_QUERY, ATTN_TENSOR_QUERY, run->part.query, run->first_row, run->rows, a->head_dim,
@@ -70,7 +70,7 @@ static clattn_status get_query(unfused_run *run, struct attn_matrix *matrix) {
 
 static clattn_status get_key(unfused_run *run, struct attn_matrix *matrix) {
     const attn_arguments *a = &run->call.arguments;
-    if (in_place(run, ATTN_TENSOR_KEY, &a->key, 1, a->key_length, a->head_dim, 0, matrix)) {
+    if (in_place(run, ATTN_TENSOR_KEY, 1, a->key_length, a->head_dim, 0, matrix)) {
         return CLATTN_OK;
     }
     return gather(run, GATHER_KEY, ATTN_TENSOR_KEY, run->part.key, 0, a->key_length, a->head_dim, matrix);
@@ -80,7 +80,7 @@ static clattn_status get_key(unfused_run *run, struct attn_matrix *matrix) {
 static clattn_status get_value(unfused_run *run, struct attn_matrix *matrix) {
     const attn_arguments *a = &run->call.arguments;
     if (!run->state->problem.key_lengths &&
-        in_place(run, ATTN_TENSOR_VALUE, &a->value, 1, a->key_length, a->value_dim, 0, matrix)) {
+        in_place(run, ATTN_TENSOR_VALUE, 1, a->key_length, a->value_dim, 0, matrix)) {
         return CLATTN_OK;
     }
     return gather(run, GATHER_VALUE, ATTN_TENSOR_VALUE, run->part.value, 0, a->key_length, a->value_dim, matrix);
@@ -104,7 +104,7 @@ static clattn_status scores(unfused_run *run) {
 }
 
 static clattn_status softmax(unfused_run *run) {
-    attn_kernel_call call = attn_kernel_call_begin(run->slot->softmax);
+    attn_kernel_call call = attn_kernel_call_begin(run->slot->kernels[ATTN_UNFUSED_SOFTMAX]);
     const size_t group = (size_t)run->state->row_group, global = group * (size_t)(run->rows * run->pairs);
     ATTN_TRY(attn_chain_step(&run->call.chain, "softmax"));
     attn_pass_arguments(&call, &run->call);
@@ -138,7 +138,7 @@ static clattn_status weighted_sum(unfused_run *run) {
 }
 
 static clattn_status output(unfused_run *run) {
-    attn_kernel_call call = attn_kernel_call_begin(run->slot->output);
+    attn_kernel_call call = attn_kernel_call_begin(run->slot->kernels[ATTN_UNFUSED_OUTPUT]);
     const size_t lanes = (size_t)run->state->lanes, global = lanes * (size_t)(run->rows * run->pairs);
     ATTN_TRY(attn_chain_step(&run->call.chain, "output"));
     attn_pass_arguments(&call, &run->call);
@@ -187,6 +187,6 @@ clattn_status attn_unfused_execute(void *opaque, const attn_execution *execution
     attn_unfused_sizes sizes;
     ATTN_TRY(attn_unfused_sizes_of(run.state, call->query_length, call->key_length, &sizes));
     ATTN_TRY(attn_unfused_cut(&sizes, run.state->workspace_size, &run.part, call->report));
-    ATTN_TRY(attn_opencl_call_begin(&run.call, &run.slot->common, execution));
+    ATTN_TRY(attn_opencl_call_begin(&run.call, &run.slot->base, execution));
     return attn_opencl_call_end(&run.call, run_parts(&run, &sizes));
 }

@@ -1,0 +1,50 @@
+/*
+ * The tensors of a call as OpenCL engines see them, and the struct that kernels take. First where each tensor lies in the
+ * caller's memory; what brings it to the device then says where kernels find it; the struct is made last, once.
+ */
+#ifndef ATTN_ENGINES_OPENCL_OPENCL_ARGUMENTS_H
+#define ATTN_ENGINES_OPENCL_OPENCL_ARGUMENTS_H
+
+#include "../../../kernels/include/arguments.cl.h"
+#include "opencl/cl_status.h"
+#include "problem/call.h"
+
+typedef enum attn_tensor_id {
+    ATTN_TENSOR_QUERY,
+    ATTN_TENSOR_KEY,
+    ATTN_TENSOR_VALUE,
+    ATTN_TENSOR_OUTPUT,
+    ATTN_TENSOR_MASK,
+    ATTN_TENSOR_BIAS,
+    ATTN_TENSOR_SLOPES,
+    ATTN_TENSOR_SINKS,
+    ATTN_TENSOR_QUERY_LENGTHS,
+    ATTN_TENSOR_KEY_LENGTHS,
+    ATTN_TENSOR_OFFSETS,
+    ATTN_TENSOR_LOGSUMEXP,
+    ATTN_TENSOR_WEIGHTS,
+    ATTN_TENSOR_COUNT
+} attn_tensor_id;
+
+/** One tensor of a call: what the caller gave, and where kernels find it. */
+typedef struct attn_placement {
+    const char *name; /* NULL = the call has no such tensor, or it has no elements */
+    void *data;       /* host pointer or cl_mem */
+    int64_t element;  /* bytes */
+    int64_t size[4];
+    int64_t walk[4];    /* strides in elements, with 0 for broadcast */
+    int64_t first, end; /* elements from data: the first used, one past the last used */
+    bool output;
+    cl_mem memory;      /* for kernels; the device's `nothing` where there is no tensor */
+    attn_layout layout; /* in that memory; of plain arrays the offset counts alone */
+} attn_placement;
+
+/** The call's tensors as they lie in the caller's memory; `nothing` is what kernels get for all of them as yet. */
+void attn_opencl_placements(const clattn_problem *problem, const attn_call *call, cl_mem nothing,
+                            attn_placement placements[ATTN_TENSOR_COUNT]);
+
+/** The struct for kernels, from where the tensors were put. */
+void attn_opencl_arguments(const clattn_problem *problem, const attn_call *call,
+                           const attn_placement placements[ATTN_TENSOR_COUNT], attn_arguments *arguments);
+
+#endif
