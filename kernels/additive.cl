@@ -9,6 +9,7 @@
 #define vector_load JOIN(vload, VECTOR)
 #define vector_store JOIN(vstore, VECTOR)
 #define TANH_FLOAT vfloat
+#include "include/additive_arguments.cl.h"
 #include "include/tanh.cl.h"
 #include "include/softmax_online.cl.h"
 
@@ -17,14 +18,6 @@
 #else
 #define MEET
 #endif
-
-typedef struct additive_arguments {
-    long batch, query_length, key_length; // as the memory lies
-    long rows, keys;                      // of this call
-    long hidden, value_dim;
-    long mask_stride[3];
-    int has_mask, has_query_lengths, has_key_lengths, unused;
-} additive_arguments;
 
 static inline float sum_lanes(vfloat x) {
     float lanes[VECTOR];

@@ -2,15 +2,12 @@
 // heads) and walks over the keys in blocks of BLOCK_KEY, one pass, running maximum and sum. Tiles lie in local memory as
 // fp32, read 16 bytes at a time; a work-item holds ROWS x KEYS scores and ROWS x 4 * VALUE_VECTORS outputs a slice of
 // value_dim in registers. Weights take the place of the keys. Barriers only where every work-item comes by.
-// Local memory is an argument (the host sizes it by the same rules): PoCL 3.1 leaves arrays declared here to all its
-// threads. Defines: BLOCK_QUERY, BLOCK_KEY, THREADS_X, THREADS_Y, SLICE (of head_dim, staged at a time), KEEP_QUERY
+// Local memory is an argument (group_local.cl.h): PoCL 3.1 leaves arrays declared here to all its threads. Defines: BLOCK_QUERY, BLOCK_KEY, THREADS_X, THREADS_Y, SLICE (of head_dim, staged at a time), KEEP_QUERY
 // (queries stay in local memory), VALUE_VECTORS, DIM (head_dim and value_dim at most), SUBGROUP_SHUFFLE.
 #define ROWS (BLOCK_QUERY / THREADS_Y)
 #define KEYS (BLOCK_KEY / THREADS_X)
 #define THREADS (THREADS_X * THREADS_Y)
-#define VALUE_WIDTH (4 * VALUE_VECTORS * THREADS_X)
 #define VALUE_SLICES ((DIM + VALUE_WIDTH - 1) / VALUE_WIDTH)
-#define QUERY_WIDTH (KEEP_QUERY ? (DIM + SLICE - 1) / SLICE * SLICE : SLICE)
 #include "include/group_block.cl.h"
 
 #if BLOCK_QUERY % THREADS_Y || BLOCK_KEY % THREADS_X || BLOCK_KEY % 4 || SLICE % 8 || THREADS_X % 4 || THREADS_Y % 2

@@ -10,14 +10,13 @@
 #ifndef QUERY_LOCAL
 #define QUERY_LOCAL 0
 #endif
-#define THREADS (WARPS * TILE_LANES)
 #define TILES (BLOCK_QUERY / (TILE_ROWS * WARPS)) // tiles of rows of a warp
 #define KEY_TILES (BLOCK_KEY / 16)
 #define DIM_TILES (DIM / 16)
 #define QUERY_TILES (QUERY_LOCAL ? 1 : DIM_TILES) // column tiles of queries in registers
 #define CHUNKS (DIM / 8)             // a chunk is 16 bytes of a row
-#define BLOCK_SIZE (BLOCK_KEY * DIM) // elements of a block of keys, or of values
 #define AHEAD (STAGES > 1 ? STAGES - 1 : 1) // blocks of keys that are asked for before they are needed
+#include "include/warp_local.cl.h"
 #include "include/arguments.cl.h"
 #include "include/index.cl.h"
 #include "include/row_blocks.cl.h"
@@ -35,12 +34,6 @@
 #error "the type has no tile"
 #endif
 
-// Local memory: the stages, each a block of keys and its values; queries behind them, or, until they are in registers,
-// in the last part of the stages.
-#define STAGE_SIZE (2 * BLOCK_SIZE)
-#define QUERY_SIZE (BLOCK_QUERY * DIM)
-#define QUERY_AT (QUERY_LOCAL ? STAGES * STAGE_SIZE : STAGES * STAGE_SIZE - QUERY_SIZE)
-#define MEMORY_SIZE (STAGES * STAGE_SIZE + QUERY_LOCAL * QUERY_SIZE)
 #define QUERY_ALONE (QUERY_AT < (STAGES > 1 ? AHEAD * STAGE_SIZE : BLOCK_SIZE)) // no copies meanwhile
 #if QUERY_SIZE > STAGES * STAGE_SIZE && !QUERY_LOCAL
 #error "the queries do not fit where they wait"

@@ -11,16 +11,11 @@
 // columns, and they add up their scores; 1: every warp has whole rows), WARP_TILE_NVIDIA (0 or 1), PRODUCTS (3; 1:
 // plain TF32).
 #define ATTN_TYPE 0
-#define THREADS (WARPS * 32)
 #define TILES (BLOCK_QUERY * SPLIT / (16 * WARPS)) // 16-row tiles of a warp
 #define PART (DIM / SPLIT)                         // dims and columns of a warp
-#define CHUNKS (DIM / 4)                           // a chunk is 16 bytes of a row
-#define PASS (THREADS / CHUNKS)                    // rows that all work-items copy at once
-#define BLOCK_SIZE (BLOCK_KEY * DIM)
 #define AHEAD (STAGES > 1 ? STAGES - 1 : 1)        // blocks of keys that are asked for before they are needed
 #define QUERY_PARTS (QUERY_KEPT ? PART / 32 : 1)
-#define SHARED_SIZE (SPLIT > 1 ? WARPS * TILES * 16 * BLOCK_KEY : 0) // scores that warps tell each other
-#define CHAIN (BLOCK_KEY < 32 ? BLOCK_KEY / 8 : 4) // steps of 8 keys that one sum of a matrix unit takes
+#include "include/tf32_local.cl.h"
 #include "include/arguments.cl.h"
 #include "include/index.cl.h"
 #include "include/row_blocks.cl.h"
@@ -224,7 +219,7 @@ static inline long fetch_block(__local float *keys, __local float *values, const
 // only a static array may grow beyond what the driver tells.
 #if WARP_TILE_NVIDIA
 #define MEMORY_PARAMETER
-#define MEMORY_DECLARED __local float4 memory[(2 * STAGES * BLOCK_SIZE + SHARED_SIZE) / 4];
+#define MEMORY_DECLARED __local float4 memory[MEMORY_SIZE / 4];
 #else
 #define MEMORY_PARAMETER , __local float4 *memory
 #define MEMORY_DECLARED

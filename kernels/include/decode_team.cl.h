@@ -4,33 +4,13 @@
 #define ATTN_DECODE_TEAM_CL_H
 
 #include "include/arguments.cl.h"
+#include "include/decode_local.cl.h"
 #include "include/index.cl.h"
 #include "include/lanes.cl.h"
 #include "include/mask.cl.h"
 #include "include/softmax_online.cl.h"
 
-#define TEAMS (THREADS / LANES)
-#define PARTS ((DIM + LANES * CHUNK - 1) / (LANES * CHUNK)) // chunks of a row that a lane has
-#define SHARE (PARTS * CHUNK)                               // elements
-#define WIDTH (LANES * SHARE)
-#define SCORES (KEYS * ROWS)                                // of a team at a time: number key * ROWS + row
-#define OWNED ((SCORES + LANES - 1) / LANES)                // scores that a lane finishes: numbers lane + n * LANES
-#define QUERY_IN_REGISTERS (ROWS * SHARE <= 8)
-
-// Local memory, in floats; decode_gpu_local() of opencl_decode.c reckons the same.
-#define SUM_STRIDE (LANES + 4) // lanes that read four numbers each then meet different banks
-#define TEAM_STRIDE ((SCORES * SUM_STRIDE + 31) / 32 * 32 + LANES)
-#define EXCHANGE (TEAMS * (TEAM_STRIDE > WIDTH ? TEAM_STRIDE : WIDTH)) // merging takes WIDTH numbers of each team
-#define AT_SCORES EXCHANGE                      // [team][row][key], then weights [team][key][row]
-#define AT_WEIGHTS (AT_SCORES + TEAMS * SCORES)
-#define AT_KEEP (AT_WEIGHTS + TEAMS * SCORES)   // [team][row]
-#define AT_SUMS (AT_KEEP + TEAMS * ROWS)        // [work-item]
-#define AT_TOTAL (AT_SUMS + THREADS)            // [row][column]: outputs of all teams
-#define AT_STATS (AT_TOTAL + ROWS * WIDTH)      // [row]: their maximum, then their sums
-#define AT_ROWS (AT_STATS + (2 * ROWS + 3) / 4 * 4) // [row] of shared_row
-#define ROW_FLOATS 12                           // its size
-#define AT_SLOW (AT_ROWS + ROWS * ROW_FLOATS)   // [chunk][work-item], four each
-#define AT_QUERY (AT_SLOW + KEYS * PARTS * THREADS * 4) // [row][column], columns of a lane in fours
+#define OWNED ((SCORES + LANES - 1) / LANES) // scores that a lane finishes: numbers lane + n * LANES
 
 typedef struct team_member {
     long b, g, first;      // batch entry, key-value head, first row
@@ -186,6 +166,8 @@ typedef struct shared_row {
     attn_row row;
     attn_range range; // keys it may attend to, inside the split
 } shared_row;
+
+typedef char shared_row_fits[sizeof(shared_row) <= ROW_FLOATS * sizeof(float) ? 1 : -1];
 
 #define SHARED_ROW(t, i) ((__local shared_row *)((t)->shared + AT_ROWS) + (i))
 

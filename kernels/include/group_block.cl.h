@@ -1,10 +1,11 @@
 // What the work-items of a group of attention_fused_gpu.cl share: its rows, where tensors and tiles lie, and each
-// work-item's place. Knows no products and no softmax. The defines are the kernel's. To add a tile: its size here and in
-// local_bytes() of host/engines/opencl/fused/opencl_fused_gpu.c.
+// work-item's place. Knows no products and no softmax. The defines are the kernel's. To add a tile: its size in
+// group_local.cl.h, its place in item_of().
 #ifndef ATTN_GROUP_BLOCK_CL_H
 #define ATTN_GROUP_BLOCK_CL_H
 
 #include "include/arguments.cl.h"
+#include "include/group_local.cl.h"
 #include "include/row_blocks.cl.h"
 #include "include/index.cl.h"
 #include "include/mask.cl.h"
@@ -12,20 +13,11 @@
 #include "include/reduce.cl.h"
 #include "include/stage.cl.h"
 
-// In float4. Rows of queries, keys and weights are read down a column, so they are padded.
-#define QUERY_STRIDE (QUERY_WIDTH / 4 + 1)
-#define KEY_STRIDE (SLICE / 4 + 1)
-#define WEIGHT_STRIDE (BLOCK_KEY / 4 + 1)
-#define VALUE_STRIDE (VALUE_WIDTH / 4)
-#define KEY_SIZE (BLOCK_KEY * KEY_STRIDE)
-#define WEIGHT_SIZE (BLOCK_QUERY * WEIGHT_STRIDE)
-#define SHARED_SIZE (KEY_SIZE > WEIGHT_SIZE ? KEY_SIZE : WEIGHT_SIZE)
-
 // Scales below and beyond these meet the scores before the maximum is taken, not the exponent.
 #define SMALLEST_SCALE 1e-30f
 #define LARGEST_SCALE 1e30f
 
-// What the work-items of a group share, in local memory: a compiler would keep it, and what it can reckon from it, in
+// What the work-items of a group share, in local memory: a compiler would keep it, and what it can compute from it, in
 // registers that the products want.
 typedef struct group_block {
     stage_rows query, key, value;
@@ -36,7 +28,6 @@ typedef struct group_block {
     int folded;           // scores are left without scale
     float unit, exponent; // a score times unit is natural, times exponent a power of two
 } group_block;
-#define GROUP_SIZE 20
 typedef char group_block_fits[sizeof(group_block) <= GROUP_SIZE * sizeof(float4) ? 1 : -1];
 
 // The work-item's place, and the tiles.
@@ -54,9 +45,9 @@ static inline group_item item_of(__local float4 *memory) {
     t.tx = tile_x(t.lane);
     t.ty = tile_y(t.lane);
     t.query = memory + GROUP_SIZE;
-    t.key = t.weights = t.query + BLOCK_QUERY * QUERY_STRIDE;
+    t.key = t.weights = t.query + QUERY_SIZE;
     t.value = t.key + SHARED_SIZE;
-    t.scratch = t.value + BLOCK_KEY * VALUE_STRIDE;
+    t.scratch = t.value + VALUE_SIZE;
     return t;
 }
 

@@ -3,12 +3,9 @@
 // from local memory, where pairs of lanes want the same, then take half as long on NVIDIA devices.
 // Through local memory everywhere; through subgroup shuffles where the program is built with SUBGROUP_SHUFFLE=1 and the
 // subgroup turns out to hold whole rows of work-items (asked at run time: nothing relies on its size).
-// Defines: THREADS_X (a multiple of 4), THREADS_Y (even), ROWS.
+// Defines: THREADS_X (a multiple of 4), THREADS_Y (even), ROWS; REDUCE_STRIDE, float4 of a row in local memory.
 #ifndef ATTN_REDUCE_CL_H
 #define ATTN_REDUCE_CL_H
-
-#define REDUCE_STRIDE (THREADS_X / 4 + 1) // float4
-#define REDUCE_SIZE (ROWS * THREADS_Y * REDUCE_STRIDE)
 
 #if SUBGROUP_SHUFFLE
 #ifdef cl_khr_subgroups // a feature of the language from OpenCL C 3.0 on

@@ -4,12 +4,6 @@
 #ifndef ATTN_WARP_ROWS_CL_H
 #define ATTN_WARP_ROWS_CL_H
 
-// What the work-items copy at once: some chunks of each of PASS rows.
-#define COPY_LANES (DIM % 64 ? 4 : 8) // work-items a row
-#define PASS (THREADS / COPY_LANES)
-
-#define ROWS_FAR (1 << 30) // further than any key of a call: the host sees to that
-
 // The rows of this work-group, and what does not change from block to block. Keys are counted from `begin` on, positions
 // from the first row's, both in 32 bits: the row at position p may attend to keys p + left <= k < p + right, below keys.
 typedef struct row_block {

@@ -11,14 +11,10 @@
 #include "opencl/launch.h"
 #include "opencl/program.h"
 
+#include "../../../kernels/include/additive_arguments.cl.h"
+
 enum { QUERY, KEY, V, VALUE, MASK, QUERY_LENGTHS, KEY_LENGTHS, OUTPUT, LOGSUMEXP, WEIGHTS, BUFFERS };
 static const double LAUNCH_STEPS = 4e9; /* tanh of one launch: well under a second on any device in use */
-
-/* As in kernels/additive.cl. */
-typedef struct additive_arguments {
-    cl_long batch, query_length, key_length, rows, keys, hidden, value_dim, mask_stride[3];
-    cl_int has_mask, has_query_lengths, has_key_lengths, unused;
-} additive_arguments;
 
 typedef struct opencl_state {
     clattn_additive_problem problem;
@@ -248,18 +244,17 @@ static clattn_status copy_outputs(const opencl_state *s, attn_chain *chain, cons
 
 static clattn_status run(const opencl_state *s, attn_chain *chain, const attn_additive_call *c) {
     const clattn_additive_problem *p = &s->problem;
-    additive_arguments a = { p->batch,
-                             p->query_length,
-                             p->key_length,
-                             c->query_length,
-                             c->key_length,
-                             p->hidden,
-                             p->value_dim,
-                             { c->mask_stride[0], c->mask_stride[1], c->mask_stride[2] },
-                             c->mask != NULL,
-                             c->query_lengths.data != NULL,
-                             c->key_lengths.data != NULL,
-                             0 };
+    const additive_arguments a = { .batch = p->batch,
+                                   .query_length = p->query_length,
+                                   .key_length = p->key_length,
+                                   .rows = c->query_length,
+                                   .keys = c->key_length,
+                                   .hidden = p->hidden,
+                                   .value_dim = p->value_dim,
+                                   .mask_stride = { c->mask_stride[0], c->mask_stride[1], c->mask_stride[2] },
+                                   .has_mask = c->mask != NULL,
+                                   .has_query_lengths = c->query_lengths.data != NULL,
+                                   .has_key_lengths = c->key_lengths.data != NULL };
     ATTN_TRY(copy_inputs(s, chain, c));
     ATTN_TRY(launch_all(s, chain, s->kernel, &a));
     if (s->weights_kernel) {

@@ -5,7 +5,9 @@
 #ifndef ATTN_TF32_TILE_PORTABLE_CL_H
 #define ATTN_TF32_TILE_PORTABLE_CL_H
 
-#define TILE_LANE_WORDS 12
+#include "include/units/tile_numbers.cl.h"
+
+#define TILE_LANE_WORDS PORTABLE_TF32_LANE_WORDS
 #define TILE_SCRATCH_WORDS (32 * TILE_LANE_WORDS)
 
 typedef struct tf32_tile {

@@ -33,6 +33,7 @@
 #define CHUNK_TILE(at, i, d)                                                                                           \
     (((at) ^ ((d) % (DIM % 64 ? 2 : 4) * 16)) + (d) / (DIM % 64 ? 2 : 4) * (DIM % 64 ? 32 : 64) + (i) * 16 * DIM)
 
+#include "include/units/tile_numbers.cl.h"
 #if WARP_TILE_NVIDIA
 #include "include/units/warp_tile_nvidia.cl.h"
 #elif WARP_TILE_AMD_MFMA || WARP_TILE_AMD_GFX11 || WARP_TILE_AMD_GFX12 || WARP_TILE_INTEL

@@ -1,7 +1,7 @@
 // Warp tile by products of 16 x 16 x 16 whose results lie in columns: AMD's and Intel's units. Scores and outputs are made
 // transposed, S^T = K Q^T and O^T = V^T P^T: a row of attention is a column, a lane holds a part of one row only, and
 // scores, rounded, are an operand of the next product where they are. Compiled, never run on a card; emulated in the tests.
-// To add a unit: its numbers below (as in warp_tile.cl.h; UNIT_WORDS: 32-bit words of either operand, a lane); its layout,
+// To add a unit: its numbers below and in tile_numbers.cl.h (UNIT_WORDS: 32-bit words of either operand, a lane); its layout,
 // as its maker documents it, in warp_tile_emulated.cl.h; its header, with
 //   tile_column, tile_load_query, tile_load_keys, tile_load_values, tile_weights, tile_row_max, tile_row_sum, and,
 //   unless TILE_EMULATED: unit_multiply(w, c, left, right): c += left * right.
@@ -9,29 +9,29 @@
 #define ATTN_WARP_TILE_COLUMNS_CL_H
 
 #if WARP_TILE_AMD_MFMA
-#define TILE_LANES 64
+#define TILE_LANES MFMA_LANES
 #define TILE_C 4
 #define TILE_RUN 4
 #define TILE_COLUMN(n) (n)
-#define UNIT_WORDS 2
+#define UNIT_WORDS MFMA_WORDS
 #elif WARP_TILE_AMD_GFX11
-#define TILE_LANES 32
+#define TILE_LANES GFX11_LANES
 #define TILE_C 8
 #define TILE_RUN 1
 #define TILE_COLUMN(n) (2 * (n))
-#define UNIT_WORDS 8
+#define UNIT_WORDS GFX11_WORDS
 #elif WARP_TILE_AMD_GFX12
-#define TILE_LANES 32
+#define TILE_LANES GFX12_LANES
 #define TILE_C 8
 #define TILE_RUN 8
 #define TILE_COLUMN(n) (n)
-#define UNIT_WORDS 4
+#define UNIT_WORDS GFX12_WORDS
 #else // WARP_TILE_INTEL
-#define TILE_LANES 16
+#define TILE_LANES INTEL_LANES
 #define TILE_C 16
 #define TILE_RUN 16
 #define TILE_COLUMN(n) (n)
-#define UNIT_WORDS 8
+#define UNIT_WORDS INTEL_WORDS
 #endif
 
 #if WARP_TILE_INTEL

@@ -35,7 +35,7 @@
 #define UNIT_RESULT_COLUMN(lane) ((lane) % 16)
 
 #define TILE_STATIC 0 // PoCL 3.1 leaves arrays declared in a kernel to all its threads
-#define UNIT_LANE_WORDS (2 * UNIT_WORDS)
+#define UNIT_LANE_WORDS EMULATED_LANE_WORDS(UNIT_WORDS)
 #define TILE_SCRATCH_WORDS (TILE_LANES * UNIT_LANE_WORDS)
 #define tile_exp2(x) exp2(x)
 #define unit_pack_half(low, high) as_uint(attn_half_from_float2((float2)((low), (high))))

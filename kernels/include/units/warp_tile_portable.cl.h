@@ -6,7 +6,7 @@
 
 #define TILE_M16N8 1 // the rest is in warp_tile_m16n8.cl.h
 #define TILE_STATIC 0 // PoCL 3.1 leaves arrays declared in a kernel to all its threads
-#define TILE_LANE_WORDS 6
+#define TILE_LANE_WORDS PORTABLE_LANE_WORDS
 #define TILE_SCRATCH_WORDS (32 * TILE_LANE_WORDS)
 
 typedef struct warp_tile {

@@ -1,15 +1,15 @@
 /*
- * Block sizes of kernels/attention_decode_gpu.cl for a problem and a device. Its local memory is computed as
- * include/decode_team.cl.h lays it out.
+ * Block sizes of kernels/attention_decode_gpu.cl for a problem and a device.
  */
 #include "engines/opencl/decode/opencl_decode_gpu.h"
 
 #include <inttypes.h>
 #include <string.h>
 
+#include "../../../../kernels/include/decode_local.cl.h"
+
 enum {
     MANY_ROWS = 8,             /* from here on registers are scarce: half of the keys */
-    ROW_FLOATS = 12,           /* of a shared_row */
     FIRST_WARP_CAPABILITY = 70 /* bar.warp.sync */
 };
 
@@ -28,17 +28,12 @@ static bool has_warps(const attn_device *device) {
                                        strstr(info->vendor, "Advanced Micro Devices") != NULL);
 }
 
-/* AT_QUERY and what follows it, in include/decode_team.cl.h. */
+/* Of the kernel's local argument; the names are those of decode_local.cl.h. */
 static int64_t local_floats(const clattn_problem *problem, const attn_blocks *b) {
-    const int64_t chunk = problem->type == CLATTN_FP32 ? 4 : 8, threads = attn_blocks_get(b, "threads");
-    const int64_t lanes = attn_blocks_get(b, "lanes"), keys = attn_blocks_get(b, "keys");
-    const int64_t rows = attn_blocks_get(b, "rows"), teams = threads / lanes;
-    const int64_t parts = (attn_blocks_get(b, "head_dim_max") + lanes * chunk - 1) / (lanes * chunk);
-    const int64_t width = lanes * parts * chunk, scores = keys * rows, sums = (scores * (lanes + 4) + 31) / 32 * 32;
-    const int64_t exchange = teams * attn_max(sums + lanes, width), slow = keys * parts * threads * 4;
-    const int64_t query = rows * parts * chunk <= 8 ? 0 : rows * width;
-    return exchange + 2 * teams * scores + teams * rows + threads + rows * width + (2 * rows + 3) / 4 * 4 +
-           rows * ROW_FLOATS + slow + query;
+    const int64_t THREADS = attn_blocks_get(b, "threads"), LANES = attn_blocks_get(b, "lanes");
+    const int64_t KEYS = attn_blocks_get(b, "keys"), ROWS = attn_blocks_get(b, "rows");
+    const int64_t DIM = attn_blocks_get(b, "head_dim_max"), CHUNK = problem->type == CLATTN_FP32 ? 4 : 8;
+    return LOCAL_FLOATS;
 }
 
 clattn_status attn_decode_gpu_choose(const attn_device *device, const clattn_problem *problem, int64_t rows,

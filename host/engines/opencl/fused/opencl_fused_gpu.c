@@ -7,19 +7,15 @@
 
 #include "engines/opencl/fused/opencl_fused.h"
 
-enum { GROUP_BYTES = 320 /* what the work-items of a group share: GROUP_SIZE of the kernel */ };
+#include "../../../../kernels/include/group_local.cl.h"
 
-/* Bytes of the kernel's local argument: what the group shares, the tiles, and room to reduce rows. In float4. */
+/* Of the kernel's local argument; the names are those of group_local.cl.h. */
 static int64_t local_bytes(const attn_blocks *b) {
-    const int64_t slice = attn_blocks_get(b, "slice"), dims = attn_blocks_get(b, "head_dim_max");
-    const int64_t block_query = attn_blocks_get(b, "block_query"), block_key = attn_blocks_get(b, "block_key");
-    const int64_t threads_x = attn_blocks_get(b, "threads_x");
-    const int64_t slices = attn_blocks_get(b, "keep_query") != 0 ? (dims + slice - 1) / slice : 1;
-    const int64_t query = block_query * (slice * slices / 4 + 1), keys = block_key * (slice / 4 + 1);
-    const int64_t weights = block_query * (block_key / 4 + 1);
-    const int64_t values = block_key * threads_x * attn_blocks_get(b, "value_vectors");
-    const int64_t reduce = block_query * (threads_x / 4 + 1);
-    return GROUP_BYTES + (query + attn_max(keys, weights) + values + reduce) * 4 * (int64_t)sizeof(float);
+    const int64_t BLOCK_QUERY = attn_blocks_get(b, "block_query"), BLOCK_KEY = attn_blocks_get(b, "block_key");
+    const int64_t THREADS_X = attn_blocks_get(b, "threads_x"), VALUE_VECTORS = attn_blocks_get(b, "value_vectors");
+    const int64_t SLICE = attn_blocks_get(b, "slice"), KEEP_QUERY = attn_blocks_get(b, "keep_query");
+    const int64_t DIM = attn_blocks_get(b, "head_dim_max");
+    return LOCAL_BYTES;
 }
 
 /* Whether the program may use subgroup shuffles: the kernel itself looks at the subgroup's size. */

@@ -11,7 +11,7 @@
 #include "engines/opencl/fused/opencl_fused_tiles.h"
 #include "opencl/local_memory.h"
 
-enum { MOST_KEYS = 1 << 30 /* ROWS_FAR of warp_rows.cl.h */ };
+#include "../../../../kernels/include/warp_local.cl.h"
 
 bool attn_fused_mma_serves(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
     if (problem->type != CLATTN_FP16 && problem->type != CLATTN_BF16) {
@@ -21,40 +21,40 @@ bool attn_fused_mma_serves(const clattn_problem *problem, const attn_device *dev
     if (!attn_fused_matrix_dims_fit(problem, "matrix", why_not)) {
         return false;
     }
-    if (problem->key_length > MOST_KEYS) {
+    if (problem->key_length > ROWS_FAR) {
         attn_report_line(why_not, "key_length: %" PRId64 " is more than the %d that matrix tiles count to",
-                         problem->key_length, MOST_KEYS);
+                         problem->key_length, ROWS_FAR);
         return false;
     }
     return attn_mma_tile_choose(device, problem->type, why_not) != NULL;
 }
 
-/* What the kernel takes for granted of sizes together, beyond what block_sizes.c says. */
+/* What the kernel takes for granted of sizes together, beyond what block_sizes.c says; the names are those of warp_local.cl.h. */
 static clattn_status check_blocks(const attn_mma_tile *tile, const attn_blocks *b, clattn_report *report) {
-    const int64_t warps = attn_blocks_get(b, "warps"), stages = attn_blocks_get(b, "stages");
-    const int64_t block_query = attn_blocks_get(b, "block_query"), block_key = attn_blocks_get(b, "block_key");
-    const int64_t lanes = attn_blocks_get(b, "head_dim_max") % 64 != 0 ? 4 : 8; /* that copy a row */
-    const int64_t pass = tile->lanes * warps / lanes;                           /* rows copied at once */
-    if (block_key % attn_max(pass, 1) != 0) {
+    const int64_t BLOCK_QUERY = attn_blocks_get(b, "block_query"), BLOCK_KEY = attn_blocks_get(b, "block_key");
+    const int64_t WARPS = attn_blocks_get(b, "warps"), STAGES = attn_blocks_get(b, "stages");
+    const int64_t DIM = attn_blocks_get(b, "head_dim_max"), TILE_LANES = tile->lanes;
+    if (BLOCK_KEY % attn_max(PASS, 1) != 0) {
         return attn_refuse(report, CLATTN_UNSUPPORTED,
                            "attention_fused_mma: block_key: %" PRId64 " is not a multiple of the %" PRId64
                            " rows that warps: %" PRId64 " copy at once",
-                           block_key, pass, warps);
+                           BLOCK_KEY, PASS, WARPS);
     }
-    if (attn_blocks_get(b, "query_local") == 0 && block_query > 2 * stages * block_key) {
+    if (attn_blocks_get(b, "query_local") == 0 && QUERY_SIZE > STAGES * STAGE_SIZE) {
         return attn_refuse(report, CLATTN_UNSUPPORTED,
                            "attention_fused_mma: block_query: %" PRId64 " rows do not fit where block_key: %" PRId64
                            " of stages: %" PRId64 " will be",
-                           block_query, block_key, stages);
+                           BLOCK_QUERY, BLOCK_KEY, STAGES);
     }
     return CLATTN_OK;
 }
 
-/* Bytes of local memory: stages of keys and values, queries that stay, what the tile needs for itself. */
-static int64_t local_need(const attn_mma_tile *tile, const attn_blocks *b) {
-    const int64_t rows = 2 * attn_blocks_get(b, "stages") * attn_blocks_get(b, "block_key") +
-                         attn_blocks_get(b, "query_local") * attn_blocks_get(b, "block_query");
-    return rows * attn_blocks_get(b, "head_dim_max") * 2 + attn_blocks_get(b, "warps") * tile->scratch;
+static int64_t local_bytes(const attn_mma_tile *tile, const attn_blocks *b) {
+    const int64_t BLOCK_QUERY = attn_blocks_get(b, "block_query"), BLOCK_KEY = attn_blocks_get(b, "block_key");
+    const int64_t WARPS = attn_blocks_get(b, "warps"), STAGES = attn_blocks_get(b, "stages");
+    const int64_t DIM = attn_blocks_get(b, "head_dim_max"), QUERY_LOCAL = attn_blocks_get(b, "query_local");
+    const int64_t TILE_SCRATCH_WORDS = tile->scratch_words;
+    return LOCAL_BYTES;
 }
 
 /* What a group may have; more than the device reports where static arrays get it. */
@@ -66,7 +66,7 @@ static int64_t local_limit(const attn_fused *fused, const attn_mma_tile *tile, i
 static clattn_status build(attn_fused *fused, const attn_mma_tile *tile, const attn_blocks *blocks,
                            clattn_plan_info *info, clattn_report *report) {
     char sizes[256], options[512], limit[64] = "";
-    const int64_t need = local_need(tile, blocks), registers = attn_blocks_get(blocks, "registers");
+    const int64_t need = local_bytes(tile, blocks), registers = attn_blocks_get(blocks, "registers");
     const int64_t threads = tile->lanes * attn_blocks_get(blocks, "warps");
     const bool keywise = attn_fused_is_keywise(&fused->problem);
     ATTN_TRY(attn_fused_local_fits(fused->program, need, local_limit(fused, tile, need), report));

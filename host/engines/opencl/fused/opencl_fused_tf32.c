@@ -11,11 +11,8 @@
 #include "engines/opencl/fused/opencl_fused.h"
 #include "engines/opencl/fused/opencl_fused_tiles.h"
 
-enum {
-    WARP = 32,
-    CHUNK = 4,                     /* elements that are copied at once */
-    PORTABLE_SCRATCH = 32 * 12 * 4 /* bytes a warp: TILE_SCRATCH_WORDS of tf32_tile_portable.cl.h */
-};
+#include "../../../../kernels/include/tf32_local.cl.h"
+#include "../../../../kernels/include/units/tile_numbers.cl.h"
 
 bool attn_fused_tf32_serves(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
     (void)device;
@@ -26,41 +23,38 @@ bool attn_fused_tf32_serves(const clattn_problem *problem, const attn_device *de
     return attn_fused_matrix_dims_fit(problem, "TF32", why_not);
 }
 
-/* What the kernel takes for granted of sizes together, beyond what block_sizes.c says. */
+/* What the kernel takes for granted of sizes together, beyond what block_sizes.c says; the names are those of tf32_local.cl.h. */
 static clattn_status check_blocks(const attn_blocks *b, clattn_report *report) {
-    const int64_t warps = attn_blocks_get(b, "warps"), split = attn_blocks_get(b, "split");
-    const int64_t block_query = attn_blocks_get(b, "block_query"), block_key = attn_blocks_get(b, "block_key");
-    const int64_t dims = attn_blocks_get(b, "head_dim_max");
-    if (WARP * warps * CHUNK % dims != 0) {
+    const int64_t BLOCK_QUERY = attn_blocks_get(b, "block_query"), BLOCK_KEY = attn_blocks_get(b, "block_key");
+    const int64_t WARPS = attn_blocks_get(b, "warps"), SPLIT = attn_blocks_get(b, "split");
+    const int64_t DIM = attn_blocks_get(b, "head_dim_max");
+    if (THREADS % CHUNKS != 0) {
         return attn_refuse(report, CLATTN_UNSUPPORTED,
-                           "attention_fused_tf32: head_dim_max: %" PRId64 " does not divide among warps: %" PRId64,
-                           dims, warps);
+                           "attention_fused_tf32: head_dim_max: %" PRId64 " does not divide among warps: %" PRId64, DIM,
+                           WARPS);
     }
-    const int64_t rows = 16 * warps / split;
-    if (block_query % rows != 0 || block_query > 2 * rows) {
+    const int64_t rows = 16 * WARPS / SPLIT;
+    if (BLOCK_QUERY % rows != 0 || BLOCK_QUERY > 2 * rows) {
         return attn_refuse(report, CLATTN_UNSUPPORTED,
                            "attention_fused_tf32: block_query: %" PRId64 " is not a multiple of %" PRId64
                            " up to %" PRId64 ", for warps: %" PRId64 " and split: %" PRId64,
-                           block_query, rows, 2 * rows, warps, split);
+                           BLOCK_QUERY, rows, 2 * rows, WARPS, SPLIT);
     }
-    const int64_t pass = WARP * warps * CHUNK / dims; /* keys that all warps copy at once */
-    const int64_t sum = block_key > 32 ? 32 : 8;      /* of one sum on the matrix unit */
-    if (block_key % sum != 0 || block_key % pass != 0) {
+    if (BLOCK_KEY % (8 * CHAIN) != 0 || BLOCK_KEY % PASS != 0) {
         return attn_refuse(report, CLATTN_UNSUPPORTED,
                            "attention_fused_tf32: block_key: %" PRId64 " is not a multiple of %" PRId64
                            " and of %" PRId64 ", for warps: %" PRId64,
-                           block_key, sum, pass, warps);
+                           BLOCK_KEY, 8 * CHAIN, PASS, WARPS);
     }
     return CLATTN_OK;
 }
 
-/* Bytes of local memory: stages of keys and values, scores that warps exchange, what the tile needs for itself. */
-static int64_t local_need(const attn_blocks *b, bool nvidia) {
-    const int64_t block_key = attn_blocks_get(b, "block_key"), split = attn_blocks_get(b, "split");
-    const int64_t tiles = 2 * attn_blocks_get(b, "stages") * block_key * attn_blocks_get(b, "head_dim_max");
-    const int64_t sets = split > 1 ? split : 0; /* of scores that warps exchange */
-    return (tiles + sets * attn_blocks_get(b, "block_query") * block_key) * (int64_t)sizeof(float) +
-           (nvidia ? 0 : attn_blocks_get(b, "warps") * PORTABLE_SCRATCH);
+static int64_t local_bytes(const attn_blocks *b, bool nvidia) {
+    const int64_t BLOCK_QUERY = attn_blocks_get(b, "block_query"), BLOCK_KEY = attn_blocks_get(b, "block_key");
+    const int64_t WARPS = attn_blocks_get(b, "warps"), SPLIT = attn_blocks_get(b, "split");
+    const int64_t STAGES = attn_blocks_get(b, "stages"), DIM = attn_blocks_get(b, "head_dim_max");
+    const int64_t TILE_SCRATCH_WORDS = nvidia ? 0 : NVIDIA_LANES * PORTABLE_TF32_LANE_WORDS;
+    return LOCAL_BYTES;
 }
 
 clattn_status attn_fused_tf32_take(attn_fused *fused, const attn_tuning_row *row, bool last, clattn_plan_info *info,
@@ -71,7 +65,7 @@ clattn_status attn_fused_tf32_take(attn_fused *fused, const attn_tuning_row *row
     ATTN_TRY(attn_blocks_take(fused->program, row, &fused->device.blocks, 1, &blocks, report));
     ATTN_TRY(check_blocks(&blocks, report));
     const bool nvidia = attn_mma_tile_trusted(fused->device.opencl);
-    const int64_t need = local_need(&blocks, nvidia), warps = attn_blocks_get(&blocks, "warps");
+    const int64_t need = local_bytes(&blocks, nvidia), warps = attn_blocks_get(&blocks, "warps");
     const int64_t stages = attn_blocks_get(&blocks, "stages");
     ATTN_TRY(attn_fused_local_fits(fused->program, need, fused->device.opencl->info.local_memory, report));
     attn_blocks_options(&blocks, sizes, sizeof sizes);
@@ -79,8 +73,8 @@ clattn_status attn_fused_tf32_take(attn_fused *fused, const attn_tuning_row *row
              attn_fused_is_keywise(&fused->problem) ? 1 : 0, nvidia ? 1 : 0, fused->problem.allow_tf32 ? 1 : 3, sizes);
     clattn_plan_info built = *info;
     ATTN_TRY(
-        attn_opencl_build(&fused->device, fused->program, options, WARP * warps, true, &fused->main, &built, report));
-    attn_fused_groups_describe(fused, &blocks, WARP * warps, info);
+        attn_opencl_build(&fused->device, fused->program, options, NVIDIA_LANES * warps, true, &fused->main, &built, report));
+    attn_fused_groups_describe(fused, &blocks, NVIDIA_LANES * warps, info);
     fused->local_memory = nvidia ? 0 : need;
     info->private_memory = built.private_memory;
     info->local_memory = need;

@@ -1,32 +1,37 @@
 /*
  * Which body of the warp tile a device gets. Knows devices and the names of bodies, nothing of blocks. NVIDIA's is chosen
  * by itself; those of AMD and Intel were compiled and emulated but have never run on a card, so only body matrix asks
- * for them. To add a body: its header, named in kernels/include/units/warp_tile.cl.h; a row in tiles[]; its device in find_tile().
+ * for them. To add a body: its header, named in kernels/include/units/warp_tile.cl.h, and its numbers in tile_numbers.cl.h; a row in tiles[]; its device in find_tile().
  */
 #include "engines/opencl/fused/opencl_fused_tiles.h"
 
 #include <string.h>
 
+#include "../../../../kernels/include/units/tile_numbers.cl.h"
+
 enum { PORTABLE, NVIDIA, AMD_MFMA, AMD_GFX11, AMD_GFX12, INTEL };
 
 static const attn_mma_tile tiles[] = {
-    [PORTABLE] = { "portable", "", 32, 16, 32 * 6 * 4, false, NULL },
-    [NVIDIA] = { "NVIDIA", " -DWARP_TILE_NVIDIA=1", 32, 16, 0, true, "-cl-nv-maxrregcount" },
-    [AMD_MFMA] = { "AMD MFMA", " -DWARP_TILE_AMD_MFMA=1", 64, 16, 0, true, NULL },
-    [AMD_GFX11] = { "AMD RDNA3", " -DWARP_TILE_AMD_GFX11=1", 32, 16, 0, true, NULL },
-    [AMD_GFX12] = { "AMD RDNA4", " -DWARP_TILE_AMD_GFX12=1", 32, 16, 0, true, NULL },
-    [INTEL] = { "Intel", " -DWARP_TILE_INTEL=1 -cl-intel-256-GRF-per-thread", 16, 16, 0, true, NULL },
+    [PORTABLE] = { "portable", "", NVIDIA_LANES, NVIDIA_LANES * PORTABLE_LANE_WORDS, false, NULL },
+    [NVIDIA] = { "NVIDIA", " -DWARP_TILE_NVIDIA=1", NVIDIA_LANES, 0, true, "-cl-nv-maxrregcount" },
+    [AMD_MFMA] = { "AMD MFMA", " -DWARP_TILE_AMD_MFMA=1", MFMA_LANES, 0, true, NULL },
+    [AMD_GFX11] = { "AMD RDNA3", " -DWARP_TILE_AMD_GFX11=1", GFX11_LANES, 0, true, NULL },
+    [AMD_GFX12] = { "AMD RDNA4", " -DWARP_TILE_AMD_GFX12=1", GFX12_LANES, 0, true, NULL },
+    [INTEL] = { "Intel", " -DWARP_TILE_INTEL=1 -cl-intel-256-GRF-per-thread", INTEL_LANES, 0, true, NULL },
 };
 
-/* By the name of the body. Scratch: two operands of every lane. */
+/* A unit in local memory, by the name of the body. */
+#define EMULATED(maker, define, unit)                                                                          \
+    { maker " (emulated)", " -D" define "=1 -DTILE_EMULATED=1", unit##_LANES,                                  \
+      unit##_LANES * EMULATED_LANE_WORDS(unit##_WORDS), false, NULL }
 static const struct {
     const char *body;
     attn_mma_tile tile;
 } emulated[] = {
-    { "emulated-mfma", { "AMD MFMA (emulated)", " -DWARP_TILE_AMD_MFMA=1 -DTILE_EMULATED=1", 64, 16, 64 * 4 * 4, false, NULL } },
-    { "emulated-gfx11", { "AMD RDNA3 (emulated)", " -DWARP_TILE_AMD_GFX11=1 -DTILE_EMULATED=1", 32, 16, 32 * 16 * 4, false, NULL } },
-    { "emulated-gfx12", { "AMD RDNA4 (emulated)", " -DWARP_TILE_AMD_GFX12=1 -DTILE_EMULATED=1", 32, 16, 32 * 8 * 4, false, NULL } },
-    { "emulated-intel", { "Intel (emulated)", " -DWARP_TILE_INTEL=1 -DTILE_EMULATED=1", 16, 16, 16 * 16 * 4, false, NULL } },
+    { "emulated-mfma", EMULATED("AMD MFMA", "WARP_TILE_AMD_MFMA", MFMA) },
+    { "emulated-gfx11", EMULATED("AMD RDNA3", "WARP_TILE_AMD_GFX11", GFX11) },
+    { "emulated-gfx12", EMULATED("AMD RDNA4", "WARP_TILE_AMD_GFX12", GFX12) },
+    { "emulated-intel", EMULATED("Intel", "WARP_TILE_INTEL", INTEL) },
 };
 
 const attn_mma_tile *attn_mma_tile_emulated(const char *body) {

@@ -4,10 +4,10 @@
 
 #include "engines/opencl/opencl_call.h"
 
-/** A body, as its header says: work-items of a warp, rows of a tile, bytes of TILE_SCRATCH_WORDS. */
+/** A body, as its header says: work-items of a warp, TILE_SCRATCH_WORDS. Tiles have 16 rows. */
 typedef struct attn_mma_tile {
     const char *name, *defines;
-    int64_t lanes, rows, scratch;
+    int64_t lanes, scratch_words;
     bool declares_memory;       /* TILE_STATIC */
     const char *register_limit; /* build option that takes a number, or NULL */
 } attn_mma_tile;
