@@ -52,7 +52,7 @@ static inline void block_scores(__local float4 *memory, int head_dim, long first
         const group_item here = item_of(memory), *t = &here;
         __local const group_block *g = t->group;
         if (!KEEP_QUERY) {
-            stage_tile(t->query, QUERY_STRIDE, BLOCK_QUERY, SLICE, &g->query, 1, 0, g->rows, d0, t->lane);
+            stage_tile(t->query, QUERY_STRIDE, BLOCK_QUERY, SLICE, &g->query, 1, 0, g->at.rows, d0, t->lane);
         }
         stage_tile(t->key, KEY_STRIDE, BLOCK_KEY, SLICE, &g->key, 0, first, keys, d0, t->lane);
         if (d0 == 0) {
@@ -89,15 +89,15 @@ static inline void block_keywise(const attn_arguments *a, const attn_extras *x, 
     const attn_entry e = g->entry;
 #pragma unroll 1
     for (int i = 0; i < ROWS; i++) {
-        const int n = t->ty + i * THREADS_Y;
-        const long position = row_position(g, n);
+        const int n = t->ty + i * THREADS_Y, there = min(n, g->at.rows - 1);
+        const long position = ATTN_ROW_POSITION(&g->at, there);
         const attn_range r = attn_row_range(a, &e, position);
-        const attn_row row = attn_get_row(a, x, &e, g->b, row_head(g, n), position);
+        const attn_row row = attn_get_row(a, x, &e, g->at.b, ATTN_ROW_HEAD(&g->at, there), position);
 #pragma unroll 1
         for (int j = 0; j < KEYS; j++) {
             __local float *score = scores + i * THREADS_Y * 4 * WEIGHT_STRIDE + j * THREADS_X;
             const long k = first + t->tx + j * THREADS_X;
-            if (n >= g->rows || k < r.begin || k >= r.end) {
+            if (n >= g->at.rows || k < r.begin || k >= r.end) {
                 *score = -INFINITY;
             } else if (!folded) {
                 *score = attn_score_step(a, x, &row, k, *score * a->scale);
@@ -204,8 +204,8 @@ static inline void store_block(const attn_arguments *a, const attn_extras *x, __
 #pragma unroll
     for (int i = 0; i < ROWS; i++) {
         const int n = t->ty + i * THREADS_Y;
-        if (n < g->rows) {
-            const long h = row_head(g, n), row = row_position(g, n), at = attn_row_at(&a->output, g->b, h, row);
+        if (n < g->at.rows) {
+            const long h = ATTN_ROW_HEAD(&g->at, n), row = ATTN_ROW_POSITION(&g->at, n), at = attn_row_at(&a->output, g->at.b, h, row);
             softmax_end end =
                 softmax_finish(maximum[i] * g->unit, sum[i], has_sink, has_sink ? x->sinks[a->sinks_at + h] : 0.0f);
 #pragma unroll
@@ -215,7 +215,7 @@ static inline void store_block(const attn_arguments *a, const attn_extras *x, __
                 stage_store(output_memory, at + c, end.factor == 0.0f ? (float4)0.0f : y, columns - c);
             }
             if (t->tx == 0 && (ATTN_FEATURES(a) & ATTN_HAS_LOGSUMEXP)) {
-                logsumexp[ATTN_LOGSUMEXP_AT(a, g->b, h, row)] = end.logsumexp;
+                logsumexp[ATTN_LOGSUMEXP_AT(a, g->at.b, h, row)] = end.logsumexp;
             }
         }
     }
@@ -233,7 +233,7 @@ void attention_fused_gpu(attn_arguments a, long first_group, long row_blocks, AT
     barrier(CLK_LOCAL_MEM_FENCE);
     if (KEEP_QUERY) {
         const group_item t = item_of(memory);
-        stage_tile(t.query, QUERY_STRIDE, BLOCK_QUERY, QUERY_WIDTH, &t.group->query, 1, 0, t.group->rows, 0, t.lane);
+        stage_tile(t.query, QUERY_STRIDE, BLOCK_QUERY, QUERY_WIDTH, &t.group->query, 1, 0, t.group->at.rows, 0, t.lane);
     }
 
     float maximum[ROWS], sum[ROWS], keep[ROWS], s[ROWS][KEYS];

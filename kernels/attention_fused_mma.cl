@@ -102,21 +102,13 @@ TILE_INLINE void block_values(const warp_tile *w, float s[TILES][KEY_TILES][TILE
     }
 }
 
-static inline row_block get_block(const attn_arguments *a, const attn_entry *e, long group, long row_blocks) {
+static inline row_block get_block(const attn_arguments *a, const attn_entry *e, attn_row_block at) {
     row_block g;
-    g.heads = (int)attn_block_heads(a->group, a->query_length, BLOCK_QUERY);
-    g.h = group / row_blocks % (a->query_heads / g.heads) * g.heads;
-    g.b = group / row_blocks / (a->query_heads / g.heads);
-    g.first = attn_block_first(group, row_blocks, BLOCK_QUERY);
-    g.rows = (int)min((long)BLOCK_QUERY, a->query_length * g.heads - g.first);
+    g.at = at;
     g.factor = KEYWISE ? LOG2_E : a->scale * LOG2_E;
-    g.rest = (int)(g.first % g.heads);
+    g.rest = (int)(at.first % at.heads);
     set_ranges(&g, a, e);
     return g;
-}
-
-static inline long get_entry(const attn_arguments *a, long group, long row_blocks) {
-    return group / row_blocks / (a->query_heads / attn_block_heads(a->group, a->query_length, BLOCK_QUERY));
 }
 
 TILE_INLINE void clear_rows(float top[TILES][TILE_ROW_SETS], float sum[TILES][TILE_ROW_SETS],
@@ -142,9 +134,9 @@ typedef struct key_walk {
 
 static inline key_walk get_walk(const attn_arguments *a, const row_block *g, __global const ushort *key,
                                 __global const ushort *value) {
-    const long h = g->h / a->group;
-    key_walk walk = { get_source(key, &a->key, g->b, h, g->begin, a->head_dim),
-                      get_source(value, &a->value, g->b, h, g->begin, a->value_dim) };
+    const long h = g->at.h / a->group;
+    key_walk walk = { get_source(key, &a->key, g->at.b, h, g->begin, a->head_dim),
+                      get_source(value, &a->value, g->at.b, h, g->begin, a->value_dim) };
     return walk;
 }
 
@@ -201,9 +193,9 @@ void attention_fused_mma(attn_arguments a, long first_group, long row_blocks, AT
     __local ushort *blocks = (__local ushort *)memory;
     const warp_tile w = tile_begin((__local uint *)(blocks + MEMORY_SIZE));
     const attn_extras x = ATTN_EXTRAS;
-    const long group = first_group + get_group_id(0);
-    const attn_entry e = attn_get_entry(&a, &x, get_entry(&a, group, row_blocks));
-    const row_block g = get_block(&a, &e, group, row_blocks);
+    const attn_row_block at = attn_get_row_block(&a, first_group + get_group_id(0), row_blocks, BLOCK_QUERY);
+    const attn_entry e = attn_get_entry(&a, &x, at.b);
+    const row_block g = get_block(&a, &e, at);
     key_walk walk = get_walk(&a, &g, key, value);
 
     uint q[TILES][QUERY_TILES][TILE_QUERY_WORDS];

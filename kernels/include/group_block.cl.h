@@ -13,8 +13,7 @@
 #include "include/reduce.cl.h"
 #include "include/stage.cl.h"
 
-// Scales below and beyond these meet the scores before the maximum is taken, not the exponent.
-#define SMALLEST_SCALE 1e-30f
+// Scales beyond it, and below ATTN_SMALLEST_SCALE, meet the scores before the maximum is taken, not the exponent.
 #define LARGEST_SCALE 1e30f
 
 // What the work-items of a group share, in local memory: a compiler would keep it, and what it can compute from it, in
@@ -23,8 +22,8 @@ typedef struct group_block {
     stage_rows query, key, value;
     attn_entry entry;
     attn_range visit, open;
-    long b, h, first; // batch entry, first head, number of the first row
-    int heads, rows, zero;
+    attn_row_block at;
+    int zero;
     int folded;           // scores are left without scale
     float unit, exponent; // a score times unit is natural, times exponent a power of two
 } group_block;
@@ -51,16 +50,6 @@ static inline group_item item_of(__local float4 *memory) {
     return t;
 }
 
-// Head and position of row n of the block; of the last one, when it has no row n.
-static inline long row_head(__local const group_block *g, int n) {
-    return g->heads == 1 ? g->h : g->h + ((int)g->first + min(n, g->rows - 1)) % g->heads;
-}
-
-static inline long row_position(__local const group_block *g, int n) {
-    n = min(n, g->rows - 1);
-    return g->heads == 1 ? g->first + n : (long)(((int)g->first + n) / g->heads);
-}
-
 static inline stage_rows block_rows(__global const attn_storage *memory, const attn_layout *layout, long b, long h,
                                     long dims) {
     stage_rows r = { memory, attn_row_at(layout, b, h, 0), layout->stride[2], layout->stride[1], 1, 0, (int)dims, 0 };
@@ -74,26 +63,21 @@ static inline group_block block_begin(const attn_arguments *a, const attn_extras
                                       __global const attn_storage *value) {
     group_block g;
     g.zero = 0;
-    g.heads = (int)attn_block_heads(a->group, a->query_length, BLOCK_QUERY);
-    const long set = number / row_blocks, sets = a->query_heads / g.heads; // of heads that share blocks
-    g.b = set / sets;
-    g.h = set % sets * g.heads;
-    g.first = attn_block_first(number, row_blocks, BLOCK_QUERY);
-    g.rows = (int)min((long)BLOCK_QUERY, a->query_length * g.heads - g.first);
-    g.entry = attn_get_entry(a, x, g.b);
-    const long first = g.first / g.heads, last = (g.first + g.rows - 1) / g.heads;
+    g.at = attn_get_row_block(a, number, row_blocks, BLOCK_QUERY);
+    g.entry = attn_get_entry(a, x, g.at.b);
+    const long first = ATTN_ROW_POSITION(&g.at, 0), last = ATTN_ROW_POSITION(&g.at, g.at.rows - 1);
     g.visit = attn_rows_range(a, &g.entry, first, last);
     g.open = attn_rows_common_range(a, &g.entry, first, last);
-    g.folded = !(ATTN_FEATURES(a) & (ATTN_HAS_KEYWISE | ATTN_HAS_SOFTCAP)) && fabs(a->scale) > SMALLEST_SCALE &&
+    g.folded = !(ATTN_FEATURES(a) & (ATTN_HAS_KEYWISE | ATTN_HAS_SOFTCAP)) && fabs(a->scale) > ATTN_SMALLEST_SCALE &&
                fabs(a->scale) < LARGEST_SCALE;
     g.unit = g.folded ? fabs(a->scale) : 1.0f;
     g.exponent = g.unit * LOG2_E;
-    g.key = block_rows(key, &a->key, g.b, g.h / a->group, a->head_dim);
-    g.value = block_rows(value, &a->value, g.b, g.h / a->group, a->value_dim);
-    g.query = block_rows(query, &a->query, g.b, g.h, a->head_dim);
-    g.query.heads = g.heads;
-    g.query.skew = g.heads > 1 ? (int)g.first : 0;
-    g.query.at += g.heads > 1 ? 0 : g.first * a->query.stride[2];
+    g.key = block_rows(key, &a->key, g.at.b, g.at.h / a->group, a->head_dim);
+    g.value = block_rows(value, &a->value, g.at.b, g.at.h / a->group, a->value_dim);
+    g.query = block_rows(query, &a->query, g.at.b, g.at.h, a->head_dim);
+    g.query.heads = g.at.heads;
+    g.query.skew = g.at.heads > 1 ? (int)g.at.first : 0;
+    g.query.at += g.at.heads > 1 ? 0 : g.at.first * a->query.stride[2];
     g.query.wide = stage_is_wide(&g.query);
     return g;
 }

@@ -17,20 +17,10 @@
 
 // The rows of this work-group, and what does not change from block to block.
 typedef struct row_block {
-    long b, h, first; // h: the first head
-    int heads, rows;
+    attn_row_block at;
     float factor; // of a difference of scores, to the exponent of 2
     attn_range visit, open;
 } row_block;
-
-// Of row n of the block. Rows of several heads are few.
-static inline long row_position(const row_block *g, int n) {
-    return g->heads == 1 ? g->first + n : (long)(((int)g->first + n) / g->heads);
-}
-
-static inline long row_head(const row_block *g, int n) {
-    return g->heads == 1 ? g->h : g->h + ((int)g->first + n) % g->heads;
-}
 
 // First of the dims and columns that the warp has: with SPLIT, odd warps have the second half.
 static inline int part_first(void) {
@@ -124,10 +114,10 @@ static inline query_rows get_query(const attn_arguments *a, const row_block *g, 
     q.aligned = is_aligned(query + layout->offset, strides, a->head_dim);
 #pragma unroll
     for (int n = 0; n < TILES * 2; n++) {
-        const int row = row_number(n / 2, n % 2), there = min(row, g->rows - 1);
+        const int row = row_number(n / 2, n % 2), there = min(row, g->at.rows - 1);
         q.start[n / 2][n % 2] =
-            query + attn_row_at(layout, g->b, row_head(g, there), row_position(g, there)) + column;
-        q.dims[n / 2][n % 2] = (row < g->rows ? (int)a->head_dim : 0) - column;
+            query + attn_row_at(layout, g->at.b, ATTN_ROW_HEAD(&g->at, there), ATTN_ROW_POSITION(&g->at, there)) + column;
+        q.dims[n / 2][n % 2] = (row < g->at.rows ? (int)a->head_dim : 0) - column;
     }
     return q;
 }
@@ -171,11 +161,11 @@ static inline void store_rows(const attn_arguments *a, const attn_extras *x, con
     for (int r = 0; r < 2; r++) {
         const int n = row_number(i, r);
         const float whole = tile_row_sum(w, sum[r]), maximum = KEYWISE ? top[r] : top[r] * a->scale;
-        if (n < g->rows) {
-            const long h = row_head(g, n), position = row_position(g, n);
+        if (n < g->at.rows) {
+            const long h = ATTN_ROW_HEAD(&g->at, n), position = ATTN_ROW_POSITION(&g->at, n);
             const float sink = has_sink ? x->sinks[a->sinks_at + h] : 0.0f;
             const softmax_end end = softmax_finish(maximum, whole, has_sink, sink);
-            __global float *to = memory + attn_row_at(&a->output, g->b, h, position) + part;
+            __global float *to = memory + attn_row_at(&a->output, g->at.b, h, position) + part;
             const int aligned = is_aligned(to, 0, columns);
 #pragma unroll
             for (int c = 0; c < PART / 16; c++) {
@@ -185,7 +175,7 @@ static inline void store_rows(const attn_arguments *a, const attn_extras *x, con
                            end.factor == 0.0f ? (float4)(0.0f) : four * end.factor);
             }
             if ((w->lane & 3) == 0 && part == 0 && (ATTN_FEATURES(a) & ATTN_HAS_LOGSUMEXP)) {
-                logsumexp[ATTN_LOGSUMEXP_AT(a, g->b, h, position)] = end.logsumexp;
+                logsumexp[ATTN_LOGSUMEXP_AT(a, g->at.b, h, position)] = end.logsumexp;
             }
         }
     }

@@ -49,14 +49,14 @@ static inline void block_keywise(const attn_arguments *a, const attn_extras *x, 
     for (int i = 0; i < TILES; i++) {
 #pragma unroll
         for (int half_tile = 0; half_tile < 2; half_tile++) {
-            const int n = row_number(i, half_tile), last = g->rows - 1;
-            const long position = row_position(g, min(n, last));
+            const int n = row_number(i, half_tile), last = g->at.rows - 1;
+            const long position = ATTN_ROW_POSITION(&g->at, min(n, last));
             const long key = first + (tile_here((int)get_local_id(0)) & 3) * 2;
             const attn_range r = attn_row_range(a, e, position);
             const int begin = (int)clamp(r.begin - key, 0L, (long)BLOCK_KEY);
-            const int end = n < g->rows ? (int)clamp(r.end - key, 0L, (long)BLOCK_KEY) : 0;
+            const int end = n < g->at.rows ? (int)clamp(r.end - key, 0L, (long)BLOCK_KEY) : 0;
 #if KEYWISE
-            const attn_row row = attn_get_row(a, x, e, g->b, row_head(g, min(n, last)), position);
+            const attn_row row = attn_get_row(a, x, e, g->at.b, ATTN_ROW_HEAD(&g->at, min(n, last)), position);
 #endif
 #pragma unroll
             for (int j = 0; j < BLOCK_KEY / 4; j++) {

@@ -7,25 +7,16 @@
 // The rows of this work-group, and what does not change from block to block. Keys are counted from `begin` on, positions
 // from the first row's, both in 32 bits: the row at position p may attend to keys p + left <= k < p + right, below keys.
 typedef struct row_block {
-    long b, h, first; // h: the first head
-    int heads, rest, rows; // rest: rows before `first` at its position
+    attn_row_block at;
+    int rest;     // rows before the first at its position
     float factor; // of a difference of scores, to the exponent of 2
     long begin;   // a multiple of BLOCK_KEY
     int end, left, right, keys, used;
     int open_begin, open_end; // keys that no row's range leaves out
 } row_block;
 
-// Of row n of the block. Rows of several heads are few.
-static inline long row_position(const row_block *g, int n) {
-    return g->heads == 1 ? g->first + n : (long)(((int)g->first + n) / g->heads);
-}
-
-static inline long row_head(const row_block *g, int n) {
-    return g->heads == 1 ? g->h : g->h + ((int)g->first + n) % g->heads;
-}
-
-static inline int row_step(const row_block *g, int n) { // row_position(n) - row_position(0)
-    return g->heads == 1 ? n : (g->rest + n) / g->heads;
+static inline int row_step(const row_block *g, int n) { // positions from that of row 0 to that of row n
+    return g->at.heads == 1 ? n : (g->rest + n) / g->at.heads;
 }
 
 static inline int row_near(long key) {
@@ -34,9 +25,9 @@ static inline int row_near(long key) {
 
 // Fills what is counted from `begin` on; the rest of g is there.
 static inline void set_ranges(row_block *g, const attn_arguments *a, const attn_entry *e) {
-    const long position = row_position(g, 0), place = position + e->offset;
-    const attn_range visit = attn_rows_range(a, e, position, row_position(g, g->rows - 1));
-    const int last = row_step(g, g->rows - 1), has_band = (ATTN_FEATURES(a) & ATTN_HAS_BAND) != 0;
+    const long position = ATTN_ROW_POSITION(&g->at, 0), place = position + e->offset;
+    const attn_range visit = attn_rows_range(a, e, position, ATTN_ROW_POSITION(&g->at, g->at.rows - 1));
+    const int last = row_step(g, g->at.rows - 1), has_band = (ATTN_FEATURES(a) & ATTN_HAS_BAND) != 0;
     g->begin = visit.begin / BLOCK_KEY * BLOCK_KEY;
     g->end = row_near(visit.end - g->begin);
     g->left = has_band ? row_near(place - a->band_left - g->begin) : -ROWS_FAR;
@@ -103,16 +94,16 @@ static inline void copy_block(__local ushort *to, source_rows *s, int there) {
 // The block's rows of query; zeros beyond.
 static inline void copy_queries(__local ushort *to, const attn_arguments *a, const row_block *g,
                                 __global const ushort *query) {
-    const source_rows s = get_source(query, &a->query, g->b, g->h, 0, a->head_dim);
-    const int aligned = s.aligned && (g->heads == 1 || (a->query.stride[1] & 7) == 0);
-    __global const ushort *start = query + attn_row_at(&a->query, g->b, g->h, 0);
+    const source_rows s = get_source(query, &a->query, g->at.b, g->at.h, 0, a->head_dim);
+    const int aligned = s.aligned && (g->at.heads == 1 || (a->query.stride[1] & 7) == 0);
+    __global const ushort *start = query + attn_row_at(&a->query, g->at.b, g->at.h, 0);
     const int id = (int)get_local_id(0);
 #pragma unroll 1
     for (int row = id / COPY_LANES; row < BLOCK_QUERY; row += PASS) {
-        const int n = min(row, g->rows - 1);
+        const int n = min(row, g->at.rows - 1);
         __global const ushort *from =
-            start + (row_head(g, n) - g->h) * a->query.stride[1] + row_position(g, n) * s.stride;
-        copy_row(to, row, id % COPY_LANES, from, row < g->rows ? s.dims : 0, aligned);
+            start + (ATTN_ROW_HEAD(&g->at, n) - g->at.h) * a->query.stride[1] + ATTN_ROW_POSITION(&g->at, n) * s.stride;
+        copy_row(to, row, id % COPY_LANES, from, row < g->at.rows ? s.dims : 0, aligned);
     }
 }
 
@@ -162,13 +153,13 @@ TILE_INLINE void store_rows(const attn_arguments *a, const attn_extras *x, const
     for (int r = 0; r < TILE_ROW_SETS; r++) {
         const int n = row_number(w, i, r);
         const float whole = tile_row_sum(w, sum[r]), maximum = KEYWISE ? top[r] : top[r] * a->scale;
-        if (n < g->rows) {
-            const long h = row_head(g, n), position = row_position(g, n);
+        if (n < g->at.rows) {
+            const long h = ATTN_ROW_HEAD(&g->at, n), position = ATTN_ROW_POSITION(&g->at, n);
             const softmax_end end = softmax_finish(maximum, whole, has_sink, has_sink ? x->sinks[a->sinks_at + h] : 0.0f);
-            store_row(w, r, end.factor, output, memory + attn_row_at(&a->output, g->b, h, position),
+            store_row(w, r, end.factor, output, memory + attn_row_at(&a->output, g->at.b, h, position),
                       (int)a->value_dim);
             if (tile_column(w) == 0 && (ATTN_FEATURES(a) & ATTN_HAS_LOGSUMEXP)) { // the lane of the row's start
-                logsumexp[ATTN_LOGSUMEXP_AT(a, g->b, h, position)] = end.logsumexp;
+                logsumexp[ATTN_LOGSUMEXP_AT(a, g->at.b, h, position)] = end.logsumexp;
             }
         }
     }

@@ -15,12 +15,12 @@ TILE_INLINE void block_keywise(const attn_arguments *a, const attn_extras *x, co
     for (int i = 0; i < TILES; i++) {
 #pragma unroll
         for (int set = 0; set < TILE_ROW_SETS; set++) {
-            int n = min(row_number(w, i, set), g->rows - 1), at = first + tile_column(w);
+            int n = min(row_number(w, i, set), g->at.rows - 1), at = first + tile_column(w);
             TILE_HERE(n);
             const int step = row_step(g, n), begin = step + g->left - at;
             const int end = step < g->used ? min(g->keys, step + g->right) - at : begin;
 #if KEYWISE
-            const attn_row row = attn_get_row(a, x, e, g->b, row_head(g, n), row_position(g, n));
+            const attn_row row = attn_get_row(a, x, e, g->at.b, ATTN_ROW_HEAD(&g->at, n), ATTN_ROW_POSITION(&g->at, n));
             const long key = g->begin + at;
 #endif
 #pragma unroll

@@ -8,11 +8,9 @@
 
 #include "../../../../kernels/include/row_blocks.cl.h"
 
-static const double SMALLEST_SCALE = 1e-30; /* unscaled scores times less could lose a masked key's -inf */
-
 bool attn_fused_is_keywise(const clattn_problem *problem) {
     return problem->mask != CLATTN_MASK_NONE || problem->bias != CLATTN_BIAS_NONE || problem->alibi ||
-           problem->softcap > 0.0 || !(problem->scale >= SMALLEST_SCALE);
+           problem->softcap > 0.0 || !((float)problem->scale >= ATTN_SMALLEST_SCALE);
 }
 
 bool attn_fused_matrix_dims_fit(const clattn_problem *problem, const char *tiles, clattn_report *why_not) {
