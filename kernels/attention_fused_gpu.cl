@@ -15,7 +15,7 @@
 #endif
 
 // s[i][j] += the products of SLICE columns: row ty + i * THREADS_Y . key tx + j * THREADS_X. Not unrolled further: one
-// step has ROWS * KEYS * 4 multiply-adds, and two would want registers for the loads of both.
+// step has ROWS * KEYS * 4 multiply-adds, and two would need registers for the loads of both.
 static inline void slice_scores(__local float4 *memory, int d0, float s[ROWS][KEYS]) {
     const group_item here = item_of(memory), *t = &here;
     __local const float4 *query = t->query + t->ty * QUERY_STRIDE + (KEEP_QUERY ? d0 / 4 : 0);

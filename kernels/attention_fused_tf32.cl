@@ -60,7 +60,7 @@ static inline void split_query(float4 q[2][2], uint big[4][4], uint small[4][4])
     }
 }
 
-// s = the warp's rows of query . BLOCK_KEY keys, over its PART of the dims; `shared` tells them to the warp that has
+// s = the warp's rows of query . BLOCK_KEY keys, over its PART of the dims; `shared` hands them to the warp that has
 // the others. With QUERY_KEPT the queries are in `kept`, else that has room for some.
 static inline void block_scores(const tf32_tile *w, query_rows query, float4 kept[QUERY_PARTS][TILES][2][2],
                                 __local const float *keys, __local float4 *shared,
@@ -106,7 +106,7 @@ static inline void block_scores(const tf32_tile *w, query_rows query, float4 kep
             }
         }
     }
-    tell_scores(shared, s);
+    share_scores(shared, s);
 }
 
 // A tile of scores is a tile of weights, its columns 2t and 2t + 1 at places t and t + 4: values come in that order.
@@ -208,7 +208,7 @@ static inline long fetch_block(__local float *keys, __local float *values, const
 }
 
 // Local memory is an argument (PoCL 3.1 leaves arrays declared here to all its threads), but static on NVIDIA, where
-// only a static array may grow beyond what the driver tells.
+// only a static array may grow beyond what the driver reports.
 #if WARP_TILE_NVIDIA
 #define MEMORY_PARAMETER
 #define MEMORY_DECLARED __local float4 memory[MEMORY_SIZE / 4];

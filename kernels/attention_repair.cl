@@ -31,7 +31,7 @@ static inline int is_finite_row(const attn_arguments *a, __global const attn_sto
     return zeros.x + zeros.y + zeros.z + zeros.w + zero == 0.0f;
 }
 
-// Natural score of key j; *allowed tells a score of -INFINITY that the inputs made from a forbidden key.
+// Natural score of key j; *allowed says which is a score of -INFINITY that the inputs made from a forbidden key.
 static inline float get_score(const attn_arguments *a, const attn_extras *x, const repair_row *r, const attn_row *row,
                        __global const attn_storage *query, __global const attn_storage *key, long j, int *allowed) {
     *allowed = attn_mask_allows(a, x, row->mask_at, j) && attn_bias(a, x, row->bias_at, j) != -INFINITY;

@@ -1,5 +1,5 @@
 // Copies query, key or value into a dense float matrix: any strides and storage type in, 0 for rows beyond the used
-// length. For libraries that want plain matrices. Pairs are (batch entry, key-value head); the rows of a pair are those
+// length. For libraries that take plain matrices. Pairs are (batch entry, key-value head); the rows of a pair are those
 // of its heads, one head after another; each line of the part has a work-group. The host sets `which` and the region;
 // nothing here knows about scores.
 #include "include/mask.cl.h"

@@ -1,4 +1,4 @@
-// Whether a work-group really has BYTES of local memory in one static array: some drivers give more than they tell.
+// Whether a work-group really has BYTES of local memory in one static array: some drivers give more than they report.
 // Every word is written, and read by another work-item; result[group] is 1 when all were right. Knows no attention.
 #define THREADS 128
 #define WORDS (BYTES / 4)

@@ -118,7 +118,7 @@ START_TEST(test_impossible_devices) {
                   { { CL_DEVICE_COMPILER_AVAILABLE, &no, sizeof no }, "has no compiler" },
                   { { CL_DEVICE_VERSION, "OpenCL 1.1 old", 15 }, "\"OpenCL 1.1 old\" is below OpenCL 1.2" },
                   { { CL_DEVICE_VERSION, "strange", 8 }, "\"strange\" is below OpenCL 1.2" },
-                  { { CL_DEVICE_MAX_MEM_ALLOC_SIZE, &nothing, sizeof nothing }, "tells 0" } };
+                  { { CL_DEVICE_MAX_MEM_ALLOC_SIZE, &nothing, sizeof nothing }, "reports 0" } };
     for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
         faults_reset();
         faults.answers[0] = cases[k].answer;
@@ -127,7 +127,7 @@ START_TEST(test_impossible_devices) {
     }
     clattn_runtime *runtime = suite_runtime(NULL); /* a plan that wanted the device names the reason too */
     EXPECT_STATUS(attend(runtime, "opencl-fused"), CLATTN_UNSUPPORTED, NULL);
-    ck_assert_ptr_nonnull(strstr(report.text, "tells 0"));
+    ck_assert_ptr_nonnull(strstr(report.text, "reports 0"));
     EXPECT_STATUS(clattn_runtime_get_left_out(runtime, NULL), CLATTN_INVALID_ARGUMENT, NULL);
     EXPECT_STATUS(clattn_runtime_get_left_out(NULL, &report), CLATTN_INVALID_ARGUMENT, NULL);
     clattn_runtime_destroy(runtime);

@@ -22,7 +22,7 @@ static clattn_status check_size(const struct attn_opencl_device *device, int64_t
 
 clattn_status attn_buffer_reserve(struct attn_opencl_device *device, int64_t size, const char *what,
                                   attn_buffer *buffer, clattn_report *report) {
-    if (buffer->memory != NULL && buffer->size >= size) {
+    if (buffer->memory && buffer->size >= size) {
         return CLATTN_OK;
     }
     attn_buffer_release(buffer);
@@ -50,7 +50,7 @@ clattn_status attn_buffer_wrap(struct attn_opencl_device *device, void *host, in
 }
 
 void attn_buffer_release(attn_buffer *buffer) {
-    if (buffer->memory != NULL) {
+    if (buffer->memory) {
         (void)clReleaseMemObject(buffer->memory);
         if (buffer->counted > 0) {
             attn_memory_count_device(buffer->device->memory, -buffer->counted);

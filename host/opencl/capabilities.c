@@ -1,6 +1,6 @@
 /*
  * What a device can do, asked once when it is found. Knows nothing of contexts and programs.
- * To add a capability: a member in device.h; a line in ask_limits() when a device that does not tell it must be left out,
+ * To add a capability: a member in device.h; a line in ask_limits() when a device that does not report it must be left out,
  * in ask_more() when there is a number to go on with.
  */
 #include <stdio.h>
@@ -29,7 +29,7 @@ bool attn_opencl_has_extension(const struct attn_opencl_device *device, const ch
     return false;
 }
 
-/* Without the answer nobody can tell what fits the device: one line in the report says which it was. */
+/* Without the answer nobody knows what fits the device: one line in the report says which it was. */
 static bool refuse(clattn_report *report, const char *what, cl_int code) {
     attn_report_line(report, "%s cannot be asked for: %s (%d)", what, attn_cl_name(code), (int)code);
     return false;
@@ -44,7 +44,7 @@ static bool ask_text(cl_device_id id, cl_device_info what, const char *name, cha
         return code == CL_SUCCESS || refuse(report, name, code);
     }
     char *whole = length <= 1 << 20 ? malloc(length + 1) : NULL;
-    code = whole != NULL ? clGetDeviceInfo(id, what, length, whole, NULL) : CL_OUT_OF_HOST_MEMORY;
+    code = whole ? clGetDeviceInfo(id, what, length, whole, NULL) : CL_OUT_OF_HOST_MEMORY;
     if (code == CL_SUCCESS) {
         whole[length] = '\0';
         snprintf(text, size, "%s", whole);
@@ -53,7 +53,7 @@ static bool ask_text(cl_device_id id, cl_device_info what, const char *name, cha
     return code == CL_SUCCESS || refuse(report, name, code);
 }
 
-/* What must be known: false, with a line, where the device does not tell. */
+/* What must be known: false, with a line, where the device does not report it. */
 static bool need_value(cl_device_id id, cl_device_info what, const char *name, size_t size, void *value,
                        clattn_report *report) {
     cl_int code = clGetDeviceInfo(id, what, size, value, NULL);
@@ -116,7 +116,7 @@ static int64_t to_int64(cl_ulong value) {
     return value > INT64_MAX ? INT64_MAX : (int64_t)value;
 }
 
-/* Sizes and counts that every refusal and every choice of blocks is reckoned from. */
+/* Sizes and counts that every refusal and every choice of blocks is computed from. */
 static bool ask_limits(struct attn_opencl_device *device, clattn_report *report) {
     enum { MOST_DIMENSIONS = 16 };
     clattn_device_info *info = &device->info;
@@ -130,7 +130,7 @@ static bool ask_limits(struct attn_opencl_device *device, clattn_report *report)
         return false;
     }
     if (units == 0 || memory == 0 || allocation == 0 || group == 0 || items[0] == 0) {
-        attn_report_line(report, "tells 0 for its compute units, its memory or its work-groups");
+        attn_report_line(report, "reports 0 for its compute units, its memory or its work-groups");
         return false;
     }
     info->compute_units = (int64_t)units;

@@ -11,7 +11,7 @@
 
 static struct attn_opencl_device *new_device(attn_memory *memory, cl_device_id id) {
     struct attn_opencl_device *device = attn_allocate_zeroed(memory, (int64_t)sizeof *device);
-    if (device != NULL) {
+    if (device) {
         device->memory = memory;
         device->id = id;
         if (!attn_lock_init_recursive(&device->lock)) {
@@ -31,21 +31,21 @@ static void end_kept(struct attn_opencl_device *device, bool forget) {
 }
 
 void attn_opencl_destroy(struct attn_opencl_device *device) {
-    if (device == NULL) {
+    if (!device) {
         return;
     }
-    if (device->queue != NULL) {
+    if (device->queue) {
         (void)clFinish(device->queue);
     }
     end_kept(device, false);
-    if (device->nothing != NULL) {
+    if (device->nothing) {
         (void)clReleaseMemObject(device->nothing);
         attn_memory_count_device(device->memory, -64);
     }
-    if (device->queue != NULL) {
+    if (device->queue) {
         (void)clReleaseCommandQueue(device->queue);
     }
-    if (device->context != NULL) {
+    if (device->context) {
         (void)clReleaseContext(device->context);
     }
     pthread_mutex_destroy(&device->lock);
@@ -70,7 +70,7 @@ static clattn_status find_in_platform(attn_memory *memory, cl_platform_id platfo
         return CLATTN_OK;
     }
     cl_device_id *ids = code == CL_SUCCESS ? attn_allocate(memory, (int64_t)n * (int64_t)sizeof *ids) : NULL;
-    if (code == CL_SUCCESS && ids == NULL) {
+    if (code == CL_SUCCESS && !ids) {
         return CLATTN_OUT_OF_MEMORY;
     }
     code = code == CL_SUCCESS ? clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, n, ids, NULL) : code;
@@ -81,7 +81,7 @@ static clattn_status find_in_platform(attn_memory *memory, cl_platform_id platfo
     clattn_status status = CLATTN_OK;
     for (cl_uint k = 0; k < n && *count < room && status == CLATTN_OK; ++k) {
         struct attn_opencl_device *device = new_device(memory, ids[k]);
-        if (device == NULL) {
+        if (!device) {
             status = CLATTN_OUT_OF_MEMORY;
         } else if (attn_opencl_ask(device, left_out) != CLATTN_OK) {
             attn_opencl_destroy(device);
@@ -108,7 +108,7 @@ clattn_status attn_opencl_find(attn_memory *memory, struct attn_opencl_device **
         return CLATTN_OK;
     }
     struct attn_opencl_device **list = attn_allocate_zeroed(memory, MOST_DEVICES * (int64_t)sizeof *list);
-    if (list == NULL) {
+    if (!list) {
         return CLATTN_OUT_OF_MEMORY;
     }
     int64_t found = 0;
@@ -150,12 +150,12 @@ static clattn_status check_context(cl_context context, cl_device_id id, clattn_r
 clattn_status attn_opencl_adopt(attn_memory *memory, void *context, void *device_id,
                                 struct attn_opencl_device **result, clattn_report *left_out) {
     *result = NULL;
-    if (context == NULL || device_id == NULL) {
+    if (!context || !device_id) {
         return CLATTN_INVALID_ARGUMENT;
     }
     ATTN_TRY(check_context(context, device_id, left_out));
     struct attn_opencl_device *device = new_device(memory, device_id);
-    if (device == NULL) {
+    if (!device) {
         return CLATTN_OUT_OF_MEMORY;
     }
     device->adopted = true;
@@ -180,15 +180,15 @@ void attn_opencl_describe(const struct attn_opencl_device *device, clattn_device
 static clattn_status open_locked(struct attn_opencl_device *device, clattn_report *report) {
     static const char zeros[64];
     cl_int code = CL_SUCCESS;
-    if (device->context == NULL) {
+    if (!device->context) {
         device->context = clCreateContext(NULL, 1, &device->id, NULL, NULL, &code);
         ATTN_TRY(attn_cl_check(code, "clCreateContext", report));
     }
-    if (device->queue == NULL) {
+    if (!device->queue) {
         device->queue = clCreateCommandQueue(device->context, device->id, CL_QUEUE_PROFILING_ENABLE, &code);
         ATTN_TRY(attn_cl_check(code, "clCreateCommandQueue", report));
     }
-    if (device->nothing == NULL) {
+    if (!device->nothing) {
         device->nothing = clCreateBuffer(device->context, CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR, sizeof zeros,
                                          (void *)(uintptr_t)zeros, &code);
         ATTN_TRY(attn_cl_check(code, "clCreateBuffer", report));

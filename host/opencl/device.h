@@ -29,8 +29,8 @@ struct attn_opencl_device {
     bool is_cpu;               /* runs on the host's processors: host memory is used in place, kernels are CPU-shaped */
     int64_t float_vector;      /* native width of float vectors, 1 to 16 */
     int64_t c_version;         /* OpenCL C: 120, 200, 300 */
-    int64_t nvidia_capability; /* 90 = compute capability 9.0; 0 = not NVIDIA, or not told */
-    int64_t smallest_sub_group; /* Intel's, 8, 16 or 32; 0 = not told */
+    int64_t nvidia_capability; /* 90 = compute capability 9.0; 0 = not NVIDIA, or not reported */
+    int64_t smallest_sub_group; /* Intel's, 8, 16 or 32; 0 = not reported */
     char extensions[4096];     /* as the device lists them, cut when longer */
 
     /* Made by attn_opencl_open(), constant afterwards. */

@@ -45,7 +45,7 @@ void attn_pass_local(attn_kernel_call *call, int64_t bytes) {
 void attn_chain_begin(attn_chain *chain, struct attn_opencl_device *device, cl_command_queue queue, cl_uint wait_count,
                       const cl_event *wait, clattn_report *report, clattn_timing *timing) {
     *chain = (attn_chain){ .device = device,
-                           .queue = queue != NULL ? queue : device->queue,
+                           .queue = queue ? queue : device->queue,
                            .report = report,
                            .timing = timing,
                            .wait_count = wait_count,
@@ -54,7 +54,7 @@ void attn_chain_begin(attn_chain *chain, struct attn_opencl_device *device, cl_c
     cl_command_queue_properties properties = CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE;
     (void)clGetCommandQueueInfo(chain->queue, CL_QUEUE_PROPERTIES, sizeof properties, &properties, NULL);
     chain->in_order = (properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE) == 0;
-    if (timing != NULL) {
+    if (timing) {
         timing->count = 0;
     }
 }
@@ -65,7 +65,7 @@ static double now(void) {
 }
 
 cl_uint attn_chain_wait(const attn_chain *chain, const cl_event **wait) {
-    if (chain->last != NULL) {
+    if (chain->last) {
         *wait = &chain->last;
         return 1;
     }
@@ -74,7 +74,7 @@ cl_uint attn_chain_wait(const attn_chain *chain, const cl_event **wait) {
 }
 
 void attn_chain_follow(attn_chain *chain, cl_event event) {
-    if (chain->last != NULL) {
+    if (chain->last) {
         (void)clReleaseEvent(chain->last);
     }
     chain->last = event;
@@ -110,7 +110,7 @@ static int64_t find_step(clattn_timing *timing, const char *name) {
 
 /* name NULL = no step follows. */
 clattn_status attn_chain_step(attn_chain *chain, const char *name) {
-    if (chain->timing == NULL) {
+    if (!chain->timing) {
         return CLATTN_OK;
     }
     ATTN_TRY(attn_chain_finish(chain));
@@ -118,7 +118,7 @@ clattn_status attn_chain_step(attn_chain *chain, const char *name) {
     if (chain->step >= 0) {
         chain->timing->steps[chain->step].seconds += t - chain->step_began;
     }
-    chain->step = name != NULL ? find_step(chain->timing, name) : -1;
+    chain->step = name ? find_step(chain->timing, name) : -1;
     chain->step_began = t;
     return CLATTN_OK;
 }
@@ -150,7 +150,7 @@ clattn_status attn_chain_launch(attn_chain *chain, const attn_kernel_call *call,
 clattn_status attn_chain_barrier(attn_chain *chain) {
     const cl_event *wait = NULL;
     cl_uint count = attn_chain_wait(chain, &wait);
-    if (chain->in_order && (chain->last != NULL || count == 0)) {
+    if (chain->in_order && (chain->last || count == 0)) {
         return CLATTN_OK;
     }
     cl_event event = NULL;
@@ -162,7 +162,7 @@ clattn_status attn_chain_barrier(attn_chain *chain) {
 
 static clattn_status end_well(attn_chain *chain, cl_event *event) {
     ATTN_TRY(attn_chain_step(chain, NULL));
-    if (event != NULL && chain->last == NULL) {
+    if (event && !chain->last) {
         cl_event marker = NULL;
         cl_int code = clEnqueueMarkerWithWaitList(chain->queue, chain->wait_count,
                                                   chain->wait_count > 0 ? chain->wait : NULL, &marker);
@@ -174,7 +174,7 @@ static clattn_status end_well(attn_chain *chain, cl_event *event) {
 
 /* After an error nothing may be under way any more: memory that commands read and write is about to go. */
 static void wait_for_all(const attn_chain *chain) {
-    const bool waited = chain->last == NULL || clWaitForEvents(1, &chain->last) == CL_SUCCESS;
+    const bool waited = !chain->last || clWaitForEvents(1, &chain->last) == CL_SUCCESS;
     if (!waited || chain->unknown) {
         (void)clFinish(chain->queue);
     }
@@ -184,15 +184,15 @@ clattn_status attn_chain_end(attn_chain *chain, clattn_status status, cl_event *
     if (status == CLATTN_OK) {
         status = end_well(chain, event);
     }
-    if (event != NULL) {
+    if (event) {
         *event = NULL;
     }
     if (status != CLATTN_OK) {
         wait_for_all(chain);
     }
-    if (status == CLATTN_OK && event != NULL) {
+    if (status == CLATTN_OK && event) {
         *event = chain->last;
-    } else if (chain->last != NULL) {
+    } else if (chain->last) {
         (void)clReleaseEvent(chain->last);
     }
     chain->last = NULL;

@@ -1,5 +1,5 @@
 /*
- * How much local memory a kernel may declare. NVIDIA's OpenCL tells 48 KB where the hardware has more, and whether static
+ * How much local memory a kernel may declare. NVIDIA's OpenCL reports 48 KB where the hardware has more, and whether static
  * arrays may have it only a trial can say: kernels/local_probe.cl. Knows nothing of engines. To try another size: sizes[].
  */
 #include "opencl/local_memory.h"
@@ -55,19 +55,19 @@ static bool run_trial(const trial *t, int64_t groups) {
 }
 
 static void close_trial(trial *t) {
-    if (t->kernel != NULL) {
+    if (t->kernel) {
         (void)clReleaseKernel(t->kernel);
     }
-    if (t->program != NULL) {
+    if (t->program) {
         (void)clReleaseProgram(t->program);
     }
-    if (t->result != NULL) {
+    if (t->result) {
         (void)clReleaseMemObject(t->result);
     }
-    if (t->queue != NULL) {
+    if (t->queue) {
         (void)clReleaseCommandQueue(t->queue);
     }
-    if (t->device.context != NULL) {
+    if (t->device.context) {
         (void)clReleaseContext(t->device.context);
     }
 }
@@ -83,16 +83,16 @@ bool attn_opencl_try_local(const struct attn_opencl_device *device, int64_t byte
 }
 
 static int64_t find_local_memory(const struct attn_opencl_device *device) {
-    const int64_t told = device->info.local_memory;
+    const int64_t reported = device->info.local_memory;
     if (device->nvidia_capability == 0) {
-        return told;
+        return reported;
     }
-    for (size_t k = 0; k < sizeof sizes / sizeof sizes[0] && sizes[k] > told; k++) {
+    for (size_t k = 0; k < sizeof sizes / sizeof sizes[0] && sizes[k] > reported; k++) {
         if (attn_opencl_try_local(device, sizes[k], device->info.compute_units)) {
             return sizes[k];
         }
     }
-    return told;
+    return reported;
 }
 
 int64_t attn_opencl_local_memory(struct attn_opencl_device *device) {

@@ -1,4 +1,4 @@
-/* How much local memory a kernel may declare: what the device tells, or more where a trial shows it. */
+/* How much local memory a kernel may declare: what the device reports, or more where a trial shows it. */
 #ifndef ATTN_OPENCL_LOCAL_MEMORY_H
 #define ATTN_OPENCL_LOCAL_MEMORY_H
 

@@ -28,13 +28,13 @@ static const attn_kernel_source *find_source(const char *name) {
 
 static void report_log(const struct attn_opencl_device *device, cl_program program, clattn_report *report) {
     size_t size = 0;
-    if (report == NULL ||
+    if (!report ||
         clGetProgramBuildInfo(program, device->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &size) != CL_SUCCESS || size == 0 ||
         size > 1 << 26) {
         return;
     }
     char *log = attn_allocate(device->memory, (int64_t)size + 1);
-    if (log != NULL &&
+    if (log &&
         clGetProgramBuildInfo(program, device->id, CL_PROGRAM_BUILD_LOG, size, log, NULL) == CL_SUCCESS) {
         log[size] = '\0';
         attn_report_text(report, "  ", log);
@@ -45,7 +45,7 @@ static void report_log(const struct attn_opencl_device *device, cl_program progr
 clattn_status attn_program_build(const struct attn_opencl_device *device, const char *name, const char *options,
                                  cl_program *result, clattn_report *report) {
     const attn_kernel_source *source = find_source(name);
-    if (source == NULL) {
+    if (!source) {
         return attn_refuse(report, CLATTN_INTERNAL, "program %s is not in this build", name);
     }
     char all[1024];

@@ -26,7 +26,7 @@ typedef struct attn_kernel_limits {
     int64_t work_group;     /* most work-items of a group */
     int64_t preferred;      /* work-group sizes should be a multiple of it */
     int64_t local_memory;   /* bytes a group, without local arguments */
-    int64_t private_memory; /* bytes a work-item; -1 = not told */
+    int64_t private_memory; /* bytes a work-item; -1 = not reported */
 } attn_kernel_limits;
 
 clattn_status attn_kernel_ask(const struct attn_opencl_device *device, cl_kernel kernel, attn_kernel_limits *limits,

@@ -1,4 +1,4 @@
-// What the kernels of additive.cl are told about one call: one definition for host and device. 64-bit members come first,
+// What the kernels of additive.cl know of one call: one definition for host and device. 64-bit members come first,
 // so that no compiler pads differently.
 #ifndef ATTN_ADDITIVE_ARGUMENTS_CL_H
 #define ATTN_ADDITIVE_ARGUMENTS_CL_H

@@ -1,4 +1,4 @@
-// What a kernel is told about one call: one plain struct of fixed-size members, passed by value, with one definition
+// What a kernel knows of one call: one plain struct of fixed-size members, passed by value, with one definition
 // for host and device. The host fills it in opencl_arguments.c; 64-bit members come first, so that no compiler pads
 // differently. To add a field: add it before the first 32-bit member (or keep those at an even number), and fill it
 // on the host.
@@ -47,7 +47,7 @@ typedef struct attn_layout {
 #define ATTN_OFFSET_ARRAY 2        // one a batch entry
 
 // An open side of the band: further than any position is from any key, so that it is no width of a window that a row
-// could tell from another. Offsets lie within ATTN_MOST_OFFSET on both sides; then sums of all three stay inside 64 bits.
+// could distinguish from another. Offsets lie within ATTN_MOST_OFFSET on both sides; then sums of all three stay inside 64 bits.
 #define ATTN_FAR ((attn_int64)1 << 62)
 #define ATTN_MOST_OFFSET ((attn_int64)1 << 61)
 

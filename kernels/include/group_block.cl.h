@@ -17,7 +17,7 @@
 #define LARGEST_SCALE 1e30f
 
 // What the work-items of a group share, in local memory: a compiler would keep it, and what it can compute from it, in
-// registers that the products want.
+// registers that the products need.
 typedef struct group_block {
     stage_rows query, key, value;
     attn_entry entry;

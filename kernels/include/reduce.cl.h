@@ -1,6 +1,6 @@
-// How the work-items of a group lie over a tile, and what those that share a row tell each other. tile_lane() numbers
+// How the work-items of a group lie over a tile, and what those that share a row exchange. tile_lane() numbers
 // them; THREADS_X of them share ROWS rows. Neighbouring lanes differ in the row, then in the column: reads of 16 bytes
-// from local memory, where pairs of lanes want the same, then take half as long on NVIDIA devices.
+// from local memory, where pairs of lanes read the same, then take half as long on NVIDIA devices.
 // Through local memory everywhere; through subgroup shuffles where the program is built with SUBGROUP_SHUFFLE=1 and the
 // subgroup turns out to hold whole rows of work-items (asked at run time: nothing relies on its size).
 // Defines: THREADS_X (a multiple of 4), THREADS_Y (even), ROWS; REDUCE_STRIDE, float4 of a row in local memory.

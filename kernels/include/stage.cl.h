@@ -75,7 +75,7 @@ static inline void stage_full(__local float4 *tile, int stride, int tile_rows, i
 
 // Columns d0 .. d0 + width - 1 of rows first .. first + tile_rows - 1 to tile, `stride` float4 a row; zeros where the
 // tensor has no more than `rows` of them, or no such column. `from` lies in local memory: whatever a compiler could
-// reckon from it ahead of the loop over keys would sit in registers that the products want.
+// compute from it ahead of the loop over keys would sit in registers that the products need.
 static inline void stage_tile(__local float4 *tile, int stride, int tile_rows, int width,
                               __local const stage_rows *from, int may_share, long first, int rows, int d0, int lane) {
     const int vectors = width / STAGE_STEP;

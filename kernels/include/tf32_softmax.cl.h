@@ -5,10 +5,10 @@
 #ifndef ATTN_TF32_SOFTMAX_CL_H
 #define ATTN_TF32_SOFTMAX_CL_H
 
-// With SPLIT, warps 2n and 2n + 1 share rows: each tells its scores and, a barrier later, adds those of the other. Both
+// With SPLIT, warps 2n and 2n + 1 share rows: each shares its scores and, a barrier later, adds those of the other. Both
 // have the same sums then. With one stage the barrier is that at which the values are waited for. A tile's four scores
 // of a lane lie together; `shared` has 32 of them a tile.
-static inline void tell_scores(__local float4 *shared, float s[TILES][BLOCK_KEY / 8][4]) {
+static inline void share_scores(__local float4 *shared, float s[TILES][BLOCK_KEY / 8][4]) {
     if (SPLIT > 1) {
         const int id = tile_here((int)get_local_id(0));
         __local float4 *mine = shared + (id >> 5) * (TILES * BLOCK_KEY * 4) + (id & 31);

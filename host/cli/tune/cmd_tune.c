@@ -261,7 +261,7 @@ static int attn_tune_one(attn_tune_all *all, const attn_case *c, const attn_targ
 /* ------------------------------------------------------------------------------------ all of them */
 
 /* Engines that --engine names; without it the one that would be used. */
-static bool attn_is_wanted(const attn_tune_all *all, const attn_tune_options *o, const attn_case *c, int t) {
+static bool attn_is_searched(const attn_tune_all *all, const attn_tune_options *o, const attn_case *c, int t) {
     clattn_problem problem;
     const char *engine = all->session.targets[t].engine;
     if (o->options.engine != NULL) {
@@ -287,7 +287,7 @@ static int attn_tune_cases(attn_tune_all *all, const attn_tune_options *o, const
     fputs(all->json ? "[" : "", stdout);
     for (int64_t n = 0; n < cases->count && status == ATTN_DONE; n++) {
         for (int t = 0; t < all->session.target_count && status == ATTN_DONE && attn_interrupted() == 0; t++) {
-            if (attn_is_wanted(all, o, &cases->items[n], t)) {
+            if (attn_is_searched(all, o, &cases->items[n], t)) {
                 status = attn_tune_one(all, &cases->items[n], &all->session.targets[t], first, error);
                 first = false;
             }
@@ -319,7 +319,7 @@ static int attn_open_file(attn_tune_all *all, const char *named, attn_error *err
     }
     if (named != NULL) {
         if (strlen(named) >= sizeof all->path || strcmp(named, "-") == 0) {
-            return attn_fail(error, ATTN_BAD, "--tuning %s: a file's name is wanted", named);
+            return attn_fail(error, ATTN_BAD, "--tuning %s: a file's name is expected", named);
         }
         strcpy(all->path, named);
     } else {

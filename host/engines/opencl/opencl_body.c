@@ -114,7 +114,7 @@ clattn_status attn_opencl_build(const attn_device *device, const char *name, con
     (void)clReleaseKernel(kernel);
     ATTN_TRY(status);
     ATTN_TRY(check_limits(device, name, &limits, threads, spills_matter, report));
-    if (info != NULL) {
+    if (info) {
         info->private_memory = limits.private_memory;
         info->local_memory = limits.local_memory;
     }

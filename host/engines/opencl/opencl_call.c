@@ -26,7 +26,7 @@ static bool numbers_fit(const clattn_problem *problem, clattn_report *why_not) {
 }
 
 bool attn_opencl_supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
-    if (device->opencl == NULL) {
+    if (!device->opencl) {
         attn_report_line(why_not, "device: not an OpenCL device");
         return false;
     }
@@ -57,7 +57,7 @@ static clattn_status open_staging(attn_opencl_slot *slot, const clattn_problem *
     attn_opencl_placements(problem, &largest, slot->device->nothing, placements);
     for (int id = ATTN_TENSOR_QUERY; id <= ATTN_TENSOR_OUTPUT; ++id) {
         const attn_placement *p = &placements[id];
-        if (p->name != NULL) {
+        if (p->name) {
             int64_t bytes = p->size[0] * p->size[1] * p->size[2] * p->size[3] * p->element;
             ATTN_TRY(attn_buffer_reserve(slot->device, bytes, p->name, &slot->staging[id], report));
         }
@@ -82,14 +82,14 @@ clattn_status attn_opencl_slot_open(attn_opencl_slot *slot, struct attn_opencl_d
 }
 
 static void forget_last(attn_opencl_slot *slot) {
-    if (slot->last != NULL) {
+    if (slot->last) {
         (void)clReleaseEvent(slot->last);
         slot->last = NULL;
     }
 }
 
 void attn_opencl_slot_close(attn_opencl_slot *slot) {
-    if (slot->last != NULL) {
+    if (slot->last) {
         (void)clWaitForEvents(1, &slot->last);
         forget_last(slot);
     }
@@ -99,7 +99,7 @@ void attn_opencl_slot_close(attn_opencl_slot *slot) {
     attn_buffer_release(&slot->workspace);
 }
 
-/* What a cl_mem tells of itself. A handle that is none is the caller's mistake; other errors are the device's. */
+/* What a cl_mem is. A handle that is none is the caller's mistake; other errors are the device's. */
 static clattn_status ask_memory(cl_mem memory, const char *name, size_t *size, cl_context *context,
                                 clattn_report *report) {
     cl_int code = clGetMemObjectInfo(memory, CL_MEM_SIZE, sizeof *size, size, NULL);
@@ -117,7 +117,7 @@ static clattn_status take_tensors(attn_opencl_call *call) {
     clattn_report *report = call->execution->call->report;
     for (int id = 0; id < ATTN_TENSOR_COUNT; ++id) {
         attn_placement *p = &call->placements[id];
-        if (p->name == NULL) {
+        if (!p->name) {
             continue;
         }
         size_t size = 0;
@@ -140,7 +140,7 @@ static clattn_status take_workspace(attn_opencl_call *call) {
     const attn_execution *execution = call->execution;
     const attn_call *tensors = execution->call;
     call->workspace = call->slot->workspace.memory;
-    if (!execution->problem->caller_workspace || tensors->workspace == NULL || tensors->workspace_size <= 0) {
+    if (!execution->problem->caller_workspace || !tensors->workspace || tensors->workspace_size <= 0) {
         return CLATTN_OK;
     }
     if (execution->problem->memory == CLATTN_MEMORY_OPENCL) {
@@ -165,7 +165,7 @@ static clattn_status check_queue(const attn_opencl_call *call) {
     cl_command_queue queue = call->execution->submission.queue;
     cl_context context = NULL;
     cl_device_id id = NULL;
-    if (queue == NULL) {
+    if (!queue) {
         return CLATTN_OK;
     }
     cl_int code = clGetCommandQueueInfo(queue, CL_QUEUE_CONTEXT, sizeof context, &context, NULL);
@@ -183,7 +183,7 @@ static clattn_status check_queue(const attn_opencl_call *call) {
 /* A call before this one that ended in an error is over: to wait for its event would hand the error on for ever. */
 static void forget_failed(attn_opencl_slot *slot) {
     cl_int state = CL_QUEUED;
-    if (slot->last != NULL &&
+    if (slot->last &&
         clGetEventInfo(slot->last, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof state, &state, NULL) == CL_SUCCESS &&
         state < 0) {
         forget_last(slot);
@@ -198,14 +198,14 @@ static clattn_status begin_chain(attn_opencl_call *call) {
     const cl_event *wait = submission->wait;
     cl_command_queue queue = submission->queue;
     forget_failed(call->slot);
-    if (call->slot->last != NULL && count > 0) {
-        cl_int code = clEnqueueMarkerWithWaitList(queue != NULL ? queue : call->slot->device->queue, count, wait,
+    if (call->slot->last && count > 0) {
+        cl_int code = clEnqueueMarkerWithWaitList(queue ? queue : call->slot->device->queue, count, wait,
                                                   &call->waits[0]);
         ATTN_TRY(attn_cl_check(code, "clEnqueueMarkerWithWaitList", tensors->report));
         call->waits[1] = call->slot->last;
         wait = call->waits;
         count = 2;
-    } else if (call->slot->last != NULL) {
+    } else if (call->slot->last) {
         wait = &call->slot->last;
         count = 1;
     }
@@ -216,7 +216,7 @@ static clattn_status begin_chain(attn_opencl_call *call) {
 static void close_call(attn_opencl_call *call) {
     attn_host_memory_release(&call->host);
     attn_buffer_release(&call->caller_workspace);
-    if (call->waits[0] != NULL) {
+    if (call->waits[0]) {
         (void)clReleaseEvent(call->waits[0]);
         call->waits[0] = NULL;
     }
@@ -262,7 +262,7 @@ clattn_status attn_opencl_call_end(attn_opencl_call *call, clattn_status status)
     }
     forget_last(call->slot);
     call->slot->last = event;
-    if (event != NULL && submission->event != NULL) {
+    if (event && submission->event) {
         cl_int code = clRetainEvent(event);
         *(cl_event *)submission->event = code == CL_SUCCESS ? event : NULL;
         status = attn_cl_check(code, "clRetainEvent", call->execution->call->report);
@@ -273,7 +273,7 @@ clattn_status attn_opencl_call_end(attn_opencl_call *call, clattn_status status)
 
 clattn_status attn_opencl_progress(attn_opencl_call *call, double done) {
     const attn_call *tensors = call->execution->call;
-    if (tensors->progress == NULL || call->execution->problem->memory != CLATTN_MEMORY_HOST) {
+    if (!tensors->progress || call->execution->problem->memory != CLATTN_MEMORY_HOST) {
         return CLATTN_OK;
     }
     ATTN_TRY(attn_chain_finish(&call->chain));

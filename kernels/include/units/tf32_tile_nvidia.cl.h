@@ -63,8 +63,8 @@ static inline void tile_multiply(const tf32_tile *w, float *main, float *rest, c
     }
 }
 
-// x, as if it might be another at each call: what is reckoned from it is reckoned where it is needed, instead of once
-// before the loop over keys, in registers that the products want.
+// x, as if it might be another at each call: what depends on it is computed where it is needed, instead of once
+// before the loop over keys, in registers that the products need.
 static inline int tile_here(int x) {
     TILE_ASM("mov.b32 %0, %0;" : "+r"(x));
     return x;

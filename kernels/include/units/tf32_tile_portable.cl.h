@@ -1,4 +1,4 @@
-// TF32 tile, portable body: the fragments of tf32_tile_nvidia.cl.h, but what lanes tell each other goes through local
+// TF32 tile, portable body: the fragments of tf32_tile_nvidia.cl.h, but what lanes exchange goes through local
 // memory and barriers, and sums are as inexact as those of matrix units: exact products, cut off at one bit below the
 // largest of a step's terms. Slow; it lets the kernel above it be tested on any OpenCL 1.2 device. Every operation
 // with a tf32_tile must be reached by the whole work-group.

@@ -4,8 +4,8 @@
 //   TILE_ROW_SETS: rows of a tile that a lane holds a part of; TILE_SET(n): of which of them element n is;
 //   TILE_RUN: elements n, n + 1, .. (n a multiple of it) that are neighbours in a row;
 //   tile_row(w) + TILE_ROW(set), tile_column(w) + TILE_COLUMN(n): where an element is (the macros: constants);
-//   where wanted TILE_SPREAD: so many neighbouring tiles of outputs share their columns, in turns; TILE_KERNEL: an
-//   attribute of the kernel; tile_settle(c): the sum is complete, should the compiler want to know;
+//   optionally TILE_SPREAD: so many neighbouring tiles of outputs share their columns, in turns; TILE_KERNEL: an
+//   attribute of the kernel; tile_settle(c): the sum is complete, should the compiler need to know;
 //   TILE_QUERY_WORDS, TILE_KEY_WORDS, TILE_VALUE_WORDS, TILE_WEIGHT_WORDS: 32-bit words of a lane's operands;
 //   TILE_STATIC: 1 = the kernel declares its local memory, 0 = it is an argument; TILE_SCRATCH_WORDS: a warp's own part;
 //   tile_begin(scratch): the warp_tile, with members lane and warp at least;
@@ -15,7 +15,7 @@
 //   tile_weights(w, words, c): an accumulator rounded to the storage type, as the operand of tile_values();
 //   tile_row_max, tile_row_sum(w, x): over the lanes that share the rows of one set; the maximum ignores NaN;
 //   tile_any(w, x): whether any lane says so; tile_exp2(x); tile_pack(low, high): two rounded numbers in a word;
-//   TILE_HERE(x): may be left out; an int that the compiler must not compute, nor what comes of it, before this place;
+//   TILE_HERE(x): may be left out; an int that the compiler must not compute, nor what depends on it, before this place;
 //   tile_copy(to, from, ok): 16 aligned bytes from global to local memory, zeros and nothing read when not ok; there
 //   after tile_commit(), tile_wait(n) (all groups of copies but the last n) and a barrier.
 // To add a body: a header with these, and a line below. Compute scores transposed if that lets weights stay in place.

@@ -3,7 +3,7 @@
 // Calculator"):
 //   left 16 x 16: row lane % 16, all columns;  right: column lane % 16, all rows; both in either half of the wave
 //   result: column lane % 16, rows g, 2 + g, .., 14 + g
-// So the halves of the wave tell each other their weights. Compiled, never run on a card; emulated in the tests.
+// So the halves of the wave exchange their weights. Compiled, never run on a card; emulated in the tests.
 #ifndef ATTN_WARP_TILE_AMD_GFX11_CL_H
 #define ATTN_WARP_TILE_AMD_GFX11_CL_H
 

@@ -121,7 +121,7 @@ static inline uint unit_values(const warp_tile *w, __local const ushort *rows, i
 #endif
 }
 
-// Vectors of words, spelt out: vload and vstore of private arrays may keep them from registers.
+// Vectors of words, element by element: vload and vstore of private arrays may keep them from registers.
 static inline uint4 unit_get4(const uint *x) {
     return (uint4)(x[0], x[1], x[2], x[3]);
 }

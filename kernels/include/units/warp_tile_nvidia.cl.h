@@ -12,7 +12,7 @@
 
 #define TILE_HERE(x) TILE_ASM("" : "+r"(x))
 #define TILE_M16N8 1 // the rest is in warp_tile_m16n8.cl.h
-#define TILE_STATIC 1 // only a static array may grow beyond what the driver tells
+#define TILE_STATIC 1 // only a static array may grow beyond what the driver reports
 #define TILE_SCRATCH_WORDS 0
 
 typedef struct warp_tile {

@@ -1,4 +1,4 @@
-// Warp tile, portable body: the fragments of warp_tile_m16n8.cl.h, but what lanes tell each other goes through local
+// Warp tile, portable body: the fragments of warp_tile_m16n8.cl.h, but what lanes exchange goes through local
 // memory and barriers. Slow; it lets the kernel above it be tested on any OpenCL 1.2 device, and the fragments with it.
 // Every operation with a warp_tile must be reached by the whole work-group.
 #ifndef ATTN_WARP_TILE_PORTABLE_CL_H

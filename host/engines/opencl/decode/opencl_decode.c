@@ -57,8 +57,8 @@ static int preference(const clattn_problem *problem, const attn_device *device) 
 }
 
 static int64_t split_by(const decode_state *state, int64_t groups, split_rule rule) {
-    const int64_t wanted = rule.groups * state->device.opencl->info.compute_units;
-    return attn_min((wanted + groups - 1) / groups, state->problem.key_length / rule.keys);
+    const int64_t enough = rule.groups * state->device.opencl->info.compute_units;
+    return attn_min((enough + groups - 1) / groups, state->problem.key_length / rule.keys);
 }
 
 /* Parts of the keys: enough work-groups for the device, each long enough to be worth its merge. */

@@ -120,7 +120,7 @@ clattn_status attn_fused_cpu_submit(const attn_fused *fused, attn_grid_slot *slo
     const attn_arguments *a = &call->arguments;
     const int64_t values_at = a->batch * a->kv_heads * packed_key_elements(fused, a->key_length);
     const int64_t blocks = (a->query_length + fused->block_query - 1) / fused->block_query;
-    cl_mem workspace = call->workspace != NULL ? call->workspace : fused->device.opencl->nothing;
+    cl_mem workspace = call->workspace ? call->workspace : fused->device.opencl->nothing;
     if (packed_value_elements(fused, a->key_length) > 0) {
         ATTN_TRY(submit_pack(fused, slot, call, workspace, values_at));
     }

@@ -44,7 +44,7 @@ clattn_status attn_unfused_sizes_of(const attn_unfused_state *state, int64_t que
                : CLATTN_OVERFLOW;
 }
 
-/* A quarter of the device's memory at most: the tensors and other users want some too. */
+/* A quarter of the device's memory at most: the tensors and other users need some too. */
 static int64_t workspace_limit(const struct attn_opencl_device *device) {
     int64_t quarter = device->info.memory / 4;
     return attn_min(device->info.max_allocation, attn_max(quarter, 1 << 20));

@@ -1,7 +1,7 @@
 /*
  * Batches of matrix products by CLBlast. Knows nothing of attention. CLBlast keeps programs in caches of its own,
  * process wide; they are emptied when the device ends, because they must not outlive its context. Whether its kernels run
- * on a device it tells only by an error of the call, with a line on standard error: so the smallest work-group is asked
+ * on a device it reports only by an error of the call, with a line on standard error: so the smallest work-group is asked
  * for before it is called at all, and what a plan will use is tried once while the plan is made.
  */
 #include "engines/opencl/unfused/opencl_unfused_product.h"
@@ -73,7 +73,7 @@ static CLBlastStatusCode batch(const attn_product *p, cl_command_queue queue, cl
 }
 
 static clattn_status follow(attn_chain *chain, CLBlastStatusCode code, cl_event event) {
-    if (event != NULL) {
+    if (event) {
         attn_chain_follow(chain, event);
     }
     if (code != CLBlastSuccess) {
