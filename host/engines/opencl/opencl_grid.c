@@ -51,7 +51,7 @@ clattn_status attn_repair_launch(attn_opencl_call *call, cl_kernel repair) {
     const int64_t rows = a->batch * a->query_heads * a->query_length, share = is_cpu ? ROWS_PER_REPAIR : 1;
     attn_grid grid = { .kernel = attn_kernel_call_begin(repair),
                        .what = "attention_repair",
-                       .groups = (rows + share - 1) / share,
+                       .groups = attn_divide_up(rows, share),
                        .threads = is_cpu ? 1 : 0 };
     attn_pass_arguments(&grid.kernel, call);
     attn_pass_int64(&grid.kernel, 0);

@@ -58,7 +58,7 @@ static int preference(const clattn_problem *problem, const attn_device *device) 
 
 static int64_t split_by(const decode_state *state, int64_t groups, split_rule rule) {
     const int64_t enough = rule.groups * state->device.opencl->info.compute_units;
-    return attn_min((enough + groups - 1) / groups, state->problem.key_length / rule.keys);
+    return attn_min(attn_divide_up(enough, groups), state->problem.key_length / rule.keys);
 }
 
 /* Parts of the keys: enough work-groups for the device, each long enough to be worth its merge. */
@@ -68,7 +68,7 @@ static int64_t choose_splits(const decode_state *state) {
         return state->device.blocks.splits;
     }
     const int64_t heads = p->kv_heads * (p->batch_invariant ? 1 : p->batch);
-    const int64_t groups = attn_max(1, heads * ((rows_of_head(p) + state->rows - 1) / state->rows));
+    const int64_t groups = attn_max(1, heads * (attn_divide_up(rows_of_head(p), state->rows)));
     const int64_t splits = state->body == ATTN_BODY_CPU
                                ? split_by(state, groups, cpu_rule)
                                : attn_max(split_by(state, groups, gpu_busy), split_by(state, groups, gpu_even));
@@ -201,7 +201,7 @@ static clattn_status slot_open(void *memory, void **slot, clattn_report *report)
 static clattn_status submit_parts(const decode_state *state, attn_grid_slot *slot, attn_opencl_call *call,
                                   int64_t stats_at) {
     const attn_arguments *a = &call->arguments;
-    const int64_t blocks = (a->group * a->query_length + state->rows - 1) / state->rows;
+    const int64_t blocks = attn_divide_up(a->group * a->query_length, state->rows);
     attn_grid grid = { .kernel = attn_kernel_call_begin(slot->kernels[PARTS]),
                        .what = main_kernel(state),
                        .groups = a->batch * a->kv_heads * blocks * state->splits,
@@ -228,7 +228,7 @@ static clattn_status submit_merge(const decode_state *state, attn_grid_slot *slo
                                   int64_t stats_at) {
     const attn_arguments *a = &call->arguments;
     const bool cpu = call->slot->device->is_cpu;
-    const int64_t columns = cpu ? a->value_dim : 4, blocks = (a->value_dim + columns - 1) / columns;
+    const int64_t columns = cpu ? a->value_dim : 4, blocks = attn_divide_up(a->value_dim, columns);
     attn_grid grid = { .kernel = attn_kernel_call_begin(slot->kernels[MERGE]),
                        .what = "attention_merge",
                        .groups = a->batch * a->query_heads * a->query_length * blocks,

@@ -51,7 +51,7 @@ static clattn_status choose_rows(attn_fused *fused, int64_t most_tiles, clattn_r
     const int64_t enough = ITEMS_PER_UNIT * fused->device.opencl->info.compute_units;
     int64_t tiles = most_tiles;
     while (tiles > 1 &&
-           heads * ((p->query_length + tiles * fused->tile_rows - 1) / (tiles * fused->tile_rows)) < enough) {
+           heads * attn_divide_up(p->query_length, tiles * fused->tile_rows) < enough) {
         tiles /= 2;
     }
     fused->block_query = tiles * fused->tile_rows;
@@ -119,7 +119,7 @@ static clattn_status submit_pack(const attn_fused *fused, attn_grid_slot *slot, 
 clattn_status attn_fused_cpu_submit(const attn_fused *fused, attn_grid_slot *slot, attn_opencl_call *call) {
     const attn_arguments *a = &call->arguments;
     const int64_t values_at = a->batch * a->kv_heads * packed_key_elements(fused, a->key_length);
-    const int64_t blocks = (a->query_length + fused->block_query - 1) / fused->block_query;
+    const int64_t blocks = attn_divide_up(a->query_length, fused->block_query);
     cl_mem workspace = call->workspace ? call->workspace : fused->device.opencl->nothing;
     if (packed_value_elements(fused, a->key_length) > 0) {
         ATTN_TRY(submit_pack(fused, slot, call, workspace, values_at));
