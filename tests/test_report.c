@@ -72,7 +72,49 @@ START_TEST(test_foreign_text) {
 }
 END_TEST
 
+/* Of callers that build upon the library: the same lines, and nothing written where a report makes no sense. */
+START_TEST(test_public) {
+    static char line[sizeof report.text];
+    attn_report_line(&report, "of a call before");
+    clattn_report_clear(&report);
+    clattn_report_line(&report, "heads: %d", 3);
+    attn_report_line(&report, "type: %s", "fp64");
+    ck_assert_str_eq(report.text, "heads: 3\ntype: fp64\n");
+    ck_assert_uint_eq(report.length, strlen(report.text));
+    ck_assert(!report.truncated);
+    memset(line, 'x', sizeof line - 1);
+    clattn_report_line(&report, "%s", line);
+    clattn_report_line(&report, "short");
+    ck_assert_str_eq(report.text, "heads: 3\ntype: fp64\nshort\n");
+    ck_assert(report.truncated);
+    clattn_report_line(NULL, "x");
+    clattn_report_clear(NULL);
+}
+END_TEST
+
+START_TEST(test_public_misused) {
+    struct {
+        clattn_report report;
+        char after[16];
+    } t = { .report = { .text = "kept" } };
+    t.report.length = sizeof t.report.text;
+    clattn_report_line(&t.report, "never cleared");
+    ck_assert(t.report.truncated);
+    ck_assert_uint_eq(t.report.length, sizeof t.report.text);
+    t.report.length = SIZE_MAX;
+    clattn_report_line(&t.report, "never cleared");
+    ck_assert_str_eq(t.report.text, "kept");
+    clattn_report_clear(&t.report);
+    clattn_report_line(&t.report, NULL);
+    ck_assert(t.report.truncated && t.report.length == 0);
+    for (size_t i = 0; i < sizeof t.after; i++) {
+        ck_assert_int_eq(t.after[i], 0);
+    }
+}
+END_TEST
+
 int main(void) {
-    const TTest *const tests[] = { test_lines, test_nobody_asked, test_whole_lines_only, test_exact_fit, test_foreign_text };
+    const TTest *const tests[] = { test_lines, test_nobody_asked, test_whole_lines_only, test_exact_fit, test_foreign_text,
+                                   test_public, test_public_misused };
     return suite_run(SUITE_OF("report", tests, 10), SUITE_FORK);
 }

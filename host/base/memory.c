@@ -78,30 +78,3 @@ void attn_release(attn_memory *memory, void *block) {
     count(memory, &memory->host, &memory->host_peak, -header[0]);
     memory->allocator.release(memory->allocator.user, (char *)block - header[1]);
 }
-
-bool attn_multiply(int64_t a, int64_t b, int64_t *result) {
-    return a >= 0 && b >= 0 && !__builtin_mul_overflow(a, b, result);
-}
-
-bool attn_add(int64_t a, int64_t b, int64_t *result) {
-    return a >= 0 && b >= 0 && !__builtin_add_overflow(a, b, result);
-}
-
-bool attn_fits_address(const void *address, int64_t bytes) {
-    return bytes >= 0 && (uint64_t)bytes <= UINTPTR_MAX - (uintptr_t)address;
-}
-
-bool attn_ranges_meet(const void *a, int64_t a_bytes, const void *b, int64_t b_bytes) {
-    uintptr_t from = (uintptr_t)a, other = (uintptr_t)b;
-    if (!a || !b || a_bytes <= 0 || b_bytes <= 0) {
-        return false;
-    }
-    return from <= other ? other - from < (uint64_t)a_bytes : from - other < (uint64_t)b_bytes;
-}
-
-void attn_init_structure(void *structure, size_t size, const void *from, size_t known) {
-    if (structure) {
-        memset(structure, 0, size);
-        memcpy(structure, from, size == known ? known : 0);
-    }
-}

@@ -14,8 +14,16 @@ void attn_report_clear(clattn_report *report) {
     }
 }
 
+void clattn_report_clear(clattn_report *report) {
+    attn_report_clear(report);
+}
+
 static void append_line(clattn_report *report, const char *format, va_list arguments) {
     if (!report) {
+        return;
+    }
+    if (!format || report->length >= sizeof report->text) { /* of a caller who never cleared it */
+        report->truncated = true;
         return;
     }
     size_t room = sizeof report->text - report->length;
@@ -31,6 +39,13 @@ static void append_line(clattn_report *report, const char *format, va_list argum
 }
 
 void attn_report_line(clattn_report *report, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    append_line(report, format, arguments);
+    va_end(arguments);
+}
+
+void clattn_report_line(clattn_report *report, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     append_line(report, format, arguments);

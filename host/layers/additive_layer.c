@@ -28,12 +28,12 @@ static clattn_status make_ready(clattn_additive_layer *l, const clattn_additive_
                                 clattn_report *report) {
     const clattn_additive_problem *p = &l->problem;
     clattn_operation_info info;
-    LAYER_TRY(clattn_additive_plan_create(l->runtime, p, &l->plan, report));
-    LAYER_TRY(clattn_additive_plan_get_info(l->plan, &info));
-    LAYER_TRY(attn_layer_linear(l->runtime, p->batch * p->query_length, options->query_dim, p->hidden, info.engine,
-                                info.device, &l->query_plan, report));
-    LAYER_TRY(attn_layer_linear(l->runtime, p->batch * p->key_length, options->key_dim, p->hidden, info.engine,
-                                info.device, &l->key_plan, report));
+    ATTN_TRY(clattn_additive_plan_create(l->runtime, p, &l->plan, report));
+    ATTN_TRY(clattn_additive_plan_get_info(l->plan, &info));
+    ATTN_TRY(attn_layer_linear(l->runtime, p->batch * p->query_length, options->query_dim, p->hidden, info.engine,
+                               info.device, &l->query_plan, report));
+    ATTN_TRY(attn_layer_linear(l->runtime, p->batch * p->key_length, options->key_dim, p->hidden, info.engine,
+                               info.device, &l->key_plan, report));
     l->query =
         attn_layer_floats(l->runtime, p->batch * p->query_length * p->hidden); /* the plans checked the products */
     l->key = attn_layer_floats(l->runtime, p->batch * p->key_length * p->hidden);
@@ -42,18 +42,18 @@ static clattn_status make_ready(clattn_additive_layer *l, const clattn_additive_
 
 clattn_status clattn_additive_layer_create(clattn_runtime *runtime, const clattn_additive_layer_options *options,
                                            clattn_additive_layer **layer, clattn_report *report) {
-    attn_layer_clear(report);
+    clattn_report_clear(report);
     if (layer) {
         *layer = NULL;
     }
     if (!runtime || !options || !layer || options->struct_size != sizeof *options) {
-        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT,
-                                 "runtime, options, layer: NULL, or options.struct_size is not "
-                                 "clattn_additive_layer_options'");
+        return LAYER_REFUSE(report, CLATTN_INVALID_ARGUMENT,
+                            "runtime, options, layer: NULL, or options.struct_size is not "
+                            "clattn_additive_layer_options'");
     }
     if (options->query_dim < 1 || options->key_dim < 1) {
-        return attn_layer_refuse(report, CLATTN_INVALID_PROBLEM, "query_dim, key_dim: %lld, %lld; each must be at least 1",
-                                 (long long)options->query_dim, (long long)options->key_dim);
+        return LAYER_REFUSE(report, CLATTN_INVALID_PROBLEM, "query_dim, key_dim: %lld, %lld; each must be at least 1",
+                            (long long)options->query_dim, (long long)options->key_dim);
     }
     clattn_additive_layer *made = clattn_allocate(runtime, sizeof *made);
     if (!made) {
@@ -75,7 +75,7 @@ clattn_status clattn_additive_layer_create(clattn_runtime *runtime, const clattn
 
 clattn_status clattn_additive_layer_project_keys(clattn_additive_layer *layer, const clattn_additive_weights *weights,
                                                  const float *key, float *projected, clattn_report *report) {
-    attn_layer_clear(report);
+    clattn_report_clear(report);
     if (!layer || !weights) {
         return CLATTN_INVALID_ARGUMENT;
     }
@@ -91,16 +91,16 @@ clattn_status clattn_additive_layer_forward(clattn_additive_layer *layer, const 
     const clattn_additive_problem *p = &layer->problem;
     clattn_report *report = io->additive.report;
     clattn_additive_tensors tensors = io->additive;
-    attn_layer_clear(report);
+    clattn_report_clear(report);
     if (!io->value && p->value_dim != layer->key_dim) {
-        return attn_layer_refuse(report, CLATTN_INVALID_TENSORS,
-                                 "value: missing, and key, which would serve, has rows of %lld, not of value_dim %lld",
-                                 (long long)layer->key_dim, (long long)p->value_dim);
+        return LAYER_REFUSE(report, CLATTN_INVALID_TENSORS,
+                            "value: missing, and key, which would serve, has rows of %lld, not of value_dim %lld",
+                            (long long)layer->key_dim, (long long)p->value_dim);
     }
-    LAYER_TRY(attn_layer_apply(layer->query_plan, p->batch * p->query_length, io->query, weights->w_query, NULL, false,
-                               layer->query, report));
+    ATTN_TRY(attn_layer_apply(layer->query_plan, p->batch * p->query_length, io->query, weights->w_query, NULL, false,
+                              layer->query, report));
     if (!io->projected_key) {
-        LAYER_TRY(clattn_additive_layer_project_keys(layer, weights, io->key, layer->key, report));
+        ATTN_TRY(clattn_additive_layer_project_keys(layer, weights, io->key, layer->key, report));
     }
     tensors.query = layer->query;
     tensors.key = io->projected_key ? io->projected_key : layer->key;

@@ -39,8 +39,8 @@ static clattn_status check_dims(clattn_attention_layer *l, clattn_report *report
     const clattn_problem *p = &o->attention;
     if (p->type != CLATTN_FP32 || p->direction != CLATTN_FORWARD || p->memory != CLATTN_MEMORY_HOST ||
         p->caller_workspace) {
-        return attn_layer_refuse(report, CLATTN_INVALID_PROBLEM,
-                                 "attention: a layer is fp32, forward, in host memory, with the plan's workspace");
+        return LAYER_REFUSE(report, CLATTN_INVALID_PROBLEM,
+                            "attention: a layer is fp32, forward, in host memory, with the plan's workspace");
     }
     o->memory_dim = o->memory_dim == CLATTN_SAME ? o->input_dim : o->memory_dim;
     l->query_dim = p->query_heads * p->head_dim;
@@ -48,20 +48,18 @@ static clattn_status check_dims(clattn_attention_layer *l, clattn_report *report
     l->value_dim = p->kv_heads * p->value_dim;
     l->context_dim = p->query_heads * p->value_dim;
     if (o->input_dim < 1 || o->memory_dim < 1 || o->output_dim < 0) {
-        return attn_layer_refuse(report, CLATTN_INVALID_PROBLEM, "input_dim, memory_dim, output_dim: %lld, %lld, %lld",
-                                 (long long)o->input_dim, (long long)o->memory_dim, (long long)o->output_dim);
+        return LAYER_REFUSE(report, CLATTN_INVALID_PROBLEM, "input_dim, memory_dim, output_dim: %lld, %lld, %lld",
+                            (long long)o->input_dim, (long long)o->memory_dim, (long long)o->output_dim);
     }
     if (!o->project && (o->input_dim != l->query_dim || o->memory_dim != l->key_dim || o->memory_dim != l->value_dim)) {
-        return attn_layer_refuse(
-            report, CLATTN_INVALID_PROBLEM,
-            "project: without it input_dim must be heads * head_dim = %lld, memory_dim %lld and %lld",
-            (long long)l->query_dim, (long long)l->key_dim, (long long)l->value_dim);
+        return LAYER_REFUSE(report, CLATTN_INVALID_PROBLEM,
+                            "project: without it input_dim must be heads * head_dim = %lld, memory_dim %lld and %lld",
+                            (long long)l->query_dim, (long long)l->key_dim, (long long)l->value_dim);
     }
     int64_t output_dim = o->output_dim > 0 ? o->output_dim : l->context_dim;
     if (o->residual && output_dim != o->input_dim) {
-        return attn_layer_refuse(report, CLATTN_INVALID_PROBLEM,
-                                 "residual: the output has %lld columns, the input %lld", (long long)output_dim,
-                                 (long long)o->input_dim);
+        return LAYER_REFUSE(report, CLATTN_INVALID_PROBLEM, "residual: the output has %lld columns, the input %lld",
+                            (long long)output_dim, (long long)o->input_dim);
     }
     return CLATTN_OK;
 }
@@ -77,25 +75,25 @@ static clattn_problem scores_of(const clattn_attention_layer_options *o) {
 
 static clattn_status make_plans(clattn_attention_layer *l, clattn_report *report) {
     const clattn_attention_layer_options *o = &l->options;
-    LAYER_TRY(clattn_plan_create(l->runtime, &o->attention, &l->plan, report));
+    ATTN_TRY(clattn_plan_create(l->runtime, &o->attention, &l->plan, report));
     clattn_plan_info info;
-    LAYER_TRY(clattn_plan_get_info(l->plan, &info));
+    ATTN_TRY(clattn_plan_get_info(l->plan, &info));
     if (o->scores) {
         clattn_problem scores = scores_of(o);
-        LAYER_TRY(clattn_plan_create(l->runtime, &scores, &l->scores_plan, report));
+        ATTN_TRY(clattn_plan_create(l->runtime, &scores, &l->scores_plan, report));
     }
     int64_t rows = o->attention.batch * o->attention.query_length, keys = o->attention.batch * o->attention.key_length;
     if (o->project) {
-        LAYER_TRY(attn_layer_linear(l->runtime, rows, o->input_dim, l->query_dim, info.engine, info.device,
-                                    &l->query_plan, report));
-        LAYER_TRY(attn_layer_linear(l->runtime, keys, o->memory_dim, l->key_dim, info.engine, info.device, &l->key_plan,
-                                    report));
-        LAYER_TRY(attn_layer_linear(l->runtime, keys, o->memory_dim, l->value_dim, info.engine, info.device,
-                                    &l->value_plan, report));
+        ATTN_TRY(attn_layer_linear(l->runtime, rows, o->input_dim, l->query_dim, info.engine, info.device,
+                                   &l->query_plan, report));
+        ATTN_TRY(attn_layer_linear(l->runtime, keys, o->memory_dim, l->key_dim, info.engine, info.device, &l->key_plan,
+                                   report));
+        ATTN_TRY(attn_layer_linear(l->runtime, keys, o->memory_dim, l->value_dim, info.engine, info.device,
+                                   &l->value_plan, report));
     }
     if (o->output_dim > 0) {
-        LAYER_TRY(attn_layer_linear(l->runtime, rows, l->context_dim, o->output_dim, info.engine, info.device,
-                                    &l->output_plan, report));
+        ATTN_TRY(attn_layer_linear(l->runtime, rows, l->context_dim, o->output_dim, info.engine, info.device,
+                                   &l->output_plan, report));
     }
     return CLATTN_OK;
 }
@@ -117,22 +115,23 @@ static clattn_status make_memory(clattn_attention_layer *l) {
 
 clattn_status clattn_attention_layer_create(clattn_runtime *runtime, const clattn_attention_layer_options *options,
                                             clattn_attention_layer **layer, clattn_report *report) {
-    attn_layer_clear(report);
+    clattn_report_clear(report);
     if (layer) {
         *layer = NULL;
     }
     if (!runtime || !options || !layer || options->struct_size != sizeof *options) {
-        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT,
-                                 "runtime, options, layer: NULL, or options.struct_size is not "
-                                 "clattn_attention_layer_options'");
+        return LAYER_REFUSE(report, CLATTN_INVALID_ARGUMENT,
+                            "runtime, options, layer: NULL, or options.struct_size is not "
+                            "clattn_attention_layer_options'");
     }
     if (options->attention.head_dim == 0 && options->attention.query_heads > 0 &&
         options->input_dim % options->attention.query_heads != 0) {
-        return attn_layer_refuse(report, CLATTN_INVALID_PROBLEM, "head_dim: 0; input_dim %lld does not divide among %lld heads",
-                                 (long long)options->input_dim, (long long)options->attention.query_heads);
+        return LAYER_REFUSE(report, CLATTN_INVALID_PROBLEM,
+                            "head_dim: 0; input_dim %lld does not divide among %lld heads",
+                            (long long)options->input_dim, (long long)options->attention.query_heads);
     }
     clattn_problem problem;
-    LAYER_TRY(clattn_problem_resolve(&options->attention, &problem, report));
+    ATTN_TRY(clattn_problem_resolve(&options->attention, &problem, report));
     clattn_attention_layer *made = clattn_allocate(runtime, sizeof *made);
     if (!made) {
         return CLATTN_OUT_OF_MEMORY;
@@ -216,11 +215,11 @@ static clattn_status check_overlap(const forward_call *c) {
         { "query", io->query, c->rows * l->query_dim, true },
         { "key", io->key, c->keys * l->key_dim, !kept },
         { "value", io->value, c->keys * l->value_dim, !kept },
-        { "scores", o->scores ? io->scores : NULL,
-          p->batch * p->query_heads * p->query_length * p->key_length, true },
+        { "scores", o->scores ? io->scores : NULL, p->batch * p->query_heads * p->query_length * p->key_length, true },
         { "attention.weights", floats_of(p->weights != CLATTN_WEIGHTS_NONE, &c->tensors.weights),
           p->batch * p->weights_heads * p->weights_rows * p->key_length, true },
-        { "attention.logsumexp", floats_of(p->logsumexp, &c->tensors.logsumexp), p->batch * p->query_heads * p->query_length, true },
+        { "attention.logsumexp", floats_of(p->logsumexp, &c->tensors.logsumexp),
+          p->batch * p->query_heads * p->query_length, true },
         { "input", io->input, c->rows * o->input_dim, false },
         { "memory", c->memory == io->input ? NULL : c->memory, c->keys * o->memory_dim, false },
     };
@@ -229,8 +228,8 @@ static clattn_status check_overlap(const forward_call *c) {
         for (size_t n = 0; n < k; n++) {
             if ((all[k].written || all[n].written) &&
                 attn_layer_meet(all[k].data, all[k].count, all[n].data, all[n].count)) {
-                return attn_layer_refuse(c->tensors.report, CLATTN_INVALID_TENSORS, "%s: overlaps %s", all[n].name,
-                                         all[k].name);
+                return LAYER_REFUSE(c->tensors.report, CLATTN_INVALID_TENSORS, "%s: overlaps %s", all[n].name,
+                                    all[k].name);
             }
         }
     }
@@ -251,7 +250,7 @@ static clattn_status check_weights(const forward_call *c) {
                 { "w_output", o->output_dim > 0, w && w->w_output } };
     for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
         if (all[k].needed && !all[k].there) {
-            return attn_layer_refuse(c->tensors.report, CLATTN_INVALID_TENSORS, "%s: missing", all[k].name);
+            return LAYER_REFUSE(c->tensors.report, CLATTN_INVALID_TENSORS, "%s: missing", all[k].name);
         }
     }
     return CLATTN_OK;
@@ -260,11 +259,11 @@ static clattn_status check_weights(const forward_call *c) {
 /* What the attention of the call will refuse, before the projections write anything. */
 static clattn_status check_attention(const forward_call *c) {
     const clattn_attention_layer *l = c->layer;
-    LAYER_TRY(clattn_tensors_check(&l->options.attention, &c->tensors, c->tensors.report));
+    ATTN_TRY(clattn_tensors_check(&l->options.attention, &c->tensors, c->tensors.report));
     if (l->scores_plan) {
         clattn_problem problem = scores_of(&l->options);
         clattn_tensors tensors = scores_tensors(c);
-        LAYER_TRY(clattn_tensors_check(&problem, &tensors, c->tensors.report));
+        ATTN_TRY(clattn_tensors_check(&problem, &tensors, c->tensors.report));
     }
     return CLATTN_OK;
 }
@@ -275,18 +274,17 @@ static clattn_status check_call(forward_call *c) {
     clattn_tensors *t = &c->tensors;
     bool self = !c->io->memory && !c->io->keep_memory;
     if (self && (o->memory_dim != o->input_dim || p->key_length != p->query_length)) {
-        return attn_layer_refuse(t->report, CLATTN_INVALID_TENSORS,
-                                 "memory: missing, and the input is of another shape");
+        return LAYER_REFUSE(t->report, CLATTN_INVALID_TENSORS, "memory: missing, and the input is of another shape");
     }
     if (c->io->keep_memory && (!o->project || !c->io->key || !c->io->value)) {
-        return attn_layer_refuse(t->report, CLATTN_INVALID_TENSORS, "keep_memory: needs projections, key and value");
+        return LAYER_REFUSE(t->report, CLATTN_INVALID_TENSORS, "keep_memory: needs projections, key and value");
     }
-    LAYER_TRY(check_weights(c));
+    ATTN_TRY(check_weights(c));
     if (!c->io->input || !c->io->output || (o->scores && !c->io->scores)) {
-        return attn_layer_refuse(t->report, CLATTN_INVALID_TENSORS, "%s: missing",
-                                 !c->io->input    ? "input"
-                                 : !c->io->output ? "output"
-                                                  : "scores");
+        return LAYER_REFUSE(t->report, CLATTN_INVALID_TENSORS, "%s: missing",
+                            !c->io->input    ? "input"
+                            : !c->io->output ? "output"
+                                             : "scores");
     }
     if (self && t->key_length == CLATTN_SAME) {
         t->key_length = t->query_length;
@@ -294,16 +292,16 @@ static clattn_status check_call(forward_call *c) {
     int64_t rows = t->query_length == CLATTN_SAME ? p->query_length : t->query_length;
     int64_t keys = t->key_length == CLATTN_SAME ? p->key_length : t->key_length;
     if (rows < 0 || rows > p->query_length || keys < 0 || keys > p->key_length) {
-        return attn_layer_refuse(t->report, CLATTN_INVALID_TENSORS,
-                                 "query_length, key_length: %lld, %lld of at most %lld, %lld", (long long)rows,
-                                 (long long)keys, (long long)p->query_length, (long long)p->key_length);
+        return LAYER_REFUSE(t->report, CLATTN_INVALID_TENSORS,
+                            "query_length, key_length: %lld, %lld of at most %lld, %lld", (long long)rows,
+                            (long long)keys, (long long)p->query_length, (long long)p->key_length);
     }
     /* entries lie at the largest length: of a single one only the used rows are projected */
     c->rows = p->batch == 1 ? rows : p->batch * p->query_length;
     c->keys = p->batch == 1 ? keys : p->batch * p->key_length;
     c->memory = self ? c->io->input : c->io->memory;
     place_tensors(c);
-    LAYER_TRY(check_attention(c));
+    ATTN_TRY(check_attention(c));
     return check_overlap(c);
 }
 
@@ -312,10 +310,10 @@ static clattn_status project(forward_call *c) {
     const clattn_attention_layer_io *io = c->io;
     const clattn_attention_weights *w = c->weights;
     clattn_report *report = c->tensors.report;
-    LAYER_TRY(attn_layer_apply(l->query_plan, c->rows, io->input, w->w_query, w->b_query, false, c->query, report));
+    ATTN_TRY(attn_layer_apply(l->query_plan, c->rows, io->input, w->w_query, w->b_query, false, c->query, report));
     if (!io->keep_memory) {
-        LAYER_TRY(attn_layer_apply(l->key_plan, c->keys, c->memory, w->w_key, w->b_key, false, c->key, report));
-        LAYER_TRY(attn_layer_apply(l->value_plan, c->keys, c->memory, w->w_value, w->b_value, false, c->value, report));
+        ATTN_TRY(attn_layer_apply(l->key_plan, c->keys, c->memory, w->w_key, w->b_key, false, c->key, report));
+        ATTN_TRY(attn_layer_apply(l->value_plan, c->keys, c->memory, w->w_value, w->b_value, false, c->value, report));
     }
     return CLATTN_OK;
 }
@@ -374,16 +372,16 @@ clattn_status clattn_attention_layer_forward(clattn_attention_layer *layer, cons
         return CLATTN_INVALID_ARGUMENT;
     }
     forward_call c = { .layer = layer, .weights = weights, .io = io, .tensors = io->attention };
-    attn_layer_clear(c.tensors.report);
-    LAYER_TRY(check_call(&c));
+    clattn_report_clear(c.tensors.report);
+    ATTN_TRY(check_call(&c));
     if (layer->options.project) {
-        LAYER_TRY(project(&c));
+        ATTN_TRY(project(&c));
     } else {
         copy_inputs(&c);
     }
     if (layer->scores_plan) {
-        LAYER_TRY(write_scores(&c));
+        ATTN_TRY(write_scores(&c));
     }
-    LAYER_TRY(clattn_execute(layer->plan, &c.tensors));
+    ATTN_TRY(clattn_execute(layer->plan, &c.tensors));
     return finish(&c, c.context);
 }

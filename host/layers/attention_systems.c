@@ -35,7 +35,8 @@ clattn_attention_layer_options clattn_self_attention(int64_t length, int64_t inp
 }
 
 clattn_attention_layer_options clattn_multi_head_attention(int64_t length, int64_t dim, int64_t heads) {
-    clattn_attention_layer_options options = of_heads(length, CLATTN_SAME, dim, heads, heads > 0 && dim % heads == 0 ? dim / heads : 0);
+    clattn_attention_layer_options options =
+        of_heads(length, CLATTN_SAME, dim, heads, heads > 0 && dim % heads == 0 ? dim / heads : 0);
     options.output_dim = dim;
     options.residual = true;
     return options;

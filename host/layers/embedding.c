@@ -32,7 +32,7 @@ static ATTN_NOT_INLINED void fill(clattn_fill_kind kind, uint64_t seed, int64_t 
 clattn_status clattn_fill(clattn_fill_kind kind, uint64_t seed, int64_t rows, int64_t columns, float *matrix) {
     bool known = kind == CLATTN_FILL_UNIFORM || kind == CLATTN_FILL_XAVIER || kind == CLATTN_FILL_HE;
     int64_t bytes;
-    if (!known || !attn_layer_multiply(rows, columns, &bytes) || !attn_layer_multiply(bytes, sizeof *matrix, &bytes)) {
+    if (!known || !attn_multiply(rows, columns, &bytes) || !attn_multiply(bytes, sizeof *matrix, &bytes)) {
         return CLATTN_INVALID_ARGUMENT;
     }
     if (!matrix && rows * columns > 0) {
@@ -46,18 +46,17 @@ clattn_status clattn_fill(clattn_fill_kind kind, uint64_t seed, int64_t rows, in
 
 clattn_status clattn_embedding_forward(const float *table, int64_t words, int64_t dim, const int64_t *ids,
                                        int64_t count, float *output, clattn_report *report) {
-    attn_layer_clear(report);
+    clattn_report_clear(report);
     if (words < 0 || dim < 1 || count < 0 || (count > 0 && (!table || !ids || !output))) {
-        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT,
-                                 "table, ids, output: missing, or a size is impossible");
+        return LAYER_REFUSE(report, CLATTN_INVALID_ARGUMENT, "table, ids, output: missing, or a size is impossible");
     }
     if (words > INT64_MAX / (int64_t)sizeof *table / dim || count > INT64_MAX / (int64_t)sizeof *output / dim) {
-        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "words, count: times dim they do not fit 63 bits");
+        return LAYER_REFUSE(report, CLATTN_INVALID_ARGUMENT, "words, count: times dim they do not fit 63 bits");
     }
     for (int64_t n = 0; n < count; n++) {
         if (ids[n] < 0 || ids[n] >= words) {
-            return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "ids[%lld]: %lld is not one of %lld words",
-                                     (long long)n, (long long)ids[n], (long long)words);
+            return LAYER_REFUSE(report, CLATTN_INVALID_ARGUMENT, "ids[%lld]: %lld is not one of %lld words",
+                                (long long)n, (long long)ids[n], (long long)words);
         }
     }
     for (int64_t n = 0; n < count; n++) {

@@ -24,11 +24,11 @@ void clattn_glimpse_destroy(clattn_glimpse *glimpse) {
 static clattn_status make_ready(clattn_glimpse *g, clattn_report *report) {
     const clattn_glimpse_options *o = &g->options;
     clattn_operation_info info;
-    LAYER_TRY(attn_layer_linear(g->runtime, o->rows, o->context_dim, o->input_dim, o->engine, o->device, &g->context,
-                                report));
-    LAYER_TRY(clattn_linear_plan_get_info(g->context, &info));
-    LAYER_TRY(attn_layer_linear(g->runtime, o->rows, o->input_dim, o->output_dim, info.engine, info.device, &g->output,
-                                report));
+    ATTN_TRY(attn_layer_linear(g->runtime, o->rows, o->context_dim, o->input_dim, o->engine, o->device, &g->context,
+                               report));
+    ATTN_TRY(clattn_linear_plan_get_info(g->context, &info));
+    ATTN_TRY(attn_layer_linear(g->runtime, o->rows, o->input_dim, o->output_dim, info.engine, info.device, &g->output,
+                               report));
     g->weights = attn_layer_floats(g->runtime, o->rows * o->input_dim); /* the plans checked the products */
     g->seen = attn_layer_floats(g->runtime, o->rows * o->input_dim);
     return g->weights && g->seen ? CLATTN_OK : CLATTN_OUT_OF_MEMORY;
@@ -36,19 +36,19 @@ static clattn_status make_ready(clattn_glimpse *g, clattn_report *report) {
 
 clattn_status clattn_glimpse_create(clattn_runtime *runtime, const clattn_glimpse_options *options,
                                     clattn_glimpse **glimpse, clattn_report *report) {
-    attn_layer_clear(report);
+    clattn_report_clear(report);
     if (glimpse) {
         *glimpse = NULL;
     }
     if (!runtime || !options || !glimpse || options->struct_size != sizeof *options) {
-        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT,
-                                 "runtime, options, glimpse: NULL, or options.struct_size is not clattn_glimpse_options'");
+        return LAYER_REFUSE(report, CLATTN_INVALID_ARGUMENT,
+                            "runtime, options, glimpse: NULL, or options.struct_size is not clattn_glimpse_options'");
     }
     if (options->input_dim < 1 || options->context_dim < 1 || options->output_dim < 1) {
-        return attn_layer_refuse(report, CLATTN_INVALID_PROBLEM,
-                                 "input_dim, context_dim, output_dim: %lld, %lld, %lld; each must be at least 1",
-                                 (long long)options->input_dim, (long long)options->context_dim,
-                                 (long long)options->output_dim);
+        return LAYER_REFUSE(report, CLATTN_INVALID_PROBLEM,
+                            "input_dim, context_dim, output_dim: %lld, %lld, %lld; each must be at least 1",
+                            (long long)options->input_dim, (long long)options->context_dim,
+                            (long long)options->output_dim);
     }
     clattn_glimpse *made = clattn_allocate(runtime, sizeof *made);
     if (!made) {
@@ -85,13 +85,13 @@ static clattn_status check_call(const clattn_glimpse *g, const clattn_glimpse_we
     size_t count = sizeof all / sizeof *all, needed = count - 2;
     for (size_t k = 0; k < needed; k++) {
         if (!all[k].data && k != 1) { /* weights only where wanted */
-            return attn_layer_refuse(io->report, CLATTN_INVALID_TENSORS, "%s: missing", all[k].name);
+            return LAYER_REFUSE(io->report, CLATTN_INVALID_TENSORS, "%s: missing", all[k].name);
         }
     }
     for (size_t k = 0; k < count && all[k].written; k++) {
         for (size_t n = k + 1; n < count; n++) {
             if (attn_layer_meet(all[k].data, all[k].count, all[n].data, all[n].count)) {
-                return attn_layer_refuse(io->report, CLATTN_INVALID_TENSORS, "%s: overlaps %s", all[k].name, all[n].name);
+                return LAYER_REFUSE(io->report, CLATTN_INVALID_TENSORS, "%s: overlaps %s", all[k].name, all[n].name);
             }
         }
     }
@@ -109,22 +109,22 @@ clattn_status clattn_glimpse_forward(clattn_glimpse *glimpse, const clattn_glimp
     if (!glimpse || !weights || !io || io->struct_size != sizeof *io) {
         return CLATTN_INVALID_ARGUMENT;
     }
-    attn_layer_clear(io->report);
+    clattn_report_clear(io->report);
     const clattn_glimpse_options *o = &glimpse->options;
     int64_t rows = io->rows == CLATTN_SAME ? o->rows : io->rows;
     if (rows < 0 || rows > o->rows) {
-        return attn_layer_refuse(io->report, CLATTN_INVALID_TENSORS, "rows: %lld is not within 0 and %lld",
-                                 (long long)io->rows, (long long)o->rows);
+        return LAYER_REFUSE(io->report, CLATTN_INVALID_TENSORS, "rows: %lld is not within 0 and %lld",
+                            (long long)io->rows, (long long)o->rows);
     }
     if (rows == 0) {
         return CLATTN_OK;
     }
-    LAYER_TRY(check_call(glimpse, weights, io, rows));
+    ATTN_TRY(check_call(glimpse, weights, io, rows));
     float *seen = glimpse->seen, *w = io->weights ? io->weights : glimpse->weights;
-    LAYER_TRY(attn_layer_apply(glimpse->context, rows, io->context, weights->w_context, weights->b_context, false, w,
-                               io->report));
+    ATTN_TRY(attn_layer_apply(glimpse->context, rows, io->context, weights->w_context, weights->b_context, false, w,
+                              io->report));
     if (o->softmax) {
-        LAYER_TRY(clattn_softmax(rows, o->input_dim, w, w));
+        ATTN_TRY(clattn_softmax(rows, o->input_dim, w, w));
     }
     attn_visit visit = attn_visit_begin();
     multiply(rows * o->input_dim, w, io->input, seen);

@@ -1,34 +1,17 @@
-/* What the layers share: sentences in reports. Layers see the public headers alone, so this is their own. */
+/* What the layers share. They see the public headers, and of the library what needs no part of it: inline functions and macros. */
 #ifndef ATTN_LAYERS_LAYER_H
 #define ATTN_LAYERS_LAYER_H
 
+#include "base/sizes.h"
+#include "base/try.h"
 #include "base/visit.h"
 #include "clattn/clattn_layers.h"
 
-/** Clears a report; NULL does nothing. */
-void attn_layer_clear(clattn_report *report);
-
-/** Appends a line, where somebody asked for it, and answers status. */
-#if defined(__GNUC__)
-__attribute__((format(printf, 3, 4)))
-#endif
-clattn_status
-attn_layer_refuse(clattn_report *report, clattn_status status, const char *format, ...);
-
-/** Forwards an error. */
-#define LAYER_TRY(call)                                                                                                \
-    do {                                                                                                               \
-        clattn_status layer_try_ = (call);                                                                             \
-        if (layer_try_ != CLATTN_OK) {                                                                                 \
-            return layer_try_;                                                                                         \
-        }                                                                                                              \
-    } while (0)
+/** Adds a line to the report, where somebody asked for one, and answers status. */
+#define LAYER_REFUSE(report, status, ...) (clattn_report_line(report, __VA_ARGS__), (status))
 
 /** Room for count floats, not cleared; NULL when there is none or the size does not fit. */
 float *attn_layer_floats(clattn_runtime *runtime, int64_t count);
-
-/** *product = a * b; false when one is negative or the product does not fit. */
-bool attn_layer_multiply(int64_t a, int64_t b, int64_t *product);
 
 /** Whether two arrays of floats have one in common; NULL and empty ones have none. */
 bool attn_layer_meet(const float *a, int64_t a_count, const float *b, int64_t b_count);

@@ -11,15 +11,15 @@ clattn_status attn_layer_open(const char *path, FILE **stream, int64_t *size, cl
     struct stat there;
     *stream = NULL;
     if (stat(path, &there) == 0 && !S_ISREG(there.st_mode)) {
-        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "%s",
-                                 S_ISDIR(there.st_mode) ? "is a folder" : "is no regular file");
+        return LAYER_REFUSE(report, CLATTN_INVALID_ARGUMENT, "%s",
+                            S_ISDIR(there.st_mode) ? "is a folder" : "is no regular file");
     }
     FILE *opened = fopen(path, "rb");
     if (!opened || fstat(fileno(opened), &there) != 0 || !S_ISREG(there.st_mode)) {
         if (opened) {
             (void)fclose(opened);
         }
-        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "cannot be opened");
+        return LAYER_REFUSE(report, CLATTN_INVALID_ARGUMENT, "cannot be opened");
     }
     *stream = opened;
     *size = (int64_t)there.st_size;

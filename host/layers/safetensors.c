@@ -51,8 +51,7 @@ void clattn_safetensors_close(clattn_safetensors *file) {
 }
 
 static clattn_status refuse(const clattn_safetensors *file, const char *what, const char *name) {
-    return attn_layer_refuse(file->report, CLATTN_INVALID_ARGUMENT, "%.1000s%s%s", name ? name : "", name ? ": " : "",
-                             what);
+    return LAYER_REFUSE(file->report, CLATTN_INVALID_ARGUMENT, "%.1000s%s%s", name ? name : "", name ? ": " : "", what);
 }
 
 /* ------------------------------------------------------------------------------------------------ the header */
@@ -153,7 +152,7 @@ static clattn_status count_elements(const clattn_safetensors *file, entry *e, in
 /* Types of less than a byte are packed without gaps, and their arrays end at the end of a byte. */
 static clattn_status check_entry(const clattn_safetensors *file, entry *e) {
     int64_t bits;
-    LAYER_TRY(count_elements(file, e, &bits));
+    ATTN_TRY(count_elements(file, e, &bits));
     if (e->begin > e->end || e->end > file->data_size) {
         return refuse(file, "data_offsets outside the file (is it cut short?)", e->told.name);
     }
@@ -217,8 +216,8 @@ static clattn_status read_entries(clattn_safetensors *file, attn_header_json *js
                           json->error ? json->error : "must have dtype, shape and data_offsets, once each, and no more",
                           e.told.name);
         }
-        LAYER_TRY(check_entry(file, &e));
-        LAYER_TRY(add_entry(file, &e));
+        ATTN_TRY(check_entry(file, &e));
+        ATTN_TRY(add_entry(file, &e));
     } while (attn_header_take(json, ','));
     return CLATTN_OK;
 }
@@ -229,7 +228,7 @@ static clattn_status parse_header(clattn_safetensors *file, int64_t length) {
         return refuse(file, json.error, NULL);
     }
     if (!attn_header_take(&json, '}')) {
-        LAYER_TRY(read_entries(file, &json));
+        ATTN_TRY(read_entries(file, &json));
         if (!attn_header_expect(&json, '}', "the header does not end")) {
             return refuse(file, json.error, NULL);
         }
@@ -241,7 +240,7 @@ static clattn_status parse_header(clattn_safetensors *file, int64_t length) {
 static clattn_status read_header(clattn_safetensors *file, const char *path) {
     unsigned char start[8];
     int64_t size = 0, length = 0;
-    LAYER_TRY(attn_layer_open(path, &file->stream, &size, file->report));
+    ATTN_TRY(attn_layer_open(path, &file->stream, &size, file->report));
     if (size < 8 || fread(start, 1, 8, file->stream) != 8) {
         return refuse(file, "too short for a .safetensors file", NULL);
     }
@@ -266,12 +265,12 @@ static clattn_status read_header(clattn_safetensors *file, const char *path) {
 
 clattn_status clattn_safetensors_open(clattn_runtime *runtime, const char *path, clattn_safetensors **file,
                                       clattn_report *report) {
-    attn_layer_clear(report);
+    clattn_report_clear(report);
     if (file) {
         *file = NULL;
     }
     if (!runtime || !path || !file) {
-        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "runtime, path, file: NULL");
+        return LAYER_REFUSE(report, CLATTN_INVALID_ARGUMENT, "runtime, path, file: NULL");
     }
     clattn_safetensors *made = clattn_allocate(runtime, sizeof *made);
     if (!made) {
@@ -283,7 +282,7 @@ clattn_status clattn_safetensors_open(clattn_runtime *runtime, const char *path,
     made->report = NULL;
     attn_visit_end(&visit);
     if (status != CLATTN_OK) {
-        (void)attn_layer_refuse(report, status, "file: %s", path);
+        (void)LAYER_REFUSE(report, status, "file: %s", path);
         clattn_safetensors_close(made);
         return status;
     }
@@ -370,24 +369,24 @@ static ATTN_NOT_INLINED clattn_status read_data(clattn_safetensors *file, const 
 
 clattn_status clattn_safetensors_read(clattn_safetensors *file, const char *name, int64_t count, float *data,
                                       clattn_report *report) {
-    attn_layer_clear(report);
+    clattn_report_clear(report);
     if (!file || !name || (!data && count != 0)) {
-        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "file, name, data: NULL");
+        return LAYER_REFUSE(report, CLATTN_INVALID_ARGUMENT, "file, name, data: NULL");
     }
     int64_t index = clattn_safetensors_find(file, name);
     clattn_type type;
     int64_t size;
     if (index < 0) {
-        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "%.1000s: not in the file", name);
+        return LAYER_REFUSE(report, CLATTN_INVALID_ARGUMENT, "%.1000s: not in the file", name);
     }
     const entry *e = &file->entries[index];
     if (!type_of(e->told.dtype, &type, &size)) {
-        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "%.1000s: is %.100s, which is not read as float",
-                                 name, e->told.dtype);
+        return LAYER_REFUSE(report, CLATTN_INVALID_ARGUMENT, "%.1000s: is %.100s, which is not read as float", name,
+                            e->told.dtype);
     }
     if (e->told.count != count) {
-        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "%.1000s: has %lld elements, not %lld", name,
-                                 (long long)e->told.count, (long long)count);
+        return LAYER_REFUSE(report, CLATTN_INVALID_ARGUMENT, "%.1000s: has %lld elements, not %lld", name,
+                            (long long)e->told.count, (long long)count);
     }
     file->report = report;
     attn_visit visit = attn_visit_begin();

@@ -37,7 +37,7 @@ void clattn_word_vectors_destroy(clattn_word_vectors *vectors) {
 }
 
 static clattn_status refuse(const reading *r, const char *what) {
-    return attn_layer_refuse(r->report, CLATTN_INVALID_ARGUMENT, "line %lld: %s", (long long)r->line, what);
+    return LAYER_REFUSE(r->report, CLATTN_INVALID_ARGUMENT, "line %lld: %s", (long long)r->line, what);
 }
 
 /* Bytes of the UTF-8 character at text, 0 when there is none. */
@@ -113,8 +113,8 @@ static clattn_status add_line(reading *r, char *line) {
             return refuse(r, "fewer numbers than the dim");
         }
         if (!attn_layer_float(number, &row[d])) {
-            return attn_layer_refuse(r->report, CLATTN_INVALID_ARGUMENT, "line %lld: \"%.40s\" is no finite number",
-                                     (long long)r->line, number);
+            return LAYER_REFUSE(r->report, CLATTN_INVALID_ARGUMENT, "line %lld: \"%.40s\" is no finite number",
+                                (long long)r->line, number);
         }
     }
     if (!is_utf8(line)) {
@@ -122,10 +122,10 @@ static clattn_status add_line(reading *r, char *line) {
     }
     int64_t slot = find_slot(v, line);
     if (v->slots[slot] != 0) {
-        return attn_layer_refuse(r->report, CLATTN_INVALID_ARGUMENT,
-                                 "line %lld: \"%.80s\" is there twice (a line with more numbers "
-                                 "than the dim can look so)",
-                                 (long long)r->line, line);
+        return LAYER_REFUSE(r->report, CLATTN_INVALID_ARGUMENT,
+                            "line %lld: \"%.80s\" is there twice (a line with more numbers "
+                            "than the dim can look so)",
+                            (long long)r->line, line);
     }
     v->words[v->count++] = line;
     v->slots[slot] = v->count;
@@ -182,9 +182,9 @@ static clattn_status make_room(reading *r, int64_t lines, int64_t length) {
     }
     int64_t most = v->dim > length / 2 ? 0 : (length + 1) / (2 * v->dim + 2);
     if (r->told > lines || r->told > most) {
-        return attn_layer_refuse(r->report, CLATTN_INVALID_ARGUMENT,
-                                 "line 1: promises %lld words of %lld numbers, more than the file holds",
-                                 (long long)r->told, (long long)v->dim);
+        return LAYER_REFUSE(r->report, CLATTN_INVALID_ARGUMENT,
+                            "line 1: promises %lld words of %lld numbers, more than the file holds", (long long)r->told,
+                            (long long)v->dim);
     }
     r->room = lines < most ? lines : most;
     v->slot_count = 2 * r->room + 1;
@@ -212,7 +212,7 @@ static clattn_status read_lines(reading *r, char *at, int64_t length) {
         trim(at);
         if (r->line == 1) {
             bool heading = is_heading(r, at);
-            LAYER_TRY(make_room(r, lines, heading ? end - next : end - at));
+            ATTN_TRY(make_room(r, lines, heading ? end - next : end - at));
             at = heading ? next : at;
             if (heading) {
                 continue;
@@ -222,16 +222,15 @@ static clattn_status read_lines(reading *r, char *at, int64_t length) {
             return refuse(r, "empty");
         }
         if (*at != '\0') {
-            LAYER_TRY(add_line(r, at));
+            ATTN_TRY(add_line(r, at));
         }
         at = next;
     }
     if (r->told >= 0 && r->told != r->vectors->count) {
-        return attn_layer_refuse(r->report, CLATTN_INVALID_ARGUMENT, "line 1: promises %lld words, there are %lld",
-                                 (long long)r->told, (long long)r->vectors->count);
+        return LAYER_REFUSE(r->report, CLATTN_INVALID_ARGUMENT, "line 1: promises %lld words, there are %lld",
+                            (long long)r->told, (long long)r->vectors->count);
     }
-    return r->vectors->count > 0 ? CLATTN_OK
-                                 : attn_layer_refuse(r->report, CLATTN_INVALID_ARGUMENT, "the file is empty");
+    return r->vectors->count > 0 ? CLATTN_OK : LAYER_REFUSE(r->report, CLATTN_INVALID_ARGUMENT, "the file is empty");
 }
 
 /* The whole file; a byte order mark at its start is no part of the first word. */
@@ -242,7 +241,7 @@ static clattn_status read_file(reading *r, FILE *stream, int64_t size) {
         return CLATTN_OUT_OF_MEMORY;
     }
     if (fread(v->text, 1, (size_t)size, stream) != (size_t)size || memchr(v->text, '\0', (size_t)size)) {
-        return attn_layer_refuse(r->report, CLATTN_INVALID_ARGUMENT, "the file cannot be read, or is no text");
+        return LAYER_REFUSE(r->report, CLATTN_INVALID_ARGUMENT, "the file cannot be read, or is no text");
     }
     v->text[size] = '\0';
     int64_t mark = strncmp(v->text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
@@ -265,7 +264,7 @@ static ATTN_NOT_INLINED clattn_status read_path(clattn_runtime *runtime, const c
         (void)fclose(stream);
     }
     if (status != CLATTN_OK) {
-        (void)attn_layer_refuse(report, status, "file: %s", path);
+        (void)LAYER_REFUSE(report, status, "file: %s", path);
         clattn_word_vectors_destroy(made);
         return status;
     }
@@ -275,12 +274,12 @@ static ATTN_NOT_INLINED clattn_status read_path(clattn_runtime *runtime, const c
 
 clattn_status clattn_word_vectors_read(clattn_runtime *runtime, const char *path, clattn_word_vectors **vectors,
                                        clattn_report *report) {
-    attn_layer_clear(report);
+    clattn_report_clear(report);
     if (vectors) {
         *vectors = NULL;
     }
     if (!runtime || !path || !vectors) {
-        return attn_layer_refuse(report, CLATTN_INVALID_ARGUMENT, "runtime, path, vectors: NULL");
+        return LAYER_REFUSE(report, CLATTN_INVALID_ARGUMENT, "runtime, path, vectors: NULL");
     }
     attn_visit visit = attn_visit_begin();
     clattn_status status = read_path(runtime, path, vectors, report);

@@ -24,6 +24,9 @@ int main() {
     tensors.sinks = array;
     tensors.offsets = integers;
     clattn_problem_init(&problem, sizeof problem);
+    clattn_report report;
+    clattn_report_clear(&report);
+    clattn_report_line(&report, "rows: %d", 3);
     return static_cast<int>(options.threads + problem.batch + tensors.past_length + additive.batch +
                             additive_tensors.key_length + linear.rows + linear_tensors.rows + attention.keep_memory +
                             additive_options.key_dim + additive_io.additive.key_length + glimpse.rows + glimpse_io.rows);

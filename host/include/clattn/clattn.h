@@ -97,6 +97,13 @@ extern "C" {
 #define CLATTN_CHECK
 #endif
 
+/* Arguments that a compiler checks as those of printf(). */
+#if defined(__GNUC__)
+#define CLATTN_PRINTF(text, first) __attribute__((__format__(__printf__, text, first)))
+#else
+#define CLATTN_PRINTF(text, first)
+#endif
+
 /** Every status: name, number, message. One list makes the enum, the names and the messages. Numbers never change. */
 #define CLATTN_STATUS_LIST(X)                                                          \
     X(OK, 0, "done")                                                                   \
@@ -140,6 +147,18 @@ typedef struct clattn_report {
     bool truncated;
     char text[8192];
 } clattn_report;
+
+/** Empties a report, as every call does that takes one. NULL does nothing. Any thread. @since 0.1 */
+CLATTN_API void clattn_report_clear(clattn_report *report);
+
+/**
+ * Adds a line, as the library does: for what is built upon it and explains itself in the same report. A line that does not fit
+ * is left out whole and marks the report truncated; shorter ones may still follow.
+ * @param report  cleared or written by a call before; NULL does nothing
+ * @param format  as of printf(), without the newline, which is added
+ * Any thread; one report is written by one thread at a time. @since 0.1
+ */
+CLATTN_API CLATTN_PRINTF(2, 3) void clattn_report_line(clattn_report *report, const char *format, ...);
 
 /* ------------------------------------------------------------------------------------------------ runtime */
 
