@@ -113,7 +113,7 @@ stage_probe() {
         ls -l /etc/OpenCL/vendors "${OCL_ICD_VENDORS:-/etc/OpenCL/vendors}"
         ldd "$clattn"
     } >"$out/machine.txt" 2>&1
-    # which bodies and rows the driver took, and why not others: inline PTX, local memory beyond what it tells
+    # which bodies and rows the driver took, and why not others: inline PTX, local memory beyond what it reports
     for type in fp32 fp16 bf16; do
         for dim in 64 128 256; do
             [ $quick = 0 ] || [ $type$dim = fp3264 ] || continue

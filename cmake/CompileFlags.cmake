@@ -1,6 +1,6 @@
 # Flags, and what each kind of target sees. No -ffast-math, no -ffinite-math-only: infinities mean something here. Whoever
-# brings them (CFLAGS of a distribution) is refused by host/base/exact_math.h; their parts that no macro tells of are undone
-# at the end of the command line, and compilers that are inexact by themselves are told to be precise.
+# brings them (CFLAGS of a distribution) is refused by host/base/exact_math.h; their parts that no macro shows are undone
+# at the end of the command line, and compilers that are inexact by themselves are asked to be precise.
 set(CLATTN_EXACT_MATH "${PROJECT_SOURCE_DIR}/host/base/exact_math.h")
 function(attn_exact_math target)
   if(CMAKE_C_COMPILER_ID STREQUAL "IntelLLVM")

@@ -19,7 +19,7 @@ elseif(CLATTN_CLBLAST)
 endif()
 
 if(CLATTN_CLBLAST)
-  # Debian's CMake package of CLBlast tells no version, so its pkg-config file is asked first.
+  # Debian's CMake package of CLBlast has no version, so its pkg-config file is asked first.
   if(PkgConfig_FOUND)
     pkg_check_modules(CLBLAST QUIET IMPORTED_TARGET clblast>=1.5.3)
   endif()

@@ -22,9 +22,9 @@ static void compare(const additive_case *gold, const additive_case *c, const cha
     }
     double relative = u * (16 + (double)p->key_length / 128 + 8 * size + 16 * size);
     for (int64_t row = 0; row < c->rows; row++) {
-        float wanted = gold->tensors.logsumexp[row], got = c->tensors.logsumexp[row];
-        ck_assert_msg(wanted == got || fabs((double)wanted - (double)got) <= relative,
-                      "%s: logsumexp of row %lld: %g, not %g", engine, (long long)row, (double)got, (double)wanted);
+        float expected = gold->tensors.logsumexp[row], got = c->tensors.logsumexp[row];
+        ck_assert_msg(expected == got || fabs((double)expected - (double)got) <= relative,
+                      "%s: logsumexp of row %lld: %g, not %g", engine, (long long)row, (double)got, (double)expected);
         double allowed = 0;
         const float *value = c->tensors.value + row / p->query_length * p->key_length * p->value_dim;
         for (int64_t j = 0; j < p->key_length; j++) {

@@ -275,7 +275,7 @@ static bool watch(void *user, double done) {
 START_TEST(test_progress_and_cancel) {
     static float big[8 * 512 * 64], result[8 * 512 * 64];
     static const char *const engines[] = { "reference", "cpu" };
-    /* one thread: with more, the caller's may come too late for any item, and then nothing is told */
+    /* one thread: with more, the caller's may come too late for any item, and then nothing is reported */
     clattn_runtime *runtime = suite_runtime(&(clattn_runtime_options){ sizeof(clattn_runtime_options), 1, true, { 0 } });
     for (int n = 0; n < 2; n++) {
         clattn_problem p = CLATTN_PROBLEM_INIT;
@@ -290,7 +290,7 @@ START_TEST(test_progress_and_cancel) {
         t.progress = watch;
         t.progress_user = &w;
         EXPECT_STATUS(clattn_attention(runtime, &p, &t, &report), CLATTN_OK, &report);
-        ck_assert_msg(w.calls > 0, "%s tells no progress", engines[n]);
+        ck_assert_msg(w.calls > 0, "%s reports no progress", engines[n]);
         w = (watcher){ 0, 0, 1 };
         EXPECT_STATUS(clattn_attention(runtime, &p, &t, &report), CLATTN_CANCELLED, &report);
         ck_assert_int_eq(w.calls, 1);

@@ -68,7 +68,7 @@ static void check_body(const engine_at *at, const clattn_body_info *body) {
     served += count;
 }
 
-/* Names are told once, in lines for people; past the last one there is nothing. */
+/* Names are listed once, in lines for people; past the last one there is nothing. */
 static void check_engine(const engine_at *at) {
     clattn_body_info body, other;
     const char *name;

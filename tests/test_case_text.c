@@ -103,22 +103,22 @@ START_TEST(test_wrong_values) {
         if (strncmp(bad[n], "query_heads=3", 13) == 0) {
             snprintf(word, sizeof word, "query_heads"); /* the pair does not divide */
         }
-        refused(line, ATTN_BAD, strcmp(word, "past") == 0 ? "past" : word);
+        refused(line, ATTN_USAGE, strcmp(word, "past") == 0 ? "past" : word);
     }
 }
 END_TEST
 
 START_TEST(test_wrong_lines) {
-    refused("head_dim=4", ATTN_BAD, "query_length");
-    refused("query_length=4", ATTN_BAD, "head_dim");
-    refused("query_length=4 head_dim=0", ATTN_BAD, "head_dim");
-    refused(BASE "colour=red", ATTN_BAD, "colour");
-    refused(BASE "causal", ATTN_BAD, "causal");
-    refused(BASE "=3", ATTN_BAD, "=3");
-    refused(BASE "Causal=yes", ATTN_BAD, "Causal");
-    refused(BASE "causal=yes", ATTN_BAD, "align");
-    refused(BASE "causal=yes align=2 offsets=3", ATTN_BAD, "align");
-    refused("query_length=4611686018427387904 head_dim=4611686018427387904", ATTN_BAD, "query");
+    refused("head_dim=4", ATTN_USAGE, "query_length");
+    refused("query_length=4", ATTN_USAGE, "head_dim");
+    refused("query_length=4 head_dim=0", ATTN_USAGE, "head_dim");
+    refused(BASE "colour=red", ATTN_USAGE, "colour");
+    refused(BASE "causal", ATTN_USAGE, "causal");
+    refused(BASE "=3", ATTN_USAGE, "=3");
+    refused(BASE "Causal=yes", ATTN_USAGE, "Causal");
+    refused(BASE "causal=yes", ATTN_USAGE, "align");
+    refused(BASE "causal=yes align=2 offsets=3", ATTN_USAGE, "align");
+    refused("query_length=4611686018427387904 head_dim=4611686018427387904", ATTN_USAGE, "query");
 }
 END_TEST
 
@@ -129,18 +129,18 @@ START_TEST(test_later_words) {
         char line[256], word[32];
         snprintf(line, sizeof line, BASE "%s", later[n]);
         snprintf(word, sizeof word, "%.*s", (int)strcspn(later[n], "="), later[n]);
-        refused(line, ATTN_CANNOT, word);
+        refused(line, ATTN_UNSERVED, word);
     }
     read_one(BASE "dropout=0 packed=no direction=forward"); /* what asks for nothing is fine */
 }
 END_TEST
 
 START_TEST(test_lists_and_ranges) {
-    static const int64_t wanted[] = { 128, 256, 512, 1024 };
+    static const int64_t expected[] = { 128, 256, 512, 1024 };
     read_line("query_length=128..1024 head_dim=64");
     ck_assert_int_eq(cases.count, 4);
     for (int n = 0; n < 4; n++) {
-        ck_assert_int_eq(cases.items[n].problem.query_length, wanted[n]);
+        ck_assert_int_eq(cases.items[n].problem.query_length, expected[n]);
     }
     read_line("query_length=3..13 head_dim=8"); /* 3, 6, 12 */
     ck_assert_int_eq(cases.count, 3);
@@ -151,11 +151,11 @@ START_TEST(test_lists_and_ranges) {
     ck_assert_str_eq(cases.items[23].text, "query_length=7 head_dim=24 type=bf16 causal=yes");
     read_line("query_length=5,1..4 head_dim=1");
     ck_assert_int_eq(cases.count, 4);
-    refused("query_length=8..4 head_dim=1", ATTN_BAD, "query_length");
-    refused("query_length=0..4 head_dim=1", ATTN_BAD, "query_length");
-    refused("query_length=1..x head_dim=1", ATTN_BAD, "query_length");
-    refused("query_length=1,,2 head_dim=1", ATTN_BAD, "query_length");
-    refused("query_length=1..9223372036854775807 head_dim=1..9223372036854775807", ATTN_BAD, "");
+    refused("query_length=8..4 head_dim=1", ATTN_USAGE, "query_length");
+    refused("query_length=0..4 head_dim=1", ATTN_USAGE, "query_length");
+    refused("query_length=1..x head_dim=1", ATTN_USAGE, "query_length");
+    refused("query_length=1,,2 head_dim=1", ATTN_USAGE, "query_length");
+    refused("query_length=1..9223372036854775807 head_dim=1..9223372036854775807", ATTN_USAGE, "");
 }
 END_TEST
 
@@ -207,10 +207,10 @@ START_TEST(test_files) {
     fputs("query_length=1 head_dim=wide\n", file);
     fclose(file);
     attn_cases_free(&cases);
-    ck_assert_int_eq(attn_cases_file(&cases, path, &error), ATTN_BAD);
+    ck_assert_int_eq(attn_cases_file(&cases, path, &error), ATTN_USAGE);
     ck_assert_msg(strstr(error.text, "case_text.suite:6:") != NULL && strstr(error.text, "head_dim") != NULL, "%s", error.text);
     remove(path);
-    ck_assert_int_eq(attn_cases_file(&cases, path, &error), ATTN_BAD);
+    ck_assert_int_eq(attn_cases_file(&cases, path, &error), ATTN_USAGE);
     ck_assert_ptr_nonnull(strstr(error.text, "case_text.suite"));
 }
 END_TEST
@@ -241,7 +241,7 @@ START_TEST(test_rows) {
         ck_assert_msg(word->later || (word->member != 0 && word->form && word->help), "%s: no member or no help", word->name);
         ck_assert_msg(word->later || !later, "%s stands below words of a later release", word->name);
         ck_assert_msg((word->draw.turn != 0) == (word->draw.say != NULL), "%s: a turn without a drawer", word->name);
-        ck_assert_msg(!word->needed || word->given != 0, "%s is needed, and nothing tells that it was given", word->name);
+        ck_assert_msg(!word->needed || word->given != 0, "%s is needed, and no member says that it was given", word->name);
         later = word->later;
         for (int t = 0; t < ATTN_WORD_TALLIES && word->tallies[t].name; t++) {
             int place = word->tallies[t].place;

@@ -208,20 +208,20 @@ static void compare_file(const char *name, const char *engine, const char *what)
     if (access(path, F_OK) != 0) {
         return;
     }
-    test_array wanted = test_array_read(path);
+    test_array expected = test_array_read(path);
     snprintf(path, sizeof path, "%s/%s.npy", program_folder, what);
     test_array got = test_array_read(path);
     double unit = got.kind == 'u' ? 0x1p-8 : got.item == 2 ? 0x1p-11 : 0x1p-24;
     double slack = 4e-6 + (unit > 0x1p-24 ? unit : 0); /* of 16 bits, weights may be rounded too */
-    ck_assert_int_eq(got.count, wanted.count);
-    ck_assert_int_eq(got.dimensions, wanted.dimensions);
+    ck_assert_int_eq(got.count, expected.count);
+    ck_assert_int_eq(got.dimensions, expected.dimensions);
     for (int64_t n = 0; n < got.count; n++) {
-        double x = got_element(&got, n), w = test_array_get(&wanted, n);
+        double x = got_element(&got, n), w = test_array_get(&expected, n);
         ck_assert_msg(isfinite(w) ? fabs(x - w) <= unit * fabs(w) + slack : x == w, "%s by %s: %s[%lld] is %.9g, not %.9g", name, engine,
                       what, (long long)n, x, w);
     }
     test_array_free(&got);
-    test_array_free(&wanted);
+    test_array_free(&expected);
 }
 
 /* Runs the golden problems whose names are in the list (NULL = all) on the engine; answers how many were served. */
@@ -310,7 +310,7 @@ START_TEST(test_verify) {
     ck_assert_msg(clattn("verify query_heads=2 query_length=9 key_length=33 head_dim=16 causal=yes align=bottom_right") == 0, "%s%s",
                   said, complained);
     ck_assert_msg(clattn("verify --cases 12 --seed 4 --engine cpu") == 0, "%s%s", said, complained);
-    ck_assert_msg(strstr(said, "512") != NULL && strstr(said, "4096") != NULL, "how cases were drawn is not told: %s", said);
+    ck_assert_msg(strstr(said, "512") != NULL && strstr(said, "4096") != NULL, "how cases were drawn is not printed: %s", said);
     refused(2, "verify query_length=3", "head_dim");
     refused(2, "verify --cases many", "--cases");
     refused(2, "verify --cases -3", "--cases");

@@ -277,7 +277,7 @@ START_TEST(test_cut_texts) {
     strcpy(text, "one");
     attn_text_add(text, sizeof text, " %s", "two three");
     ck_assert_str_eq(text, "one two ...");
-    attn_fail(&error, ATTN_BAD, "a\nb\x1b[1m");
+    attn_fail(&error, ATTN_USAGE, "a\nb\x1b[1m");
     ck_assert_str_eq(error.text, "a?b?[1m");
 }
 END_TEST

@@ -39,10 +39,10 @@ static void fill(float *x, int64_t count, float with) {
     }
 }
 
-static void expect_rows(const engine_at *at, const char *what, int64_t first, int64_t rows, int64_t dim, float wanted, float tolerance) {
+static void expect_rows(const engine_at *at, const char *what, int64_t first, int64_t rows, int64_t dim, float expected, float tolerance) {
     for (int64_t n = first * dim; n < (first + rows) * dim; n++) {
-        ck_assert_msg(fabsf(output[n] - wanted) <= tolerance, "%s, %s: output[%lld] is %g, not %g", at->name, what, (long long)n,
-                      (double)output[n], (double)wanted);
+        ck_assert_msg(fabsf(output[n] - expected) <= tolerance, "%s, %s: output[%lld] is %g, not %g", at->name, what, (long long)n,
+                      (double)output[n], (double)expected);
     }
 }
 
@@ -317,9 +317,9 @@ static void check_shorter_call(const engine_at *at) {
         engine_execute(at, p, &t);
         double used = stage == CLATTN_WEIGHTS_SOFTMAX ? 1.0 / USED : 0.25 * DIM / sqrt(DIM);
         for (int n = 0; n < ROWS * KEYS; n++) {
-            double wanted = n % KEYS < USED ? used : 0;
-            ck_assert_msg(fabs((double)weights[n] - wanted) < 1e-5, "%s, stage %d: weights[%d] is %g, not %g", at->name, stage, n,
-                          (double)weights[n], wanted);
+            double expected = n % KEYS < USED ? used : 0;
+            ck_assert_msg(fabs((double)weights[n] - expected) < 1e-5, "%s, stage %d: weights[%d] is %g, not %g", at->name, stage, n,
+                          (double)weights[n], expected);
         }
     }
 }

@@ -105,7 +105,7 @@ static void fail_each(const char *engine, bool opencl, bool weights) {
                       clattn_status_name(status), report.text);
         refused++;
     }
-    ck_assert_msg(refused > whole.requests / 2, "only %d of %d refusals are told", refused, whole.requests);
+    ck_assert_msg(refused > whole.requests / 2, "only %d of %d refusals are reported", refused, whole.requests);
 }
 
 START_TEST(test_reference) {

@@ -13,12 +13,12 @@
 
 static void same_as_strtof(const char *text) {
     char *end;
-    float got = 0, wanted = strtof(text, &end);
+    float got = 0, expected = strtof(text, &end);
     ck_assert_msg(*end == '\0', "%s", text);
-    bool finite = wanted - wanted == 0;
+    bool finite = expected - expected == 0;
     ck_assert_msg(attn_layer_float(text, &got) == finite, "%.200s", text);
-    ck_assert_msg(!finite || memcmp(&got, &wanted, sizeof got) == 0, "%.200s: %a, not %a", text, (double)got,
-                  (double)wanted);
+    ck_assert_msg(!finite || memcmp(&got, &expected, sizeof got) == 0, "%.200s: %a, not %a", text, (double)got,
+                  (double)expected);
 }
 
 START_TEST(edges) {

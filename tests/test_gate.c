@@ -234,7 +234,7 @@ START_TEST(test_class_of_tf32) {
         ck_assert_int_ge(result.pooled, 4096);
         attn_case_data_free(&data);
     }
-    make_data("query_heads=2 query_length=70 key_length=120 head_dim=32 seed=5"); /* told, but not allowed */
+    make_data("query_heads=2 query_length=70 key_length=120 head_dim=32 seed=5"); /* claimed, but not allowed */
     operand_bits = 0;
     claimed.products_tf32 = true;
     attn_gate_result result = judge(NONE);

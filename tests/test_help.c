@@ -1,5 +1,5 @@
 /*
- * What the program tells of itself: help within 80 columns in which every option has its line, hints for slips, and that
+ * What the program says of itself: help within 80 columns in which every option has its line, hints for slips, and that
  * what a later release will take is refused by name.
  */
 #define _POSIX_C_SOURCE 200809L
@@ -133,7 +133,7 @@ START_TEST(test_hints) {
         { PLAN "--body portable-tile", "--body portable-tile: no engine has such a body; did you mean portable-tiles?" },
         { PLAN "--body nonsense", "--body nonsense: no engine has such a body (`clattn devices` lists them)" },
         { PLAN "--blocks key=8,variant=2", "--blocks key=8,variant=2: bodies have names: --body NAME" },
-        { PLAN "--blocks key=x", "--blocks key=x: query=N, key=N or splits=N is wanted" },
+        { PLAN "--blocks key=x", "--blocks key=x: query=N, key=N or splits=N is expected" },
         { PLAN "--engine opencl-fuse", "--engine opencl-fuse: no such engine; did you mean opencl-fused?" },
     };
     program_begin("help");

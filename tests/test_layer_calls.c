@@ -24,8 +24,8 @@ static void unwritten(int count, int line) {
     ck_assert_msg(memcmp(room, painted, (size_t)count * sizeof *room) == 0, "line %d: written though refused", line);
 }
 
-static void said(clattn_status got, clattn_status wanted, const char *word, int line) {
-    ck_assert_msg(got == wanted && strstr(report.text, word) != NULL, "line %d: %s: %s", line, clattn_status_name(got),
+static void said(clattn_status got, clattn_status expected, const char *word, int line) {
+    ck_assert_msg(got == expected && strstr(report.text, word) != NULL, "line %d: %s: %s", line, clattn_status_name(got),
                   report.text);
 }
 

@@ -72,14 +72,14 @@ START_TEST(embedding) {
     float output[6] = { 0 };
     clattn_report report;
     EXPECT_STATUS(clattn_embedding_forward(table, 3, 2, ids, 3, output, &report), CLATTN_OK, &report);
-    static const float wanted[] = { 5, 6, 1, 2, 5, 6 };
-    ck_assert_mem_eq(output, wanted, sizeof wanted);
+    static const float expected[] = { 5, 6, 1, 2, 5, 6 };
+    ck_assert_mem_eq(output, expected, sizeof expected);
     EXPECT_STATUS(clattn_embedding_forward(table, INT64_MAX / 2, 2, ids, 3, output, &report), CLATTN_INVALID_ARGUMENT,
                   &report);
     ck_assert_ptr_nonnull(strstr(report.text, "words"));
     EXPECT_STATUS(clattn_embedding_forward(table, 3, 2, wrong, 2, output, &report), CLATTN_INVALID_ARGUMENT, &report);
     ck_assert_ptr_nonnull(strstr(report.text, "ids[1]"));
-    ck_assert_mem_eq(output, wanted, sizeof wanted);
+    ck_assert_mem_eq(output, expected, sizeof expected);
 }
 END_TEST
 

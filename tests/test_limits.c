@@ -145,7 +145,7 @@ static void check_far_rows(const body *b, int64_t rows) {
     }
 }
 
-/* Slopes so small that even 2^61 positions are a score of 2: the same for all keys, as far as a float can tell. */
+/* Slopes so small that even 2^61 positions are a score of 2: the same for all keys, as far as a float can show. */
 static void check_far_alibi(const body *b) {
     for (int sign = -1; sign <= 1; sign += 2) {
         clattn_problem p = start(b, ROWS, 1, 0);
@@ -197,10 +197,10 @@ static void check_scale(const body *b, double scale, double query_is, double key
         return;
     }
     double q = clattn_get_element(p.type, query, 0), score = scale * q * key_is * DIM, w = exp(score - fmax(score, 0));
-    double rest = exp(-fmax(score, 0)), wanted = rest * KEYS * (KEYS - 1) / 2 / (w + rest * (KEYS - 1));
+    double rest = exp(-fmax(score, 0)), expected = rest * KEYS * (KEYS - 1) / 2 / (w + rest * (KEYS - 1));
     for (int64_t n = 0; n < ROWS * DIM; n++) {
         double x = clattn_get_element(p.type, output, n);
-        ck_assert_msg(fabs(x - wanted) <= 0.01 * (1 + wanted), "%s: scale %g gives %g, not %g", b->name, scale, x, wanted);
+        ck_assert_msg(fabs(x - expected) <= 0.01 * (1 + expected), "%s: scale %g gives %g, not %g", b->name, scale, x, expected);
     }
 }
 
@@ -213,10 +213,10 @@ static void check_softcap(const body *b, double softcap) {
     if (!serves(b, &p, "softcap:")) {
         return;
     }
-    double w = exp(softcap * tanh(2 / softcap)), wanted = KEYS * (KEYS - 1) / 2.0 / (w + KEYS - 1);
+    double w = exp(softcap * tanh(2 / softcap)), expected = KEYS * (KEYS - 1) / 2.0 / (w + KEYS - 1);
     for (int64_t n = 0; n < ROWS * DIM; n++) {
         double x = clattn_get_element(p.type, output, n);
-        ck_assert_msg(fabs(x - wanted) <= 0.01 * (1 + wanted), "%s: softcap %g gives %g, not %g", b->name, softcap, x, wanted);
+        ck_assert_msg(fabs(x - expected) <= 0.01 * (1 + expected), "%s: softcap %g gives %g, not %g", b->name, softcap, x, expected);
     }
 }
 
@@ -311,7 +311,7 @@ END_TEST
 
 /*
  * Rows whose result is the mean of the values, a float. Engines in double say so; the others may say Inf or NaN, and 0 where
- * their scores become -inf on the way (docs/numerics.md); nothing else.
+ * their scores become -inf in between (docs/numerics.md); nothing else.
  */
 static void expect_mean(const body *b, const clattn_problem *p, double mean, const char *what) {
     const bool must = strncmp(b->at->engine, "opencl", 6) != 0, may_be_empty = strcmp(what, "values") != 0;

@@ -1,6 +1,6 @@
 /*
  * How much local memory kernels may declare: the trial says yes to what a device surely has, and CPU devices are never
- * tried beyond what they tell. One work-group a trial: PoCL 3.1 lets work-groups share an array declared in a kernel.
+ * tried beyond what they report. One work-group a trial: PoCL 3.1 lets work-groups share an array declared in a kernel.
  */
 #include "opencl/local_memory.h"
 

@@ -82,9 +82,9 @@ START_TEST(test_strides_and_in_place) {
     clattn_merge_part parts[] = { { CLATTN_FP32, a, 3, la }, { CLATTN_FP32, b, 2, lb } };
     clattn_merge_part result = { CLATTN_FP32, a, 3, la };
     EXPECT_STATUS(clattn_merge(parts, 2, 2, 2, &result), CLATTN_OK, NULL);
-    static const float wanted[] = { 3, 4, 77, 3, 4, 77 }; /* the gap stays */
+    static const float expected[] = { 3, 4, 77, 3, 4, 77 }; /* the gap stays */
     for (int n = 0; n < 6; n++) {
-        ck_assert_float_eq_tol(a[n], wanted[n], 1e-6F);
+        ck_assert_float_eq_tol(a[n], expected[n], 1e-6F);
     }
     ck_assert_float_eq_tol(la[0], (float)log(2), 1e-6F);
     ck_assert_float_eq(la[1], 0);

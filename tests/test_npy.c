@@ -40,7 +40,7 @@ static void write_npy(const char *path, const char *header, size_t data) {
 static void refused(const char *path, const char *text) {
     attn_npy array;
     memset(&error, 0, sizeof error);
-    ck_assert_msg(attn_npy_read(&array, path, &error) == ATTN_BAD, "taken: %s", text);
+    ck_assert_msg(attn_npy_read(&array, path, &error) == ATTN_USAGE, "taken: %s", text);
     ck_assert_msg(strstr(error.text, path) != NULL && strstr(error.text, text) != NULL, "\"%s\" does not say %s", error.text, text);
     ck_assert_ptr_null(array.data);
     attn_npy_free(&array);
@@ -190,7 +190,7 @@ START_TEST(test_damage) {
     memcpy(good + 10, GOOD, sizeof GOOD - 1);
     for (size_t size = 0; size < sizeof good; size++) {
         write_bytes(path, good, size);
-        ck_assert_msg(attn_npy_read(&array, path, &error) == ATTN_BAD, "cut to %zu bytes, but taken", size);
+        ck_assert_msg(attn_npy_read(&array, path, &error) == ATTN_USAGE, "cut to %zu bytes, but taken", size);
     }
     for (size_t at = 0; at < sizeof good - 24; at++) {
         for (int change = 1; change < 256; change += 7) {
@@ -223,7 +223,7 @@ START_TEST(test_whole_or_not_at_all) {
     ck_assert_str_eq(text, "old");
     fclose(left);
     remove(path);
-    ck_assert_int_eq(attn_output_open(&file, PLACE "no_such_folder/x.npy", &error), ATTN_BAD);
+    ck_assert_int_eq(attn_output_open(&file, PLACE "no_such_folder/x.npy", &error), ATTN_USAGE);
     ck_assert_ptr_nonnull(strstr(error.text, "no_such_folder"));
 }
 END_TEST

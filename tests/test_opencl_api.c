@@ -16,14 +16,14 @@ enum { BATCH = 2, HEADS = 4, KV_HEADS = 2, ROWS = 11, KEYS = 37, DIM = 20, VALUE
 
 static clattn_report report;
 
-/* Host copies of everything; `wanted` from the reference. */
+/* Host copies of everything; `expected` from the reference. */
 static struct {
     float query[BATCH * HEADS * ROWS * DIM], key[BATCH * KV_HEADS * KEYS * DIM], value[BATCH * KV_HEADS * KEYS * VALUE_DIM];
     float bias[HEADS * ROWS * KEYS], slopes[HEADS], sinks[HEADS];
     uint8_t mask[BATCH * ROWS * KEYS];
     int32_t key_lengths[BATCH], query_lengths[BATCH];
     int64_t offsets[BATCH];
-    float wanted[BATCH * HEADS * ROWS * VALUE_DIM], wanted_logsumexp[BATCH * HEADS * ROWS];
+    float expected[BATCH * HEADS * ROWS * VALUE_DIM], expected_logsumexp[BATCH * HEADS * ROWS];
     float got[BATCH * HEADS * ROWS * VALUE_DIM], got_logsumexp[BATCH * HEADS * ROWS];
 } host;
 
@@ -67,9 +67,9 @@ static void compute_wanted(clattn_problem p) {
     host.key_lengths[0] = KEYS, host.key_lengths[1] = 9;
     host.query_lengths[0] = 5, host.query_lengths[1] = ROWS;
     host.offsets[0] = 20, host.offsets[1] = -2;
-    t.query.data = host.query, t.key.data = host.key, t.value.data = host.value, t.output.data = host.wanted;
+    t.query.data = host.query, t.key.data = host.key, t.value.data = host.value, t.output.data = host.expected;
     t.mask.data = host.mask, t.bias.data = host.bias, t.alibi_slopes.data = host.slopes, t.sinks.data = host.sinks;
-    t.logsumexp.data = host.wanted_logsumexp;
+    t.logsumexp.data = host.expected_logsumexp;
     t.key_lengths = (clattn_integers){ host.key_lengths, 0, CLATTN_INT32 };
     t.query_lengths = (clattn_integers){ host.query_lengths, 0, CLATTN_INT32 };
     t.offsets = (clattn_integers){ host.offsets, 0, CLATTN_INT64 };
@@ -81,10 +81,10 @@ static void compute_wanted(clattn_problem p) {
     clattn_runtime_destroy(runtime);
 }
 
-static void compare(const char *engine, const char *what, const float *got, const float *wanted, size_t bytes) {
+static void compare(const char *engine, const char *what, const float *got, const float *expected, size_t bytes) {
     for (size_t n = 0; n < bytes / sizeof *got; n++) {
-        bool right = isfinite(wanted[n]) ? fabsf(got[n] - wanted[n]) <= 2e-5F : got[n] == wanted[n];
-        ck_assert_msg(right, "%s: %s[%zu] is %g, not %g", engine, what, n, (double)got[n], (double)wanted[n]);
+        bool right = isfinite(expected[n]) ? fabsf(got[n] - expected[n]) <= 2e-5F : got[n] == expected[n];
+        ck_assert_msg(right, "%s: %s[%zu] is %g, not %g", engine, what, n, (double)got[n], (double)expected[n]);
     }
 }
 
@@ -159,8 +159,8 @@ static void check_engine(clattn_runtime *runtime, const opencl_side *side, int64
         enqueue_gated(side, plan, &t, engine);
         opencl_read(side, buffers[3], host.got, sizeof host.got, LEAD, LEAD);
         opencl_read(side, buffers[8], host.got_logsumexp, sizeof host.got_logsumexp, LEAD, LEAD);
-        compare(engine, "output", host.got, host.wanted, sizeof host.got);
-        compare(engine, "logsumexp", host.got_logsumexp, host.wanted_logsumexp, sizeof host.got_logsumexp);
+        compare(engine, "output", host.got, host.expected, sizeof host.got);
+        compare(engine, "logsumexp", host.got_logsumexp, host.expected_logsumexp, sizeof host.got_logsumexp);
     }
     EXPECT_STATUS(clattn_enqueue(plan, side->queue, &t, 0, NULL, NULL), CLATTN_OK, &report); /* no event asked for */
     EXPECT_CL(clFinish(side->queue));
@@ -224,7 +224,7 @@ START_TEST(test_failing_wait) {
     }
     enqueue_gated(&side, plan, &t, "the next call");
     opencl_read(&side, buffers[3], host.got, sizeof host.got, LEAD, LEAD);
-    compare("the next call", "output", host.got, host.wanted, sizeof host.got);
+    compare("the next call", "output", host.got, host.expected, sizeof host.got);
     clattn_plan_destroy(plan);
     for (int n = 0; n < BUFFERS; n++) {
         EXPECT_CL(clReleaseMemObject(buffers[n]));
@@ -334,7 +334,7 @@ START_TEST(test_sub_buffers) {
     t.report = &report;
     EXPECT_STATUS(clattn_enqueue(plan, side.queue, &t, 0, NULL, NULL), CLATTN_OK, &report);
     EXPECT_CL(clEnqueueReadBuffer(side.queue, subs[3], CL_TRUE, 0, sizeof host.got, host.got, 0, NULL, NULL));
-    compare("sub-buffers", "output", host.got, host.wanted, sizeof host.got);
+    compare("sub-buffers", "output", host.got, host.expected, sizeof host.got);
     clattn_plan_destroy(plan);
     for (int n = 0; n < 4; n++) {
         EXPECT_CL(clReleaseMemObject(subs[n]));

@@ -1,5 +1,5 @@
 /*
- * Devices that are smaller than those at hand, or tell less: their answers are replaced (tests/faults). Whatever the limits,
+ * Devices that are smaller than those at hand, or report less: their answers are replaced (tests/faults). Whatever the limits,
  * a device is used, left out with a reason, or an engine refuses by name and another one serves; numbers are judged by the
  * reference. To cover another limit: an answer in small_devices[], or a question in questions[].
  */
@@ -67,7 +67,7 @@ static void compute_expected(void) {
     clattn_runtime_destroy(runtime);
 }
 
-/* ---- what a device does not tell */
+/* ---- what a device does not report */
 
 static int64_t devices_now(clattn_report *left_out) {
     clattn_runtime *runtime = suite_runtime(NULL);
@@ -98,7 +98,7 @@ START_TEST(test_silent_devices) {
     ck_assert_str_eq(report.text, "");
     for (size_t k = 0; k < sizeof questions / sizeof questions[0]; k++) {
         answer(0, questions[k].question, NULL, 0);
-        ck_assert_msg(devices_now(&report) == 1, "%s is not told and the device is listed", questions[k].name);
+        ck_assert_msg(devices_now(&report) == 1, "%s is not known and the device is listed", questions[k].name);
         ck_assert_msg(strstr(report.text, questions[k].name) && strstr(report.text, "left out"), "%s: %.400s", questions[k].name,
                       report.text);
     }
@@ -176,7 +176,7 @@ static void attend_everywhere(const char *what) {
     clattn_runtime_destroy(runtime);
 }
 
-/* What the device tells is what is reckoned with; CLBlast is not even asked. */
+/* Sizes follow from what the device reports; CLBlast is not even asked. */
 static void expect_small(size_t group) {
     clattn_runtime *runtime = suite_runtime(NULL);
     clattn_device_info info;
@@ -353,7 +353,7 @@ START_TEST(test_no_programs) {
     EXPECT_STATUS(clattn_plan_get_info(plan, &info), CLATTN_OK, NULL);
     ck_assert_str_eq(info.engine, "cpu");
     ck_assert_ptr_nonnull(strstr(report.text, "does not build on"));
-    ck_assert_msg(strstr(report.text, "this_is_no_program") != NULL, "the compiler's log is not told: %.400s", report.text);
+    ck_assert_msg(strstr(report.text, "this_is_no_program") != NULL, "the compiler's log is not reported: %.400s", report.text);
     clattn_plan_destroy(plan);
     EXPECT_STATUS(attend(runtime, "opencl-fused"), CLATTN_BUILD_FAILED, NULL);
     ck_assert_ptr_nonnull(strstr(report.text, "this_is_no_program"));

@@ -302,7 +302,7 @@ START_TEST(test_same_plan_from_inside) {
 }
 END_TEST
 
-/* Progress is told on the calling thread, also when the pool runs everything elsewhere. */
+/* Progress is reported on the calling thread, also when the pool runs everything elsewhere. */
 START_TEST(test_progress) {
     begin_calls();
     for (int k = 0; k < POOLS; k++) {

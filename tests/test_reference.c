@@ -38,7 +38,7 @@ static void run_small(clattn_problem *p, clattn_tensors *t, double *query, doubl
     clattn_runtime_destroy(runtime);
 }
 
-#define EXPECT_NEAR(got, wanted) ck_assert_double_eq_tol(got, wanted, 1e-15 * (1 + fabs((double)(wanted))))
+#define EXPECT_NEAR(got, expected) ck_assert_double_eq_tol(got, expected, 1e-15 * (1 + fabs((double)(expected))))
 
 START_TEST(test_two_keys) {
     double query[] = { 1 }, key[] = { log(3), 0 }, value[] = { 8, 4 }, output[1], logsumexp[1];

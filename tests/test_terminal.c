@@ -40,7 +40,7 @@ static void shell(const char *command) {
     ck_assert_msg(program_shell(command) == 0, "%s", command);
 }
 
-/* Nothing was measured: not even the machine is told. */
+/* Nothing was measured: not even the machine is printed. */
 static void refused_at_once(const char *arguments, const char *text) {
     int status = clattn(arguments);
     ck_assert_msg(status == 2, "clattn %s: exit %d: %s", arguments, status, complained);
@@ -86,7 +86,7 @@ START_TEST(test_table_fits) {
     ck_assert_msg(screen.lines < 40, "%d lines: %s", screen.lines, seen());
     ck_assert_int_ge(bars_within(80), 1);
     ck_assert_msg(strstr(screen.text, "median ms") && strstr(screen.text, "spread"), "%s", seen());
-    ck_assert_msg(strstr(screen.text, "64 queries, 64 keys"), "the problem is not told: %s", seen());
+    ck_assert_msg(strstr(screen.text, "64 queries, 64 keys"), "the problem is not printed: %s", seen());
     ck_assert_msg(strstr(screen.text, "\n*"), "the fastest is not marked: %s", seen());
     /* elsewhere: every column, whatever COLUMNS says */
     ck_assert_int_eq(program_run("COLUMNS=40", "bench --suite suite.txt --engine cpu,reference --rounds 3 --csv t.csv"),
@@ -130,15 +130,15 @@ END_TEST
 /* Lines of the same number of cells, each ended. Cells of this file hold commas within quotes alone. */
 static int whole_rows(const char *name) {
     static char text[1 << 20];
-    int rows = 0, cells = 0, wanted = 0;
+    int rows = 0, cells = 0, expected = 0;
     bool quoted = false;
     program_read(name, text, sizeof text);
     for (const char *at = text; *at != '\0'; at++) {
         quoted = quoted != (*at == '"');
         cells += *at == ',' && !quoted;
         if (*at == '\n') {
-            wanted = rows == 0 ? cells : wanted;
-            ck_assert_msg(cells == wanted, "%s: row %d has %d commas, not %d: %s", name, rows, cells, wanted, text);
+            expected = rows == 0 ? cells : expected;
+            ck_assert_msg(cells == expected, "%s: row %d has %d commas, not %d: %s", name, rows, cells, expected, text);
             rows++;
             cells = 0;
         }
@@ -338,7 +338,7 @@ START_TEST(test_a_busy_machine_is_noticed) {
     attn_load now;
     attn_load_now(&now);
     if (!now.known) {
-        return; /* the system does not tell */
+        return; /* the system does not say */
     }
     program_begin("terminal");
     for (long n = 0; n < processors; n++) {

@@ -77,7 +77,7 @@ END_TEST
 START_TEST(test_words_override_the_default_problems) {
     program_begin("tune");
     ck_assert_int_eq(clattn("tune type=fp32 query_length=64 --engine cpu"),
-                     3); /* it has nothing to tune, but tells the problems */
+                     3); /* it has nothing to tune, but names the problems */
     ck_assert_msg(strstr(said, "query_heads=16 head_dim=64 type=fp32 query_length=64\n"), "%s", said);
     ck_assert_msg(strstr(said, "query_heads=16 head_dim=128 type=fp32 query_length=64\n"), "%s", said);
     ck_assert_msg(!strstr(said, "key_length=8192") && !strstr(said, "fp16"), "%s", said);

@@ -20,7 +20,7 @@ typedef struct waiting {
     clattn_plan *plan;
     clattn_tensors tensors;
     float query[32 * 8], output[32 * 8];
-    sem_t inside, go; /* told by progress, waited for by it */
+    sem_t inside, go; /* posted by progress, waited for by it */
     clattn_status status, nested;
     clattn_plan *again; /* progress executes it */
     bool told;

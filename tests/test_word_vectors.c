@@ -51,8 +51,8 @@ START_TEST(word_vectors) {
         ck_assert_int_eq(clattn_word_vectors_find(vectors, "The"), -1);
         ck_assert_str_eq(clattn_word_vectors_word(vectors, 1), ". . .");
         ck_assert_ptr_null(clattn_word_vectors_word(vectors, 3));
-        static const float wanted[] = { 1, 2.5f, -0.3f, 4, 5, 6, 7, 8, 9 };
-        ck_assert_mem_eq(clattn_word_vectors_table(vectors), wanted, sizeof wanted);
+        static const float expected[] = { 1, 2.5f, -0.3f, 4, 5, 6, 7, 8, 9 };
+        ck_assert_mem_eq(clattn_word_vectors_table(vectors), expected, sizeof expected);
         clattn_word_vectors_destroy(vectors);
     }
     clattn_runtime_destroy(runtime);

@@ -72,17 +72,17 @@ static bool next_value(const char **at, char *value, size_t size) {
     }
 }
 
-static void compare(const char *arguments, const char *wanted) {
+static void compare(const char *arguments, const char *expected) {
     const char *at = strstr(said, "\"causal\": ");
     char value[256], golden[256];
     int count = 0;
     at = at != NULL ? strchr(at, ',') : said;
     for (; next_value(&at, value, sizeof value); count++) {
-        wanted += strspn(wanted, " ");
-        size_t length = strcspn(wanted, " \n");
+        expected += strspn(expected, " ");
+        size_t length = strcspn(expected, " \n");
         ck_assert_msg(length > 0, "words %s: more values than %d", arguments, count);
-        snprintf(golden, sizeof golden, "%.*s", (int)length, wanted);
-        wanted += length;
+        snprintf(golden, sizeof golden, "%.*s", (int)length, expected);
+        expected += length;
         if (golden[0] == '"') {
             ck_assert_msg(strcmp(golden, value) == 0, "words %s: value %d is %s, not %s", arguments, count, value, golden);
             continue;
@@ -91,7 +91,7 @@ static void compare(const char *arguments, const char *wanted) {
         ck_assert_msg(value[0] != '"' && fabs(x - y) <= 4e-6 * (1 + fabs(y)), "words %s: value %d is %s, not %s", arguments, count,
                       value, golden);
     }
-    ck_assert_msg(wanted[strspn(wanted, " \n")] == '\0' && count > 0, "words %s: only %d values", arguments, count);
+    ck_assert_msg(expected[strspn(expected, " \n")] == '\0' && count > 0, "words %s: only %d values", arguments, count);
 }
 
 /* A line of words.txt as arguments: @ is the golden folder. */

@@ -69,7 +69,7 @@ static const attn_column columns[COLUMNS] = {
 static int find(build *b, const char *path, const char *name, void *call, attn_error *error) {
     void *found = dlsym(b->library, name);
     memcpy(call, &found, sizeof found);
-    return found ? ATTN_DONE : attn_fail(error, ATTN_BAD, "%.500s: has no %s", path, name);
+    return found ? ATTN_DONE : attn_fail(error, ATTN_USAGE, "%.500s: has no %s", path, name);
 }
 
 static int open_build(build *b, const char *path, const clattn_runtime_options *options, const char *body,
@@ -78,7 +78,7 @@ static int open_build(build *b, const char *path, const clattn_runtime_options *
     clattn_report report = { 0 };
     b->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!b->library) {
-        return attn_fail(error, ATTN_BAD, "%.900s", dlerror());
+        return attn_fail(error, ATTN_USAGE, "%.900s", dlerror());
     }
     if (find(b, path, "clattn_runtime_create", &b->runtime_create, error) != ATTN_DONE ||
         find(b, path, "clattn_runtime_destroy", &b->runtime_destroy, error) != ATTN_DONE ||
@@ -182,7 +182,7 @@ static int compare_bits(comparison *c, const attn_case *problem, attn_case_data 
         asked.device = CLATTN_ANY_DEVICE;
         attn_case_data_fill_outputs(data, 0xff);
         b->output = malloc((size_t)bytes + 1);
-        if (!b->output) return attn_fail(error, ATTN_CANNOT, "out of memory for a copy of the result");
+        if (!b->output) return attn_fail(error, ATTN_UNSERVED, "out of memory for a copy of the result");
         status[i] = b->plan_create(b->runtime, &asked, &b->plan, NULL);
         if (status[i] == CLATTN_OK) status[i] = b->execute(b->plan, &data->tensors);
         copy_outputs(data, b->output);
@@ -224,7 +224,7 @@ static int compare_case(comparison *c, const attn_case *problem, attn_case_data 
     int status = make_plans(c, data, error);
     for (int i = 0; i < BUILDS; i++) {
         c->builds[i].output = malloc((size_t)data->output.bytes + 1);
-        if (!c->builds[i].output) status = attn_fail(error, ATTN_CANNOT, "out of memory for a copy of the result");
+        if (!c->builds[i].output) status = attn_fail(error, ATTN_UNSERVED, "out of memory for a copy of the result");
     }
     if (status == ATTN_DONE) {
         clattn_status ran = run_rounds(c, data);
@@ -248,7 +248,7 @@ static int compare_drawn(comparison *c, const attn_case *problem, attn_case_data
 static int compare_cases(comparison *c, const attn_cases *cases, attn_error *error) {
     attn_case_data *data = malloc(sizeof *data);
     static attn_case drawn;
-    int status = data ? ATTN_DONE : attn_fail(error, ATTN_CANNOT, "out of memory");
+    int status = data ? ATTN_DONE : attn_fail(error, ATTN_UNSERVED, "out of memory");
     for (int64_t n = 0; n < cases->count + c->random && status == ATTN_DONE; n++) {
         const attn_case *problem = n < cases->count ? &cases->items[n] : &drawn;
         if (n >= cases->count) status = attn_random_case(&drawn, (uint64_t)c->seed, (uint64_t)(n - cases->count), NULL, error);
@@ -265,7 +265,7 @@ static int compare_cases(comparison *c, const attn_cases *cases, attn_error *err
 static int read_bodies(comparison *c, const char *text, attn_error *error) {
     return !text || attn_text_split(text, c->bodies, BUILDS) == BUILDS
                ? ATTN_DONE
-               : attn_fail(error, ATTN_BAD, "--bodies %.100s: two names are wanted, such as avx512,avx512-bf16", text);
+               : attn_fail(error, ATTN_USAGE, "--bodies %.100s: two names are expected, such as avx512,avx512-bf16", text);
 }
 
 static int compare(comparison *c, attn_cases *cases, const char *suite, const char *csv, attn_error *error) {
@@ -273,16 +273,16 @@ static int compare(comparison *c, attn_cases *cases, const char *suite, const ch
     options.threads = c->options.threads;
     options.without_opencl = true;
     if (c->options.engine || c->options.device || c->options.blocks || c->options.body || c->options.tuning) {
-        return attn_fail(error, ATTN_BAD, "--engine, --device, --blocks, --body and --tuning have no effect here");
+        return attn_fail(error, ATTN_USAGE, "--engine, --device, --blocks, --body and --tuning have no effect here");
     }
     if (c->options.word_count < BUILDS) {
-        return attn_fail(error, ATTN_BAD, "two libraries are wanted (--help tells)");
+        return attn_fail(error, ATTN_USAGE, "two libraries are expected (see --help)");
     }
     int status = suite ? attn_cases_file(cases, suite, error) : ATTN_DONE;
     if (status == ATTN_DONE && c->options.word_count > BUILDS) {
         status = attn_cases_expand(cases, c->options.word_count - BUILDS, c->options.words + BUILDS, error);
     }
-    if (status == ATTN_DONE && cases->count + c->random == 0) status = attn_fail(error, ATTN_BAD, "no problem is given");
+    if (status == ATTN_DONE && cases->count + c->random == 0) status = attn_fail(error, ATTN_USAGE, "no problem is given");
     for (int i = 0; i < BUILDS && status == ATTN_DONE; i++) {
         status = open_build(&c->builds[i], c->options.words[i], &options, c->bodies[i], error);
     }
@@ -290,7 +290,7 @@ static int compare(comparison *c, attn_cases *cases, const char *suite, const ch
     if (status == ATTN_DONE) status = compare_cases(c, cases, error);
     if (status == ATTN_DONE && c->bits) {
         printf("%" PRId64 " problems, %" PRId64 " refused by the first, %" PRId64 " differ\n", c->compared, c->refused, c->different);
-        status = c->different > 0 ? attn_fail(error, ATTN_WRONG, "the two write different bits") : ATTN_DONE;
+        status = c->different > 0 ? attn_fail(error, ATTN_MISMATCH, "the two write different bits") : ATTN_DONE;
     } else if (status == ATTN_DONE) {
         attn_table_print(&c->table, stdout);
         status = attn_table_write_csv(&c->table, csv, error);
@@ -319,7 +319,7 @@ int main(int argc, char **argv) {
     if (status == ATTN_DONE) status = attn_options_number("--cases", random, 0, &c.random, &error);
     if (status == ATTN_DONE) status = attn_options_number("--seed", seed, 0, &c.seed, &error);
     if (status == ATTN_DONE && c.rounds > MOST_ROUNDS) {
-        status = attn_fail(&error, ATTN_BAD, "--rounds %s: %d at most", rounds, (int)MOST_ROUNDS);
+        status = attn_fail(&error, ATTN_USAGE, "--rounds %s: %d at most", rounds, (int)MOST_ROUNDS);
     }
     if (status == ATTN_DONE) status = read_bodies(&c, bodies, &error);
     if (status == ATTN_DONE) status = compare(&c, &cases, suite, csv, &error);

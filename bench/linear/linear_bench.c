@@ -1,6 +1,6 @@
 /*
  * Times the matrix product of clattn_linear.h on the CPU beside those of libraries that it could have been made of, and
- * beside the probe of multiply-adds, turn by turn in one process. Libraries are opened at run time; each is told which
+ * beside the probe of multiply-adds, turn by turn in one process. Libraries are opened at run time; each is asked for which
  * kernels to take by its own variable, so several copies of one are open at once. Usage: bench/linear/run.sh.
  * To add a library: a function for its product, and its lines in candidates[].
  */

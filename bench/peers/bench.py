@@ -4,7 +4,7 @@
 Every library is a process of its own with its own threads, idle unless it has its turn. A case is a shape, a variant
 and a type. For each case every library prepares its forms, its output is compared with fp64 at sampled rows, and then
 rounds begin: in each round every form gets one slot (one call that is not timed, then some that are), in an order that
-is shuffled anew; slots of the probes stand among them and tell what the machine gave at that time. A slot starts when
+is shuffled anew; slots of the probes stand among them and show what the machine gave at that time. A slot starts when
 nobody else uses the processors and is done again when somebody did meanwhile. A ratio is the median over the rounds of
 (slot of the peer) / (slot of clattn); above 1 clattn is faster.
 

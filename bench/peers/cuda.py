@@ -137,7 +137,7 @@ def error_of(case, output):
 
 
 def measure(case, makers, row):
-    """Rounds in turn; a form that cannot is told, not left out."""
+    """Rounds in turn; a form that cannot is reported, not left out."""
     forms, times = [], {}
     for name, make in makers:
         try:

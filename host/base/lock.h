@@ -8,7 +8,7 @@
 /** A lock that the thread which has it may take again: an allocator called under it may ask for what it guards. */
 bool attn_lock_init_recursive(pthread_mutex_t *lock);
 
-/** A lock that tells the thread which has it so: taking it again answers EDEADLK. */
+/** A lock that the thread which has it cannot take again: that answers EDEADLK. */
 bool attn_lock_init_checked(pthread_mutex_t *lock);
 
 #endif

@@ -12,7 +12,7 @@
 
 #define ATTN_ALIGNMENT 64 /* of every allocation: a cache line, and the widest vector */
 
-/** An allocator and what was taken from it. Device memory is counted here too, so that one number tells the whole. */
+/** An allocator and what was taken from it. Device memory is counted here too, so that one number is the sum. */
 typedef struct attn_memory {
     clattn_allocator allocator;
     atomic_int_least64_t host, host_peak, device, device_peak, peak;

@@ -115,7 +115,7 @@ typedef struct attn_visit {
 
 /**
  * At the beginning of a public call that computes, takes locks or memory, or opens files. A request to cancel the
- * thread waits until the end: a thread that ended on the way would leave locks taken and other threads at work on its
+ * thread waits until the end: a thread that ended within would leave locks taken and other threads at work on its
  * stack.
  */
 static inline attn_visit attn_visit_begin(void) {

@@ -179,7 +179,7 @@ int attn_command_devices(int argc, char **argv, attn_error *error) {
         return ATTN_DONE;
     }
     if (options.word_count > 0) {
-        return attn_fail(error, ATTN_BAD, "%s: devices takes no words", options.words[0]);
+        return attn_fail(error, ATTN_USAGE, "%s: devices takes no words", options.words[0]);
     }
     options.without_opencl = !attn_probe_devices(why, sizeof why);
     if (attn_session_open(&session, &options, error) != ATTN_DONE) {
@@ -191,5 +191,5 @@ int attn_command_devices(int argc, char **argv, attn_error *error) {
         attn_print_missing();
     }
     attn_session_close(&session);
-    return options.without_opencl ? attn_fail(error, ATTN_CANNOT, "%s; only the CPU is listed", why) : ATTN_DONE;
+    return options.without_opencl ? attn_fail(error, ATTN_UNSERVED, "%s; only the CPU is listed", why) : ATTN_DONE;
 }

@@ -1,6 +1,6 @@
 /*
  * `clattn plan`: which engine would serve a problem and with what, without running it. Makes the plan as a program
- * would and prints what the library tells about it.
+ * would and prints what the library says about it.
  */
 #include <string.h>
 
@@ -93,7 +93,7 @@ static bool attn_has_line(const char *text, const char *line, size_t length) {
 
 /*
  * Why the other engines that were asked would not serve it, a line each: those with a device of their kind here. Then
- * what the library told while it made the plan, but for engines on devices of another kind.
+ * what the library reported while it made the plan, but for engines on devices of another kind.
  */
 static void attn_list_refusals(const attn_session *session, const clattn_problem *problem, const char *chosen,
                                const char *told, char *text, size_t size) {
@@ -163,14 +163,14 @@ static int attn_plan_listed(const attn_session *session, const attn_case *c, boo
     for (int t = 0; t < session->target_count; t++) {
         if (attn_plan_one(session, c, session->targets[t].engine, json, served == 0, &last) == ATTN_DONE) {
             served++;
-        } else if (last.status == ATTN_BAD) {
-            return attn_fail(error, ATTN_BAD, "%s", last.text);
+        } else if (last.status == ATTN_USAGE) {
+            return attn_fail(error, ATTN_USAGE, "%s", last.text);
         } else if (!json) {
             printf("%sengine            %s does not serve it: %s\n", served > 0 ? "\n" : "", session->targets[t].engine,
                    last.text);
         }
     }
-    return served > 0 ? ATTN_DONE : attn_fail(error, ATTN_CANNOT, "none of the engines serves the problem");
+    return served > 0 ? ATTN_DONE : attn_fail(error, ATTN_UNSERVED, "none of the engines serves the problem");
 }
 
 int attn_command_plan(int argc, char **argv, attn_error *error) {

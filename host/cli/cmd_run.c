@@ -73,7 +73,7 @@ static int attn_read_flags(attn_run *run, attn_options *options, bool *json, int
         return error->status;
     }
     if (run->c.drawing[0] != '\0' && run->c.later[0] == '\0') {
-        return attn_fail(error, ATTN_BAD, "%s: a word of problems that draw their own data; run reads files",
+        return attn_fail(error, ATTN_USAGE, "%s: a word of problems that draw their own data; run reads files",
                          run->c.drawing);
     }
     return attn_case_refuse_later(&run->c, error);
@@ -87,17 +87,17 @@ static int attn_check_outputs(attn_run *run, attn_error *error) {
         for (int before = 0; before < o && run->output_path[o] != NULL; before++) {
             if (run->output_path[before] != NULL &&
                 attn_output_same_place(run->output_path[before], run->output_path[o])) {
-                return attn_fail(error, ATTN_BAD, "%s %s: %s writes the same file", attn_run_output_flags[o],
+                return attn_fail(error, ATTN_USAGE, "%s %s: %s writes the same file", attn_run_output_flags[o],
                                  run->output_path[o], attn_run_output_flags[before]);
             }
         }
     }
     if (!any) {
-        return attn_fail(error, ATTN_BAD, "--output is missing");
+        return attn_fail(error, ATTN_USAGE, "--output is missing");
     }
     run->c.problem.logsumexp = run->output_path[ATTN_RUN_LOGSUMEXP] != NULL;
     if (run->weights_stage != NULL && run->output_path[ATTN_RUN_WEIGHTS] == NULL) {
-        return attn_fail(error, ATTN_BAD, "--weights-stage needs --weights");
+        return attn_fail(error, ATTN_USAGE, "--weights-stage needs --weights");
     }
     if (run->output_path[ATTN_RUN_WEIGHTS] == NULL) {
         return ATTN_DONE;
@@ -108,7 +108,7 @@ static int attn_check_outputs(attn_run *run, attn_error *error) {
             return ATTN_DONE;
         }
     }
-    return attn_fail(error, ATTN_BAD, "--weights-stage %s: raw, softcap, bias or softmax is wanted",
+    return attn_fail(error, ATTN_USAGE, "--weights-stage %s: raw, softcap, bias or softmax is expected",
                      run->weights_stage);
 }
 
@@ -164,7 +164,7 @@ static const attn_npy *attn_output_array(const attn_run *run, int which) {
     }
 }
 
-/* A place that cannot be written is told before anything is computed. */
+/* A place that cannot be written is reported before anything is computed. */
 static int try_outputs(const attn_run *run, attn_error *error) {
     int status = ATTN_DONE;
     for (int o = 0; o < ATTN_RUN_OUTPUTS && status == ATTN_DONE; o++) {
@@ -242,7 +242,7 @@ static int attn_run_all(attn_run *run, const attn_options *options, bool json, a
         attn_run_read(run, error) != ATTN_DONE || attn_session_open(&session, options, error) != ATTN_DONE) {
         return error->status;
     }
-    int status = session.listed ? attn_fail(error, ATTN_BAD, "--engine %s: run takes one engine", options->engine)
+    int status = session.listed ? attn_fail(error, ATTN_USAGE, "--engine %s: run takes one engine", options->engine)
                                 : attn_compute(run, &session, &info, &seconds, error);
     attn_interrupt_watch(); /* from here on no half of a file may stay behind */
     status = status != ATTN_DONE ? status : attn_write_outputs(run, error);
@@ -258,7 +258,7 @@ int attn_command_run(int argc, char **argv, attn_error *error) {
     bool json = false;
     attn_run *run = calloc(1, sizeof *run);
     if (run == NULL) {
-        return attn_fail(error, ATTN_CANNOT, "out of memory");
+        return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     int status = attn_read_flags(run, &options, &json, argc, argv, error);
     if (status == ATTN_DONE && options.help) {

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/** True when they do, or when nobody can tell; else one sentence in `why`. Before the program has threads. */
+/** True when they do, or when it cannot be known; else one sentence in `why`. Before the program has threads. */
 bool attn_probe_devices(char *why, size_t size);
 
 #endif

@@ -56,14 +56,14 @@ static int attn_run_command(int argc, char **argv, attn_error *error) {
         if (strcmp(attn_commands[c].name, argv[0]) == 0) {
             return attn_commands[c].run != NULL
                        ? attn_commands[c].run(argc - 1, argv + 1, error)
-                       : attn_fail(error, ATTN_CANNOT, "%s is a command of a later release", argv[0]);
+                       : attn_fail(error, ATTN_UNSERVED, "%s is a command of a later release", argv[0]);
         }
         attn_hint_try(&hint, attn_commands[c].name);
     }
     attn_hint_try(&hint, "help");
     attn_hint_try(&hint, "--help");
     attn_hint_try(&hint, "--version");
-    return attn_fail(error, ATTN_BAD, "%s: no such %s%s (clattn help lists them)",
+    return attn_fail(error, ATTN_USAGE, "%s: no such %s%s (clattn help lists them)",
                      argv[0][0] != '\0' ? argv[0] : "\"\"", argv[0][0] == '-' ? "option" : "command",
                      attn_hint_text(&hint));
 }
@@ -77,7 +77,7 @@ static int attn_help(int argc, char **argv, attn_error *error) {
         words[count] = argv[count];
     }
     if (argc > 2) {
-        return attn_fail(error, ATTN_BAD, "%s: help takes a command, and of words a sub-command", argv[2]);
+        return attn_fail(error, ATTN_USAGE, "%s: help takes a command, and of words a sub-command", argv[2]);
     }
     if (strcmp(argv[0], "help") == 0) {
         print_usage(stdout);
@@ -94,7 +94,7 @@ static int attn_dispatch(int argc, char **argv, attn_error *error) {
     }
     if (argc < 2) {
         print_usage(stderr);
-        return attn_fail(error, ATTN_BAD, "a command is missing");
+        return attn_fail(error, ATTN_USAGE, "a command is missing");
     }
     const char *name = argv[1];
     bool help = strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0;
@@ -107,7 +107,7 @@ static int attn_dispatch(int argc, char **argv, attn_error *error) {
     }
     bool version_wanted = strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0 || strcmp(name, "version") == 0;
     if (version_wanted && argc > 2) {
-        return attn_fail(error, ATTN_BAD, "%s: %s takes no words", argv[2], name);
+        return attn_fail(error, ATTN_USAGE, "%s: %s takes no words", argv[2], name);
     }
     if (version_wanted) {
         attn_print_version();
@@ -127,7 +127,7 @@ int main(int argc, char **argv) {
     int status = attn_dispatch(argc, argv, &error);
     errno = 0;
     if (status == ATTN_DONE && (fflush(stdout) != 0 || ferror(stdout) != 0)) {
-        status = attn_fail(&error, ATTN_BAD, "standard output: writing failed%s%s", errno != 0 ? ": " : "",
+        status = attn_fail(&error, ATTN_USAGE, "standard output: writing failed%s%s", errno != 0 ? ": " : "",
                            errno != 0 ? strerror(errno) : "");
     }
     if (status != ATTN_DONE && error.text[0] != '\0') {

@@ -18,7 +18,7 @@ const char *const attn_run_output_flags[ATTN_RUN_OUTPUTS] = {
 static int attn_refuse_input(const attn_run *run, int which, const char *wants, attn_error *error) {
     char shape[256];
     const attn_npy *array = &run->input[which];
-    return attn_fail(error, ATTN_BAD, "%s %s: %s %s, but %s", attn_run_input_flags[which], run->input_path[which],
+    return attn_fail(error, ATTN_USAGE, "%s %s: %s %s, but %s", attn_run_input_flags[which], run->input_path[which],
                      attn_npy_type_name(array->type), attn_npy_shape_text(array, shape), wants);
 }
 
@@ -26,7 +26,7 @@ static int attn_read_files(attn_run *run, attn_error *error) {
     for (int i = 0; i < ATTN_RUN_INPUTS; i++) {
         if (run->input_path[i] == NULL) {
             if (i <= ATTN_RUN_VALUE) {
-                return attn_fail(error, ATTN_BAD, "%s is missing", attn_run_input_flags[i]);
+                return attn_fail(error, ATTN_USAGE, "%s is missing", attn_run_input_flags[i]);
             }
         } else if (attn_npy_read(&run->input[i], run->input_path[i], error) != ATTN_DONE) {
             return error->status;
@@ -34,7 +34,7 @@ static int attn_read_files(attn_run *run, attn_error *error) {
     }
     for (int i = 0; i < 2; i++) {
         if ((run->input_path[ATTN_RUN_PAST_KEY + i] == NULL) != (run->input_path[ATTN_RUN_PAST_KEY] == NULL)) {
-            return attn_fail(error, ATTN_BAD, "--past-key and --past-value come together");
+            return attn_fail(error, ATTN_USAGE, "--past-key and --past-value come together");
         }
     }
     return ATTN_DONE;
@@ -55,16 +55,16 @@ static int attn_find_storage_type(attn_run *run, attn_error *error) {
             run->problem.type = CLATTN_BF16;
             break;
         default:
-            return attn_refuse_input(run, ATTN_RUN_QUERY, "float32, float16, float64 or uint16 (bf16) is wanted",
+            return attn_refuse_input(run, ATTN_RUN_QUERY, "float32, float16, float64 or uint16 (bf16) is expected",
                                      error);
     }
     if (run->c.has_type && run->c.problem.type != run->problem.type) {
-        return attn_fail(error, ATTN_BAD, "type=%s: %s holds %s", clattn_type_name(run->c.problem.type),
+        return attn_fail(error, ATTN_USAGE, "type=%s: %s holds %s", clattn_type_name(run->c.problem.type),
                          run->input_path[ATTN_RUN_QUERY], attn_npy_type_name(query->type));
     }
     for (int i = ATTN_RUN_KEY; i <= ATTN_RUN_PAST_VALUE; i++) {
         if (run->input[i].data != NULL && run->input[i].type != query->type) {
-            return attn_refuse_input(run, i, "the type of --query is wanted", error);
+            return attn_refuse_input(run, i, "the type of --query is expected", error);
         }
     }
     return ATTN_DONE;
@@ -74,7 +74,7 @@ static int attn_find_storage_type(attn_run *run, attn_error *error) {
 static int attn_read_sizes(const attn_run *run, int which, int64_t sizes[4], attn_error *error) {
     const attn_npy *array = &run->input[which];
     if (array->dims != 4) {
-        return attn_refuse_input(run, which, "4 dimensions are wanted", error);
+        return attn_refuse_input(run, which, "4 dimensions are expected", error);
     }
     memcpy(sizes, array->shape, 4 * sizeof *sizes);
     if (run->c.bshd) {
@@ -87,7 +87,7 @@ static int attn_read_sizes(const attn_run *run, int which, int64_t sizes[4], att
 /* What differs between two files, with the shapes of both. */
 static int attn_refuse_pair(const attn_run *run, int which, int other, const char *what, attn_error *error) {
     char shape[256], other_shape[256];
-    return attn_fail(error, ATTN_BAD, "%s %s: %s, %s %s: %s: %s", attn_run_input_flags[which], run->input_path[which],
+    return attn_fail(error, ATTN_USAGE, "%s %s: %s, %s %s: %s: %s", attn_run_input_flags[which], run->input_path[which],
                      attn_npy_shape_text(&run->input[which], shape), attn_run_input_flags[other],
                      run->input_path[other], attn_npy_shape_text(&run->input[other], other_shape), what);
 }
@@ -173,7 +173,7 @@ static int attn_check_words(const attn_run *run, attn_error *error) {
     };
     for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
         if (attn_word_given(&run->c, sizes[s].name) && sizes[s].said != sizes[s].held) {
-            return attn_fail(error, ATTN_BAD, "%s=%lld: the files hold %lld", sizes[s].name, (long long)sizes[s].said,
+            return attn_fail(error, ATTN_USAGE, "%s=%lld: the files hold %lld", sizes[s].name, (long long)sizes[s].said,
                              (long long)sizes[s].held);
         }
     }
@@ -187,7 +187,7 @@ static int attn_find_broadcast(attn_run *run, int which, int64_t shape[4], clatt
     const int64_t full[4] = { problem->batch, problem->query_heads, problem->query_length, problem->key_length };
     const attn_npy *array = &run->input[which];
     char wants[160];
-    snprintf(wants, sizeof wants, "1 to 4 dimensions that broadcast to (%lld, %lld, %lld, %lld) are wanted",
+    snprintf(wants, sizeof wants, "1 to 4 dimensions that broadcast to (%lld, %lld, %lld, %lld) are expected",
              (long long)full[0], (long long)full[1], (long long)full[2], (long long)full[3]);
     if (array->dims < 1 || array->dims > 4) {
         return attn_refuse_input(run, which, wants, error);
@@ -207,7 +207,7 @@ static int attn_find_mask_and_bias(attn_run *run, attn_error *error) {
     const attn_npy *mask = &run->input[ATTN_RUN_MASK], *bias = &run->input[ATTN_RUN_BIAS];
     if (mask->data != NULL) {
         if (mask->type != ATTN_NPY_BOOL) {
-            return attn_refuse_input(run, ATTN_RUN_MASK, "bool is wanted (true = attend; --bias is what is added)",
+            return attn_refuse_input(run, ATTN_RUN_MASK, "bool is expected (true = attend; --bias is what is added)",
                                      error);
         }
         run->problem.mask = CLATTN_MASK_BYTES;
@@ -217,7 +217,7 @@ static int attn_find_mask_and_bias(attn_run *run, attn_error *error) {
     }
     if (bias->data != NULL) {
         if (bias->type != ATTN_NPY_FLOAT32 && bias->type != run->input[ATTN_RUN_QUERY].type) {
-            return attn_refuse_input(run, ATTN_RUN_BIAS, "float32 or the type of --query is wanted", error);
+            return attn_refuse_input(run, ATTN_RUN_BIAS, "float32 or the type of --query is expected", error);
         }
         run->problem.bias = bias->type == ATTN_NPY_FLOAT32 ? CLATTN_BIAS_FP32 : CLATTN_BIAS_STORAGE;
         return attn_find_broadcast(run, ATTN_RUN_BIAS, run->problem.bias_shape, &run->tensors.bias, error);
@@ -229,7 +229,7 @@ static int attn_find_mask_and_bias(attn_run *run, attn_error *error) {
 static int attn_check_vector(const attn_run *run, int which, int64_t count, bool integers, attn_error *error) {
     const attn_npy *array = &run->input[which];
     char wants[96];
-    snprintf(wants, sizeof wants, "%s of shape (%lld,) is wanted", integers ? "int32 or int64" : "float32",
+    snprintf(wants, sizeof wants, "%s of shape (%lld,) is expected", integers ? "int32 or int64" : "float32",
              (long long)count);
     bool type_fits =
         integers ? array->type == ATTN_NPY_INT32 || array->type == ATTN_NPY_INT64 : array->type == ATTN_NPY_FLOAT32;
@@ -260,7 +260,7 @@ static int attn_find_vectors(attn_run *run, attn_error *error) {
     problem->query_lengths = tensors->query_lengths.data != NULL;
     if (tensors->offsets.data != NULL) {
         if (run->c.has_align) {
-            return attn_fail(error, ATTN_BAD,
+            return attn_fail(error, ATTN_USAGE,
                              "align and --offsets are both given; one of them says where the queries stand");
         }
         problem->alignment = CLATTN_ALIGN_OFFSETS;

@@ -32,7 +32,7 @@ bool attn_cpu_prefetches_l1(void);
 /** "generic", "avx2", "avx512"; static. */
 const char *attn_isa_name(attn_isa isa);
 
-/** The processor's name and vendor as it tells them itself, and the extensions that matter here; all cut when too long. */
+/** The processor's name and vendor as it states them itself, and the extensions that matter here; all cut when too long. */
 void attn_cpu_name(char *text, size_t size);
 void attn_cpu_vendor(char *text, size_t size);
 void attn_cpu_features_text(char *text, size_t size);

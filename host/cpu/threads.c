@@ -87,7 +87,7 @@ static void run_items(job *job, int64_t self) {
     }
 }
 
-/** On whatever thread it runs, a share computes in the one environment and is not cancelled on the way. */
+/** On whatever thread it runs, a share computes in the one environment and is not cancelled meanwhile. */
 static void run_share(job *job, int64_t self) {
     attn_visit visit = attn_visit_begin();
     run_items(job, self);

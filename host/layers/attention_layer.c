@@ -193,8 +193,8 @@ static void place_tensors(forward_call *c) {
     c->tensors.output = rows_of(c->context);
 }
 
-static const float *floats_of(bool wanted, const clattn_array *array) {
-    return wanted && array->data ? (const float *)array->data + array->offset : NULL;
+static const float *floats_of(bool written, const clattn_array *array) {
+    return written && array->data ? (const float *)array->data + array->offset : NULL;
 }
 
 /* No array that is written may overlap another one of the caller's. The tensors of the attention are checked already. */

@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* KEPT digits tell every float, and every middle between two floats, from its neighbours; LIMBS hold all that comes. */
+/* KEPT digits distinguish every float, and every middle between two floats, from its neighbours; LIMBS hold all that comes. */
 enum { KEPT = 128, LIMBS = 24, QUOTIENT_BITS = 40, SHORT_POWER = 11 };
 
 /* What the text says: the digits from first to end, point left out, times 10^power. No leading zeros; none for 0. */

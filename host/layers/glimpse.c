@@ -84,7 +84,7 @@ static clattn_status check_call(const clattn_glimpse *g, const clattn_glimpse_we
                 { "b_output", w->b_output, o->output_dim, false } };
     size_t count = sizeof all / sizeof *all, needed = count - 2;
     for (size_t k = 0; k < needed; k++) {
-        if (!all[k].data && k != 1) { /* weights only where wanted */
+        if (!all[k].data && k != 1) { /* weights are optional */
             return LAYER_REFUSE(io->report, CLATTN_INVALID_TENSORS, "%s: missing", all[k].name);
         }
     }

@@ -1,6 +1,6 @@
 /*
- * Calls: a call's tensors checked against the resolved problem and turned into views. What can be told before anything is
- * written is told here, by field. overlap.c holds the test of memory that would be written twice.
+ * Calls: a call's tensors checked against the resolved problem and turned into views. What can be found wrong before anything is
+ * written is refused here, by field. overlap.c holds the test of memory that would be written twice.
  */
 #include "problem/call.h"
 

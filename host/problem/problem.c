@@ -128,10 +128,10 @@ static clattn_status resolve_alignment(clattn_problem *p, clattn_report *report)
 }
 
 /** A shape that is not asked for becomes 0s. */
-static clattn_status resolve_shape(const char *name, const clattn_problem *p, bool wanted, int64_t shape[4], clattn_report *report) {
+static clattn_status resolve_shape(const char *name, const clattn_problem *p, bool used, int64_t shape[4], clattn_report *report) {
     const int64_t full[4] = {p->batch, p->query_heads, p->query_length, p->key_length};
     for (int k = 0; k < 4; k++) {
-        if (!wanted) {
+        if (!used) {
             shape[k] = 0;
             continue;
         }

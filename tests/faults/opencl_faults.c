@@ -32,7 +32,7 @@ static int event_count;
          (cl_program p, cl_uint n, const cl_device_id *d, const char *o, void(CL_CALLBACK *f)(cl_program, void *), void *u), \
          (p, n, d, o, f, u))                                                                                                 \
     TELL(clSetKernelArg, (cl_kernel k, cl_uint i, size_t s, const void *v), (k, i, s, v))                                    \
-    ASK(clFinish, (cl_command_queue q), (q)) /* at the end of things there is nobody left to tell */                         \
+    ASK(clFinish, (cl_command_queue q), (q)) /* at the end of things there is nobody left to report to */                         \
     TELL(clFlush, (cl_command_queue q), (q))                                                                                 \
     TELL(clWaitForEvents, (cl_uint n, const cl_event *e), (n, e))                                                            \
     MAKE(clCreateContext, cl_context,                                                                                        \
@@ -206,10 +206,10 @@ static void delay_queue(cl_command_queue queue) {
 #endif
 
 /* The command's event: the watcher has a reference of its own. */
-static void remember(cl_event event, bool wanted) {
+static void remember(cl_event event, bool expected) {
     ck_assert_int_lt(event_count, MOST_EVENTS);
     events[event_count++] = event;
-    if (wanted) {
+    if (expected) {
         EXPECT_CL(__real_clRetainEvent(event));
         faults.live++;
     }

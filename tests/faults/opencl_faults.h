@@ -12,7 +12,7 @@
 /** Who hears of a failure of the function. */
 typedef enum faults_told {
     FAULTS_NOBODY, /* it only asks: other numbers, or none, may do */
-    FAULTS_REPORT, /* another configuration may serve; the plan's report tells */
+    FAULTS_REPORT, /* another configuration may serve; the plan's report says so */
     FAULTS_CALLER  /* the call fails */
 } faults_told;
 

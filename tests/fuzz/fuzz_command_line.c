@@ -120,7 +120,7 @@ clattn_status __wrap_clattn_execute(clattn_plan *plan, const clattn_tensors *ten
 int __wrap_attn_case_data_create(attn_case_data *data, const attn_case *c, bool logsumexp, attn_error *error) {
     (void)logsumexp;
     *data = (attn_case_data){ .c = *c };
-    return attn_fail(error, ATTN_CANNOT, "no data here");
+    return attn_fail(error, ATTN_UNSERVED, "no data here");
 }
 
 void __wrap_attn_measure_limits(int64_t threads, attn_limits *limits) {
@@ -160,7 +160,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     runs = true;
     int status = program_main(count, given);
     runs = false;
-    FUZZ_CHECK(status >= ATTN_DONE && status <= ATTN_CANNOT);
+    FUZZ_CHECK(status >= ATTN_DONE && status <= ATTN_UNSERVED);
     for (int k = 0; k < count; k++) {
         free(words[k]);
     }

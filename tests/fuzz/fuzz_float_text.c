@@ -8,11 +8,11 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     char *text = fuzz_text(data, size), *end;
-    float got = 0, wanted = strtof(text, &end);
+    float got = 0, expected = strtof(text, &end);
     bool decimal = text[0] != '\0' && strspn(text, "0123456789.+-eE") == strlen(text);
     bool taken = attn_layer_float(text, &got);
-    FUZZ_CHECK(taken == (decimal && end != text && *end == '\0' && isfinite(wanted)));
-    FUZZ_CHECK(!taken || memcmp(&got, &wanted, sizeof got) == 0);
+    FUZZ_CHECK(taken == (decimal && end != text && *end == '\0' && isfinite(expected)));
+    FUZZ_CHECK(!taken || memcmp(&got, &expected, sizeof got) == 0);
     free(text);
     return 0;
 }

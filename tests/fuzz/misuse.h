@@ -31,7 +31,7 @@ wide walk_bytes(const walk *w);
 
 typedef enum walk_kind {
     WALK_FITS,    /* inside memory of the run */
-    WALK_REFUSED, /* the library can tell and must refuse */
+    WALK_REFUSED, /* the library can see it and must refuse */
     WALK_LIE      /* the library cannot know how much memory there is: nobody may make this call */
 } walk_kind;
 walk_kind walk_judge(const walk *w);

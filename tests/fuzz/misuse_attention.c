@@ -219,7 +219,7 @@ static int64_t call_length(int64_t given, int64_t largest) {
     return given == CLATTN_SAME ? largest : given >= 0 && given <= largest ? given : -1;
 }
 
-/* Whether the call may be made: everything it names is there, or the library can tell that it is not. */
+/* Whether the call may be made: everything it names is there, or the library can see that it is not. */
 static bool is_honest(const clattn_problem *p, const clattn_tensors *t, bool *must_refuse, walk outputs[3]) {
     walk w[WALKS];
     int64_t rows = call_length(t->query_length, p->query_length), keys = call_length(t->key_length, p->key_length);

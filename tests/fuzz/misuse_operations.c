@@ -124,7 +124,7 @@ static clattn_additive_tensors draw_additive_tensors(const clattn_additive_probl
     return t;
 }
 
-/* Faults that the library can tell. */
+/* Faults that the library can see. */
 static void spoil_additive_tensors(clattn_additive_tensors *t) {
     const float **const inputs[] = { &t->query, &t->key, &t->value, &t->v };
     clattn_integers *list = draw_one_in(2) ? &t->query_lengths : &t->key_lengths;

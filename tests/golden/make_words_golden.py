@@ -47,7 +47,7 @@ def fill(kind, seed, rows, columns):
 
 
 def pieces(sentence):
-    """What another program makes of it."""
+    """What another program computes."""
     out = subprocess.run(["spm_encode", "--model=" + here + "/words_subwords.model"], input=sentence.strip() + "\n",
                          capture_output=True, text=True, check=True).stdout
     return out.split()

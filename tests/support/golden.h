@@ -11,7 +11,7 @@ typedef struct golden {
     char name[64];
     clattn_problem problem;
     clattn_tensors tensors; /* inputs set; outputs are the test's to set */
-    test_array output, logsumexp, weights; /* expected; data NULL when not told */
+    test_array output, logsumexp, weights; /* expected; data NULL when not given */
     test_array files[GOLDEN_FILES];        /* what the inputs point into */
     int file_count;
     void *joined[2]; /* past and new keys, values, one after the other */

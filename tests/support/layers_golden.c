@@ -40,25 +40,25 @@ float *layers_golden(const char *name, int64_t count) {
 }
 
 void layers_compare(const char *name, const char *where, const float *got, int64_t count) {
-    float *wanted = layers_golden(name, count);
+    float *expected = layers_golden(name, count);
     double most = 0, square = 0, error = 0;
     for (int64_t k = 0; k < count; k++) {
-        if (isfinite(wanted[k])) {
-            most = fmax(most, fabs((double)wanted[k]));
-            square += (double)wanted[k] * (double)wanted[k];
+        if (isfinite(expected[k])) {
+            most = fmax(most, fabs((double)expected[k]));
+            square += (double)expected[k] * (double)expected[k];
         }
     }
     for (int64_t k = 0; k < count; k++) {
-        double difference = (double)got[k] - (double)wanted[k];
-        bool exact = !isfinite(wanted[k]) || wanted[k] == 0;
-        bool right = exact ? got[k] == wanted[k] || (wanted[k] == 0 && fabs(difference) < 1e-7)
+        double difference = (double)got[k] - (double)expected[k];
+        bool exact = !isfinite(expected[k]) || expected[k] == 0;
+        bool right = exact ? got[k] == expected[k] || (expected[k] == 0 && fabs(difference) < 1e-7)
                            : fabs(difference) <= 1e-5 * most;
         ck_assert_msg(right, "%s on %s, element %lld: %.9g, not %.9g", name, where, (long long)k, (double)got[k],
-                      (double)wanted[k]);
+                      (double)expected[k]);
         error += exact ? 0 : difference * difference;
     }
     ck_assert_msg(error <= 1e-10 * square, "%s on %s: normalised mean squared error %g", name, where, error / square);
-    free(wanted);
+    free(expected);
 }
 
 const char *const *layers_engines(clattn_runtime *runtime) {

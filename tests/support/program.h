@@ -11,7 +11,7 @@
 /** The folder; stdout and stderr of the last program. */
 extern char program_folder[256], program_said[1 << 20], program_complained[16384];
 
-/** Makes the folder, empty; `name` tells whose it is. */
+/** Makes the folder, empty; `name` says whose it is. */
 void program_begin(const char *name);
 /** Removes the folder. */
 void program_end(void);

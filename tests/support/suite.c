@@ -30,11 +30,11 @@ Suite *suite_of(const char *name, const TTest *const *tests, int count, double t
     return suite;
 }
 
-void suite_expect_status(const char *file, int line, const char *call, clattn_status got, clattn_status wanted,
+void suite_expect_status(const char *file, int line, const char *call, clattn_status got, clattn_status expected,
                          const clattn_report *report) {
-    if (got != wanted) {
+    if (got != expected) {
         ck_abort_msg("%s:%d: %s answers %s, not %s. %.2000s", file, line, call, clattn_status_name(got),
-                     clattn_status_name(wanted), report != NULL ? report->text : "");
+                     clattn_status_name(expected), report != NULL ? report->text : "");
     }
 }
 

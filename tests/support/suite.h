@@ -36,8 +36,8 @@ Suite *suite_of(const char *name, const TTest *const *tests, int count, double t
 #define SUITE_OF(name, tests, timeout) suite_of(name, tests, (int)(sizeof(tests) / sizeof *(tests)), timeout)
 
 /** Fails the test with the status' name and the report when the status is another one. */
-#define EXPECT_STATUS(got, wanted, report) suite_expect_status(__FILE__, __LINE__, #got, got, wanted, report)
-void suite_expect_status(const char *file, int line, const char *call, clattn_status got, clattn_status wanted,
+#define EXPECT_STATUS(got, expected, report) suite_expect_status(__FILE__, __LINE__, #got, got, expected, report)
+void suite_expect_status(const char *file, int line, const char *call, clattn_status got, clattn_status expected,
                          const clattn_report *report);
 
 /** A runtime with the default options (NULL) or those given; fails the test when there is none. */
@@ -56,12 +56,12 @@ int suite_without_device(void);
 /** Fails the test unless the function starts a structure as the macro does, and zeros one of another size, within it. */
 #define EXPECT_START(type, macro, start)                                                            \
     do {                                                                                            \
-        static const type wanted = macro;                                                           \
+        static const type expected = macro;                                                           \
         type got, before;                                                                           \
         memset(&got, 0x5a, sizeof got);                                                             \
         memset(&before, 0x5a, sizeof before);                                                       \
         start(&got, sizeof got);                                                                    \
-        ck_assert_msg(memcmp(&got, &wanted, sizeof got) == 0, #start " is not " #macro);            \
+        ck_assert_msg(memcmp(&got, &expected, sizeof got) == 0, #start " is not " #macro);            \
         memset(&got, 0x5a, sizeof got);                                                             \
         start(&got, sizeof got - 8);                                                                \
         ck_assert_uint_eq(got.struct_size, 0);                                                      \

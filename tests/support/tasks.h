@@ -1,4 +1,4 @@
-/* The threads of this process, as Linux tells them. */
+/* The threads of this process, as Linux lists them. */
 #ifndef TESTS_TASKS_H
 #define TESTS_TASKS_H
 

@@ -17,6 +17,6 @@ const char attn_help_options[] = "\nOptions of every command:\n"
                                  "  --help, -h            this text\n"
                                  "  --                    what follows are words, not options\n";
 
-const char attn_help_status[] = "\nExit status: 0 done; 1 a result is wrong; 2 bad usage or input, told in one\n"
+const char attn_help_status[] = "\nExit status: 0 done; 1 a result is wrong; 2 bad usage or input, said in one\n"
                                 "line that names the word or file; 3 nothing here can serve it, with reasons;\n"
                                 "128 + N ended in order by signal N.\n";

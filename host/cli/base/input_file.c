@@ -28,16 +28,16 @@ static const char *why_not(const struct stat *there, const char *path) {
         return NULL;
     }
     if (S_ISFIFO(there->st_mode)) {
-        return is_named_pipe(path) ? "is a named pipe; a file is wanted" : NULL;
+        return is_named_pipe(path) ? "is a named pipe; a file is expected" : NULL;
     }
-    return S_ISDIR(there->st_mode) ? "is a folder; a file is wanted" : "is a device; a file is wanted";
+    return S_ISDIR(there->st_mode) ? "is a folder; a file is expected" : "is a device; a file is expected";
 }
 
 FILE *attn_input_open(const char *path, attn_error *error) {
     struct stat there;
     int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* so that a pipe without a writer cannot hold it */
     if (descriptor < 0) {
-        (void)attn_fail(error, ATTN_BAD, "%s: cannot be read: %s", path, strerror(errno));
+        (void)attn_fail(error, ATTN_USAGE, "%s: cannot be read: %s", path, strerror(errno));
         return NULL;
     }
     const char *wrong = fstat(descriptor, &there) == 0 ? why_not(&there, path) : strerror(errno);
@@ -46,7 +46,7 @@ FILE *attn_input_open(const char *path, attn_error *error) {
     }
     FILE *file = wrong ? NULL : fdopen(descriptor, "rb");
     if (!file) {
-        (void)attn_fail(error, ATTN_BAD, "%s: %s", path, wrong ? wrong : strerror(errno));
+        (void)attn_fail(error, ATTN_USAGE, "%s: %s", path, wrong ? wrong : strerror(errno));
         close(descriptor);
     }
     return file;
@@ -70,16 +70,16 @@ static int read_all(FILE *file, const char *path, int64_t most, char **text, int
             capacity = capacity == 0 ? 65536 : 2 * capacity;
             char *grown = realloc(*text, (size_t)capacity);
             if (!grown) {
-                return attn_fail(error, ATTN_CANNOT, "%s: no memory to read it", path);
+                return attn_fail(error, ATTN_UNSERVED, "%s: no memory to read it", path);
             }
             *text = grown;
         }
         *length += (int64_t)fread(*text + *length, 1, (size_t)(capacity - *length - 1), file);
         if (ferror(file) != 0) {
-            return attn_fail(error, ATTN_BAD, "%s: cannot be read: %s", path, strerror(errno));
+            return attn_fail(error, ATTN_USAGE, "%s: cannot be read: %s", path, strerror(errno));
         }
         if (*length > most) {
-            return attn_fail(error, ATTN_BAD, "%s: is longer than %lld bytes", path, (long long)most);
+            return attn_fail(error, ATTN_USAGE, "%s: is longer than %lld bytes", path, (long long)most);
         }
     }
     (*text)[*length] = '\0';

@@ -14,7 +14,7 @@ typedef struct attn_load {
     int processors;
 } attn_load;
 
-/** Now. Not known where the system does not tell (no /proc/stat). */
+/** Now. Not known where the system does not say (no /proc/stat). */
 void attn_load_now(attn_load *load);
 
 /** Sums the busy seconds of processors in a text like /proc/stat, of those that mine(n) allows. Answers how many. */

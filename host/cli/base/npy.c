@@ -73,10 +73,10 @@ int attn_npy_create(attn_npy *array, attn_npy_type type, int dims, const int64_t
     *array = (attn_npy){ .type = type, .dims = dims };
     memcpy(array->shape, shape, (size_t)dims * sizeof *shape);
     if (!attn_count_elements(array)) {
-        return attn_fail(error, ATTN_BAD, "an array of more than 2^63 - 1 bytes would be needed");
+        return attn_fail(error, ATTN_USAGE, "an array of more than 2^63 - 1 bytes would be needed");
     }
     if (!attn_npy_allocate(array)) {
-        return attn_fail(error, ATTN_CANNOT, "out of memory");
+        return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     memset(array->data, 0, (size_t)(array->count * attn_npy_types[type].size));
     return ATTN_DONE;
@@ -179,7 +179,7 @@ static const char *attn_take_member(attn_cursor *cursor, attn_npy *array, unsign
     if (attn_take(cursor, "False")) {
         return NULL;
     }
-    return attn_take(cursor, "True") ? "it is in Fortran order; C order is wanted" : "its header is not readable";
+    return attn_take(cursor, "True") ? "it is in Fortran order; C order is expected" : "its header is not readable";
 }
 
 static const char *attn_parse_header(const char *header, attn_npy *array) {
@@ -301,7 +301,7 @@ int attn_npy_read(attn_npy *array, const char *path, attn_error *error) {
     fclose(file);
     if (wrong != NULL) {
         attn_npy_free(array);
-        return attn_fail(error, ATTN_BAD, "%s: %s", path, wrong);
+        return attn_fail(error, ATTN_USAGE, "%s: %s", path, wrong);
     }
     return ATTN_DONE;
 }

@@ -127,7 +127,7 @@ static FILE *open_temporary(attn_output_file *output) {
 
 static int refuse(attn_output_file *output, const char *path, int reason, attn_error *error) {
     attn_output_discard(output);
-    return attn_fail(error, ATTN_BAD, "%s: cannot be written: %s", path,
+    return attn_fail(error, ATTN_USAGE, "%s: cannot be written: %s", path,
                      reason == ENXIO    ? "nobody reads from this pipe"
                      : reason == EISDIR ? "it is a folder"
                                         : strerror(reason));
@@ -139,7 +139,7 @@ int attn_output_open(attn_output_file *output, const char *path, attn_error *err
         int descriptor = kept_stdout >= 0 ? dup(kept_stdout) : -1;
         strcpy(output->path, "standard output");
         output->file = descriptor >= 0 ? fdopen(descriptor, "w") : NULL;
-        return output->file ? ATTN_DONE : attn_fail(error, ATTN_BAD, "-: not standard output here; ./- names a file");
+        return output->file ? ATTN_DONE : attn_fail(error, ATTN_USAGE, "-: not standard output here; ./- names a file");
     }
     if (strlen(path) >= sizeof output->path) {
         return refuse(output, path, ENAMETOOLONG, error);
@@ -168,7 +168,7 @@ int attn_output_close(attn_output_file *output, attn_error *error) {
     output->file = NULL;
     if (failed) {
         attn_output_discard(output);
-        return attn_fail(error, ATTN_BAD, "%s: writing failed: %s", output->path, strerror(reason != 0 ? reason : EIO));
+        return attn_fail(error, ATTN_USAGE, "%s: writing failed: %s", output->path, strerror(reason != 0 ? reason : EIO));
     }
     return ATTN_DONE;
 }
@@ -177,7 +177,7 @@ int attn_output_commit(attn_output_file *output, attn_error *error) {
     if (output->temporary[0] != '\0' && rename(output->temporary, output->place) != 0) {
         int reason = errno;
         attn_output_discard(output);
-        return attn_fail(error, ATTN_BAD, "%s: cannot be written: %s", output->path, strerror(reason));
+        return attn_fail(error, ATTN_USAGE, "%s: cannot be written: %s", output->path, strerror(reason));
     }
     output->temporary[0] = '\0';
     return ATTN_DONE;
@@ -197,7 +197,7 @@ void attn_output_discard(attn_output_file *output) {
 int attn_output_take_stdout(const char *csv, const char *json, attn_error *error) {
     bool wants_csv = csv && strcmp(csv, "-") == 0, wants_json = json && strcmp(json, "-") == 0;
     if (wants_csv && wants_json) {
-        return attn_fail(error, ATTN_BAD, "--csv - and --json -: only one of them can be standard output");
+        return attn_fail(error, ATTN_USAGE, "--csv - and --json -: only one of them can be standard output");
     }
     if ((!wants_csv && !wants_json) || kept_stdout >= 0) {
         return ATTN_DONE;
@@ -205,7 +205,7 @@ int attn_output_take_stdout(const char *csv, const char *json, attn_error *error
     fflush(stdout);
     kept_stdout = dup(STDOUT_FILENO);
     if (kept_stdout < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) {
-        return attn_fail(error, ATTN_BAD, "standard output: cannot be written: %s", strerror(errno));
+        return attn_fail(error, ATTN_USAGE, "standard output: cannot be written: %s", strerror(errno));
     }
     return ATTN_DONE;
 }

@@ -25,11 +25,11 @@ int attn_output_try(const char *path, attn_error *error) {
         return ATTN_DONE;
     }
     if (stat(path, &there) == 0 && S_ISDIR(there.st_mode)) {
-        return attn_fail(error, ATTN_BAD, "%s: cannot be written: it is a folder", path);
+        return attn_fail(error, ATTN_USAGE, "%s: cannot be written: it is a folder", path);
     }
     if (is_stream(path)) { /* opening a pipe waits for its reader */
         return access(path, W_OK) == 0 ? ATTN_DONE
-                                       : attn_fail(error, ATTN_BAD, "%s: cannot be written: %s", path, strerror(errno));
+                                       : attn_fail(error, ATTN_USAGE, "%s: cannot be written: %s", path, strerror(errno));
     }
     if (attn_output_open(&output, path, error) != ATTN_DONE) {
         return error->status;
@@ -44,7 +44,7 @@ int attn_rows_try(const attn_rows_file *rows, attn_error *error) {
     }
     bool stream = rows->json && strcmp(rows->json, "-") == 0; /* both of them: attn_output_take_stdout() refuses that */
     if (rows->csv && rows->json && !stream && attn_output_same_place(rows->csv, rows->json)) {
-        return attn_fail(error, ATTN_BAD, "--csv and --json both name %s", rows->json);
+        return attn_fail(error, ATTN_USAGE, "--csv and --json both name %s", rows->json);
     }
     return ATTN_DONE;
 }
@@ -82,7 +82,7 @@ int attn_rows_finish(attn_rows_file *rows, bool complete, attn_error *error) {
         status = status != ATTN_DONE ? status : attn_fail(error, other.status, "%s", other.text);
     }
     if (status == ATTN_DONE && rows->table->failed) {
-        status = attn_fail(error, ATTN_CANNOT, "out of memory: rows are missing");
+        status = attn_fail(error, ATTN_UNSERVED, "out of memory: rows are missing");
     }
     return status;
 }

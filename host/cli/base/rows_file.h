@@ -5,7 +5,7 @@
 #include "base/table.h"
 
 typedef struct attn_rows_file {
-    const char *csv, *json; /* NULL = not wanted */
+    const char *csv, *json; /* NULL = none */
     const attn_table *table;
     void (*write_json)(const void *user, const attn_table *table, bool complete, FILE *file); /* the whole file */
     const void *user;

@@ -6,7 +6,7 @@
 
 /**
  * Columns of the terminal behind a descriptor, 0 where it is none. Asked anew each time, so that a terminal may change
- * its size. COLUMNS counts where it is smaller, or where the terminal does not tell; without either it is 80.
+ * its size. COLUMNS counts where it is smaller, or where the terminal does not say; without either it is 80.
  */
 int attn_terminal_width(int descriptor);
 

@@ -34,7 +34,7 @@ int attn_fail(attn_error *error, int status, const char *format, ...) {
     if (length >= (int)sizeof error->text) {
         mark_cut(error->text, sizeof error->text);
     }
-    for (char *at = error->text; status == ATTN_BAD && *at != '\0'; at++) { /* one line, whatever the word holds */
+    for (char *at = error->text; status == ATTN_USAGE && *at != '\0'; at++) { /* one line, whatever the word holds */
         *at = (unsigned char)*at < ' ' || *at == 0x7f ? '?' : *at;
     }
     return status;
@@ -46,8 +46,8 @@ int attn_exit_status(clattn_status status) {
         case CLATTN_INVALID_ARGUMENT:
         case CLATTN_INVALID_PROBLEM:
         case CLATTN_INVALID_TENSORS:
-        case CLATTN_OVERFLOW: return ATTN_BAD;
-        default: return ATTN_CANNOT;
+        case CLATTN_OVERFLOW: return ATTN_USAGE;
+        default: return ATTN_UNSERVED;
     }
 }
 
@@ -56,7 +56,7 @@ int attn_fail_status(attn_error *error, clattn_status status, const clattn_repor
     char text[sizeof report->text];
     attn_speak(report != NULL ? report->text : "", text, sizeof text);
     size_t length = strlen(text);
-    if (exit_status == ATTN_BAD) {
+    if (exit_status == ATTN_USAGE) {
         length = strcspn(text, "\n");
     }
     while (length > 0 && text[length - 1] == '\n') {
@@ -66,7 +66,7 @@ int attn_fail_status(attn_error *error, clattn_status status, const clattn_repor
     if (length == 0) {
         return attn_fail(error, exit_status, "%s", clattn_status_message(status));
     }
-    if (exit_status == ATTN_BAD) { /* it names the word */
+    if (exit_status == ATTN_USAGE) { /* it names the word */
         return attn_fail(error, exit_status, "%s", text);
     }
     return attn_fail(error, exit_status, "%s:\n%s", clattn_status_message(status), text);

@@ -7,7 +7,7 @@
 #include "clattn/clattn.h"
 
 /** Exit status of the program. */
-enum { ATTN_DONE = 0, ATTN_WRONG = 1, ATTN_BAD = 2, ATTN_CANNOT = 3 };
+enum { ATTN_DONE = 0, ATTN_MISMATCH = 1, ATTN_USAGE = 2, ATTN_UNSERVED = 3 };
 
 /** What went wrong: an exit status and what to print on stderr. */
 typedef struct attn_error {
@@ -16,7 +16,8 @@ typedef struct attn_error {
 } attn_error;
 
 /**
- * Fills error and answers status. Bad input is told in one line: control characters become `?`. `return attn_fail(error, ATTN_BAD, "batch=%s: not a number", value);`
+ * Fills error and returns status. Bad input is reported in one line: control characters become `?`.
+ * `return attn_fail(error, ATTN_USAGE, "batch=%s: not a number", value);`
  */
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))

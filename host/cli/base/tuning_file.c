@@ -106,7 +106,7 @@ static int make_folders(const char *path, attn_error *error) {
         }
         *at = '\0';
         if (mkdir(folder, 0777) != 0 && errno != EEXIST) {
-            return attn_fail(error, ATTN_BAD, "%s: the folder cannot be made: %s", folder, strerror(errno));
+            return attn_fail(error, ATTN_USAGE, "%s: the folder cannot be made: %s", folder, strerror(errno));
         }
         *at = '/';
     }

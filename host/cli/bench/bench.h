@@ -55,7 +55,7 @@ typedef struct attn_bench {
     double gpu_gflops[ATTN_TARGETS_MAX], gpu_gbytes[ATTN_TARGETS_MAX]; /* of the target's device; 0 = no GPU */
     double read_gbytes; /* of memory as large as the present case's tensors */
     double limits_taken;                     /* by others while machine was measured; < 0 = not known */
-    attn_load load_from, load_to, load_next; /* the last window long enough to tell; where the next begins */
+    attn_load load_from, load_to, load_next; /* the last window long enough to measure; where the next begins */
     attn_gate_options gate;
     double rate[2][ATTN_TARGETS_MAX];     /* FLOP/s last seen, with many rows a key and with few; 0 = none yet */
     double score_bytes[ATTN_TARGETS_MAX]; /* peak bytes a score last seen */
@@ -78,7 +78,7 @@ void attn_bench_note_load(attn_bench *bench, const attn_load *began, attn_bench_
 /** Compares the finished rows of a case: which engine is the fastest, how much faster than plain each is. */
 void attn_bench_compare_rows(attn_bench_row *rows, int count);
 
-/** "no", or why the times may not be the machine's: "others", "uneven" or "others;uneven"; "" = it cannot be told. */
+/** "no", or why the times may not be the machine's: "others", "uneven" or "others;uneven"; "" = it is not known. */
 const char *attn_bench_disturbance(const attn_bench_row *row);
 
 /* ---- what a case computes and moves (bench_work.c) */

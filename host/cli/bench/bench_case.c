@@ -100,7 +100,7 @@ static void attn_end_runner(attn_runner *runner) {
 static int attn_copy_output(const attn_case_data *data, attn_runner *runner, attn_error *error) {
     runner->copy.block = malloc((size_t)data->output.bytes + 1);
     if (runner->copy.block == NULL) {
-        return attn_fail(error, ATTN_CANNOT, "out of memory for a copy of the result");
+        return attn_fail(error, ATTN_UNSERVED, "out of memory for a copy of the result");
     }
     memcpy(runner->copy.block, data->output.data, (size_t)data->output.bytes);
     return ATTN_DONE;
@@ -297,7 +297,7 @@ static int attn_bench_data(attn_bench *bench, attn_case_data *data, attn_bench_r
 int attn_bench_case(attn_bench *bench, const attn_case *c, attn_bench_row *rows, int *count, attn_error *error) {
     attn_case_data *data = malloc(sizeof *data);
     if (data == NULL) {
-        return attn_fail(error, ATTN_CANNOT, "out of memory");
+        return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     memset(rows, 0, (ATTN_TARGETS_MAX + 1) * sizeof *rows);
     for (int t = 0; t < bench->session.target_count; t++) {

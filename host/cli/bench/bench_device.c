@@ -70,14 +70,14 @@ attn_device_data *attn_device_data_create(clattn_runtime *runtime, int64_t devic
     cl_int status = CL_SUCCESS;
     attn_device_data *d = calloc(1, sizeof *d);
     if (d == NULL || clattn_runtime_get_context(runtime, device, &d->context, &id) != CLATTN_OK) {
-        (void)attn_fail(error, ATTN_CANNOT, "no OpenCL context of the device");
+        (void)attn_fail(error, ATTN_UNSERVED, "no OpenCL context of the device");
         free(d);
         return NULL;
     }
     d->tensors = data->tensors;
     d->queue = clCreateCommandQueue(d->context, id, 0, &status);
     if (status != CL_SUCCESS || !attn_place_all(d, data)) {
-        (void)attn_fail(error, ATTN_CANNOT, "the tensors do not fit the device's memory");
+        (void)attn_fail(error, ATTN_UNSERVED, "the tensors do not fit the device's memory");
         attn_device_data_free(d);
         return NULL;
     }
@@ -128,7 +128,7 @@ attn_device_data *attn_device_data_create(clattn_runtime *runtime, int64_t devic
     (void)runtime;
     (void)device;
     (void)data;
-    (void)attn_fail(error, ATTN_CANNOT, "this build has no OpenCL");
+    (void)attn_fail(error, ATTN_UNSERVED, "this build has no OpenCL");
     return NULL;
 }
 

@@ -10,7 +10,7 @@
 static const double LEAST_WINDOW = 0.25; /* seconds; the system counts in hundredths of them */
 static const double MUCH_TAKEN = 0.1;    /* of the processors' time */
 static const double MUCH_SPREAD = 0.25;  /* of the median */
-enum { LEAST_TIMES = 5 };                /* for a spread that tells something */
+enum { LEAST_TIMES = 5 };                /* for a spread that means something */
 
 /* The device's measured limit of the work at hand: GFLOP/s, or GB/s for decoding; 0 = not known. A GPU's fp16 units are
  * not what its fp32 probe measures. */

@@ -97,7 +97,7 @@ static int attn_scaling_row(attn_scaling *scaling, const char *part, int64_t val
     clattn_problem problem;
     int count = 0;
     if (bench == NULL) {
-        return attn_fail(error, ATTN_CANNOT, "out of memory");
+        return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     *bench = *scaling->bench;
     options.threads = threads > 0 ? threads : options.threads;
@@ -124,7 +124,7 @@ static int attn_scaling_row(attn_scaling *scaling, const char *part, int64_t val
 static int attn_scale_threads(attn_scaling *scaling, const attn_case *c, attn_error *error) {
     clattn_device_info cpu;
     int status =
-        clattn_runtime_get_device(scaling->bench->session.runtime, 0, &cpu) == CLATTN_OK ? ATTN_DONE : ATTN_CANNOT;
+        clattn_runtime_get_device(scaling->bench->session.runtime, 0, &cpu) == CLATTN_OK ? ATTN_DONE : ATTN_UNSERVED;
     scaling->first = 0;
     for (int64_t threads = 1; status == ATTN_DONE && threads <= cpu.compute_units && attn_interrupted() == 0;
          threads++) {
@@ -137,9 +137,9 @@ static int attn_scale_threads(attn_scaling *scaling, const attn_case *c, attn_er
 static int attn_scale_sizes(attn_scaling *scaling, const attn_case *c, bool heads, attn_error *error) {
     clattn_problem problem;
     attn_case *smaller = malloc(sizeof *smaller);
-    int status = smaller == NULL ? attn_fail(error, ATTN_CANNOT, "out of memory") : ATTN_DONE;
+    int status = smaller == NULL ? attn_fail(error, ATTN_UNSERVED, "out of memory") : ATTN_DONE;
     if (status == ATTN_DONE && clattn_problem_resolve(&c->problem, &problem, NULL) != CLATTN_OK) {
-        status = attn_fail(error, ATTN_BAD, "the problem is impossible");
+        status = attn_fail(error, ATTN_USAGE, "the problem is impossible");
     }
     int64_t last = status != ATTN_DONE ? 0 : heads ? problem.query_heads : problem.query_length;
     int64_t least = heads ? 1 : 128;
@@ -250,7 +250,7 @@ int attn_bench_scaling(attn_bench *bench, const attn_options *options, const att
     attn_table_init(&scaling.table, attn_scaling_columns, COLUMNS);
     rows->table = &scaling.table;
     scaling.rows = malloc((ATTN_TARGETS_MAX + 1) * sizeof *scaling.rows);
-    int status = !scaling.rows ? attn_fail(error, ATTN_CANNOT, "out of memory") : ATTN_DONE;
+    int status = !scaling.rows ? attn_fail(error, ATTN_UNSERVED, "out of memory") : ATTN_DONE;
     status = status != ATTN_DONE ? status : attn_scale_threads(&scaling, c, error);
     status = status != ATTN_DONE ? status : attn_scale_sizes(&scaling, c, true, error);
     status = status != ATTN_DONE ? status : attn_scale_sizes(&scaling, c, false, error);

@@ -25,7 +25,7 @@ static const column columns[] = {
 };
 enum { COLUMNS = sizeof columns / sizeof columns[0], GAP = 2, MARKS = 4, NOTE_INDENT = MARKS + 4, LAST_RANK = 10 };
 
-/* The columns shown last on the terminal, and the case: both are told again when they change. */
+/* The columns shown last on the terminal, and the case: both are printed again when they change. */
 static int shown_rank = -1;
 
 void attn_bench_show_cell(const attn_table *table, int64_t row, int column, char text[64]) {

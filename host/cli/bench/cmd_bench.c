@@ -89,7 +89,7 @@ static int attn_prepare_bench(attn_bench *bench, const attn_bench_options *o, at
         return error->status;
     }
     if (o->memory != NULL && strcmp(o->memory, "host") != 0 && strcmp(o->memory, "device") != 0) {
-        return attn_fail(error, ATTN_BAD, "--memory %s: host or device is wanted", o->memory);
+        return attn_fail(error, ATTN_USAGE, "--memory %s: host or device is expected", o->memory);
     }
     bench->memory = o->memory == NULL                 ? ATTN_BENCH_MEMORY_BEST
                     : strcmp(o->memory, "host") == 0 ? ATTN_BENCH_MEMORY_HOST
@@ -107,7 +107,7 @@ static int attn_warm_up(attn_bench *bench, attn_error *error) {
     attn_bench_row *rows = malloc((ATTN_TARGETS_MAX + 1) * sizeof *rows);
     attn_cases cases = { 0 };
     int count = 0;
-    int status = rows == NULL ? attn_fail(error, ATTN_CANNOT, "out of memory")
+    int status = rows == NULL ? attn_fail(error, ATTN_UNSERVED, "out of memory")
                               : attn_cases_line(&cases, "query_length=512 query_heads=2 head_dim=64", error);
     if (status == ATTN_DONE && attn_interrupted() == 0) {
         int64_t rounds = bench->limits.rounds;
@@ -142,7 +142,7 @@ static void add_rows(attn_table *table, const attn_case *c, const attn_bench_row
 static int attn_bench_rows(attn_bench *bench, const attn_cases *cases, attn_rows_file *file, attn_table *table,
                            int64_t *ran, attn_error *error) {
     attn_bench_row *rows = malloc((ATTN_TARGETS_MAX + 1) * sizeof *rows);
-    int status = rows == NULL ? attn_fail(error, ATTN_CANNOT, "out of memory") : ATTN_DONE;
+    int status = rows == NULL ? attn_fail(error, ATTN_UNSERVED, "out of memory") : ATTN_DONE;
     for (int64_t n = 0; n < cases->count && status == ATTN_DONE && attn_interrupted() == 0; n++) {
         int64_t first = table->row_count;
         int count = 0;
@@ -186,7 +186,7 @@ static int attn_bench_tables(attn_bench *bench, const attn_bench_options *o, con
         status = attn_fail(error, other.status, "%s", other.text);
     }
     if (status == ATTN_DONE && ran == 0 && cases->count > 0 && complete) {
-        status = attn_fail(error, ATTN_CANNOT, "nothing here serves it (the rows above say why)");
+        status = attn_fail(error, ATTN_UNSERVED, "nothing here serves it (the rows above say why)");
     }
     attn_table_free(&table);
     return status;
@@ -236,7 +236,7 @@ static int print_machine(const attn_bench *bench, attn_error *error) {
     attn_bench_print_machine(bench, lines ? lines : stdout);
     if (lines && (fclose(lines) != 0 || !text)) {
         free(text);
-        return attn_fail(error, ATTN_CANNOT, "out of memory");
+        return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     for (char *line = text, *end; line && *line != '\0'; line = end) {
         end = line + strcspn(line, "\n");
@@ -273,7 +273,7 @@ static int attn_bench_all(attn_bench *bench, const attn_bench_options *o, attn_e
         status = attn_bench_tables(bench, o, &cases, &file, error);
     }
     if (status == ATTN_DONE && bench->wrong) {
-        status = attn_fail(error, ATTN_WRONG, "a result is wrong (the rows above say which)");
+        status = attn_fail(error, ATTN_MISMATCH, "a result is wrong (the rows above say which)");
     }
     if (status == ATTN_DONE && attn_interrupted() != 0) {
         status = attn_interrupt_fail(error, "the rows above are what was measured until then");
@@ -295,7 +295,7 @@ int attn_command_bench(int argc, char **argv, attn_error *error) {
     }
     attn_bench *bench = calloc(1, sizeof *bench);
     if (bench == NULL) {
-        return attn_fail(error, ATTN_CANNOT, "out of memory");
+        return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     int status = attn_bench_all(bench, &options, error);
     free(bench);

@@ -29,17 +29,17 @@ static int refuse_word(const char *word, size_t length, attn_error *error) {
     for (size_t f = 0; f < sizeof flags / sizeof flags[0]; f++) {
         attn_hint_try(&hint, flags[f]);
     }
-    return attn_fail(error, ATTN_BAD, "%s: no such word%s", word, attn_hint_text(&hint));
+    return attn_fail(error, ATTN_USAGE, "%s: no such word%s", word, attn_hint_text(&hint));
 }
 
 int attn_case_word(attn_case *c, const char *word, attn_error *error) {
     size_t length = strcspn(word, "=");
     if (word[length] == '\0') {
-        return attn_fail(error, ATTN_BAD, "%s: not a word name=value", word[0] != '\0' ? word : "\"\"");
+        return attn_fail(error, ATTN_USAGE, "%s: not a word name=value", word[0] != '\0' ? word : "\"\"");
     }
     attn_text_add(c->text, sizeof c->text, "%s%s", c->text[0] != '\0' ? " " : "", word);
     if (strlen(c->text) + 1 >= sizeof c->text) {
-        return attn_fail(error, ATTN_BAD, "%.*s: the line is too long", (int)length, word);
+        return attn_fail(error, ATTN_USAGE, "%.*s: the line is too long", (int)length, word);
     }
     const attn_word *known = attn_word_find(word, length);
     if (!known) {

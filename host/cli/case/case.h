@@ -32,7 +32,7 @@ typedef struct attn_case {
     char drawing[32]; /* the first word given that only problems which draw their own data take */
     char later[32];   /* the first word given that belongs to a later release */
     char text[ATTN_CASE_TEXT];
-    char name[ATTN_CASE_NAME]; /* from a suite's comment, and what tells it from others; may be empty */
+    char name[ATTN_CASE_NAME]; /* from a suite's comment, and what distinguishes it from others; may be empty */
 } attn_case;
 
 /** A growing list of cases. */
@@ -52,7 +52,7 @@ int attn_case_read(attn_case *c, int count, char **words, attn_error *error);
 /** Checks a case that draws its own data, fills in what is the same as another, refuses words of later releases. */
 int attn_case_complete(attn_case *c, attn_error *error);
 
-/** Refuses words of later releases (ATTN_CANNOT). */
+/** Refuses words of later releases (ATTN_UNSERVED). */
 int attn_case_refuse_later(const attn_case *c, attn_error *error);
 
 /** Reads words whose values may be lists 64,128 and ranges 128..8192; appends and completes all combinations. */

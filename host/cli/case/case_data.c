@@ -1,6 +1,6 @@
 /*
  * Makes the memory of a case: layout, strides, guard zones, contents. Does not know what attention computes. Streams
- * of random numbers are told apart by the enum below; adding one at its end leaves the data of known seeds as they
+ * of random numbers are distinguished by the enum below; adding one at its end leaves the data of known seeds as they
  * are.
  */
 #include "case/case_data.h"
@@ -26,7 +26,7 @@ static int attn_guarded_create(attn_guarded *guarded, int64_t bytes, attn_error 
     size_t total = (size_t)bytes + 2 * ATTN_GUARD + 64;
     guarded->block = bytes <= INT64_MAX - 16384 ? malloc(total) : NULL;
     if (guarded->block == NULL) {
-        return attn_fail(error, ATTN_CANNOT, "out of memory for the problem's tensors");
+        return attn_fail(error, ATTN_UNSERVED, "out of memory for the problem's tensors");
     }
     memset(guarded->block, 0xff, ATTN_GUARD + 64);
     memset(guarded->block + total - ATTN_GUARD - 64, 0xff, ATTN_GUARD + 64);
@@ -236,7 +236,7 @@ int attn_case_data_create(attn_case_data *data, const attn_case *c, bool logsume
         return attn_fail_status(error, status, &report);
     }
     if ((double)data->problem.batch * (double)data->problem.query_heads > ATTN_CASE_HEADS_MAX) {
-        return attn_fail(error, ATTN_CANNOT, "batch=%lld of %lld heads: more heads than the program walks over",
+        return attn_fail(error, ATTN_UNSERVED, "batch=%lld of %lld heads: more heads than the program walks over",
                          (long long)data->problem.batch, (long long)data->problem.query_heads);
     }
     if (attn_make_vectors(data, error) != ATTN_DONE || attn_make_tensors(data, error) != ATTN_DONE ||

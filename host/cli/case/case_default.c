@@ -16,10 +16,10 @@ int attn_words_join(const attn_options *options, char line[ATTN_CASE_TEXT], attn
         attn_text_add(line, ATTN_CASE_TEXT, "%s%s", w > 0 ? " " : "", options->words[w]);
     }
     if (strlen(line) + 1 >= ATTN_CASE_TEXT) {
-        return attn_fail(error, ATTN_BAD, "%.60s...: the line is too long", line);
+        return attn_fail(error, ATTN_USAGE, "%.60s...: the line is too long", line);
     }
     if (strchr(line, '#')) {
-        return attn_fail(error, ATTN_BAD, "#: comments are for files");
+        return attn_fail(error, ATTN_USAGE, "#: comments are for files");
     }
     return ATTN_DONE;
 }
@@ -58,7 +58,7 @@ int attn_cases_default(attn_cases *cases, const char *line, const char *default_
     }
     attn_text_add(whole, sizeof whole, "%s%s", whole[0] != '\0' ? " " : "", line);
     if (strlen(whole) + 1 >= sizeof whole) {
-        return attn_fail(error, ATTN_BAD, "%.60s...: the line is too long", line);
+        return attn_fail(error, ATTN_USAGE, "%.60s...: the line is too long", line);
     }
     return attn_cases_line(cases, whole, error);
 }

@@ -1,4 +1,4 @@
-/* The problems of a command that was told only some of their words. */
+/* The problems of a command that was given only some of their words. */
 #ifndef ATTN_CLI_CASE_CASE_DEFAULT_H
 #define ATTN_CLI_CASE_CASE_DEFAULT_H
 

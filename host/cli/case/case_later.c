@@ -8,7 +8,7 @@
 
 #include "case/word_readers.h"
 
-/* Notes the word, unless its value asks for nothing; the first one is told. */
+/* Notes the word, unless its value asks for nothing; the first one is reported. */
 static int note(attn_case *c, const attn_word *word, bool asks) {
     if (asks && c->later[0] == '\0') {
         attn_text_copy(c->later, sizeof c->later, word->name, strlen(word->name));
@@ -25,7 +25,7 @@ int attn_later_size(attn_case *c, const attn_word *word, const char *value, attn
     int64_t size = 0;
     char wants[64];
     if (attn_text_integer(value, &size) != 0 || size < word->minimum) {
-        snprintf(wants, sizeof wants, "a whole number of %s is wanted", word->minimum > 0 ? "at least 1" : "0 or more");
+        snprintf(wants, sizeof wants, "a whole number of %s is expected", word->minimum > 0 ? "at least 1" : "0 or more");
         return attn_word_bad(error, word, value, wants);
     }
     return note(c, word, size > 0);
@@ -34,7 +34,7 @@ int attn_later_size(attn_case *c, const attn_word *word, const char *value, attn
 int attn_later_dropout(attn_case *c, const attn_word *word, const char *value, attn_error *error) {
     double p = 0;
     if (attn_text_number(value, &p) != 0 || !(p >= 0 && p < 1)) {
-        return attn_word_bad(error, word, value, "a probability of at least 0 and below 1 is wanted");
+        return attn_word_bad(error, word, value, "a probability of at least 0 and below 1 is expected");
     }
     return note(c, word, p > 0);
 }
@@ -48,7 +48,7 @@ int attn_later_ring(attn_case *c, const attn_word *word, const char *value, attn
             count = -1;
         }
     }
-    return count >= 1 ? note(c, word, true) : attn_word_bad(error, word, value, "C,K is wanted, whole numbers");
+    return count >= 1 ? note(c, word, true) : attn_word_bad(error, word, value, "C,K is expected, whole numbers");
 }
 
 int attn_later_rotary(attn_case *c, const attn_word *word, const char *value, attn_error *error) {
@@ -57,12 +57,12 @@ int attn_later_rotary(attn_case *c, const attn_word *word, const char *value, at
     bool right = attn_text_split(value, parts, 2) == 2 && attn_text_integer(parts[1], &dims) == 0 && dims >= 2 &&
                  dims % 2 == 0 && (strcmp(parts[0], "interleaved") == 0 || strcmp(parts[0], "halves") == 0);
     return right ? note(c, word, true)
-                 : attn_word_bad(error, word, value, "interleaved,R or halves,R with an even R is wanted");
+                 : attn_word_bad(error, word, value, "interleaved,R or halves,R with an even R is expected");
 }
 
 int attn_later_base(attn_case *c, const attn_word *word, const char *value, attn_error *error) {
     double base = 0;
     return attn_text_number(value, &base) == 0 && base > 0
                ? note(c, word, true)
-               : attn_word_bad(error, word, value, "a number above 0 is wanted");
+               : attn_word_bad(error, word, value, "a number above 0 is expected");
 }

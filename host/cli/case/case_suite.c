@@ -42,7 +42,7 @@ static int read_lines(attn_cases *cases, char *text, int64_t length, const char 
         end = end ? end : text + length;
         *end = '\0';
         if (strlen(line) < (size_t)(end - line)) {
-            return attn_fail(error, ATTN_BAD, "%s:%lld: a NUL character; a text is wanted", path, (long long)number);
+            return attn_fail(error, ATTN_USAGE, "%s:%lld: a NUL character; a text is expected", path, (long long)number);
         }
         if (read_line(cases, line, name, error) != ATTN_DONE) {
             attn_error inner = *error;
@@ -61,12 +61,12 @@ int attn_cases_file(attn_cases *cases, const char *path, attn_error *error) {
     int status = read_lines(cases, text, length, path, error);
     free(text);
     if (status == ATTN_DONE && cases->count == before) {
-        status = attn_fail(error, ATTN_BAD, "%s: no problems in it", path);
+        status = attn_fail(error, ATTN_USAGE, "%s: no problems in it", path);
     }
     return status;
 }
 
-/* ------------------------------------------------------------------------------------ telling cases apart */
+/* -------------------------------------------------------------------------------- differences of cases, as names */
 
 static bool attn_has_word(const attn_case *c, const char *word, size_t length) {
     for (const char *at = c->text; *at != '\0'; at += strspn(at, " ")) {
@@ -125,7 +125,7 @@ static void attn_add_difference(const attn_cases *cases, int64_t n, char name[AT
 int attn_cases_tell_apart(attn_cases *cases, attn_error *error) {
     char(*names)[ATTN_CASE_NAME] = calloc((size_t)cases->count + 1, sizeof *names);
     if (names == NULL) {
-        return attn_fail(error, ATTN_CANNOT, "out of memory");
+        return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     for (int64_t n = 0; n < cases->count; n++) {
         memcpy(names[n], cases->items[n].name, sizeof names[n]);

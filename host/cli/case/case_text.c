@@ -17,7 +17,7 @@ int attn_case_read(attn_case *c, int count, char **words, attn_error *error) {
         size_t length = strcspn(words[w], "=");
         for (int before = 0; before < w; before++) {
             if (words[w][length] == '=' && strncmp(words[before], words[w], length + 1) == 0) {
-                return attn_fail(error, ATTN_BAD, "%.*s is given twice", (int)length, words[w]);
+                return attn_fail(error, ATTN_USAGE, "%.*s is given twice", (int)length, words[w]);
             }
         }
         if (attn_case_word(c, words[w], error) != ATTN_DONE) {
@@ -25,14 +25,14 @@ int attn_case_read(attn_case *c, int count, char **words, attn_error *error) {
         }
     }
     if (c->has_align && c->offsets.kind != ATTN_LIST_NONE) {
-        return attn_fail(error, ATTN_BAD, "align and offsets are both given; one of them says where the queries stand");
+        return attn_fail(error, ATTN_USAGE, "align and offsets are both given; one of them says where the queries stand");
     }
     return ATTN_DONE;
 }
 
 int attn_case_refuse_later(const attn_case *c, attn_error *error) {
     if (c->later[0] != '\0') {
-        return attn_fail(error, ATTN_CANNOT, "%s is of a later release", c->later);
+        return attn_fail(error, ATTN_UNSERVED, "%s is of a later release", c->later);
     }
     return ATTN_DONE;
 }
@@ -45,13 +45,13 @@ static int attn_check_list(const attn_case *c, const attn_word *word, const clat
         return ATTN_DONE;
     }
     if (list->count != c->problem.batch) {
-        return attn_fail(error, ATTN_BAD, "%s: %lld numbers for batch=%lld", word->name, (long long)list->count,
+        return attn_fail(error, ATTN_USAGE, "%s: %lld numbers for batch=%lld", word->name, (long long)list->count,
                          (long long)c->problem.batch);
     }
     int64_t most = word->second != 0 ? attn_word_size(resolved, word->second) : INT64_MAX;
     for (int64_t b = 0; b < list->count; b++) {
         if (list->values[b] > most) {
-            return attn_fail(error, ATTN_BAD, "%s: %lld is beyond the length %lld", word->name,
+            return attn_fail(error, ATTN_USAGE, "%s: %lld is beyond the length %lld", word->name,
                              (long long)list->values[b], (long long)most);
         }
     }
@@ -63,7 +63,7 @@ int attn_case_complete(attn_case *c, attn_error *error) {
     clattn_report report = { 0 };
     for (int n = 0; attn_word_row(n); n++) {
         if (attn_word_row(n)->needed && !attn_word_given(attn_word_row(n), c)) {
-            return attn_fail(error, ATTN_BAD, "%s is missing", attn_word_row(n)->name);
+            return attn_fail(error, ATTN_USAGE, "%s is missing", attn_word_row(n)->name);
         }
     }
     clattn_status status = clattn_problem_resolve(&c->problem, &resolved, &report);
@@ -97,12 +97,12 @@ static int attn_add_range(attn_choice *choice, const char *part, attn_error *err
     int bad = attn_text_integer(first_text, &first);
     bad = bad != 0 ? bad : attn_text_integer(dots + 2, &last);
     if (bad != 0 || first < 1 || last < first) {
-        return attn_fail(error, ATTN_BAD, "%s=%s: %s", choice->name, part,
+        return attn_fail(error, ATTN_USAGE, "%s=%s: %s", choice->name, part,
                          bad == 2 ? "the number does not fit 63 bits" : "a range is FIRST..LAST, 1 <= FIRST <= LAST");
     }
     for (int64_t value = first; value <= last; value *= 2) {
         if (choice->count == ATTN_VALUES_MAX) {
-            return attn_fail(error, ATTN_BAD, "%s: more than %d values", choice->name, ATTN_VALUES_MAX);
+            return attn_fail(error, ATTN_USAGE, "%s: more than %d values", choice->name, ATTN_VALUES_MAX);
         }
         snprintf(choice->values[choice->count++], 64, "%lld", (long long)value);
         if (value > INT64_MAX / 2) {
@@ -116,7 +116,7 @@ static int attn_read_choice(attn_choice *choice, const char *word, attn_error *e
     size_t length = strcspn(word, "=");
     *choice = (attn_choice){ .count = 1, .whole = word };
     if (word[length] == '\0' || length > 63) {
-        return attn_fail(error, ATTN_BAD, "%s: not a word name=value", word);
+        return attn_fail(error, ATTN_USAGE, "%s: not a word name=value", word);
     }
     snprintf(choice->name, sizeof choice->name, "%.*s", (int)length, word);
     const char *value = word + length + 1;
@@ -126,14 +126,14 @@ static int attn_read_choice(attn_choice *choice, const char *word, attn_error *e
     }
     choice->values = malloc(ATTN_VALUES_MAX * sizeof *choice->values);
     if (choice->values == NULL) {
-        return attn_fail(error, ATTN_CANNOT, "out of memory");
+        return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     choice->count = 0;
     for (const char *at = value;; at++) {
         char part[64];
         size_t part_length = strcspn(at, ",");
         if (part_length == 0 || part_length > 63 || choice->count == ATTN_VALUES_MAX) {
-            return attn_fail(error, ATTN_BAD, "%s=%s: a list of values is wanted", choice->name, value);
+            return attn_fail(error, ATTN_USAGE, "%s=%s: a list of values is expected", choice->name, value);
         }
         snprintf(part, sizeof part, "%.*s", (int)part_length, at);
         if (strstr(part, "..") == NULL) {
@@ -150,13 +150,13 @@ static int attn_read_choice(attn_choice *choice, const char *word, attn_error *e
 
 static int attn_cases_append(attn_cases *cases, const attn_case *c, attn_error *error) {
     if (cases->count == ATTN_CASES_MAX) {
-        return attn_fail(error, ATTN_BAD, "more than %d problems at once", ATTN_CASES_MAX);
+        return attn_fail(error, ATTN_USAGE, "more than %d problems at once", ATTN_CASES_MAX);
     }
     if (cases->count == cases->capacity) {
         int64_t capacity = cases->capacity == 0 ? 16 : 2 * cases->capacity;
         attn_case *items = realloc(cases->items, (size_t)capacity * sizeof *items);
         if (items == NULL) {
-            return attn_fail(error, ATTN_CANNOT, "out of memory");
+            return attn_fail(error, ATTN_UNSERVED, "out of memory");
         }
         cases->items = items;
         cases->capacity = capacity;
@@ -171,7 +171,7 @@ static int attn_add_combination(attn_cases *cases, attn_choice *choices, int cou
     char *words[ATTN_WORDS_MAX];
     attn_case *c = malloc(sizeof *c);
     if (c == NULL) {
-        return attn_fail(error, ATTN_CANNOT, "out of memory");
+        return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     for (int w = 0; w < count; w++) {
         words[w] = single[w];
@@ -207,7 +207,7 @@ static bool attn_next_combination(attn_choice *choices, int count) {
 int attn_cases_expand(attn_cases *cases, int count, char **words, attn_error *error) {
     attn_choice choices[ATTN_WORDS_MAX];
     int read = 0;
-    int status = count > ATTN_WORDS_MAX ? attn_fail(error, ATTN_BAD, "more than %d words", ATTN_WORDS_MAX) : ATTN_DONE;
+    int status = count > ATTN_WORDS_MAX ? attn_fail(error, ATTN_USAGE, "more than %d words", ATTN_WORDS_MAX) : ATTN_DONE;
     while (status == ATTN_DONE && read < count) {
         status = attn_read_choice(&choices[read], words[read], error);
         read++;
@@ -233,14 +233,14 @@ int attn_cases_line(attn_cases *cases, const char *line, attn_error *error) {
     int count = 0;
     size_t length = strcspn(line, "#");
     if (length >= sizeof text) {
-        return attn_fail(error, ATTN_BAD, "%.60s...: the line is too long", line);
+        return attn_fail(error, ATTN_USAGE, "%.60s...: the line is too long", line);
     }
     memcpy(text, line, length);
     text[length] = '\0';
     char *rest = NULL;
     for (char *word = strtok_r(text, blanks, &rest); word != NULL; word = strtok_r(NULL, blanks, &rest)) {
         if (count == ATTN_WORDS_MAX) {
-            return attn_fail(error, ATTN_BAD, "more than %d words", ATTN_WORDS_MAX);
+            return attn_fail(error, ATTN_USAGE, "more than %d words", ATTN_WORDS_MAX);
         }
         words[count++] = word;
     }

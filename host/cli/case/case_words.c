@@ -1,5 +1,5 @@
 /*
- * The words of problems, one row a word, in the order in which help and hints tell them. To add a word, add its row,
+ * The words of problems, one row a word, in the order in which help and hints list them. To add a word, add its row,
  * and a reader, where none of word_readers.h fits. The rows with `later` stand last.
  */
 #include "case/case_words.h"

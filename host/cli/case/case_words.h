@@ -49,7 +49,7 @@ struct attn_word {
     size_t member; /* where the value goes */
     size_t second; /* where its second part goes; of a size, the size that it equals where it is not given; of numbers
                       by entry, the size that none of them may pass */
-    size_t given;  /* a bool that tells that the word was given */
+    size_t given;  /* a bool: the word was given */
 
     int64_t minimum;                       /* of a size */
     attn_word_name names[ATTN_WORD_NAMES]; /* that a value may be */

@@ -1,6 +1,6 @@
 /*
  * Flags and words of a command line. A command says its own flags in a table; everything that does not begin with `--`
- * is a word. Knows nothing of what the words mean, but for their names, which its hints tell.
+ * is a word. Knows nothing of what the words mean, but for their names, which its hints offer.
  */
 #include "case/options.h"
 
@@ -22,27 +22,27 @@ static const attn_flag *attn_find_flag(const attn_flag *flags, int count, const 
 static int attn_read_flag(const attn_flag *flag, int argc, char **argv, int *at, attn_error *error) {
     const char *equals = strchr(argv[*at], '=');
     if (flag->value == NULL && flag->set == NULL) {
-        return attn_fail(error, ATTN_CANNOT, "%s is of a later release", flag->name);
+        return attn_fail(error, ATTN_UNSERVED, "%s is of a later release", flag->name);
     }
     if (flag->value == NULL) {
         if (equals != NULL) {
-            return attn_fail(error, ATTN_BAD, "%s takes no value", flag->name);
+            return attn_fail(error, ATTN_USAGE, "%s takes no value", flag->name);
         }
         *flag->set = true;
         return ATTN_DONE;
     }
     if (*flag->value != NULL) {
-        return attn_fail(error, ATTN_BAD, "%s is given twice", flag->name);
+        return attn_fail(error, ATTN_USAGE, "%s is given twice", flag->name);
     }
     if (equals == NULL && *at + 1 >= argc) {
-        return attn_fail(error, ATTN_BAD, "%s needs a value", flag->name);
+        return attn_fail(error, ATTN_USAGE, "%s needs a value", flag->name);
     }
     if (equals == NULL && strncmp(argv[*at + 1], "--", 2) == 0) { /* a value left out, most likely */
-        return attn_fail(error, ATTN_BAD, "%s needs a value; %s is none (%s=%s would be)", flag->name, argv[*at + 1],
+        return attn_fail(error, ATTN_USAGE, "%s needs a value; %s is none (%s=%s would be)", flag->name, argv[*at + 1],
                          flag->name, argv[*at + 1]);
     }
     *flag->value = equals != NULL ? equals + 1 : argv[++*at];
-    return (*flag->value)[0] != '\0' ? ATTN_DONE : attn_fail(error, ATTN_BAD, "%s needs a value", flag->name);
+    return (*flag->value)[0] != '\0' ? ATTN_DONE : attn_fail(error, ATTN_USAGE, "%s needs a value", flag->name);
 }
 
 /* An unknown option; perhaps a slip, or a word of a problem that was given strokes. */
@@ -58,10 +58,10 @@ static int attn_refuse_flag(const char *argument, const attn_flag *common, int c
         const char *name = attn_case_word_name(n);
         if (argument[length] == '=' && strlen(name) == length - strokes &&
             strncmp(name, argument + strokes, length - strokes) == 0) {
-            return attn_fail(error, ATTN_BAD, "%s: no such option; did you mean %s?", argument, argument + strokes);
+            return attn_fail(error, ATTN_USAGE, "%s: no such option; did you mean %s?", argument, argument + strokes);
         }
     }
-    return attn_fail(error, ATTN_BAD, "%s: no such option%s", argument, attn_hint_text(&hint));
+    return attn_fail(error, ATTN_USAGE, "%s: no such option%s", argument, attn_hint_text(&hint));
 }
 
 int attn_options_number(const char *flag, const char *text, int64_t minimum, int64_t *value, attn_error *error) {
@@ -69,7 +69,7 @@ int attn_options_number(const char *flag, const char *text, int64_t minimum, int
         return ATTN_DONE;
     }
     if (attn_text_integer(text, value) != 0 || *value < minimum) {
-        return attn_fail(error, ATTN_BAD, "%s %s: a whole number of at least %lld is wanted", flag, text,
+        return attn_fail(error, ATTN_USAGE, "%s %s: a whole number of at least %lld is expected", flag, text,
                          (long long)minimum);
     }
     return ATTN_DONE;
@@ -114,6 +114,6 @@ int attn_options_read(attn_options *options, const attn_flag *flags, int count, 
         return error->status;
     }
     return options->threads <= CLATTN_MOST_THREADS ? ATTN_DONE
-                                                   : attn_fail(error, ATTN_BAD, "--threads %s: %d at most",
+                                                   : attn_fail(error, ATTN_USAGE, "--threads %s: %d at most",
                                                                options->threads_text, CLATTN_MOST_THREADS);
 }

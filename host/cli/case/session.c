@@ -62,7 +62,7 @@ static int attn_select_device(attn_session *session, const char *selector, attn_
         session->device = number;
         return status == 0 && number >= 0 && number < count
                    ? ATTN_DONE
-                   : attn_fail(error, ATTN_BAD, "--device %s: there are devices 0 to %lld", selector,
+                   : attn_fail(error, ATTN_USAGE, "--device %s: there are devices 0 to %lld", selector,
                                (long long)count - 1);
     }
     for (int64_t d = 0; d < count; d++) {
@@ -74,7 +74,7 @@ static int attn_select_device(attn_session *session, const char *selector, attn_
             return ATTN_DONE;
         }
     }
-    return attn_fail(error, ATTN_BAD, "--device %s: no device here has that in its name", selector);
+    return attn_fail(error, ATTN_USAGE, "--device %s: no device here has that in its name", selector);
 }
 
 static int attn_refuse_engine(const char *name, attn_error *error) {
@@ -84,7 +84,7 @@ static int attn_refuse_engine(const char *name, attn_error *error) {
         attn_hint_try(&hint, clattn_engine_name(e));
     }
     attn_hint_try(&hint, "opencl");
-    return attn_fail(error, ATTN_BAD, "--engine %s: no such engine%s", name, attn_hint_text(&hint));
+    return attn_fail(error, ATTN_USAGE, "--engine %s: no such engine%s", name, attn_hint_text(&hint));
 }
 
 static int attn_add_target(attn_session *session, const char *engine, int64_t device, attn_error *error) {
@@ -94,7 +94,7 @@ static int attn_add_target(attn_session *session, const char *engine, int64_t de
         }
     }
     if (session->target_count == ATTN_TARGETS_MAX) {
-        return attn_fail(error, ATTN_BAD, "--engine: more than %d engines", ATTN_TARGETS_MAX);
+        return attn_fail(error, ATTN_USAGE, "--engine: more than %d engines", ATTN_TARGETS_MAX);
     }
     session->targets[session->target_count++] = (attn_target){ engine, device };
     return ATTN_DONE;
@@ -131,7 +131,7 @@ static int attn_add_opencl(attn_session *session, attn_error *error) {
             return attn_add_target(session, "opencl", device, error);
         }
     }
-    return attn_fail(error, ATTN_CANNOT, "--engine opencl: no OpenCL engine with a device for it is here");
+    return attn_fail(error, ATTN_UNSERVED, "--engine opencl: no OpenCL engine with a device for it is here");
 }
 
 static int attn_add_named(attn_session *session, const char *name, attn_error *error) {
@@ -146,11 +146,11 @@ static int attn_add_named(attn_session *session, const char *name, attn_error *e
         return attn_refuse_engine(name, error);
     }
     if (!clattn_engine_built(known)) {
-        return attn_fail(error, ATTN_CANNOT, "--engine %s: not in this build", known);
+        return attn_fail(error, ATTN_UNSERVED, "--engine %s: not in this build", known);
     }
     int64_t device = attn_session_device_for(session, known);
     if (device < 0) {
-        return attn_fail(error, ATTN_CANNOT, "--engine %s: no device for it is here%s", known,
+        return attn_fail(error, ATTN_UNSERVED, "--engine %s: no device for it is here%s", known,
                          session->device == CLATTN_ANY_DEVICE ? "" : " (--device names another kind)");
     }
     return attn_add_target(session, known, device, error);
@@ -163,7 +163,7 @@ static int attn_select_engines(attn_session *session, const char *engines, attn_
     }
     int count = attn_text_split(engines, names, ATTN_TARGETS_MAX);
     if (count < 0) {
-        return attn_fail(error, ATTN_BAD, "--engine %s: a list of engine names is wanted", engines);
+        return attn_fail(error, ATTN_USAGE, "--engine %s: a list of engine names is expected", engines);
     }
     for (int n = 0; n < count; n++) { /* unknown names first: they are bad whatever is here */
         if (attn_known_engine(names[n]) == NULL && strcmp(names[n], "all") != 0 && strcmp(names[n], "opencl") != 0) {
@@ -193,7 +193,7 @@ static int attn_read_blocks(const char *text, clattn_block_override *blocks, att
     for (int n = 0; n < count; n++) {
         bool read = false;
         if (strncmp(parts[n], "variant=", 8) == 0) {
-            return attn_fail(error, ATTN_BAD, "--blocks %s: bodies have names: --body NAME (`clattn devices` lists them)", text);
+            return attn_fail(error, ATTN_USAGE, "--blocks %s: bodies have names: --body NAME (`clattn devices` lists them)", text);
         }
         for (size_t k = 0; k < sizeof known / sizeof known[0]; k++) {
             size_t length = strlen(known[k].name);
@@ -203,7 +203,7 @@ static int attn_read_blocks(const char *text, clattn_block_override *blocks, att
         count = read ? count : -1;
     }
     if (count < 0) {
-        return attn_fail(error, ATTN_BAD, "--blocks %s: query=N, key=N or splits=N is wanted", text);
+        return attn_fail(error, ATTN_USAGE, "--blocks %s: query=N, key=N or splits=N is expected", text);
     }
     return ATTN_DONE;
 }
@@ -218,7 +218,7 @@ static int attn_refuse_body(const attn_session *session, const char *name, attn_
         }
     }
     const char *text = attn_hint_text(&hint);
-    return attn_fail(error, ATTN_BAD, "--body %s: no engine has such a body%s", name,
+    return attn_fail(error, ATTN_USAGE, "--body %s: no engine has such a body%s", name,
                      text[0] != '\0' ? text : " (`clattn devices` lists them)");
 }
 
@@ -242,7 +242,7 @@ static int attn_load_tuning(attn_session *session, const char *named, attn_error
     } else if (strlen(named) < sizeof path) {
         strcpy(path, named);
     } else {
-        return attn_fail(error, ATTN_BAD, "--tuning %s: the path is too long", named);
+        return attn_fail(error, ATTN_USAGE, "--tuning %s: the path is too long", named);
     }
     if (path[0] == '\0' || (named == NULL && access(path, F_OK) != 0) || (named != NULL && strcmp(named, "none") == 0)) {
         return ATTN_DONE;

@@ -7,13 +7,13 @@
 #include <string.h>
 
 int attn_word_bad(attn_error *error, const attn_word *word, const char *value, const char *wants) {
-    return attn_fail(error, ATTN_BAD, "%s=%s: %s", word->name, value, wants);
+    return attn_fail(error, ATTN_USAGE, "%s=%s: %s", word->name, value, wants);
 }
 
 static int read_integer(const attn_word *word, const char *value, int64_t *read, attn_error *error) {
     switch (attn_text_integer(value, read)) {
         case 0: return ATTN_DONE;
-        case 1: return attn_word_bad(error, word, value, "a whole number is wanted");
+        case 1: return attn_word_bad(error, word, value, "a whole number is expected");
         default: return attn_word_bad(error, word, value, "the number does not fit 63 bits");
     }
 }
@@ -24,7 +24,7 @@ int attn_read_size(attn_case *c, const attn_word *word, const char *value, attn_
         return error->status;
     }
     if (read < word->minimum) {
-        return attn_fail(error, ATTN_BAD, "%s=%s: at least %lld is wanted", word->name, value,
+        return attn_fail(error, ATTN_USAGE, "%s=%s: at least %lld is expected", word->name, value,
                          (long long)word->minimum);
     }
     *(int64_t *)attn_word_at(c, word->member) = read;
@@ -34,7 +34,7 @@ int attn_read_size(attn_case *c, const attn_word *word, const char *value, attn_
 int attn_read_seed(attn_case *c, const attn_word *word, const char *value, attn_error *error) {
     switch (attn_text_unsigned(value, attn_word_at(c, word->member))) {
         case 0: return ATTN_DONE;
-        case 1: return attn_word_bad(error, word, value, "a whole number of 0 or more is wanted");
+        case 1: return attn_word_bad(error, word, value, "a whole number of 0 or more is expected");
         default: return attn_word_bad(error, word, value, "the number does not fit 64 bits");
     }
 }
@@ -42,7 +42,7 @@ int attn_read_seed(attn_case *c, const attn_word *word, const char *value, attn_
 int attn_read_number(attn_case *c, const attn_word *word, const char *value, attn_error *error) {
     int status = attn_text_number(value, attn_word_at(c, word->member));
     if (status != 0) {
-        return attn_word_bad(error, word, value, status == 1 ? "a number is wanted" : "the number does not fit");
+        return attn_word_bad(error, word, value, status == 1 ? "a number is expected" : "the number does not fit");
     }
     return ATTN_DONE;
 }
@@ -53,7 +53,7 @@ int attn_read_positive(attn_case *c, const attn_word *word, const char *value, a
     }
     return *(double *)attn_word_at(c, word->member) >= 0
                ? ATTN_DONE
-               : attn_word_bad(error, word, value, "a number of 0 or more is wanted");
+               : attn_word_bad(error, word, value, "a number of 0 or more is expected");
 }
 
 static int count_names(const attn_word *word) {
@@ -73,7 +73,7 @@ static const attn_word_name *find_name(const attn_word *word, const char *value)
     return NULL;
 }
 
-/* NAME, NAME or NAME is wanted; `besides` is one more way, or NULL. */
+/* NAME, NAME or NAME is expected; `besides` is one more way, or NULL. */
 static int refuse_name(const attn_word *word, const char *value, const char *besides, attn_error *error) {
     char wants[128] = "";
     int count = count_names(word) + (besides ? 1 : 0);
@@ -84,7 +84,7 @@ static int refuse_name(const attn_word *word, const char *value, const char *bes
                                        : ", ",
                       besides && n + 1 == count ? besides : word->names[n].name);
     }
-    attn_text_add(wants, sizeof wants, " is wanted");
+    attn_text_add(wants, sizeof wants, " is expected");
     return attn_word_bad(error, word, value, wants);
 }
 
@@ -125,7 +125,7 @@ int attn_read_window(attn_case *c, const attn_word *word, const char *value, att
     char parts[2][64];
     int64_t *const sides[2] = { attn_word_at(c, word->member), attn_word_at(c, word->second) };
     if (attn_text_split(value, parts, 2) != 2) {
-        return attn_word_bad(error, word, value, "two sides are wanted, left,right (`open` for an open side)");
+        return attn_word_bad(error, word, value, "two sides are expected, left,right (`open` for an open side)");
     }
     for (int side = 0; side < 2; side++) {
         *sides[side] = CLATTN_OPEN;
@@ -147,7 +147,7 @@ int attn_read_part(attn_case *c, const attn_word *word, const char *value, attn_
     int64_t *first = attn_word_at(c, word->member), *count = attn_word_at(c, word->second);
     if (attn_text_split(value, parts, 2) != 2 || attn_text_integer(parts[0], first) != 0 ||
         attn_text_integer(parts[1], count) != 0 || *first < 0 || *count < 0) {
-        return attn_word_bad(error, word, value, "FIRST,COUNT is wanted");
+        return attn_word_bad(error, word, value, "FIRST,COUNT is expected");
     }
     return ATTN_DONE;
 }
@@ -164,7 +164,7 @@ static int read_shape(const attn_word *word, const char *value, char parts[][64]
         if (parts[at][0] == "bhqk"[d] && parts[at][1] == '\0') {
             shape[d] = CLATTN_SAME;
         } else if (attn_text_integer(parts[at], &shape[d]) != 0 || shape[d] < 0) {
-            return attn_word_bad(error, word, value, "1 to 4 sizes are wanted, each 1 or a full one, such as 1,1,q,k");
+            return attn_word_bad(error, word, value, "1 to 4 sizes are expected, each 1 or a full one, such as 1,1,q,k");
         }
     }
     return ATTN_DONE;
@@ -176,7 +176,7 @@ int attn_read_dims(attn_case *c, const attn_word *word, const char *value, attn_
     bool has_last = count > 1 && strcmp(parts[count - 1], word->names[1].name) == 0;
     count -= has_last ? 1 : 0;
     if (count < 1 || count > 4) {
-        return attn_word_bad(error, word, value, "1 to 4 sizes are wanted, each 1 or a full one, such as 1,1,q,k");
+        return attn_word_bad(error, word, value, "1 to 4 sizes are expected, each 1 or a full one, such as 1,1,q,k");
     }
     *(int *)attn_word_at(c, word->member) = word->names[has_last].value;
     return read_shape(word, value, parts, count, attn_word_at(c, word->second), error);
@@ -189,7 +189,7 @@ static int read_list(const attn_word *word, const char *value, attn_case_list *l
         char part[64];
         size_t length = strcspn(at, ",");
         if (length == 0 || length > 63 || list->count == ATTN_CASE_LIST_MAX) {
-            return attn_word_bad(error, word, value, "1 to 256 whole numbers are wanted, one a batch entry");
+            return attn_word_bad(error, word, value, "1 to 256 whole numbers are expected, one a batch entry");
         }
         memcpy(part, at, length);
         part[length] = '\0';

@@ -4,7 +4,7 @@
 
 #include "case/case_words.h"
 
-/** WORD=VALUE: what is wanted. */
+/** WORD=VALUE: what is expected. */
 int attn_word_bad(attn_error *error, const attn_word *word, const char *value, const char *wants);
 
 /** What the value stands for among the row's names. */

@@ -270,7 +270,7 @@ int attn_gate_check(const attn_case_data *data, const attn_gate_options *options
                     int count, attn_error *error) {
     attn_pool *pools = calloc((size_t)count + 1, sizeof *pools);
     if (pools == NULL) {
-        return attn_fail(error, ATTN_CANNOT, "out of memory");
+        return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     for (int s = 0; s < count; s++) {
         subjects[s].result->passed = subjects[s].result->failures == 0;

@@ -17,7 +17,7 @@ static int attn_copy_outputs(const attn_case_data *data, attn_guarded copies[3],
         }
         copies[n].block = malloc((size_t)from[n]->bytes + 1);
         if (copies[n].block == NULL) {
-            return attn_fail(error, ATTN_CANNOT, "out of memory for a copy of the result");
+            return attn_fail(error, ATTN_UNSERVED, "out of memory for a copy of the result");
         }
         copies[n].data = copies[n].block;
         copies[n].bytes = from[n]->bytes;

@@ -39,7 +39,7 @@ int attn_gate_row_create(attn_gate_row *row, const attn_case_data *data, attn_er
     *row = (attn_gate_row){ .data = data };
     row->block = malloc(wide * sizeof(long double) + doubles * sizeof(double) + floats * sizeof(float) + keys);
     if (row->block == NULL) {
-        return attn_fail(error, ATTN_CANNOT, "out of memory for the check against the reference");
+        return attn_fail(error, ATTN_UNSERVED, "out of memory for the check against the reference");
     }
     long double *w = row->block;
     row->gold.raw = w;

@@ -1,6 +1,6 @@
 /*
  * The plain loops. Compiled with -O2 and nothing else, so that "plain one-thread float loops" is what it says. Shares
- * nothing with the engines; what is allowed and added it is told.
+ * nothing with the engines; what is allowed and what is added are its arguments.
  */
 #include "gate/plain.h"
 

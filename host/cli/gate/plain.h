@@ -7,7 +7,7 @@
 
 #include "clattn/clattn.h"
 
-/** What is rounded on the way, like an engine's plan says. */
+/** What is rounded between the steps, as an engine's plan says. */
 typedef enum attn_plain_form {
     ATTN_PLAIN_FP32,   /* nothing */
     ATTN_PLAIN_STORED, /* scores and weights, to the storage type */

@@ -150,12 +150,12 @@ int attn_plot_check(const char *path, attn_error *error) {
         return ATTN_DONE;
     }
     if (!ends_with(path, ".png")) {
-        return attn_fail(error, ATTN_BAD, "--plot %s: a name that ends in .svg or .png is wanted", path);
+        return attn_fail(error, ATTN_USAGE, "--plot %s: a name that ends in .svg or .png is expected", path);
     }
 #if CLATTN_HAVE_PNG
     return ATTN_DONE;
 #else
-    return attn_fail(error, ATTN_CANNOT, "--plot %s: PNG needs libpng, which this build has not; .svg works", path);
+    return attn_fail(error, ATTN_UNSERVED, "--plot %s: PNG needs libpng, which this build has not; .svg works", path);
 #endif
 }
 
@@ -181,9 +181,9 @@ int attn_chart_write(const char *path, int width, int height, void (*draw)(attn_
         }
     }
 #endif
-    if (!drawn && ferror(output.file) == 0) { /* else closing tells why */
+    if (!drawn && ferror(output.file) == 0) { /* else closing says why */
         attn_output_discard(&output);
-        return attn_fail(error, ATTN_CANNOT, "--plot %s: the picture could not be made: no memory for it", path);
+        return attn_fail(error, ATTN_UNSERVED, "--plot %s: the picture could not be made: no memory for it", path);
     }
     return attn_output_close(&output, error) != ATTN_DONE ? error->status : attn_output_commit(&output, error);
 }

@@ -44,7 +44,7 @@ int attn_chart_legend_columns(size_t longest, int width);
 /** The n-th entry of a legend that begins at top. */
 void attn_chart_legend(attn_canvas *canvas, int n, int columns, int width, int top, const char *name);
 
-/** Whether a file of that name can be drawn here; ATTN_CANNOT names what is missing. */
+/** Whether a file of that name can be drawn here; ATTN_UNSERVED names what is missing. */
 int attn_plot_check(const char *path, attn_error *error);
 
 /** Draws a picture into a file of that name, .svg or .png, whole or not at all. */

@@ -193,7 +193,7 @@ static int attn_take_row(attn_tune_all *all, const attn_tune *tune, char *row, s
     char *text = attn_tuning_replace(all->file, tune->table.name, tune->table.header, key, tune->kept ? row : NULL);
     if (text == NULL || (tune->kept && all->rows == NULL)) {
         free(text);
-        return attn_fail(error, ATTN_CANNOT, "out of memory");
+        return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     bool same = strcmp(text, all->file != NULL ? all->file : "") == 0;
     free(all->file);
@@ -240,7 +240,7 @@ static int attn_tune_one(attn_tune_all *all, const attn_case *c, const attn_targ
     }
     if (tune == NULL || tune->data == NULL) {
         free(tune);
-        return attn_fail(error, ATTN_CANNOT, "out of memory");
+        return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     tune->session = &all->session;
     tune->c = c;
@@ -299,13 +299,13 @@ static int attn_tune_cases(attn_tune_all *all, const attn_tune_options *o, const
         attn_print_rows(all);
     }
     if (status == ATTN_DONE && all->wrong) {
-        return attn_fail(error, ATTN_WRONG, "the library's own sizes give a wrong result (the lines above say where)");
+        return attn_fail(error, ATTN_MISMATCH, "the library's own sizes give a wrong result (the lines above say where)");
     }
     if (status == ATTN_DONE && attn_interrupted() != 0) {
         return attn_interrupt_fail(error, "what was found until then is kept");
     }
     if (status == ATTN_DONE && all->searched == 0) {
-        return attn_fail(error, ATTN_CANNOT, "nothing here can be tuned: %s",
+        return attn_fail(error, ATTN_UNSERVED, "nothing here can be tuned: %s",
                          all->last[0] != '\0' ? all->last : "no OpenCL engine with a device for it is here");
     }
     return status;
@@ -319,7 +319,7 @@ static int attn_open_file(attn_tune_all *all, const char *named, attn_error *err
     }
     if (named != NULL) {
         if (strlen(named) >= sizeof all->path || strcmp(named, "-") == 0) {
-            return attn_fail(error, ATTN_BAD, "--tuning %s: a file's name is expected", named);
+            return attn_fail(error, ATTN_USAGE, "--tuning %s: a file's name is expected", named);
         }
         strcpy(all->path, named);
     } else {

@@ -149,7 +149,7 @@ static int attn_make_tails(attn_tune *tune, attn_error *error) {
     int status = attn_cases_line(&cases, line, error);
     tune->tails = status == ATTN_DONE ? calloc(1, sizeof *tune->tails) : NULL;
     if (status == ATTN_DONE && tune->tails == NULL) {
-        status = attn_fail(error, ATTN_CANNOT, "out of memory");
+        status = attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     if (status == ATTN_DONE) {
         status = attn_case_data_create(tune->tails, &cases.items[0], true, error);
@@ -172,7 +172,7 @@ int attn_tune_begin(attn_tune *tune, attn_error *error) {
     tune->best_item = -1;
     if (clattn_runtime_get_device(runtime, tune->device, &device) != CLATTN_OK ||
         clattn_inspect_tuning(runtime, NULL, false, NULL) != CLATTN_OK) {
-        return attn_fail(error, ATTN_CANNOT, "device %lld does not answer", (long long)tune->device);
+        return attn_fail(error, ATTN_UNSERVED, "device %lld does not answer", (long long)tune->device);
     }
     tune->on_gpu = device.kind == CLATTN_DEVICE_OPENCL_GPU;
     if (attn_plan_now(tune, &tune->base, &info, &report) != CLATTN_OK) {
@@ -266,7 +266,7 @@ int attn_tune_decide(attn_tune *tune, attn_error *error) {
     tune->seconds *= 1.2; /* the search has used its time; a decision in five rounds is a poor one */
     clattn_status status = attn_rounds(tune, plans, ROUNDS_DECIDE, &found);
     if (status != CLATTN_OK) {
-        return attn_fail(error, ATTN_CANNOT, "the best candidate fails: %s", clattn_status_message(status));
+        return attn_fail(error, ATTN_UNSERVED, "the best candidate fails: %s", clattn_status_message(status));
     }
     tune->base_seconds = found.medians[0];
     tune->best_seconds = found.medians[1];

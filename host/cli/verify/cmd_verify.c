@@ -50,7 +50,7 @@ typedef struct attn_verify {
 
 static int attn_case_failed(const attn_verify *verify, const attn_case *c, int target, attn_error *error) {
     const attn_gate_result *result = &verify->results[target];
-    return attn_fail(error, ATTN_WRONG, "%s is wrong: %s%s (%lld failing)\n%s", verify->session.targets[target].engine,
+    return attn_fail(error, ATTN_MISMATCH, "%s is wrong: %s%s (%lld failing)\n%s", verify->session.targets[target].engine,
                      result->refused ? "refuses what it must serve: " : "", result->failure,
                      (long long)result->failures, c->text);
 }
@@ -77,7 +77,7 @@ static int attn_judge(attn_verify *verify, attn_case_data *data, attn_error *err
 static int attn_verify_case(attn_verify *verify, const attn_case *c, attn_error *error) {
     attn_case_data *data = malloc(sizeof *data);
     if (data == NULL) {
-        return attn_fail(error, ATTN_CANNOT, "out of memory");
+        return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     memset(verify->copies, 0, sizeof verify->copies);
     int status = attn_case_data_create(data, c, true, error);
@@ -104,7 +104,7 @@ static int attn_verify_case(attn_verify *verify, const attn_case *c, attn_error 
 static int attn_verify_cases(attn_verify *verify, attn_error *error) {
     int64_t all = verify->cases.count + verify->random_count;
     attn_case *random = malloc(sizeof *random);
-    int status = random == NULL ? attn_fail(error, ATTN_CANNOT, "out of memory") : ATTN_DONE;
+    int status = random == NULL ? attn_fail(error, ATTN_UNSERVED, "out of memory") : ATTN_DONE;
     for (int64_t n = 0; n < all && status == ATTN_DONE && attn_interrupted() == 0; n++) {
         const attn_case *c = n < verify->cases.count ? &verify->cases.items[n] : random;
         if (c == random) {
@@ -140,7 +140,7 @@ static int attn_verify_all(attn_verify *verify, attn_error *error) {
         status = attn_fail(error, other.status, "%s", other.text);
     }
     if (complete && status == ATTN_DONE && verify->report.served == 0 && verify->report.refused > 0) {
-        status = attn_fail(error, ATTN_CANNOT, "nothing here serves it (the reasons stand above)");
+        status = attn_fail(error, ATTN_UNSERVED, "nothing here serves it (the reasons stand above)");
     }
     if (status == ATTN_DONE && attn_interrupted() != 0) {
         status = attn_interrupt_fail(error, "nothing was wrong until then");
@@ -160,7 +160,7 @@ int attn_command_verify(int argc, char **argv, attn_error *error) {
     };
     attn_verify *verify = calloc(1, sizeof *verify);
     if (verify == NULL) {
-        return attn_fail(error, ATTN_CANNOT, "out of memory");
+        return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     verify->seed = 1;
     int status = attn_options_read(&verify->options, flags, (int)(sizeof flags / sizeof flags[0]), argc, argv, error);
@@ -176,7 +176,7 @@ int attn_command_verify(int argc, char **argv, attn_error *error) {
     status = status != ATTN_DONE ? status : attn_options_number("--cases", cases, 1, &verify->random_count, error);
     bool drawn = verify->random_count > 0 || cases != NULL;
     if (status == ATTN_DONE && !drawn && (dims != NULL || seed != NULL)) {
-        status = attn_fail(error, ATTN_BAD, "%s: no problems are drawn here; --cases N draws some",
+        status = attn_fail(error, ATTN_USAGE, "%s: no problems are drawn here; --cases N draws some",
                            dims != NULL ? "--dims" : "--seed");
     }
     status = status != ATTN_DONE ? status : attn_options_number("--seed", seed, 0, &verify->seed, error);

@@ -46,7 +46,7 @@ static int attn_draw_dims(attn_drawing *drawing, const char *dims_text, attn_err
             }
         }
         if (count < 1) {
-            return attn_fail(error, ATTN_BAD, "--dims %.100s: a list of numbers of at least 1 is wanted", dims_text);
+            return attn_fail(error, ATTN_USAGE, "--dims %.100s: a list of numbers of at least 1 is expected", dims_text);
         }
     }
     int64_t *const dims[] = { &drawing->sizes.head_dim, &drawing->sizes.value_dim };

@@ -28,7 +28,7 @@ static const char attn_words_usage[] =
     "  clattn words probe [SENTENCE]     how pattern and prediction move when words\n"
     "                                    are taken away or added\n"
     "\n"
-    "`clattn help words SUB-COMMAND` tells more. Of a later release: train, predict,\n"
+    "`clattn help words SUB-COMMAND` says more. Of a later release: train, predict,\n"
     "generate, neighbours.\n";
 
 static const char attn_words_help_text[] =
@@ -127,14 +127,14 @@ static bool attn_read_setting(attn_words *w, const char *text, attn_error *error
     if (strncmp(text, "causal=", 7) == 0) {
         w->settings.causal = strcmp(text + 7, "yes") == 0;
         if (!w->settings.causal && strcmp(text + 7, "no") != 0) {
-            attn_fail(error, ATTN_BAD, "%s: yes or no is wanted", text);
+            attn_fail(error, ATTN_USAGE, "%s: yes or no is expected", text);
         }
         return true;
     }
     if (strncmp(text, "scale=", 6) == 0) {
         w->settings.has_scale = true;
         if (attn_text_number(text + 6, &w->settings.scale) != 0) {
-            attn_fail(error, ATTN_BAD, "%s: a finite number is wanted", text);
+            attn_fail(error, ATTN_USAGE, "%s: a finite number is expected", text);
         }
         return true;
     }
@@ -149,7 +149,7 @@ static int attn_read_arguments(attn_words *w, int sub, attn_error *error) {
     }
     char *joined = calloc(length, 1);
     if (joined == NULL) {
-        return attn_fail(error, ATTN_CANNOT, "out of memory");
+        return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     for (int n = 1; n < w->options.word_count && error->status == ATTN_DONE; n++) {
         const char *word = w->options.words[n];
@@ -157,7 +157,7 @@ static int attn_read_arguments(attn_words *w, int sub, attn_error *error) {
             continue;
         }
         if (attn_subs[sub].bit == COUNT) {
-            attn_fail(error, ATTN_BAD, "%s: words count takes no word (--text FILE names a text)", word);
+            attn_fail(error, ATTN_USAGE, "%s: words count takes no word (--text FILE names a text)", word);
         }
         attn_text_add(joined, length, "%s%s", w->argument != NULL ? " " : "", word);
         w->argument = joined;
@@ -176,7 +176,7 @@ static int attn_choice(const char *flag, const char *value, const char *const *n
         }
     }
     if (value != NULL) {
-        attn_fail(error, ATTN_BAD, "%s %s: %s is wanted", flag, value, wanted);
+        attn_fail(error, ATTN_USAGE, "%s %s: %s is expected", flag, value, wanted);
     }
     return 0;
 }
@@ -191,7 +191,7 @@ static int attn_open_text(attn_words *w, attn_error *error) {
     int token = attn_choice("--tokens", w->tokens, tokens, "space, words or subwords", error);
     int sentence = attn_choice("--sentences", w->sentences, sentences, "lines or marks", error);
     if (error->status == ATTN_DONE && w->subword_model != NULL && token != ATTN_TOKENS_SUBWORDS) {
-        attn_fail(error, ATTN_BAD, "--subword-model: needs --tokens subwords");
+        attn_fail(error, ATTN_USAGE, "--subword-model: needs --tokens subwords");
     }
     return error->status != ATTN_DONE ? error->status
                                       : attn_word_text_init(&w->text, (attn_token_kind)token,
@@ -242,7 +242,7 @@ static int attn_read_words_flags(attn_words *w, int sub, int argc, char **argv, 
 static int attn_run_sub(int sub, int argc, char **argv, attn_error *error) {
     attn_words *w = calloc(1, sizeof *w);
     if (w == NULL) {
-        return attn_fail(error, ATTN_CANNOT, "out of memory");
+        return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     int status = attn_read_words_flags(w, sub, argc, argv, error);
     if (status == ATTN_DONE && w->options.help) {
@@ -262,7 +262,7 @@ static int attn_run_sub(int sub, int argc, char **argv, attn_error *error) {
 int attn_command_words(int argc, char **argv, attn_error *error) {
     if (argc == 0) {
         fputs(attn_words_usage, stderr);
-        return attn_fail(error, ATTN_BAD, "words: a sub-command is missing");
+        return attn_fail(error, ATTN_USAGE, "words: a sub-command is missing");
     }
     const char *name = argv[0];
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
@@ -274,16 +274,16 @@ int attn_command_words(int argc, char **argv, attn_error *error) {
     for (int sub = 0; sub < SUBS; sub++) {
         if (strcmp(attn_subs[sub].name, name) == 0) {
             return attn_subs[sub].run != NULL ? attn_run_sub(sub, argc, argv, error)
-                                              : attn_fail(error, ATTN_CANNOT, "words %s is of a later release", name);
+                                              : attn_fail(error, ATTN_UNSERVED, "words %s is of a later release", name);
         }
         attn_hint_try(&hint, attn_subs[sub].name);
     }
-    return attn_fail(error, ATTN_BAD, "words %s: no such sub-command%s", name, attn_hint_text(&hint));
+    return attn_fail(error, ATTN_USAGE, "words %s: no such sub-command%s", name, attn_hint_text(&hint));
 }
 #else
 int attn_command_words(int argc, char **argv, attn_error *error) {
     (void)argc;
     (void)argv;
-    return attn_fail(error, ATTN_CANNOT, "words needs the layers, which this build has not (CLATTN_LAYERS)");
+    return attn_fail(error, ATTN_UNSERVED, "words needs the layers, which this build has not (CLATTN_LAYERS)");
 }
 #endif

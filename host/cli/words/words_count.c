@@ -28,7 +28,7 @@ int attn_words_read_sentence(attn_words *w, int64_t **ids, int64_t *count, attn_
         return error->status;
     }
     return *count <= ATTN_WORDS_PICTURE_MAX ? ATTN_DONE
-                                            : attn_fail(error, ATTN_BAD, "SENTENCE: %lld words; at most %d",
+                                            : attn_fail(error, ATTN_USAGE, "SENTENCE: %lld words; at most %d",
                                                         (long long)*count, ATTN_WORDS_PICTURE_MAX);
 }
 
@@ -108,7 +108,7 @@ int attn_words_count(attn_words *w, attn_error *error) {
     }
     attn_frequency *sorted = malloc((size_t)w->text.word_count * sizeof *sorted);
     if (sorted == NULL) {
-        return attn_fail(error, ATTN_CANNOT, "out of memory");
+        return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     for (int64_t n = 0; n < w->text.word_count; n++) {
         sorted[n] = (attn_frequency){ n, w->text.counts[n] };

@@ -17,20 +17,20 @@ static int attn_draw_table(attn_word_model *model, attn_error *error) {
         kind++;
     }
     if (kind == 3) {
-        return attn_fail(error, ATTN_BAD, "--embedding %s: uniform, xavier or he is wanted", s->embedding);
+        return attn_fail(error, ATTN_USAGE, "--embedding %s: uniform, xavier or he is expected", s->embedding);
     }
     model->dim = 16;
     if (attn_options_number("--dim", s->dim_text, 1, &model->dim, error) != ATTN_DONE) {
         return error->status;
     }
     if (model->dim > 65536) {
-        return attn_fail(error, ATTN_BAD, "--dim %lld: at most 65536", (long long)model->dim);
+        return attn_fail(error, ATTN_USAGE, "--dim %lld: at most 65536", (long long)model->dim);
     }
     model->embedding = names[kind];
     int64_t words = model->text->word_count;
     model->table = clattn_allocate(model->session.runtime, words * model->dim * (int64_t)sizeof(float));
     if (model->table == NULL) {
-        return attn_fail(error, ATTN_CANNOT, "out of memory");
+        return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     clattn_status status = clattn_fill((clattn_fill_kind)kind, (uint64_t)model->seed, words, model->dim, model->table);
     return status == CLATTN_OK ? ATTN_DONE : attn_fail_status(error, status, NULL);
@@ -41,20 +41,20 @@ static int attn_take_npy(attn_word_model *model, const attn_npy *array, attn_err
     char shape[256];
     bool floats = array->type == ATTN_NPY_FLOAT32 || array->type == ATTN_NPY_FLOAT64;
     if (!floats || array->dims != 2 || array->shape[0] != model->text->word_count || array->shape[1] < 1) {
-        return attn_fail(error, ATTN_BAD, "--vectors %s: %s %s; float32 or float64 (%lld, dim) is wanted, a row a word",
+        return attn_fail(error, ATTN_USAGE, "--vectors %s: %s %s; float32 or float64 (%lld, dim) is expected, a row a word",
                          path, attn_npy_type_name(array->type), attn_npy_shape_text(array, shape),
                          (long long)model->text->word_count);
     }
     model->dim = array->shape[1];
     model->table = clattn_allocate(model->session.runtime, array->count * (int64_t)sizeof(float));
     if (model->table == NULL) {
-        return attn_fail(error, ATTN_CANNOT, "out of memory");
+        return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     clattn_type type = array->type == ATTN_NPY_FLOAT32 ? CLATTN_FP32 : CLATTN_FP64;
     for (int64_t k = 0; k < array->count; k++) {
         model->table[k] = (float)clattn_get_element(type, array->data, k);
         if (!isfinite(model->table[k])) {
-            return attn_fail(error, ATTN_BAD, "--vectors %s: the vector of \"%s\" is not finite", path,
+            return attn_fail(error, ATTN_USAGE, "--vectors %s: the vector of \"%s\" is not finite", path,
                              model->text->words[k / model->dim]);
         }
     }
@@ -77,11 +77,11 @@ static int attn_take_vectors(attn_word_model *model, const clattn_word_vectors *
     int64_t *ids = malloc((size_t)text->word_count * sizeof *ids);
     model->dim = clattn_word_vectors_dim(vectors);
     model->table = clattn_allocate(model->session.runtime, text->word_count * model->dim * (int64_t)sizeof(float));
-    int status = ids != NULL && model->table != NULL ? ATTN_DONE : attn_fail(error, ATTN_CANNOT, "out of memory");
+    int status = ids != NULL && model->table != NULL ? ATTN_DONE : attn_fail(error, ATTN_UNSERVED, "out of memory");
     for (int64_t w = 0; status == ATTN_DONE && w < text->word_count; w++) {
         ids[w] = clattn_word_vectors_find(vectors, text->words[w]);
         if (ids[w] < 0) {
-            status = attn_fail(error, ATTN_BAD, "\"%s\": not in the vocabulary of %s%s", text->words[w],
+            status = attn_fail(error, ATTN_USAGE, "\"%s\": not in the vocabulary of %s%s", text->words[w],
                                model->settings.vectors,
                                text->tokens == ATTN_TOKENS_SPACE ? " (--tokens words drops case and punctuation)" : "");
         }
@@ -125,7 +125,7 @@ int attn_word_model_embed(attn_word_model *model, attn_error *error) {
         return attn_draw_table(model, error);
     }
     if (s->embedding != NULL || s->dim_text != NULL || (s->seed_text != NULL && !s->project)) {
-        return attn_fail(error, ATTN_BAD, "%s: not together with --vectors, which brings its own",
+        return attn_fail(error, ATTN_USAGE, "%s: not together with --vectors, which brings its own",
                          s->embedding != NULL  ? "--embedding"
                          : s->dim_text != NULL ? "--dim"
                                                : "--seed");

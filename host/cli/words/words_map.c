@@ -25,7 +25,7 @@ static attn_map_kind attn_map_find(const char *map) {
 int attn_words_map_check(const char *map, attn_error *error) {
     return map == NULL || attn_map_find(map) < ATTN_MAP_KINDS
                ? ATTN_DONE
-               : attn_fail(error, ATTN_BAD, "--map %s: numbers, blocks or colours is wanted", map);
+               : attn_fail(error, ATTN_USAGE, "--map %s: numbers, blocks or colours is expected", map);
 }
 
 static attn_map_kind attn_map_choose(const char *map) {

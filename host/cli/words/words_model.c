@@ -39,7 +39,7 @@ static int attn_make_memory(attn_word_model *model, attn_error *error) {
         model->units = attn_floats(model, model->unit_block * keys, &failed);
         model->unit_rows = attn_floats(model, rows * model->heads * model->unit_block, &failed);
     }
-    return failed ? attn_fail(error, ATTN_CANNOT, "out of memory") : ATTN_DONE;
+    return failed ? attn_fail(error, ATTN_UNSERVED, "out of memory") : ATTN_DONE;
 }
 
 /* Which keys a row may see depends on where the call puts it. */
@@ -89,7 +89,7 @@ static int attn_read_heads(attn_word_model *model, attn_error *error) {
         return error->status;
     }
     if (model->dim % model->heads != 0) {
-        return attn_fail(error, ATTN_BAD, "--heads %lld: vectors of %lld numbers cannot be shared out evenly",
+        return attn_fail(error, ATTN_USAGE, "--heads %lld: vectors of %lld numbers cannot be shared out evenly",
                          (long long)model->heads, (long long)model->dim);
     }
     model->scale = model->settings.has_scale ? model->settings.scale : 1 / sqrt((double)(model->dim / model->heads));
@@ -103,7 +103,7 @@ int attn_word_model_open(attn_word_model *model, const attn_word_text *text, con
         return error->status;
     }
     int status = model->session.listed
-                     ? attn_fail(error, ATTN_BAD, "--engine %s: words takes one engine", options->engine)
+                     ? attn_fail(error, ATTN_USAGE, "--engine %s: words takes one engine", options->engine)
                      : attn_word_model_embed(model, error);
     status = status == ATTN_DONE ? attn_read_heads(model, error) : status;
     status = status == ATTN_DONE ? attn_make_layer(model, error) : status;

@@ -170,9 +170,9 @@ int attn_words_plot(const attn_words *w, const attn_word_pattern *patterns, int6
         drawn = attn_canvas_png_end(&canvas, output.file) != 0;
     }
 #endif
-    if (!drawn && ferror(output.file) == 0) { /* else closing tells why */
+    if (!drawn && ferror(output.file) == 0) { /* else closing says why */
         attn_output_discard(&output);
-        return attn_fail(error, ATTN_CANNOT, "--plot %s: the picture could not be made: no memory for it", w->plot);
+        return attn_fail(error, ATTN_UNSERVED, "--plot %s: the picture could not be made: no memory for it", w->plot);
     }
     return attn_output_close(&output, error) != ATTN_DONE ? error->status : attn_output_commit(&output, error);
 }

@@ -1,5 +1,5 @@
 /*
- * words probe: looks from one word of a sentence before and after a change, and tells what moved: each weight, the context
+ * words probe: looks from one word of a sentence before and after a change, and reports what moved: each weight, the context
  * vector, the word nearest to it. Weights and contexts are the model's; here are the changes and the differences.
  */
 #include <math.h>
@@ -29,7 +29,7 @@ typedef struct attn_probe {
     attn_words *w;
     attn_word_span sentence;
     attn_change change;
-    bool one; /* the change was told; else each word in turn */
+    bool one; /* the change was given; else each word in turn */
     int64_t from;
     int64_t *changed; /* ids of the changed sentence */
     attn_view before, after;
@@ -48,7 +48,7 @@ static int attn_look(attn_words *w, attn_word_span span, int64_t from, attn_view
     attn_view_free(view);
     *view = (attn_view){ .span = span, .from = from, .pattern = malloc(pattern), .context = malloc(context) };
     if (view->pattern == NULL || view->context == NULL) {
-        return attn_fail(error, ATTN_CANNOT, "out of memory");
+        return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     if (attn_word_model_attend(&w->model, span, 0, span, error) != ATTN_DONE) {
         return error->status;
@@ -102,7 +102,7 @@ static int attn_read_place(attn_probe *p, const char *flag, const char *value, i
         *place = number - 1;
         *count = 1;
     }
-    return *place >= 0 ? ATTN_DONE : attn_fail(error, ATTN_BAD, "%s \"%s\": not in the sentence", flag, value);
+    return *place >= 0 ? ATTN_DONE : attn_fail(error, ATTN_USAGE, "%s \"%s\": not in the sentence", flag, value);
 }
 
 static int attn_read_from(attn_probe *p, attn_error *error) {
@@ -114,7 +114,7 @@ static int attn_read_from(attn_probe *p, attn_error *error) {
     if (attn_read_place(p, "--word", p->w->word, &p->from, &count, error) != ATTN_DONE) {
         return error->status;
     }
-    return count == 1 ? ATTN_DONE : attn_fail(error, ATTN_BAD, "--word \"%s\": one word is wanted", p->w->word);
+    return count == 1 ? ATTN_DONE : attn_fail(error, ATTN_USAGE, "--word \"%s\": one word is expected", p->w->word);
 }
 
 static int attn_read_change(attn_probe *p, int64_t **added, attn_error *error) {
@@ -126,7 +126,7 @@ static int attn_read_change(attn_probe *p, int64_t **added, attn_error *error) {
         return error->status;
     }
     if (w->remove != NULL && p->from >= c->first && p->from < c->first + c->removed) {
-        return attn_fail(error, ATTN_BAD, "--remove \"%s\": that is the word looked from; --word names another",
+        return attn_fail(error, ATTN_USAGE, "--remove \"%s\": that is the word looked from; --word names another",
                          w->remove);
     }
     if (w->add != NULL && attn_words_cut(p->w, "--add", w->add, added, &c->added.count, error) != ATTN_DONE) {
@@ -137,17 +137,17 @@ static int attn_read_change(attn_probe *p, int64_t **added, attn_error *error) {
         return ATTN_DONE;
     }
     if (w->add == NULL || w->remove != NULL) {
-        return attn_fail(error, ATTN_BAD, "--at: goes with --add, without --remove");
+        return attn_fail(error, ATTN_USAGE, "--at: goes with --add, without --remove");
     }
     if (attn_options_number("--at", w->at, 1, &at, error) == ATTN_DONE && at > p->sentence.count + 1) {
-        attn_fail(error, ATTN_BAD, "--at %lld: the sentence has %lld words", (long long)at,
+        attn_fail(error, ATTN_USAGE, "--at %lld: the sentence has %lld words", (long long)at,
                   (long long)p->sentence.count);
     }
     c->first = at - 1;
     return error->status;
 }
 
-/* ------------------------------------------------------------------------------------------------ what is told */
+/* ------------------------------------------------------------------------------------------------ what is printed */
 
 static double attn_context_moves(const attn_probe *p) {
     double sum = 0;
@@ -289,7 +289,7 @@ static int attn_plot_change(const attn_probe *p, const char *caption, attn_error
     int64_t heads = p->w->model.heads;
     attn_word_pattern *patterns = calloc((size_t)(2 * heads), sizeof *patterns);
     char(*titles)[40] = calloc((size_t)(2 * heads), sizeof *titles);
-    int status = patterns != NULL && titles != NULL ? ATTN_DONE : attn_fail(error, ATTN_CANNOT, "out of memory");
+    int status = patterns != NULL && titles != NULL ? ATTN_DONE : attn_fail(error, ATTN_UNSERVED, "out of memory");
     for (int64_t n = 0; n < 2 * heads && status == ATTN_DONE; n++) {
         const attn_view *view = n % 2 == 0 ? &p->before : &p->after;
         snprintf(titles[n], sizeof titles[n], "head %lld, %s", (long long)n / 2 + 1, n % 2 == 0 ? "before" : "after");
@@ -335,15 +335,15 @@ static int attn_probe_run(attn_probe *p, int64_t **added, attn_error *error) {
     }
     int64_t longest = p->sentence.count + p->change.added.count;
     if (longest > ATTN_WORDS_PICTURE_MAX) {
-        return attn_fail(error, ATTN_BAD, "--add: %lld words; at most %d", (long long)longest, ATTN_WORDS_PICTURE_MAX);
+        return attn_fail(error, ATTN_USAGE, "--add: %lld words; at most %d", (long long)longest, ATTN_WORDS_PICTURE_MAX);
     }
     p->one = w->add != NULL || w->remove != NULL;
     if (!p->one && p->sentence.count < 2) {
-        return attn_fail(error, ATTN_BAD, "SENTENCE: one word; there is nothing to take away");
+        return attn_fail(error, ATTN_USAGE, "SENTENCE: one word; there is nothing to take away");
     }
     p->changed = malloc((size_t)longest * sizeof *p->changed);
     if (p->changed == NULL) {
-        return attn_fail(error, ATTN_CANNOT, "out of memory");
+        return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     if (attn_word_model_open(&w->model, &w->text, &w->settings, &w->options, longest, longest, error) != ATTN_DONE ||
         attn_look(w, p->sentence, p->from, &p->before, error) != ATTN_DONE) {
@@ -356,7 +356,7 @@ int attn_words_probe(attn_words *w, attn_error *error) {
     attn_probe p = { .w = w };
     int64_t *ids = NULL, *added = NULL, count = 0;
     if (w->plot != NULL && w->add == NULL && w->remove == NULL) {
-        return attn_fail(error, ATTN_BAD, "--plot: needs --add or --remove, the change to draw");
+        return attn_fail(error, ATTN_USAGE, "--plot: needs --add or --remove, the change to draw");
     }
     if (w->plot != NULL && attn_plot_check(w->plot, error) != ATTN_DONE) {
         return error->status;

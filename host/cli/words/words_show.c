@@ -31,7 +31,7 @@ static int attn_show_patterns(attn_words *w, attn_word_span span, attn_error *er
     char description[1024];
     char(*titles)[32] = malloc((size_t)heads * sizeof *titles);
     attn_word_pattern *patterns = malloc((size_t)heads * sizeof *patterns);
-    int status = titles != NULL && patterns != NULL ? ATTN_DONE : attn_fail(error, ATTN_CANNOT, "out of memory");
+    int status = titles != NULL && patterns != NULL ? ATTN_DONE : attn_fail(error, ATTN_UNSERVED, "out of memory");
     attn_word_model_describe(&w->model, description, sizeof description);
     for (int64_t h = 0; h < heads && status == ATTN_DONE; h++) {
         snprintf(titles[h], sizeof titles[h], "head %lld", (long long)h + 1);

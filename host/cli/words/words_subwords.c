@@ -22,14 +22,14 @@ static int attn_take_piece(void *user, const char *piece, long long length) {
 
 int attn_subwords_open(void **model, const char *path, attn_error *error) {
     if (path == NULL) {
-        return attn_fail(error, ATTN_BAD, "--tokens subwords: --subword-model FILE is missing");
+        return attn_fail(error, ATTN_USAGE, "--tokens subwords: --subword-model FILE is missing");
     }
     if (attn_input_check(path, error) != ATTN_DONE) { /* the library's own message would go to stderr */
         return error->status;
     }
     *model = attn_sentencepiece_open(path);
     return *model != NULL ? ATTN_DONE
-                          : attn_fail(error, ATTN_BAD, "--subword-model %s: not a model of SentencePiece", path);
+                          : attn_fail(error, ATTN_USAGE, "--subword-model %s: not a model of SentencePiece", path);
 }
 
 void attn_subwords_close(void *model) {
@@ -48,7 +48,7 @@ int attn_subwords_cut(attn_word_text *text, const char *sentence, int64_t length
         length--;
     }
     int status = attn_sentencepiece_cut(text->subwords, sentence, length, attn_take_piece, &taking);
-    return status < 0 ? attn_fail(error, ATTN_BAD, "%s: the sub-word library failed on it", text->reading) : status;
+    return status < 0 ? attn_fail(error, ATTN_USAGE, "%s: the sub-word library failed on it", text->reading) : status;
 }
 
 #else
@@ -56,7 +56,7 @@ int attn_subwords_cut(attn_word_text *text, const char *sentence, int64_t length
 int attn_subwords_open(void **model, const char *path, attn_error *error) {
     (void)model;
     (void)path;
-    return attn_fail(error, ATTN_CANNOT, "--tokens subwords: needs SentencePiece, which this build has not");
+    return attn_fail(error, ATTN_UNSERVED, "--tokens subwords: needs SentencePiece, which this build has not");
 }
 
 void attn_subwords_close(void *model) {
@@ -67,7 +67,7 @@ int attn_subwords_cut(attn_word_text *text, const char *sentence, int64_t length
     (void)text;
     (void)sentence;
     (void)length;
-    return attn_fail(error, ATTN_CANNOT, "--tokens subwords: needs SentencePiece, which this build has not");
+    return attn_fail(error, ATTN_UNSERVED, "--tokens subwords: needs SentencePiece, which this build has not");
 }
 
 #endif

@@ -19,7 +19,7 @@ static const char attn_six_sentences[] = "The quick brown fox jumps over the laz
                                          "I am feeling happy today.\n";
 
 static int attn_no_memory(attn_error *error) {
-    return attn_fail(error, ATTN_CANNOT, "out of memory");
+    return attn_fail(error, ATTN_UNSERVED, "out of memory");
 }
 
 /* Room for one more item. */
@@ -95,18 +95,18 @@ int64_t attn_word_text_find(const attn_word_text *text, const char *word) {
     return text->slot_count > 0 ? text->slots[attn_slot(text, word, (int64_t)strlen(word))] - 1 : -1;
 }
 
-/* Refuses a word; tells one that holds it ("dog" is not there, "dog." is). */
+/* Refuses a word; names one that holds it ("dog" is not there, "dog." is). */
 static int attn_not_there(const attn_word_text *text, const char *word, int64_t length, attn_error *error) {
     char part[256];
     bool whole = length < (int64_t)sizeof part;
     attn_text_copy(part, sizeof part, word, (size_t)length);
     for (int64_t w = 0; whole && w < text->word_count; w++) {
         if (strstr(text->words[w], part) != NULL) {
-            return attn_fail(error, ATTN_BAD, "\"%s\": not in the vocabulary of %s (\"%.200s\" is)", part, text->name,
+            return attn_fail(error, ATTN_USAGE, "\"%s\": not in the vocabulary of %s (\"%.200s\" is)", part, text->name,
                              text->words[w]);
         }
     }
-    return attn_fail(error, ATTN_BAD, "\"%s\": not in the vocabulary of %s", part, text->name);
+    return attn_fail(error, ATTN_USAGE, "\"%s\": not in the vocabulary of %s", part, text->name);
 }
 
 int attn_word_text_token(attn_word_text *text, const char *word, int64_t length, attn_error *error) {
@@ -134,11 +134,11 @@ static int attn_check_text(const char *name, const char *text, int64_t length, a
     for (int64_t at = 0, step; at < length; at += step) {
         step = attn_utf8_next(text + at, length - at, &code);
         if (step == 0) {
-            return attn_fail(error, ATTN_BAD, "%s: line %lld: invalid UTF-8 (byte 0x%02x)", name, (long long)line,
+            return attn_fail(error, ATTN_USAGE, "%s: line %lld: invalid UTF-8 (byte 0x%02x)", name, (long long)line,
                              (unsigned)(unsigned char)text[at]);
         }
         if ((code < 0x20 || (code >= 0x7f && code < 0xa0)) && !attn_utf8_is_space(code)) {
-            return attn_fail(error, ATTN_BAD, "%s: line %lld: a control character (0x%02x); a text is wanted", name,
+            return attn_fail(error, ATTN_USAGE, "%s: line %lld: a control character (0x%02x); a text is expected", name,
                              (long long)line, (unsigned)code);
         }
         line += code == '\n';
@@ -184,7 +184,7 @@ static int attn_add_sentences(attn_word_text *text, const char *content, int64_t
         }
         text->ends[text->sentence_count++] = text->token_count;
     }
-    return text->token_count > 0 ? ATTN_DONE : attn_fail(error, ATTN_BAD, "%s: no words in it", text->name);
+    return text->token_count > 0 ? ATTN_DONE : attn_fail(error, ATTN_USAGE, "%s: no words in it", text->name);
 }
 
 int attn_word_text_read(attn_word_text *text, const char *path, attn_error *error) {
@@ -198,7 +198,7 @@ int attn_word_text_read(attn_word_text *text, const char *path, attn_error *erro
     int status = attn_input_text(path, MOST_BYTES, &content, &length, error);
     if (status == ATTN_DONE) {
         status =
-            length == 0 ? attn_fail(error, ATTN_BAD, "%s: empty", path) : attn_check_text(path, content, length, error);
+            length == 0 ? attn_fail(error, ATTN_USAGE, "%s: empty", path) : attn_check_text(path, content, length, error);
     }
     if (status == ATTN_DONE) {
         int64_t mark = length >= 3 && memcmp(content, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
@@ -222,7 +222,7 @@ int attn_word_text_cut(attn_word_text *text, const char *name, const char *sente
     *count = text->token_count - before;
     text->token_count = before; /* the text itself stays as it was */
     if (*count == 0) {
-        return attn_fail(error, ATTN_BAD, "%s: no words in it", name);
+        return attn_fail(error, ATTN_USAGE, "%s: no words in it", name);
     }
     *ids = malloc((size_t)*count * sizeof **ids);
     if (*ids == NULL) {

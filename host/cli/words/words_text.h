@@ -41,7 +41,7 @@ typedef struct attn_word_text {
     int64_t *ids; /* of all tokens */
     int64_t sentence_count, sentence_capacity;
     int64_t *ends;  /* one past the last token of each sentence */
-    void *letters;  /* what tells letters, for ATTN_TOKENS_WORDS */
+    void *letters;  /* the locale that knows letters, for ATTN_TOKENS_WORDS */
     void *subwords; /* the library's model, for ATTN_TOKENS_SUBWORDS */
 } attn_word_text;
 

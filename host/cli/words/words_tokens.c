@@ -36,7 +36,7 @@ static int attn_cut_words(attn_word_text *text, const char *sentence, int64_t le
     locale_t letters = (locale_t)text->letters;
     char *word = malloc(2 * (size_t)length + 4); /* lower case may be longer */
     int64_t used = 0;
-    int status = word != NULL ? ATTN_DONE : attn_fail(error, ATTN_CANNOT, "out of memory");
+    int status = word != NULL ? ATTN_DONE : attn_fail(error, ATTN_UNSERVED, "out of memory");
     for (int64_t at = 0, step; status == ATTN_DONE && at <= length; at += step) {
         uint32_t code = ' ';
         step = at < length ? attn_utf8_next(sentence + at, length - at, &code) : 1;
@@ -72,7 +72,7 @@ static int attn_find_letters(attn_word_text *text, attn_error *error) {
         }
         freelocale(locale);
     }
-    return attn_fail(error, ATTN_CANNOT,
+    return attn_fail(error, ATTN_UNSERVED,
                      "--tokens words: this system has no UTF-8 locale (C.UTF-8) to tell letters by");
 }
 

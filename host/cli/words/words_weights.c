@@ -101,7 +101,7 @@ int attn_words_weights(attn_words *w, attn_error *error) {
     int64_t word = ids[0];
     free(ids);
     if (count != 1) {
-        return attn_fail(error, ATTN_BAD, "\"%s\": one word is wanted, this is %lld", argument, (long long)count);
+        return attn_fail(error, ATTN_USAGE, "\"%s\": one word is expected, this is %lld", argument, (long long)count);
     }
     for (int64_t s = 0; s < w->text.sentence_count; s++) {
         int64_t length = attn_word_text_sentence(&w->text, s).count;

@@ -386,7 +386,7 @@ typedef struct clattn_problem {
                                 units, which then make one product where fp32's accuracy takes three. A product is off by up to
                                 2^-10 of its size: some three digits are right instead of six (docs/numerics.md). Only a
                                 permission: engines without such products, and other types, ignore it;
-                                clattn_plan_info.products_tf32 tells */
+                                clattn_plan_info.products_tf32 says so */
 } clattn_problem;
 
 /* In the order of the members, for compilers of C++ before 2020. */
@@ -448,7 +448,7 @@ typedef struct clattn_plan_info {
     bool clean_values;         /**< a value that some rows may not attend may hold anything without reaching them */
     int64_t block_query, block_key; /**< rows and keys of a block; 0 = does not apply */
     int64_t workspace_size;    /**< bytes a call needs besides its tensors */
-    int64_t private_memory;    /**< bytes of private memory a work-item; -1 = does not apply or not told */
+    int64_t private_memory;    /**< bytes of private memory a work-item; -1 = does not apply or not known */
     int64_t local_memory;      /**< bytes of local memory a work-group; -1 likewise */
     double flops;              /**< 4 * (head_dim + value_dim) / 2 a score that causal and window allow, largest lengths */
     double bytes;              /**< compulsory traffic: inputs read once, outputs written once */

@@ -177,7 +177,7 @@ typedef struct clattn_attention_layer_io {
     const float *memory; /**< [batch, key_length, memory_dim]; NULL = the input */
     float *output;       /**< [batch, query_length, output_dim or query_heads * value_dim]; overlaps no input */
     /**
-     * What is computed on the way, in the shapes above; NULL = not wanted. With projections and `keep_memory`, key and
+     * What is computed in between, in the shapes above; NULL = not needed. With projections and `keep_memory`, key and
      * value are not computed but taken from here: a memory projected once serves many calls.
      */
     float *query, *key, *value, *context;
@@ -347,7 +347,7 @@ typedef struct clattn_glimpse_io {
     int64_t rows;         /**< default CLATTN_SAME = the options' */
     const float *input;   /**< [rows, input_dim] */
     const float *context; /**< [rows, context_dim] */
-    float *weights;       /**< [rows, input_dim], or NULL = not wanted */
+    float *weights;       /**< [rows, input_dim], or NULL = not needed */
     float *output;        /**< [rows, output_dim] */
     clattn_report *report;
 } clattn_glimpse_io;
