@@ -10,15 +10,15 @@
 #include "commands.h"
 #include "device_probe.h"
 
-static const char attn_devices_help[] = "clattn devices [--json] [OPTIONS]\n"
-                                        "\n"
-                                        "What is here: the CPU and every OpenCL device, what each can do, which\n"
-                                        "engines it gets, and their bodies, which --body names. The numbers are those\n"
-                                        "of --device. What cannot be used is named with the reason.\n"
-                                        "  --json                as JSON on standard output\n";
+static const char devices_help[] = "clattn devices [--json] [OPTIONS]\n"
+                                   "\n"
+                                   "What is here: the CPU and every OpenCL device, what each can do, which\n"
+                                   "engines it gets, and their bodies, which --body names. The numbers are those\n"
+                                   "of --device. What cannot be used is named with the reason.\n"
+                                   "  --json                as JSON on standard output\n";
 
 /* Engines that would serve a plain problem there, separated by spaces. */
-static void attn_list_engines(const attn_session *session, int64_t device, char *text, size_t size) {
+static void list_engines(const attn_session *session, int64_t device, char *text, size_t size) {
     clattn_problem problem = CLATTN_PROBLEM_INIT;
     problem.query_length = 64;
     problem.head_dim = 64;
@@ -35,7 +35,7 @@ static void attn_list_engines(const attn_session *session, int64_t device, char 
 }
 
 /* Whether the engine has a body that runs on the device: others are of no interest there. */
-static bool attn_has_bodies(const attn_session *session, const char *engine, int64_t device) {
+static bool has_bodies(const attn_session *session, const char *engine, int64_t device) {
     clattn_body_info body;
     bool here = false;
     for (int64_t n = 0; clattn_inspect_body(session->runtime, engine, device, n, &body) == CLATTN_OK; n++) {
@@ -45,11 +45,11 @@ static bool attn_has_bodies(const attn_session *session, const char *engine, int
 }
 
 /* A line for the bodies that run on the device, and one for each that does not. */
-static void attn_print_bodies(const attn_session *session, int64_t device) {
+static void print_bodies(const attn_session *session, int64_t device) {
     for (int64_t e = 0; e < clattn_engine_count(); e++) {
         const char *engine = clattn_engine_name(e);
         clattn_body_info body;
-        if (!attn_has_bodies(session, engine, device)) {
+        if (!has_bodies(session, engine, device)) {
             continue;
         }
         printf("   bodies          %s:", engine);
@@ -67,14 +67,15 @@ static void attn_print_bodies(const attn_session *session, int64_t device) {
     }
 }
 
-static void attn_print_bodies_json(const attn_session *session, int64_t device) {
+static void print_bodies_json(const attn_session *session, int64_t device) {
     const char *comma = "";
     printf(", \"bodies\": [");
     for (int64_t e = 0; e < clattn_engine_count(); e++) {
         const char *engine = clattn_engine_name(e);
         clattn_body_info body;
-        bool shown = attn_has_bodies(session, engine, device);
-        for (int64_t n = 0; shown && clattn_inspect_body(session->runtime, engine, device, n, &body) == CLATTN_OK; n++) {
+        bool shown = has_bodies(session, engine, device);
+        for (int64_t n = 0; shown && clattn_inspect_body(session->runtime, engine, device, n, &body) == CLATTN_OK;
+             n++) {
             printf("%s{ \"engine\": \"%s\", \"name\": \"%s\", \"what\": ", comma, engine, body.name);
             attn_json_write_string(stdout, body.what);
             printf(", \"why_not\": ");
@@ -86,7 +87,7 @@ static void attn_print_bodies_json(const attn_session *session, int64_t device) 
     printf("]");
 }
 
-static void attn_print_device(const clattn_device_info *info, int64_t device, const char *engines) {
+static void print_device(const clattn_device_info *info, int64_t device, const char *engines) {
     char memory[32], most[32], local[32];
     printf("%lld  %s\n", (long long)device, info->name);
     printf("   kind            %s\n", attn_device_kind_name(info->kind));
@@ -110,7 +111,7 @@ static void attn_print_device(const clattn_device_info *info, int64_t device, co
     printf("   engines         %s\n", engines[0] != '\0' ? engines : "none");
 }
 
-static void attn_print_device_json(const clattn_device_info *info, int64_t device, const char *engines) {
+static void print_device_json(const clattn_device_info *info, int64_t device, const char *engines) {
     const struct {
         const char *key, *text;
     } texts[] = { { "name", info->name },         { "kind", attn_device_kind_name(info->kind) },
@@ -133,14 +134,14 @@ static void attn_print_device_json(const clattn_device_info *info, int64_t devic
 }
 
 /* Devices that were found and cannot be used. Beside JSON they are for the reader only. */
-static void attn_print_left_out(const attn_session *session, FILE *stream) {
+static void print_left_out(const attn_session *session, FILE *stream) {
     clattn_report left_out;
     if (clattn_runtime_get_left_out(session->runtime, &left_out) == CLATTN_OK) {
         fputs(left_out.text, stream);
     }
 }
 
-static void attn_print_missing(void) {
+static void print_missing(void) {
     for (int64_t e = 0; e < clattn_engine_count(); e++) {
         if (!clattn_engine_built(clattn_engine_name(e))) {
             printf("Not in this build: %s\n", clattn_engine_name(e));
@@ -148,7 +149,7 @@ static void attn_print_missing(void) {
     }
 }
 
-static void attn_print_devices(const attn_session *session, bool json) {
+static void print_devices(const attn_session *session, bool json) {
     fputs(json ? "[" : "", stdout);
     for (int64_t d = 0; d < clattn_runtime_device_count(session->runtime); d++) {
         clattn_device_info info;
@@ -157,9 +158,9 @@ static void attn_print_devices(const attn_session *session, bool json) {
             clattn_runtime_get_device(session->runtime, d, &info) != CLATTN_OK) {
             continue;
         }
-        attn_list_engines(session, d, engines, sizeof engines);
-        (json ? attn_print_device_json : attn_print_device)(&info, d, engines);
-        (json ? attn_print_bodies_json : attn_print_bodies)(session, d);
+        list_engines(session, d, engines, sizeof engines);
+        (json ? print_device_json : print_device)(&info, d, engines);
+        (json ? print_bodies_json : print_bodies)(session, d);
         fputs(json ? " }" : "", stdout);
     }
     fputs(json ? "\n]\n" : "", stdout);
@@ -175,7 +176,7 @@ int attn_command_devices(int argc, char **argv, attn_error *error) {
         return error->status;
     }
     if (options.help) {
-        attn_help_print(attn_devices_help, 0);
+        attn_help_print(devices_help, 0);
         return ATTN_DONE;
     }
     if (options.word_count > 0) {
@@ -185,10 +186,10 @@ int attn_command_devices(int argc, char **argv, attn_error *error) {
     if (attn_session_open(&session, &options, error) != ATTN_DONE) {
         return error->status;
     }
-    attn_print_devices(&session, json);
-    attn_print_left_out(&session, json ? stderr : stdout);
+    print_devices(&session, json);
+    print_left_out(&session, json ? stderr : stdout);
     if (!json) {
-        attn_print_missing();
+        print_missing();
     }
     attn_session_close(&session);
     return options.without_opencl ? attn_fail(error, ATTN_UNSERVED, "%s; only the CPU is listed", why) : ATTN_DONE;

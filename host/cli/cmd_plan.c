@@ -12,16 +12,16 @@
 #include "case/session.h"
 #include "commands.h"
 
-static const char attn_plan_help[] = "clattn plan PROBLEM... [--json] [OPTIONS]\n"
-                                     "\n"
-                                     "Which engine and kernel would serve the problem, why others would not, block\n"
-                                     "sizes, accumulate type, workspace, private memory, FLOPs and bytes. Nothing is\n"
-                                     "computed, but kernels are built: where a device sees them for the first time\n"
-                                     "that may take minutes (a terminal shows that it goes on). With several engines,\n"
-                                     "or `all`, one plan for each.\n"
-                                     "  --json                as JSON on standard output\n";
+static const char plan_help[] = "clattn plan PROBLEM... [--json] [OPTIONS]\n"
+                                "\n"
+                                "Which engine and kernel would serve the problem, why others would not, block\n"
+                                "sizes, accumulate type, workspace, private memory, FLOPs and bytes. Nothing is\n"
+                                "computed, but kernels are built: where a device sees them for the first time\n"
+                                "that may take minutes (a terminal shows that it goes on). With several engines,\n"
+                                "or `all`, one plan for each.\n"
+                                "  --json                as JSON on standard output\n";
 
-static void attn_print_plan(const attn_session *session, const clattn_plan_info *info) {
+static void print_plan(const attn_session *session, const clattn_plan_info *info) {
     char device[300], workspace[32], bytes[32], text[32];
     attn_session_device_name(session, info->device, device, sizeof device);
     printf("engine            %s\n", info->engine);
@@ -49,7 +49,7 @@ static void attn_print_plan(const attn_session *session, const clattn_plan_info 
 }
 
 /* The lines of a report as a JSON array. */
-static void attn_json_lines(const char *text) {
+static void json_lines(const char *text) {
     const char *separator = "";
     putchar('[');
     while (*text != '\0') {
@@ -62,7 +62,7 @@ static void attn_json_lines(const char *text) {
     putchar(']');
 }
 
-static void attn_print_plan_json(const clattn_plan_info *info, const char *refusals) {
+static void print_plan_json(const clattn_plan_info *info, const char *refusals) {
     printf("  { \"engine\": \"%s\", \"device\": %lld, \"kernel\": ", info->engine, (long long)info->device);
     attn_json_write_string(stdout, info->kernel);
     printf(", \"accumulate\": \"%s\", \"weights_rounded\": %s, \"products_tf32\": %s, \"sum_running\": %s",
@@ -77,12 +77,12 @@ static void attn_print_plan_json(const clattn_plan_info *info, const char *refus
     fputs(", \"bytes\": ", stdout);
     attn_json_write_number(stdout, info->bytes, 17);
     fputs(", \"refusals\": ", stdout);
-    attn_json_lines(refusals);
+    json_lines(refusals);
     printf(" }");
 }
 
 /* Whether a line of the text begins so. */
-static bool attn_has_line(const char *text, const char *line, size_t length) {
+static bool has_line(const char *text, const char *line, size_t length) {
     for (; *text != '\0'; text += strcspn(text, "\n"), text += *text == '\n') {
         if (strncmp(text, line, length) == 0) {
             return true;
@@ -95,8 +95,8 @@ static bool attn_has_line(const char *text, const char *line, size_t length) {
  * Why the other engines that were asked would not serve it, a line each: those with a device of their kind here. Then
  * what the library reported while it made the plan, but for engines on devices of another kind.
  */
-static void attn_list_refusals(const attn_session *session, const clattn_problem *problem, const char *chosen,
-                               const char *told, char *text, size_t size) {
+static void list_refusals(const attn_session *session, const clattn_problem *problem, const char *chosen,
+                          const char *told, char *text, size_t size) {
     clattn_report report;
     bool any = problem->engine == NULL, opencl = !any && strcmp(problem->engine, "opencl") == 0;
     text[0] = '\0';
@@ -115,15 +115,15 @@ static void attn_list_refusals(const attn_session *session, const clattn_problem
         length = strcspn(told, "\n");
         const char *reason = strstr(told, ": ");
         bool other_kind = reason != NULL && strncmp(reason, ": device:", 9) == 0;
-        if (length > 0 && !other_kind && !attn_has_line(text, told, length)) {
+        if (length > 0 && !other_kind && !has_line(text, told, length)) {
             attn_text_add(text, size, "%.*s\n", (int)length, told);
         }
     }
 }
 
 /* Plans for one engine (NULL: the best). */
-static int attn_plan_one(const attn_session *session, const attn_case *c, const char *engine, bool json, bool first,
-                         attn_error *error) {
+static int plan_one(const attn_session *session, const attn_case *c, const char *engine, bool json, bool first,
+                    attn_error *error) {
     clattn_problem problem = c->problem;
     clattn_plan *plan = NULL;
     clattn_plan_info info;
@@ -139,15 +139,15 @@ static int attn_plan_one(const attn_session *session, const attn_case *c, const 
     char refusals[sizeof report.text] = "", spoken[sizeof report.text];
     status = clattn_plan_get_info(plan, &info);
     if (status == CLATTN_OK) {
-        attn_list_refusals(session, &problem, info.engine, report.text, refusals, sizeof refusals);
+        list_refusals(session, &problem, info.engine, report.text, refusals, sizeof refusals);
     }
     attn_speak(refusals, spoken, sizeof spoken);
     if (status == CLATTN_OK && json) {
         fputs(first ? "" : ",\n", stdout);
-        attn_print_plan_json(&info, spoken);
+        print_plan_json(&info, spoken);
     } else if (status == CLATTN_OK) {
         fputs(first ? "" : "\n", stdout);
-        attn_print_plan(session, &info);
+        print_plan(session, &info);
         if (spoken[0] != '\0') {
             printf("others:\n%s", spoken);
         }
@@ -157,11 +157,11 @@ static int attn_plan_one(const attn_session *session, const attn_case *c, const 
 }
 
 /* One plan an engine of the list; fails when none of them serves. */
-static int attn_plan_listed(const attn_session *session, const attn_case *c, bool json, attn_error *error) {
+static int plan_listed(const attn_session *session, const attn_case *c, bool json, attn_error *error) {
     int served = 0;
     attn_error last = { 0 };
     for (int t = 0; t < session->target_count; t++) {
-        if (attn_plan_one(session, c, session->targets[t].engine, json, served == 0, &last) == ATTN_DONE) {
+        if (plan_one(session, c, session->targets[t].engine, json, served == 0, &last) == ATTN_DONE) {
             served++;
         } else if (last.status == ATTN_USAGE) {
             return attn_fail(error, ATTN_USAGE, "%s", last.text);
@@ -184,7 +184,7 @@ int attn_command_plan(int argc, char **argv, attn_error *error) {
         return error->status;
     }
     if (options.help) {
-        attn_help_print(attn_plan_help, ATTN_HELP_PROBLEM | ATTN_HELP_DRAWN);
+        attn_help_print(plan_help, ATTN_HELP_PROBLEM | ATTN_HELP_DRAWN);
         return ATTN_DONE;
     }
     if (attn_case_read(&c, options.word_count, options.words, error) != ATTN_DONE ||
@@ -192,8 +192,8 @@ int attn_command_plan(int argc, char **argv, attn_error *error) {
         return error->status;
     }
     fputs(json && session.listed ? "[\n" : "", stdout);
-    int status = session.listed ? attn_plan_listed(&session, &c, json, error)
-                                : attn_plan_one(&session, &c, session.engine, json, true, error);
+    int status = session.listed ? plan_listed(&session, &c, json, error)
+                                : plan_one(&session, &c, session.engine, json, true, error);
     fputs(!json ? "" : session.listed ? "\n]\n" : status == ATTN_DONE ? "\n" : "", stdout);
     attn_session_close(&session);
     return status;

@@ -12,46 +12,46 @@
 #include "commands.h"
 #include "run_inputs.h"
 
-static const char attn_run_help[] = "clattn run PROBLEM... --query F --key F --value F --output F [FILES] [OPTIONS]\n"
-                                    "\n"
-                                    "Attention on .npy arrays (little-endian, C order) of [batch, heads, length, dim]\n"
-                                    "(layout=bshd: [batch, length, heads, dim]). Sizes and types come from the files:\n"
-                                    "float32, float16, float64; bf16 as uint16 with type=bf16. One engine serves.\n"
-                                    "Everything is checked before anything is written; each output is written whole\n"
-                                    "or not at all. B, Hq, Sq, Sk: batch, query heads, query and key length.\n"
-                                    "In:\n"
-                                    "  --query FILE          the queries\n"
-                                    "  --key FILE            the keys\n"
-                                    "  --value FILE          the values\n"
-                                    "  --past-key FILE       put before the new keys\n"
-                                    "  --past-value FILE     put before the new values\n"
-                                    "  --mask FILE           bool, true = attend: 1 to 4 dimensions, broadcast from\n"
-                                    "                        the right to [B, Hq, Sq, Sk]\n"
-                                    "  --bias FILE           the same, float32 or the storage type\n"
-                                    "  --key-lengths FILE    used keys, [B], int32 or int64\n"
-                                    "  --query-lengths FILE  used rows, [B], int32 or int64\n"
-                                    "  --offsets FILE        the alignment, one an entry, [B], int32 or int64\n"
-                                    "  --alibi-slopes FILE   [Hq], float32\n"
-                                    "  --sinks FILE          [Hq], float32\n"
-                                    "Out:\n"
-                                    "  --output FILE         the result\n"
-                                    "  --logsumexp FILE      [B, Hq, Sq]\n"
-                                    "  --weights FILE        [B, Hq, Sq, Sk]\n"
-                                    "  --weights-stage STAGE raw, softcap, bias or softmax (softmax)\n"
-                                    "  --present-key FILE    past and new keys\n"
-                                    "  --present-value FILE  past and new values\n"
-                                    "  --json                what was written, as JSON on standard output\n"
-                                    "Of a later release: --query-starts --key-starts --rotary-cos --rotary-sin\n"
-                                    "--dropout-mask --grad-*.\n";
+static const char run_help[] = "clattn run PROBLEM... --query F --key F --value F --output F [FILES] [OPTIONS]\n"
+                               "\n"
+                               "Attention on .npy arrays (little-endian, C order) of [batch, heads, length, dim]\n"
+                               "(layout=bshd: [batch, length, heads, dim]). Sizes and types come from the files:\n"
+                               "float32, float16, float64; bf16 as uint16 with type=bf16. One engine serves.\n"
+                               "Everything is checked before anything is written; each output is written whole\n"
+                               "or not at all. B, Hq, Sq, Sk: batch, query heads, query and key length.\n"
+                               "In:\n"
+                               "  --query FILE          the queries\n"
+                               "  --key FILE            the keys\n"
+                               "  --value FILE          the values\n"
+                               "  --past-key FILE       put before the new keys\n"
+                               "  --past-value FILE     put before the new values\n"
+                               "  --mask FILE           bool, true = attend: 1 to 4 dimensions, broadcast from\n"
+                               "                        the right to [B, Hq, Sq, Sk]\n"
+                               "  --bias FILE           the same, float32 or the storage type\n"
+                               "  --key-lengths FILE    used keys, [B], int32 or int64\n"
+                               "  --query-lengths FILE  used rows, [B], int32 or int64\n"
+                               "  --offsets FILE        the alignment, one an entry, [B], int32 or int64\n"
+                               "  --alibi-slopes FILE   [Hq], float32\n"
+                               "  --sinks FILE          [Hq], float32\n"
+                               "Out:\n"
+                               "  --output FILE         the result\n"
+                               "  --logsumexp FILE      [B, Hq, Sq]\n"
+                               "  --weights FILE        [B, Hq, Sq, Sk]\n"
+                               "  --weights-stage STAGE raw, softcap, bias or softmax (softmax)\n"
+                               "  --present-key FILE    past and new keys\n"
+                               "  --present-value FILE  past and new values\n"
+                               "  --json                what was written, as JSON on standard output\n"
+                               "Of a later release: --query-starts --key-starts --rotary-cos --rotary-sin\n"
+                               "--dropout-mask --grad-*.\n";
 
-static const char *const attn_later_flags[] = {
+static const char *const later_flags[] = {
     "--query-starts", "--key-starts",        "--rotary-cos",     "--rotary-sin", "--grad-output",
     "--dropout-mask", "--grad-query",        "--grad-key",       "--grad-value", "--grad-bias",
     "--grad-sinks",   "--grad-alibi-slopes", "--grad-logsumexp",
 };
-enum { ATTN_LATER_FLAGS = sizeof attn_later_flags / sizeof attn_later_flags[0] };
+enum { ATTN_LATER_FLAGS = sizeof later_flags / sizeof later_flags[0] };
 
-static int attn_read_flags(attn_run *run, attn_options *options, bool *json, int argc, char **argv, attn_error *error) {
+static int read_flags(attn_run *run, attn_options *options, bool *json, int argc, char **argv, attn_error *error) {
     attn_flag flags[ATTN_RUN_INPUTS + ATTN_RUN_OUTPUTS + ATTN_LATER_FLAGS + 2];
     int count = 0;
     for (int i = 0; i < ATTN_RUN_INPUTS; i++) {
@@ -61,7 +61,7 @@ static int attn_read_flags(attn_run *run, attn_options *options, bool *json, int
         flags[count++] = (attn_flag){ attn_run_output_flags[o], &run->output_path[o], NULL };
     }
     for (int l = 0; l < ATTN_LATER_FLAGS; l++) {
-        flags[count++] = (attn_flag){ attn_later_flags[l], NULL, NULL };
+        flags[count++] = (attn_flag){ later_flags[l], NULL, NULL };
     }
     flags[count++] = (attn_flag){ "--weights-stage", &run->weights_stage, NULL };
     flags[count++] = (attn_flag){ "--json", NULL, json };
@@ -79,7 +79,7 @@ static int attn_read_flags(attn_run *run, attn_options *options, bool *json, int
     return attn_case_refuse_later(&run->c, error);
 }
 
-static int attn_check_outputs(attn_run *run, attn_error *error) {
+static int check_outputs(attn_run *run, attn_error *error) {
     static const char *const stages[] = { "raw", "softcap", "bias", "softmax" };
     bool any = false;
     for (int o = 0; o < ATTN_RUN_OUTPUTS; o++) {
@@ -113,7 +113,7 @@ static int attn_check_outputs(attn_run *run, attn_error *error) {
 }
 
 /* Fails with the option and the file that the report's first word is about, where it is one of them. */
-static int attn_fail_file(const attn_run *run, clattn_status status, const clattn_report *report, attn_error *error) {
+static int fail_file(const attn_run *run, clattn_status status, const clattn_report *report, attn_error *error) {
     attn_error inner = { 0 };
     (void)attn_fail_status(&inner, status, report);
     for (int i = 0; i < ATTN_RUN_INPUTS && status == CLATTN_INVALID_TENSORS; i++) {
@@ -130,8 +130,8 @@ static int attn_fail_file(const attn_run *run, clattn_status status, const clatt
 }
 
 /* Checks the tensors, makes the plan, computes. */
-static int attn_compute(attn_run *run, const attn_session *session, clattn_plan_info *info, double *seconds,
-                        attn_error *error) {
+static int compute(attn_run *run, const attn_session *session, clattn_plan_info *info, double *seconds,
+                   attn_error *error) {
     clattn_report report = { 0 };
     clattn_plan *plan = NULL;
     run->problem.engine = session->engine;
@@ -153,10 +153,10 @@ static int attn_compute(attn_run *run, const attn_session *session, clattn_plan_
         *seconds = attn_seconds() - start;
     }
     clattn_plan_destroy(plan);
-    return status == CLATTN_OK ? ATTN_DONE : attn_fail_file(run, status, &report, error);
+    return status == CLATTN_OK ? ATTN_DONE : fail_file(run, status, &report, error);
 }
 
-static const attn_npy *attn_output_array(const attn_run *run, int which) {
+static const attn_npy *output_array(const attn_run *run, int which) {
     switch (which) {
         case ATTN_RUN_PRESENT_KEY: return &run->input[ATTN_RUN_KEY];
         case ATTN_RUN_PRESENT_VALUE: return &run->input[ATTN_RUN_VALUE];
@@ -174,14 +174,14 @@ static int try_outputs(const attn_run *run, attn_error *error) {
 }
 
 /* Writes all outputs beside their places, then puts them there. */
-static int attn_write_outputs(const attn_run *run, attn_error *error) {
+static int write_outputs(const attn_run *run, attn_error *error) {
     attn_output_file files[ATTN_RUN_OUTPUTS];
     int status = ATTN_DONE;
     memset(files, 0, sizeof files);
     for (int o = 0; o < ATTN_RUN_OUTPUTS && status == ATTN_DONE; o++) {
         if (run->output_path[o] != NULL) {
             status = attn_output_open(&files[o], run->output_path[o], error);
-            status = status != ATTN_DONE ? status : attn_npy_write(attn_output_array(run, o), &files[o], error);
+            status = status != ATTN_DONE ? status : attn_npy_write(output_array(run, o), &files[o], error);
         }
     }
     if (status == ATTN_DONE && attn_interrupted() != 0) {
@@ -198,8 +198,8 @@ static int attn_write_outputs(const attn_run *run, attn_error *error) {
     return status;
 }
 
-static void attn_print_run(const attn_run *run, const attn_session *session, const clattn_plan_info *info,
-                           double seconds, bool json) {
+static void print_run(const attn_run *run, const attn_session *session, const clattn_plan_info *info, double seconds,
+                      bool json) {
     char device[300], time[32], shape[256];
     const char *separator = "";
     attn_session_device_name(session, info->device, device, sizeof device);
@@ -216,7 +216,7 @@ static void attn_print_run(const attn_run *run, const attn_session *session, con
         if (run->output_path[o] == NULL) {
             continue;
         }
-        const attn_npy *array = attn_output_array(run, o);
+        const attn_npy *array = output_array(run, o);
         attn_npy_shape_text(array, shape);
         if (!json) {
             printf("wrote %s: %s %s\n", run->output_path[o], attn_npy_type_name(array->type), shape);
@@ -234,20 +234,20 @@ static void attn_print_run(const attn_run *run, const attn_session *session, con
     fputs(json ? "] }\n" : "", stdout);
 }
 
-static int attn_run_all(attn_run *run, const attn_options *options, bool json, attn_error *error) {
+static int run_all(attn_run *run, const attn_options *options, bool json, attn_error *error) {
     attn_session session;
     clattn_plan_info info = { 0 };
     double seconds = 0;
-    if (attn_check_outputs(run, error) != ATTN_DONE || try_outputs(run, error) != ATTN_DONE ||
+    if (check_outputs(run, error) != ATTN_DONE || try_outputs(run, error) != ATTN_DONE ||
         attn_run_read(run, error) != ATTN_DONE || attn_session_open(&session, options, error) != ATTN_DONE) {
         return error->status;
     }
     int status = session.listed ? attn_fail(error, ATTN_USAGE, "--engine %s: run takes one engine", options->engine)
-                                : attn_compute(run, &session, &info, &seconds, error);
+                                : compute(run, &session, &info, &seconds, error);
     attn_interrupt_watch(); /* from here on no half of a file may stay behind */
-    status = status != ATTN_DONE ? status : attn_write_outputs(run, error);
+    status = status != ATTN_DONE ? status : write_outputs(run, error);
     if (status == ATTN_DONE) {
-        attn_print_run(run, &session, &info, seconds, json);
+        print_run(run, &session, &info, seconds, json);
     }
     attn_session_close(&session);
     return status;
@@ -260,11 +260,11 @@ int attn_command_run(int argc, char **argv, attn_error *error) {
     if (run == NULL) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
-    int status = attn_read_flags(run, &options, &json, argc, argv, error);
+    int status = read_flags(run, &options, &json, argc, argv, error);
     if (status == ATTN_DONE && options.help) {
-        attn_help_print(attn_run_help, ATTN_HELP_PROBLEM);
+        attn_help_print(run_help, ATTN_HELP_PROBLEM);
     } else if (status == ATTN_DONE) {
-        status = attn_run_all(run, &options, json, error);
+        status = run_all(run, &options, json, error);
     }
     attn_run_free(run);
     free(run);

@@ -13,20 +13,20 @@
 #include "base/hint.h"
 #include "commands.h"
 
-static const char attn_usage[] = "clattn: attention on any OpenCL device and on the CPU\n"
-                                 "\n"
-                                 "  clattn devices                   what is here: devices and their engines\n"
-                                 "  clattn plan    PROBLEM...        which engine and kernel would serve a problem\n"
-                                 "  clattn run     PROBLEM... FILES  attention on your own arrays (.npy files)\n"
-                                 "  clattn verify  [PROBLEM...]      engines against the reference\n"
-                                 "  clattn bench   [PROBLEM...]      time, throughput, memory over lengths\n"
-                                 "  clattn tune    [PROBLEM...]      search block sizes of the OpenCL engines\n"
-                                 "  clattn words   ...               the word model: what words of a text look at\n"
-                                 "  clattn help    [COMMAND]         this text, or that of a command\n"
-                                 "  clattn --version, -V             the version\n"
-                                 "\n"
-                                 "A PROBLEM is words such as query_length=2048 query_heads=12 head_dim=64;\n"
-                                 "`clattn help plan` lists them all. Of a later release: clattn ring.\n";
+static const char usage[] = "clattn: attention on any OpenCL device and on the CPU\n"
+                            "\n"
+                            "  clattn devices                   what is here: devices and their engines\n"
+                            "  clattn plan    PROBLEM...        which engine and kernel would serve a problem\n"
+                            "  clattn run     PROBLEM... FILES  attention on your own arrays (.npy files)\n"
+                            "  clattn verify  [PROBLEM...]      engines against the reference\n"
+                            "  clattn bench   [PROBLEM...]      time, throughput, memory over lengths\n"
+                            "  clattn tune    [PROBLEM...]      search block sizes of the OpenCL engines\n"
+                            "  clattn words   ...               the word model: what words of a text look at\n"
+                            "  clattn help    [COMMAND]         this text, or that of a command\n"
+                            "  clattn --version, -V             the version\n"
+                            "\n"
+                            "A PROBLEM is words such as query_length=2048 query_heads=12 head_dim=64;\n"
+                            "`clattn help plan` lists them all. Of a later release: clattn ring.\n";
 
 static const struct {
     const char *name;
@@ -45,11 +45,11 @@ static const struct {
 enum { COMMANDS = sizeof attn_commands / sizeof attn_commands[0] };
 
 static void print_usage(FILE *file) {
-    fprintf(file, "%s%s%s", attn_usage, attn_help_options, attn_help_status);
+    fprintf(file, "%s%s%s", usage, attn_help_options, attn_help_status);
 }
 
 /* argv[0] is the command's name. */
-static int attn_run_command(int argc, char **argv, attn_error *error) {
+static int run_command(int argc, char **argv, attn_error *error) {
     attn_hint hint;
     attn_hint_begin(&hint, argv[0], strlen(argv[0]));
     for (int c = 0; c < COMMANDS; c++) {
@@ -69,7 +69,7 @@ static int attn_run_command(int argc, char **argv, attn_error *error) {
 }
 
 /* `help COMMAND ...` is `COMMAND ... --help`. */
-static int attn_help(int argc, char **argv, attn_error *error) {
+static int help_of(int argc, char **argv, attn_error *error) {
     static char help[] = "--help";
     char *words[4] = { NULL };
     int count = 0;
@@ -84,10 +84,10 @@ static int attn_help(int argc, char **argv, attn_error *error) {
         return ATTN_DONE;
     }
     words[count++] = help;
-    return attn_run_command(count, words, error);
+    return run_command(count, words, error);
 }
 
-static int attn_dispatch(int argc, char **argv, attn_error *error) {
+static int dispatch(int argc, char **argv, attn_error *error) {
     if (argc > 1 && strcmp(argv[1], "--") == 0) {
         argc--;
         argv++;
@@ -99,7 +99,7 @@ static int attn_dispatch(int argc, char **argv, attn_error *error) {
     const char *name = argv[1];
     bool help = strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0;
     if (help && argc > 2) {
-        return attn_help(argc - 2, argv + 2, error);
+        return help_of(argc - 2, argv + 2, error);
     }
     if (help) {
         print_usage(stdout);
@@ -113,7 +113,7 @@ static int attn_dispatch(int argc, char **argv, attn_error *error) {
         attn_print_version();
         return ATTN_DONE;
     }
-    return attn_run_command(argc - 1, argv + 1, error);
+    return run_command(argc - 1, argv + 1, error);
 }
 
 int main(int argc, char **argv) {
@@ -124,7 +124,7 @@ int main(int argc, char **argv) {
     if (plain != (locale_t)0) {
         uselocale(plain);
     }
-    int status = attn_dispatch(argc, argv, &error);
+    int status = dispatch(argc, argv, &error);
     errno = 0;
     if (status == ATTN_DONE && (fflush(stdout) != 0 || ferror(stdout) != 0)) {
         status = attn_fail(&error, ATTN_USAGE, "standard output: writing failed%s%s", errno != 0 ? ": " : "",

@@ -15,14 +15,14 @@ const char *const attn_run_output_flags[ATTN_RUN_OUTPUTS] = {
 };
 
 /* Refuses an input, naming its flag, file, and what the file holds. */
-static int attn_refuse_input(const attn_run *run, int which, const char *wants, attn_error *error) {
+static int refuse_input(const attn_run *run, int which, const char *wants, attn_error *error) {
     char shape[256];
     const attn_npy *array = &run->input[which];
     return attn_fail(error, ATTN_USAGE, "%s %s: %s %s, but %s", attn_run_input_flags[which], run->input_path[which],
                      attn_npy_type_name(array->type), attn_npy_shape_text(array, shape), wants);
 }
 
-static int attn_read_files(attn_run *run, attn_error *error) {
+static int read_files(attn_run *run, attn_error *error) {
     for (int i = 0; i < ATTN_RUN_INPUTS; i++) {
         if (run->input_path[i] == NULL) {
             if (i <= ATTN_RUN_VALUE) {
@@ -41,7 +41,7 @@ static int attn_read_files(attn_run *run, attn_error *error) {
 }
 
 /* The storage type is that of the queries; keys, values and past are of the same. */
-static int attn_find_storage_type(attn_run *run, attn_error *error) {
+static int find_storage_type(attn_run *run, attn_error *error) {
     const attn_npy *query = &run->input[ATTN_RUN_QUERY];
     bool bf16 = run->c.has_type && run->c.problem.type == CLATTN_BF16;
     switch (query->type) {
@@ -50,13 +50,12 @@ static int attn_find_storage_type(attn_run *run, attn_error *error) {
         case ATTN_NPY_FLOAT64: run->problem.type = CLATTN_FP64; break;
         case ATTN_NPY_UINT16:
             if (!bf16) {
-                return attn_refuse_input(run, ATTN_RUN_QUERY, "uint16 is bf16 only where type=bf16 is said", error);
+                return refuse_input(run, ATTN_RUN_QUERY, "uint16 is bf16 only where type=bf16 is said", error);
             }
             run->problem.type = CLATTN_BF16;
             break;
         default:
-            return attn_refuse_input(run, ATTN_RUN_QUERY, "float32, float16, float64 or uint16 (bf16) is expected",
-                                     error);
+            return refuse_input(run, ATTN_RUN_QUERY, "float32, float16, float64 or uint16 (bf16) is expected", error);
     }
     if (run->c.has_type && run->c.problem.type != run->problem.type) {
         return attn_fail(error, ATTN_USAGE, "type=%s: %s holds %s", clattn_type_name(run->c.problem.type),
@@ -64,17 +63,17 @@ static int attn_find_storage_type(attn_run *run, attn_error *error) {
     }
     for (int i = ATTN_RUN_KEY; i <= ATTN_RUN_PAST_VALUE; i++) {
         if (run->input[i].data != NULL && run->input[i].type != query->type) {
-            return attn_refuse_input(run, i, "the type of --query is expected", error);
+            return refuse_input(run, i, "the type of --query is expected", error);
         }
     }
     return ATTN_DONE;
 }
 
 /* Sizes [batch, heads, length, dim] of an array in the layout of the words. */
-static int attn_read_sizes(const attn_run *run, int which, int64_t sizes[4], attn_error *error) {
+static int read_sizes(const attn_run *run, int which, int64_t sizes[4], attn_error *error) {
     const attn_npy *array = &run->input[which];
     if (array->dims != 4) {
-        return attn_refuse_input(run, which, "4 dimensions are expected", error);
+        return refuse_input(run, which, "4 dimensions are expected", error);
     }
     memcpy(sizes, array->shape, 4 * sizeof *sizes);
     if (run->c.bshd) {
@@ -85,7 +84,7 @@ static int attn_read_sizes(const attn_run *run, int which, int64_t sizes[4], att
 }
 
 /* What differs between two files, with the shapes of both. */
-static int attn_refuse_pair(const attn_run *run, int which, int other, const char *what, attn_error *error) {
+static int refuse_pair(const attn_run *run, int which, int other, const char *what, attn_error *error) {
     char shape[256], other_shape[256];
     return attn_fail(error, ATTN_USAGE, "%s %s: %s, %s %s: %s: %s", attn_run_input_flags[which], run->input_path[which],
                      attn_npy_shape_text(&run->input[which], shape), attn_run_input_flags[other],
@@ -93,10 +92,10 @@ static int attn_refuse_pair(const attn_run *run, int which, int other, const cha
 }
 
 /* Keys, values or past of either. Each of the four sizes must be that of another input; -1 = may be any. */
-static int attn_check_sizes(const attn_run *run, int which, const int others[4], int64_t sizes[4], attn_error *error) {
+static int check_sizes(const attn_run *run, int which, const int others[4], int64_t sizes[4], attn_error *error) {
     static const char *const differ[] = { "their batch differs", "their heads differ", "their lengths differ",
                                           "their dims differ" };
-    if (attn_read_sizes(run, which, sizes, error) != ATTN_DONE) {
+    if (read_sizes(run, which, sizes, error) != ATTN_DONE) {
         return error->status;
     }
     for (int d = 0; d < 4; d++) {
@@ -104,35 +103,35 @@ static int attn_check_sizes(const attn_run *run, int which, const int others[4],
         if (others[d] < 0) {
             continue;
         }
-        if (attn_read_sizes(run, others[d], other, error) != ATTN_DONE) {
+        if (read_sizes(run, others[d], other, error) != ATTN_DONE) {
             return error->status;
         }
         if (sizes[d] != other[d]) {
-            return attn_refuse_pair(run, which, others[d], differ[d], error);
+            return refuse_pair(run, which, others[d], differ[d], error);
         }
     }
     return ATTN_DONE;
 }
 
-static int attn_find_sizes(attn_run *run, attn_error *error) {
+static int find_sizes(attn_run *run, attn_error *error) {
     int64_t query[4], key[4], value[4], past[4] = { 0 }, past_value[4];
     clattn_problem *problem = &run->problem;
     const int of_key[4] = { ATTN_RUN_QUERY, -1, -1, ATTN_RUN_QUERY };
     const int of_value[4] = { ATTN_RUN_QUERY, ATTN_RUN_KEY, ATTN_RUN_KEY, -1 };
     const int of_past_key[4] = { ATTN_RUN_QUERY, ATTN_RUN_KEY, -1, ATTN_RUN_QUERY };
     const int of_past_value[4] = { ATTN_RUN_QUERY, ATTN_RUN_KEY, ATTN_RUN_PAST_KEY, ATTN_RUN_VALUE };
-    if (attn_read_sizes(run, ATTN_RUN_QUERY, query, error) != ATTN_DONE ||
-        attn_check_sizes(run, ATTN_RUN_KEY, of_key, key, error) != ATTN_DONE ||
-        attn_check_sizes(run, ATTN_RUN_VALUE, of_value, value, error) != ATTN_DONE) {
+    if (read_sizes(run, ATTN_RUN_QUERY, query, error) != ATTN_DONE ||
+        check_sizes(run, ATTN_RUN_KEY, of_key, key, error) != ATTN_DONE ||
+        check_sizes(run, ATTN_RUN_VALUE, of_value, value, error) != ATTN_DONE) {
         return error->status;
     }
     if (run->input[ATTN_RUN_PAST_KEY].data != NULL &&
-        (attn_check_sizes(run, ATTN_RUN_PAST_KEY, of_past_key, past, error) != ATTN_DONE ||
-         attn_check_sizes(run, ATTN_RUN_PAST_VALUE, of_past_value, past_value, error) != ATTN_DONE)) {
+        (check_sizes(run, ATTN_RUN_PAST_KEY, of_past_key, past, error) != ATTN_DONE ||
+         check_sizes(run, ATTN_RUN_PAST_VALUE, of_past_value, past_value, error) != ATTN_DONE)) {
         return error->status;
     }
     if (key[1] > 0 && query[1] % key[1] != 0) {
-        return attn_refuse_pair(run, ATTN_RUN_QUERY, ATTN_RUN_KEY, "query_heads is not a multiple of kv_heads", error);
+        return refuse_pair(run, ATTN_RUN_QUERY, ATTN_RUN_KEY, "query_heads is not a multiple of kv_heads", error);
     }
     problem->batch = query[0];
     problem->query_heads = query[1];
@@ -145,7 +144,7 @@ static int attn_find_sizes(attn_run *run, attn_error *error) {
     return ATTN_DONE;
 }
 
-static bool attn_word_given(const attn_case *c, const char *name) {
+static bool word_given(const attn_case *c, const char *name) {
     size_t length = strlen(name);
     for (const char *at = c->text; *at != '\0'; at += strcspn(at, " "), at += strspn(at, " ")) {
         if (strncmp(at, name, length) == 0 && at[length] == '=') {
@@ -156,7 +155,7 @@ static bool attn_word_given(const attn_case *c, const char *name) {
 }
 
 /* Sizes that the words say must be those of the files. */
-static int attn_check_words(const attn_run *run, attn_error *error) {
+static int check_words(const attn_run *run, attn_error *error) {
     const clattn_problem *words = &run->c.problem, *files = &run->problem;
     const struct {
         const char *name;
@@ -172,7 +171,7 @@ static int attn_check_words(const attn_run *run, attn_error *error) {
         { "past", words->past_length, files->past_length },
     };
     for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
-        if (attn_word_given(&run->c, sizes[s].name) && sizes[s].said != sizes[s].held) {
+        if (word_given(&run->c, sizes[s].name) && sizes[s].said != sizes[s].held) {
             return attn_fail(error, ATTN_USAGE, "%s=%lld: the files hold %lld", sizes[s].name, (long long)sizes[s].said,
                              (long long)sizes[s].held);
         }
@@ -181,8 +180,7 @@ static int attn_check_words(const attn_run *run, attn_error *error) {
 }
 
 /* A mask or bias: broadcast from the right to [batch, query_heads, query_length, key_length]. */
-static int attn_find_broadcast(attn_run *run, int which, int64_t shape[4], clattn_broadcast *broadcast,
-                               attn_error *error) {
+static int find_broadcast(attn_run *run, int which, int64_t shape[4], clattn_broadcast *broadcast, attn_error *error) {
     const clattn_problem *problem = &run->problem;
     const int64_t full[4] = { problem->batch, problem->query_heads, problem->query_length, problem->key_length };
     const attn_npy *array = &run->input[which];
@@ -190,43 +188,42 @@ static int attn_find_broadcast(attn_run *run, int which, int64_t shape[4], clatt
     snprintf(wants, sizeof wants, "1 to 4 dimensions that broadcast to (%lld, %lld, %lld, %lld) are expected",
              (long long)full[0], (long long)full[1], (long long)full[2], (long long)full[3]);
     if (array->dims < 1 || array->dims > 4) {
-        return attn_refuse_input(run, which, wants, error);
+        return refuse_input(run, which, wants, error);
     }
     for (int d = 0; d < 4; d++) {
         int at = d - (4 - array->dims);
         shape[d] = at < 0 ? 1 : array->shape[at];
         if (shape[d] != 1 && shape[d] != full[d]) {
-            return attn_refuse_input(run, which, wants, error);
+            return refuse_input(run, which, wants, error);
         }
     }
     broadcast->data = array->data;
     return ATTN_DONE;
 }
 
-static int attn_find_mask_and_bias(attn_run *run, attn_error *error) {
+static int find_mask_and_bias(attn_run *run, attn_error *error) {
     const attn_npy *mask = &run->input[ATTN_RUN_MASK], *bias = &run->input[ATTN_RUN_BIAS];
     if (mask->data != NULL) {
         if (mask->type != ATTN_NPY_BOOL) {
-            return attn_refuse_input(run, ATTN_RUN_MASK, "bool is expected (true = attend; --bias is what is added)",
-                                     error);
+            return refuse_input(run, ATTN_RUN_MASK, "bool is expected (true = attend; --bias is what is added)", error);
         }
         run->problem.mask = CLATTN_MASK_BYTES;
-        if (attn_find_broadcast(run, ATTN_RUN_MASK, run->problem.mask_shape, &run->tensors.mask, error) != ATTN_DONE) {
+        if (find_broadcast(run, ATTN_RUN_MASK, run->problem.mask_shape, &run->tensors.mask, error) != ATTN_DONE) {
             return error->status;
         }
     }
     if (bias->data != NULL) {
         if (bias->type != ATTN_NPY_FLOAT32 && bias->type != run->input[ATTN_RUN_QUERY].type) {
-            return attn_refuse_input(run, ATTN_RUN_BIAS, "float32 or the type of --query is expected", error);
+            return refuse_input(run, ATTN_RUN_BIAS, "float32 or the type of --query is expected", error);
         }
         run->problem.bias = bias->type == ATTN_NPY_FLOAT32 ? CLATTN_BIAS_FP32 : CLATTN_BIAS_STORAGE;
-        return attn_find_broadcast(run, ATTN_RUN_BIAS, run->problem.bias_shape, &run->tensors.bias, error);
+        return find_broadcast(run, ATTN_RUN_BIAS, run->problem.bias_shape, &run->tensors.bias, error);
     }
     return ATTN_DONE;
 }
 
 /* One number a batch entry (integers) or query head (float32). */
-static int attn_check_vector(const attn_run *run, int which, int64_t count, bool integers, attn_error *error) {
+static int check_vector(const attn_run *run, int which, int64_t count, bool integers, attn_error *error) {
     const attn_npy *array = &run->input[which];
     char wants[96];
     snprintf(wants, sizeof wants, "%s of shape (%lld,) is expected", integers ? "int32 or int64" : "float32",
@@ -234,10 +231,10 @@ static int attn_check_vector(const attn_run *run, int which, int64_t count, bool
     bool type_fits =
         integers ? array->type == ATTN_NPY_INT32 || array->type == ATTN_NPY_INT64 : array->type == ATTN_NPY_FLOAT32;
     return type_fits && array->dims == 1 && array->shape[0] == count ? ATTN_DONE
-                                                                     : attn_refuse_input(run, which, wants, error);
+                                                                     : refuse_input(run, which, wants, error);
 }
 
-static int attn_find_vectors(attn_run *run, attn_error *error) {
+static int find_vectors(attn_run *run, attn_error *error) {
     clattn_problem *problem = &run->problem;
     clattn_tensors *tensors = &run->tensors;
     clattn_integers *integers[] = { &tensors->key_lengths, &tensors->query_lengths, &tensors->offsets };
@@ -247,8 +244,7 @@ static int attn_find_vectors(attn_run *run, attn_error *error) {
         if (array->data == NULL) {
             continue;
         }
-        if (attn_check_vector(run, i, is_integer ? problem->batch : problem->query_heads, is_integer, error) !=
-            ATTN_DONE) {
+        if (check_vector(run, i, is_integer ? problem->batch : problem->query_heads, is_integer, error) != ATTN_DONE) {
             return error->status;
         }
         if (is_integer) {
@@ -273,7 +269,7 @@ static int attn_find_vectors(attn_run *run, attn_error *error) {
 }
 
 /* Puts the past before the new ones. */
-static int attn_join_past(attn_run *run, int which, int past_which, attn_error *error) {
+static int join_past(attn_run *run, int which, int past_which, attn_error *error) {
     attn_npy *fresh = &run->input[which], *past = &run->input[past_which], joined;
     int length_at = run->c.bshd ? 1 : 2;
     int64_t shape[4], outer = 1;
@@ -306,11 +302,11 @@ static int attn_join_past(attn_run *run, int which, int past_which, attn_error *
 int attn_run_read(attn_run *run, attn_error *error) {
     run->problem = run->c.problem;
     run->tensors = (clattn_tensors)CLATTN_TENSORS_INIT;
-    if (attn_read_files(run, error) != ATTN_DONE || attn_find_storage_type(run, error) != ATTN_DONE ||
-        attn_find_sizes(run, error) != ATTN_DONE || attn_check_words(run, error) != ATTN_DONE ||
-        attn_find_mask_and_bias(run, error) != ATTN_DONE || attn_find_vectors(run, error) != ATTN_DONE ||
-        attn_join_past(run, ATTN_RUN_KEY, ATTN_RUN_PAST_KEY, error) != ATTN_DONE ||
-        attn_join_past(run, ATTN_RUN_VALUE, ATTN_RUN_PAST_VALUE, error) != ATTN_DONE) {
+    if (read_files(run, error) != ATTN_DONE || find_storage_type(run, error) != ATTN_DONE ||
+        find_sizes(run, error) != ATTN_DONE || check_words(run, error) != ATTN_DONE ||
+        find_mask_and_bias(run, error) != ATTN_DONE || find_vectors(run, error) != ATTN_DONE ||
+        join_past(run, ATTN_RUN_KEY, ATTN_RUN_PAST_KEY, error) != ATTN_DONE ||
+        join_past(run, ATTN_RUN_VALUE, ATTN_RUN_PAST_VALUE, error) != ATTN_DONE) {
         return error->status;
     }
     clattn_layout layout = run->c.bshd ? CLATTN_BSHD : CLATTN_BHSD;

@@ -3,12 +3,12 @@
 
 #include <stdlib.h>
 
-static int attn_compare_doubles(const void *a, const void *b) {
+static int compare_doubles(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return x < y ? -1 : x > y;
 }
 
 double attn_median(double *values, int64_t count) {
-    qsort(values, (size_t)count, sizeof *values, attn_compare_doubles);
+    qsort(values, (size_t)count, sizeof *values, compare_doubles);
     return (values[(count - 1) / 2] + values[count / 2]) / 2;
 }

@@ -42,7 +42,7 @@ void attn_npy_free(attn_npy *array) {
 }
 
 /* Elements and bytes of the shape; false when they do not fit. */
-static bool attn_count_elements(attn_npy *array) {
+static bool count_elements(attn_npy *array) {
     int64_t most = INT64_MAX / attn_npy_types[array->type].size - 128;
     bool empty = false;
     array->count = 1;
@@ -59,7 +59,7 @@ static bool attn_count_elements(attn_npy *array) {
     return true;
 }
 
-static bool attn_npy_allocate(attn_npy *array) {
+static bool npy_allocate(attn_npy *array) {
     size_t bytes = (size_t)(array->count * attn_npy_types[array->type].size);
     array->block = malloc(bytes + 64);
     if (array->block == NULL) {
@@ -72,10 +72,10 @@ static bool attn_npy_allocate(attn_npy *array) {
 int attn_npy_create(attn_npy *array, attn_npy_type type, int dims, const int64_t *shape, attn_error *error) {
     *array = (attn_npy){ .type = type, .dims = dims };
     memcpy(array->shape, shape, (size_t)dims * sizeof *shape);
-    if (!attn_count_elements(array)) {
+    if (!count_elements(array)) {
         return attn_fail(error, ATTN_USAGE, "an array of more than 2^63 - 1 bytes would be needed");
     }
-    if (!attn_npy_allocate(array)) {
+    if (!npy_allocate(array)) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     memset(array->data, 0, (size_t)(array->count * attn_npy_types[type].size));
@@ -84,11 +84,11 @@ int attn_npy_create(attn_npy *array, attn_npy_type type, int dims, const int64_t
 
 /* ------------------------------------------------------------------------------------ header */
 
-typedef struct attn_cursor {
+typedef struct npy_cursor {
     const char *at;
-} attn_cursor;
+} npy_cursor;
 
-static bool attn_take(attn_cursor *cursor, const char *token) {
+static bool take(npy_cursor *cursor, const char *token) {
     cursor->at += strspn(cursor->at, " \t\r\n");
     size_t length = strlen(token);
     if (strncmp(cursor->at, token, length) != 0) {
@@ -99,7 +99,7 @@ static bool attn_take(attn_cursor *cursor, const char *token) {
 }
 
 /* 'text' or "text", without escapes. */
-static bool attn_take_string(attn_cursor *cursor, char *text, size_t size) {
+static bool take_string(npy_cursor *cursor, char *text, size_t size) {
     cursor->at += strspn(cursor->at, " \t\r\n");
     char quote[2] = { *cursor->at, '\0' };
     if (quote[0] != '\'' && quote[0] != '"') {
@@ -116,11 +116,11 @@ static bool attn_take_string(attn_cursor *cursor, char *text, size_t size) {
 }
 
 /* (2, 3, 4) or (5,) or (). NULL or what is wrong. */
-static const char *attn_take_shape(attn_cursor *cursor, attn_npy *array) {
-    if (!attn_take(cursor, "(")) {
+static const char *take_shape(npy_cursor *cursor, attn_npy *array) {
+    if (!take(cursor, "(")) {
         return "its shape is not readable";
     }
-    for (array->dims = 0; !attn_take(cursor, ")");) {
+    for (array->dims = 0; !take(cursor, ")");) {
         char digits[32];
         cursor->at += strspn(cursor->at, " \t\r\n");
         size_t length = strspn(cursor->at, "0123456789");
@@ -136,14 +136,14 @@ static const char *attn_take_shape(attn_cursor *cursor, attn_npy *array) {
             return "its shape does not fit 63 bits";
         }
         cursor->at += length;
-        if (!attn_take(cursor, ",") && *(cursor->at + strspn(cursor->at, " \t\r\n")) != ')') {
+        if (!take(cursor, ",") && *(cursor->at + strspn(cursor->at, " \t\r\n")) != ')') {
             return "its shape is not readable";
         }
     }
     return NULL;
 }
 
-static const char *attn_find_type(const char *descr, attn_npy *array) {
+static const char *find_type(const char *descr, attn_npy *array) {
     for (int t = 0; t < ATTN_NPY_TYPES; t++) {
         if (strcmp(attn_npy_types[t].descr, descr) == 0) {
             array->type = (attn_npy_type)t;
@@ -155,11 +155,11 @@ static const char *attn_find_type(const char *descr, attn_npy *array) {
 }
 
 /* The value of one member of the dictionary; seen has one bit a member. NULL or what is wrong. */
-static const char *attn_take_member(attn_cursor *cursor, attn_npy *array, unsigned *seen) {
+static const char *take_member(npy_cursor *cursor, attn_npy *array, unsigned *seen) {
     static const char *const members[] = { "descr", "fortran_order", "shape" };
     char name[32], descr[64];
     unsigned bit = 0;
-    if (!attn_take_string(cursor, name, sizeof name) || !attn_take(cursor, ":")) {
+    if (!take_string(cursor, name, sizeof name) || !take(cursor, ":")) {
         return "its header is not readable";
     }
     for (unsigned m = 0; m < 3; m++) {
@@ -170,30 +170,30 @@ static const char *attn_take_member(attn_cursor *cursor, attn_npy *array, unsign
     }
     *seen |= bit;
     if (bit == 4) {
-        return attn_take_shape(cursor, array);
+        return take_shape(cursor, array);
     }
     if (bit == 1) {
-        return attn_take_string(cursor, descr, sizeof descr) ? attn_find_type(descr, array)
-                                                             : "its elements are records or objects";
+        return take_string(cursor, descr, sizeof descr) ? find_type(descr, array)
+                                                        : "its elements are records or objects";
     }
-    if (attn_take(cursor, "False")) {
+    if (take(cursor, "False")) {
         return NULL;
     }
-    return attn_take(cursor, "True") ? "it is in Fortran order; C order is expected" : "its header is not readable";
+    return take(cursor, "True") ? "it is in Fortran order; C order is expected" : "its header is not readable";
 }
 
-static const char *attn_parse_header(const char *header, attn_npy *array) {
-    attn_cursor cursor = { header };
+static const char *parse_header(const char *header, attn_npy *array) {
+    npy_cursor cursor = { header };
     unsigned seen = 0;
-    if (!attn_take(&cursor, "{")) {
+    if (!take(&cursor, "{")) {
         return "its header is not readable";
     }
-    while (!attn_take(&cursor, "}")) {
-        const char *wrong = attn_take_member(&cursor, array, &seen);
+    while (!take(&cursor, "}")) {
+        const char *wrong = take_member(&cursor, array, &seen);
         if (wrong != NULL) {
             return wrong;
         }
-        attn_take(&cursor, ",");
+        take(&cursor, ",");
         cursor.at += strspn(cursor.at, " \t\r\n");
         if (*cursor.at == '\0') {
             return "its header is not readable";
@@ -204,7 +204,7 @@ static const char *attn_parse_header(const char *header, attn_npy *array) {
 }
 
 /* Reads magic, version and header. NULL or what is wrong. */
-static const char *attn_read_header(FILE *file, attn_npy *array) {
+static const char *read_header(FILE *file, attn_npy *array) {
     static const unsigned char magic[6] = { 0x93, 'N', 'U', 'M', 'P', 'Y' };
     unsigned char start[12];
     size_t read = fread(start, 1, 10, file);
@@ -232,13 +232,13 @@ static const char *attn_read_header(FILE *file, attn_npy *array) {
     header[length] = '\0';
     wrong = wrong != NULL              ? wrong
             : strlen(header) != length ? "its header is not readable"
-                                       : attn_parse_header(header, array);
+                                       : parse_header(header, array);
     free(header);
     return wrong;
 }
 
 /* A pipe has no size to check a header against, so memory grows with what comes. */
-static const char *attn_read_pipe(FILE *file, attn_npy *array, int64_t bytes) {
+static const char *read_pipe(FILE *file, attn_npy *array, int64_t bytes) {
     int64_t room = 0, length = 0;
     char *data = NULL;
     const char *wrong = NULL;
@@ -254,7 +254,7 @@ static const char *attn_read_pipe(FILE *file, attn_npy *array, int64_t bytes) {
         length += (int64_t)fread(data + length, 1, (size_t)(room - length), file);
         wrong = length < room ? "it is truncated: its shape wants more data" : NULL;
     }
-    if (wrong == NULL && !attn_npy_allocate(array)) {
+    if (wrong == NULL && !npy_allocate(array)) {
         wrong = "out of memory";
     }
     if (wrong == NULL && bytes > 0) {
@@ -265,23 +265,22 @@ static const char *attn_read_pipe(FILE *file, attn_npy *array, int64_t bytes) {
 }
 
 /* Reads the data after checking that the file holds exactly that much, so that a lying header costs no memory. */
-static const char *attn_read_data(FILE *file, attn_npy *array) {
+static const char *read_data(FILE *file, attn_npy *array) {
     struct stat there;
-    if (!attn_count_elements(array)) {
+    if (!count_elements(array)) {
         return "its shape does not fit 63 bits";
     }
     int64_t bytes = array->count * attn_npy_types[array->type].size;
     long start = ftell(file);
     if (fstat(fileno(file), &there) != 0 || !S_ISREG(there.st_mode) || start < 0) {
-        const char *wrong = attn_read_pipe(file, array, bytes);
+        const char *wrong = read_pipe(file, array, bytes);
         return wrong != NULL || fgetc(file) == EOF ? wrong : "it holds more data than its shape wants";
     }
     int64_t held = (int64_t)there.st_size - start;
     if (held != bytes) {
-        return held < bytes ? "it is truncated: its shape wants more data"
-                            : "it holds more data than its shape wants";
+        return held < bytes ? "it is truncated: its shape wants more data" : "it holds more data than its shape wants";
     }
-    if (!attn_npy_allocate(array)) {
+    if (!npy_allocate(array)) {
         return "out of memory";
     }
     if (fread(array->data, 1, (size_t)bytes, file) != (size_t)bytes) {
@@ -296,8 +295,8 @@ int attn_npy_read(attn_npy *array, const char *path, attn_error *error) {
     if (file == NULL) {
         return error->status;
     }
-    const char *wrong = attn_read_header(file, array);
-    wrong = wrong != NULL ? wrong : attn_read_data(file, array);
+    const char *wrong = read_header(file, array);
+    wrong = wrong != NULL ? wrong : read_data(file, array);
     fclose(file);
     if (wrong != NULL) {
         attn_npy_free(array);

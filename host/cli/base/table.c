@@ -62,7 +62,7 @@ const char *attn_table_get(const attn_table *table, int64_t row, int column) {
     return text != NULL ? text : "";
 }
 
-static int attn_column_width(const attn_table *table, int column) {
+static int column_width(const attn_table *table, int column) {
     size_t width = strlen(table->columns[column].title);
     for (int64_t r = 0; r < table->row_count; r++) {
         size_t length = strlen(attn_table_get(table, r, column));
@@ -72,7 +72,7 @@ static int attn_column_width(const attn_table *table, int column) {
 }
 
 /* One line: the header (row -1) or a row. Columns that are empty in every row are left out. */
-static void attn_print_line(const attn_table *table, int64_t row, const int *widths, FILE *file) {
+static void print_line(const attn_table *table, int64_t row, const int *widths, FILE *file) {
     int blanks = 0; /* owed: none stand at the end of a line */
     for (int c = 0; c < table->column_count; c++) {
         if (widths[c] == 0) {
@@ -97,14 +97,14 @@ void attn_table_print(const attn_table *table, FILE *file) {
         for (int64_t r = 0; r < table->row_count; r++) {
             used = used || attn_table_get(table, r, c)[0] != '\0';
         }
-        widths[c] = used && table->columns[c].title != NULL ? attn_column_width(table, c) : 0;
+        widths[c] = used && table->columns[c].title != NULL ? column_width(table, c) : 0;
     }
     for (int64_t r = -1; r < table->row_count; r++) {
-        attn_print_line(table, r, widths, file);
+        print_line(table, r, widths, file);
     }
 }
 
-static void attn_csv_cell(FILE *file, const char *text) {
+static void csv_cell(FILE *file, const char *text) {
     if (strpbrk(text, ",\"\r\n") == NULL) {
         fputs(text, file);
         return;
@@ -125,7 +125,7 @@ void attn_table_csv(const attn_table *table, FILE *file) {
             if (c > 0) {
                 fputc(',', file);
             }
-            attn_csv_cell(file, r < 0 ? table->columns[c].key : attn_table_get(table, r, c));
+            csv_cell(file, r < 0 ? table->columns[c].key : attn_table_get(table, r, c));
         }
         fputc('\n', file);
     }
@@ -144,7 +144,7 @@ int attn_table_write_csv(const attn_table *table, const char *path, attn_error *
     return status == ATTN_DONE ? attn_output_commit(&output, error) : status;
 }
 
-static void attn_json_cell(FILE *file, const attn_column *column, const char *text) {
+static void json_cell(FILE *file, const attn_column *column, const char *text) {
     double value;
     switch (column->number) {
         case ATTN_CELL_NUMBER: fputs(attn_text_number(text, &value) == 0 ? text : "null", file); break;
@@ -165,7 +165,7 @@ void attn_table_json(const attn_table *table, FILE *file, const char *indent) {
                 continue;
             }
             fprintf(file, "%s\"%s\": ", comma, table->columns[c].key);
-            attn_json_cell(file, &table->columns[c], attn_table_get(table, r, c));
+            json_cell(file, &table->columns[c], attn_table_get(table, r, c));
             comma = ", ";
         }
         fputs(" }", file);

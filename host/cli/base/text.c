@@ -72,13 +72,13 @@ int attn_fail_status(attn_error *error, clattn_status status, const clattn_repor
     return attn_fail(error, exit_status, "%s:\n%s", clattn_status_message(status), text);
 }
 
-static bool attn_is_integer_text(const char *text) {
+static bool is_integer_text(const char *text) {
     size_t start = text[0] == '-' ? 1 : 0;
     return text[start] != '\0' && strspn(text + start, "0123456789") == strlen(text + start);
 }
 
 int attn_text_integer(const char *text, int64_t *value) {
-    if (!attn_is_integer_text(text)) {
+    if (!is_integer_text(text)) {
         return 1;
     }
     errno = 0;
@@ -91,7 +91,7 @@ int attn_text_integer(const char *text, int64_t *value) {
 }
 
 int attn_text_unsigned(const char *text, uint64_t *value) {
-    if (!attn_is_integer_text(text) || text[0] == '-') {
+    if (!is_integer_text(text) || text[0] == '-') {
         return 1;
     }
     errno = 0;

@@ -12,19 +12,19 @@
 #include "bench/bench_device.h"
 
 /* A target at work on the case. */
-typedef struct attn_runner {
+typedef struct case_runner {
     clattn_plan *plan;
-    attn_guarded copy; /* of the output, for the check */
-    double first;      /* seconds of the first execution */
+    attn_guarded copy;        /* of the output, for the check */
+    double first;             /* seconds of the first execution */
     attn_device_data *device; /* NULL = the tensors lie in the host's memory */
-} attn_runner;
+} case_runner;
 
-static void attn_note(attn_bench_row *row, const char *text) {
+static void add_note(attn_bench_row *row, const char *text) {
     attn_text_copy(row->note, sizeof row->note, text, strcspn(text, "\n"));
 }
 
 /* Whether the row would take too long or too much memory, judged by what the engine did before. */
-static bool attn_is_too_much(const attn_bench *bench, int t, const clattn_problem *problem, attn_bench_row *row) {
+static bool is_too_much(const attn_bench *bench, int t, const clattn_problem *problem, attn_bench_row *row) {
     clattn_device_info device;
     char text[32];
     double scores = (double)problem->batch * (double)problem->query_heads * (double)problem->query_length *
@@ -32,7 +32,7 @@ static bool attn_is_too_much(const attn_bench *bench, int t, const clattn_proble
     double rate = bench->rate[attn_case_is_decode(problem)][t];
     double seconds = rate > 0 ? row->flops / rate : 0;
     if (attn_seconds() - bench->limits.began > bench->limits.seconds) {
-        attn_note(row, "not run: the time for this command (--seconds) is used up");
+        add_note(row, "not run: the time for this command (--seconds) is used up");
         return true;
     }
     if (seconds > bench->limits.run_seconds) {
@@ -48,14 +48,14 @@ static bool attn_is_too_much(const attn_bench *bench, int t, const clattn_proble
     return false;
 }
 
-static int64_t attn_bytes_held(clattn_runtime *runtime, bool peak) {
+static int64_t bytes_held(clattn_runtime *runtime, bool peak) {
     clattn_memory_use use;
     clattn_inspect_memory(runtime, &use);
     return peak ? use.peak : use.host + use.device;
 }
 
-static clattn_status attn_execute_timed(const attn_runner *runner, const attn_case_data *data, clattn_timing *timing,
-                                        double *seconds, clattn_report *report) {
+static clattn_status execute_timed(const case_runner *runner, const attn_case_data *data, clattn_timing *timing,
+                                   double *seconds, clattn_report *report) {
     clattn_tensors tensors = data->tensors;
     tensors.timing = timing;
     tensors.report = report;
@@ -68,7 +68,7 @@ static clattn_status attn_execute_timed(const attn_runner *runner, const attn_ca
 }
 
 /* A GPU is timed on its own memory; --memory says otherwise. */
-static bool attn_wants_device_memory(const attn_bench *bench, const attn_bench_row *row) {
+static bool wants_device_memory(const attn_bench *bench, const attn_bench_row *row) {
     clattn_device_info info;
     if (clattn_runtime_get_device(bench->session.runtime, row->device, &info) != CLATTN_OK ||
         info.kind == CLATTN_DEVICE_CPU || bench->memory == ATTN_BENCH_MEMORY_HOST) {
@@ -78,26 +78,26 @@ static bool attn_wants_device_memory(const attn_bench *bench, const attn_bench_r
 }
 
 /* The first execution, into an output of nothing but NaN. */
-static clattn_status attn_execute_first(attn_runner *runner, attn_case_data *data, clattn_report *report) {
+static clattn_status execute_first(case_runner *runner, attn_case_data *data, clattn_report *report) {
     attn_case_data_fill_outputs(data, 0xff);
     if (runner->device != NULL && !attn_device_data_fill_output(runner->device, 0xff)) {
         return CLATTN_OPENCL_ERROR;
     }
-    clattn_status status = attn_execute_timed(runner, data, NULL, &runner->first, report);
+    clattn_status status = execute_timed(runner, data, NULL, &runner->first, report);
     if (status == CLATTN_OK && runner->device != NULL && !attn_device_data_read_output(runner->device, data)) {
         return CLATTN_OPENCL_ERROR;
     }
     return status;
 }
 
-static void attn_end_runner(attn_runner *runner) {
+static void end_runner(case_runner *runner) {
     clattn_plan_destroy(runner->plan);
     attn_device_data_free(runner->device);
     free(runner->copy.block);
-    *runner = (attn_runner){ .plan = NULL };
+    *runner = (case_runner){ .plan = NULL };
 }
 
-static int attn_copy_output(const attn_case_data *data, attn_runner *runner, attn_error *error) {
+static int copy_output(const attn_case_data *data, case_runner *runner, attn_error *error) {
     runner->copy.block = malloc((size_t)data->output.bytes + 1);
     if (runner->copy.block == NULL) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory for a copy of the result");
@@ -107,50 +107,50 @@ static int attn_copy_output(const attn_case_data *data, attn_runner *runner, att
 }
 
 /* Plans, runs once, keeps the output. Refusals and failures become the row's note. */
-static int attn_start_runner(attn_bench *bench, int t, attn_case_data *data, attn_runner *runner, attn_bench_row *row,
-                             attn_error *error) {
+static int start_runner(attn_bench *bench, int t, attn_case_data *data, case_runner *runner, attn_bench_row *row,
+                        attn_error *error) {
     clattn_runtime *runtime = bench->session.runtime;
     clattn_problem problem = data->problem;
     clattn_report report = { 0 };
     problem.engine = row->engine;
     problem.device = row->device;
-    if (attn_wants_device_memory(bench, row)) {
+    if (wants_device_memory(bench, row)) {
         attn_error full = { 0 };
         runner->device = attn_device_data_create(runtime, row->device, data, &full);
         if (runner->device == NULL) {
-            attn_note(row, full.text);
+            add_note(row, full.text);
             return ATTN_DONE;
         }
         problem.memory = CLATTN_MEMORY_OPENCL;
     }
     clattn_inspect_memory_reset(runtime);
-    int64_t before = attn_bytes_held(runtime, false);
+    int64_t before = bytes_held(runtime, false);
     clattn_status status = clattn_plan_create(runtime, &problem, &runner->plan, &report);
     if (status == CLATTN_OK) {
         status = clattn_plan_get_info(runner->plan, &row->gate.info);
     }
     if (status == CLATTN_OK) {
-        status = attn_execute_first(runner, data, &report);
+        status = execute_first(runner, data, &report);
     }
     if (status != CLATTN_OK) {
-        attn_note(row, report.text[0] != '\0' ? report.text : clattn_status_message(status));
-        attn_end_runner(runner);
+        add_note(row, report.text[0] != '\0' ? report.text : clattn_status_message(status));
+        end_runner(runner);
         return ATTN_DONE;
     }
     row->ran = true;
     if (strcmp(row->engine, row->gate.info.engine) != 0) {
         snprintf(row->note, sizeof row->note, "by %.60s", row->gate.info.engine);
     }
-    row->memory = attn_bytes_held(runtime, true) - before;
+    row->memory = bytes_held(runtime, true) - before;
     double scores =
         (double)problem.batch * (double)problem.query_heads * (double)problem.query_length * (double)problem.key_length;
     bench->score_bytes[t] = scores > 0 ? (double)row->memory / scores : 0;
-    return attn_copy_output(data, runner, error);
+    return copy_output(data, runner, error);
 }
 
 /* Checks all outputs in one walk of the reference; the walk also times the plain loops. */
-static int attn_verify_runners(attn_bench *bench, attn_case_data *data, attn_runner *runners, attn_bench_row *rows,
-                               int count, attn_error *error) {
+static int verify_runners(attn_bench *bench, attn_case_data *data, case_runner *runners, attn_bench_row *rows,
+                          int count, attn_error *error) {
     attn_gate_subject subjects[ATTN_TARGETS_MAX];
     int subject_count = 0;
     for (int t = 0; t < count; t++) {
@@ -175,16 +175,16 @@ static int attn_verify_runners(attn_bench *bench, attn_case_data *data, attn_run
 }
 
 /* The time of each step, by an execution of its own that waits between steps. */
-static void attn_time_steps(const attn_case_data *data, attn_runner *runner, attn_bench_row *row) {
+static void time_steps(const attn_case_data *data, case_runner *runner, attn_bench_row *row) {
     double seconds;
     if (strcmp(row->engine, "opencl-unfused") == 0) {
-        clattn_status status = attn_execute_timed(runner, data, &row->steps, &seconds, NULL);
+        clattn_status status = execute_timed(runner, data, &row->steps, &seconds, NULL);
         row->steps.count = status == CLATTN_OK ? row->steps.count : 0;
     }
 }
 
 /* How many rounds a runner takes part in: enough for a second, at least 2, at most 50. */
-static int64_t attn_rounds_wanted(const attn_bench *bench, const attn_runner *runner) {
+static int64_t rounds_wanted(const attn_bench *bench, const case_runner *runner) {
     int64_t wanted = bench->limits.rounds > 0 ? bench->limits.rounds : (int64_t)(1.0 / (runner->first + 1e-9));
     int64_t least = bench->limits.rounds > 0 ? bench->limits.rounds : runner->first > 5 ? 1 : 3;
     int64_t most = bench->limits.rounds > 0 ? ATTN_BENCH_RUNS : 50;
@@ -200,8 +200,8 @@ static void show_progress(const attn_bench *bench, const attn_case_data *data) {
     attn_progress(attn_seconds() - bench->limits.began, bench->limits.seconds, text);
 }
 
-static void attn_time_rounds(attn_bench *bench, const attn_case_data *data, attn_runner *runners, attn_bench_row *rows,
-                             int count) {
+static void time_rounds(attn_bench *bench, const attn_case_data *data, case_runner *runners, attn_bench_row *rows,
+                        int count) {
     bool more = true;
     attn_load began;
     attn_load_now(&began);
@@ -210,12 +210,12 @@ static void attn_time_rounds(attn_bench *bench, const attn_case_data *data, attn
         for (int t = 0; t < count && attn_interrupted() == 0; t++) {
             clattn_report report = { 0 };
             double seconds;
-            if (runners[t].plan == NULL || !rows[t].ran || round >= attn_rounds_wanted(bench, &runners[t])) {
+            if (runners[t].plan == NULL || !rows[t].ran || round >= rounds_wanted(bench, &runners[t])) {
                 continue;
             }
             show_progress(bench, data);
-            if (attn_execute_timed(&runners[t], data, NULL, &seconds, &report) != CLATTN_OK) {
-                attn_note(&rows[t], report.text);
+            if (execute_timed(&runners[t], data, NULL, &seconds, &report) != CLATTN_OK) {
+                add_note(&rows[t], report.text);
                 rows[t].ran = false;
                 continue;
             }
@@ -227,8 +227,8 @@ static void attn_time_rounds(attn_bench *bench, const attn_case_data *data, attn
 }
 
 /* The plain loops' row, from the rows that the check has timed. */
-static bool attn_plain_loops(attn_bench *bench, const attn_case_data *data, const attn_bench_row *rows, int count,
-                             attn_bench_row *plain) {
+static bool plain_loops(attn_bench *bench, const attn_case_data *data, const attn_bench_row *rows, int count,
+                        attn_bench_row *plain) {
     const clattn_problem *p = &data->problem;
     double all = (double)p->batch * (double)p->query_heads * (double)p->query_length;
     *plain = (attn_bench_row){ .engine = "plain", .memory = -1, .spread = -1, .taken = -1 };
@@ -251,7 +251,7 @@ static bool attn_plain_loops(attn_bench *bench, const attn_case_data *data, cons
 }
 
 /* What fits a cache is read faster than memory is: the limit of decoding is measured at the case's own size. */
-static void attn_measure_case_reading(attn_bench *bench, const clattn_problem *problem, double bytes) {
+static void measure_case_reading(attn_bench *bench, const clattn_problem *problem, double bytes) {
     clattn_device_info cpu = { .compute_units = 1 };
     bench->read_gbytes = attn_limit_gbytes(&bench->machine);
     if (attn_case_is_decode(problem) && clattn_runtime_get_device(bench->session.runtime, 0, &cpu) == CLATTN_OK) {
@@ -260,36 +260,35 @@ static void attn_measure_case_reading(attn_bench *bench, const clattn_problem *p
     }
 }
 
-static int attn_bench_data(attn_bench *bench, attn_case_data *data, attn_bench_row *rows, int *count,
-                           attn_error *error) {
-    attn_runner runners[ATTN_TARGETS_MAX];
+static int bench_data(attn_bench *bench, attn_case_data *data, attn_bench_row *rows, int *count, attn_error *error) {
+    case_runner runners[ATTN_TARGETS_MAX];
     int targets = bench->session.target_count, status = ATTN_DONE;
     memset(runners, 0, sizeof runners);
     attn_bench_count_work(data, bench->session.runtime, rows, targets);
-    attn_measure_case_reading(bench, &data->problem, targets > 0 ? rows[0].bytes : 0);
+    measure_case_reading(bench, &data->problem, targets > 0 ? rows[0].bytes : 0);
     for (int t = 0; t < targets && status == ATTN_DONE && attn_interrupted() == 0; t++) {
         show_progress(bench, data);
-        if (!attn_is_too_much(bench, t, &data->problem, &rows[t])) {
-            status = attn_start_runner(bench, t, data, &runners[t], &rows[t], error);
+        if (!is_too_much(bench, t, &data->problem, &rows[t])) {
+            status = start_runner(bench, t, data, &runners[t], &rows[t], error);
         }
     }
-    status = status != ATTN_DONE ? status : attn_verify_runners(bench, data, runners, rows, targets, error);
+    status = status != ATTN_DONE ? status : verify_runners(bench, data, runners, rows, targets, error);
     for (int t = 0; t < targets && status == ATTN_DONE; t++) {
         if (rows[t].ran && attn_interrupted() == 0) {
-            attn_time_steps(data, &runners[t], &rows[t]);
+            time_steps(data, &runners[t], &rows[t]);
         }
     }
     if (status == ATTN_DONE) {
-        attn_time_rounds(bench, data, runners, rows, targets);
+        time_rounds(bench, data, runners, rows, targets);
     }
     for (int t = 0; t < targets; t++) {
         attn_bench_finish_row(bench, &data->problem, t, &rows[t]);
         if (rows[t].ran && rows[t].median > 0) {
             bench->rate[attn_case_is_decode(&data->problem)][t] = rows[t].flops / rows[t].median;
         }
-        attn_end_runner(&runners[t]);
+        end_runner(&runners[t]);
     }
-    *count = targets + (attn_plain_loops(bench, data, rows, targets, &rows[targets]) ? 1 : 0);
+    *count = targets + (plain_loops(bench, data, rows, targets, &rows[targets]) ? 1 : 0);
     attn_bench_compare_rows(rows, *count);
     return status;
 }
@@ -308,7 +307,7 @@ int attn_bench_case(attn_bench *bench, const attn_case *c, attn_bench_row *rows,
     }
     int status = attn_case_data_create(data, c, false, error);
     if (status == ATTN_DONE) {
-        status = attn_bench_data(bench, data, rows, count, error);
+        status = bench_data(bench, data, rows, count, error);
         attn_case_data_free(data);
     }
     attn_progress_end();

@@ -1,6 +1,6 @@
 /*
  * A case's data in an OpenCL device's own memory, through the public interface alone. To add a tensor: its line in
- * attn_place_all(). A build without OpenCL has none.
+ * place_all(). A build without OpenCL has none.
  */
 #include "bench/bench_device.h"
 
@@ -21,7 +21,7 @@ struct attn_device_data {
 };
 
 /* A buffer with the bytes of `from`; NULL stays NULL. False: the device has no room. */
-static bool attn_place(attn_device_data *d, const attn_guarded *from, const void **tensor) {
+static bool place(attn_device_data *d, const attn_guarded *from, const void **tensor) {
     cl_int status = CL_SUCCESS;
     if (*tensor == NULL) {
         return true;
@@ -36,7 +36,7 @@ static bool attn_place(attn_device_data *d, const attn_guarded *from, const void
     return clEnqueueWriteBuffer(d->queue, memory, CL_TRUE, 0, bytes, from->data, 0, NULL, NULL) == CL_SUCCESS;
 }
 
-static bool attn_place_all(attn_device_data *d, const attn_case_data *data) {
+static bool place_all(attn_device_data *d, const attn_case_data *data) {
     clattn_tensors *t = &d->tensors;
     const struct {
         const attn_guarded *from;
@@ -55,7 +55,7 @@ static bool attn_place_all(attn_device_data *d, const attn_case_data *data) {
                 { &data->logsumexp, (const void **)&t->logsumexp.data },
                 { &data->weights, (const void **)&t->weights.data } };
     for (size_t k = 0; k < sizeof all / sizeof all[0]; k++) {
-        if (!attn_place(d, all[k].from, all[k].tensor)) {
+        if (!place(d, all[k].from, all[k].tensor)) {
             return false;
         }
     }
@@ -76,7 +76,7 @@ attn_device_data *attn_device_data_create(clattn_runtime *runtime, int64_t devic
     }
     d->tensors = data->tensors;
     d->queue = clCreateCommandQueue(d->context, id, 0, &status);
-    if (status != CL_SUCCESS || !attn_place_all(d, data)) {
+    if (status != CL_SUCCESS || !place_all(d, data)) {
         (void)attn_fail(error, ATTN_UNSERVED, "the tensors do not fit the device's memory");
         attn_device_data_free(d);
         return NULL;

@@ -29,7 +29,7 @@ enum {
     COLUMNS
 };
 
-static const attn_column attn_scaling_columns[COLUMNS] = {
+static const attn_column scaling_columns[COLUMNS] = {
     { "varied", "varied", false },
     { "value", "value", true },
     { "engine", NULL, false },
@@ -45,7 +45,7 @@ static const attn_column attn_scaling_columns[COLUMNS] = {
     { "disturbed", NULL, false },
 };
 
-typedef struct attn_scaling {
+typedef struct scaling_run {
     attn_bench *bench; /* limits of time and machine; the session is the part's own */
     const attn_options *options;
     const attn_case *c;
@@ -53,11 +53,11 @@ typedef struct attn_scaling {
     attn_table table;
     double first; /* GFLOP/s of the part's first row */
     attn_bench_row *rows;
-} attn_scaling;
+} scaling_run;
 
 /* Efficiency: of threads, speed-up over threads; of sizes, throughput over the machine's measured limit. */
-static void attn_add_scaling_row(attn_scaling *scaling, const char *part, int64_t value, const clattn_problem *problem,
-                                 const attn_bench_row *row) {
+static void add_scaling_row(scaling_run *scaling, const char *part, int64_t value, const clattn_problem *problem,
+                            const attn_bench_row *row) {
     attn_table *table = &scaling->table;
     bool threads = strcmp(part, "threads") == 0;
     attn_table_row(table);
@@ -90,8 +90,8 @@ static void attn_add_scaling_row(attn_scaling *scaling, const char *part, int64_
 }
 
 /* Measures the case with that many threads (0 = all) and adds its row. */
-static int attn_scaling_row(attn_scaling *scaling, const char *part, int64_t value, const attn_case *c, int64_t threads,
-                            attn_error *error) {
+static int scaling_row(scaling_run *scaling, const char *part, int64_t value, const attn_case *c, int64_t threads,
+                       attn_error *error) {
     attn_bench *bench = calloc(1, sizeof *bench);
     attn_options options = *scaling->options;
     clattn_problem problem;
@@ -108,7 +108,7 @@ static int attn_scaling_row(attn_scaling *scaling, const char *part, int64_t val
         status = attn_bench_case(bench, c, scaling->rows, &count, error);
         bool stopped = attn_interrupted() != 0 && scaling->rows[0].runs == 0;
         if (status == ATTN_DONE && !stopped && clattn_problem_resolve(&c->problem, &problem, NULL) == CLATTN_OK) {
-            attn_add_scaling_row(scaling, part, value, &problem, &scaling->rows[0]);
+            add_scaling_row(scaling, part, value, &problem, &scaling->rows[0]);
             attn_rows_keep(scaling->file);
         }
         scaling->bench->load_from = bench->load_from;
@@ -121,20 +121,20 @@ static int attn_scaling_row(attn_scaling *scaling, const char *part, int64_t val
     return status;
 }
 
-static int attn_scale_threads(attn_scaling *scaling, const attn_case *c, attn_error *error) {
+static int scale_threads(scaling_run *scaling, const attn_case *c, attn_error *error) {
     clattn_device_info cpu;
     int status =
         clattn_runtime_get_device(scaling->bench->session.runtime, 0, &cpu) == CLATTN_OK ? ATTN_DONE : ATTN_UNSERVED;
     scaling->first = 0;
     for (int64_t threads = 1; status == ATTN_DONE && threads <= cpu.compute_units && attn_interrupted() == 0;
          threads++) {
-        status = attn_scaling_row(scaling, "threads", threads, c, threads, error);
+        status = scaling_row(scaling, "threads", threads, c, threads, error);
     }
     return status;
 }
 
 /* Halves of the heads, from one up; and of the lengths, from 128 up. */
-static int attn_scale_sizes(attn_scaling *scaling, const attn_case *c, bool heads, attn_error *error) {
+static int scale_sizes(scaling_run *scaling, const attn_case *c, bool heads, attn_error *error) {
     clattn_problem problem;
     attn_case *smaller = malloc(sizeof *smaller);
     int status = smaller == NULL ? attn_fail(error, ATTN_UNSERVED, "out of memory") : ATTN_DONE;
@@ -155,7 +155,7 @@ static int attn_scale_sizes(attn_scaling *scaling, const attn_case *c, bool head
             smaller->problem.query_length = value;
             smaller->problem.key_length = problem.key_length == problem.query_length ? value : problem.key_length;
         }
-        status = attn_scaling_row(scaling, heads ? "heads" : "query_length", value, smaller, 0, error);
+        status = scaling_row(scaling, heads ? "heads" : "query_length", value, smaller, 0, error);
     }
     free(smaller);
     return status;
@@ -177,7 +177,7 @@ static void print_doubts(const attn_table *table, const char *why, const char *t
     }
 }
 
-static void print_scaling(const attn_scaling *scaling) {
+static void print_scaling(const scaling_run *scaling) {
     const attn_table *table = &scaling->table;
     int width = attn_terminal_width(STDOUT_FILENO);
     width = width > 0 ? width - 1 : 1 << 20;
@@ -207,7 +207,7 @@ static void draw_scaling(attn_canvas *canvas, const void *what) {
     static const char *const titles[3] = { "speed-up over threads", "GFLOP/s over heads", "GFLOP/s over lengths" };
     static const char *const x_titles[3] = { "threads", "query heads", "query length" };
     enum { POINTS = 1024 };
-    const attn_scaling *scaling = what;
+    const scaling_run *scaling = what;
     const attn_table *table = &scaling->table;
     char caption[160];
     snprintf(caption, sizeof caption, "%s: %.100s", attn_table_get(table, 0, COL_ENGINE), scaling->c->text);
@@ -233,7 +233,7 @@ static void draw_scaling(attn_canvas *canvas, const void *what) {
     }
 }
 
-static int write_scaling(attn_scaling *scaling, const char *plot, bool complete, attn_error *error) {
+static int write_scaling(scaling_run *scaling, const char *plot, bool complete, attn_error *error) {
     int status = attn_rows_finish(scaling->file, complete, error);
     attn_error other = { 0 };
     if (plot && attn_chart_write(plot, 3 * (ATTN_CHART_WIDTH + ATTN_CHART_LEFT) + 40,
@@ -245,15 +245,15 @@ static int write_scaling(attn_scaling *scaling, const char *plot, bool complete,
 
 int attn_bench_scaling(attn_bench *bench, const attn_options *options, const attn_case *c, attn_rows_file *rows,
                        const char *plot, attn_error *error) {
-    attn_scaling scaling = { .bench = bench, .options = options, .c = c, .file = rows };
+    scaling_run scaling = { .bench = bench, .options = options, .c = c, .file = rows };
     attn_error other = { 0 };
-    attn_table_init(&scaling.table, attn_scaling_columns, COLUMNS);
+    attn_table_init(&scaling.table, scaling_columns, COLUMNS);
     rows->table = &scaling.table;
     scaling.rows = malloc((ATTN_TARGETS_MAX + 1) * sizeof *scaling.rows);
     int status = !scaling.rows ? attn_fail(error, ATTN_UNSERVED, "out of memory") : ATTN_DONE;
-    status = status != ATTN_DONE ? status : attn_scale_threads(&scaling, c, error);
-    status = status != ATTN_DONE ? status : attn_scale_sizes(&scaling, c, true, error);
-    status = status != ATTN_DONE ? status : attn_scale_sizes(&scaling, c, false, error);
+    status = status != ATTN_DONE ? status : scale_threads(&scaling, c, error);
+    status = status != ATTN_DONE ? status : scale_sizes(&scaling, c, true, error);
+    status = status != ATTN_DONE ? status : scale_sizes(&scaling, c, false, error);
     if (scaling.table.row_count > 0) { /* also where it was stopped or failed: what was measured is kept */
         print_scaling(&scaling);
         bool complete = status == ATTN_DONE && attn_interrupted() == 0;

@@ -46,7 +46,7 @@ const attn_column attn_bench_columns[ATTN_BENCH_COLUMNS] = {
     { "fastest", "fastest", ATTN_CELL_BOOL },
 };
 
-static void attn_set_steps(attn_table *table, const attn_bench_row *row) {
+static void set_steps(attn_table *table, const attn_bench_row *row) {
     char names[512] = "", times[512] = "", note[1024] = "", text[32];
     for (int64_t s = 0; s < row->steps.count; s++) {
         const char *gap = s > 0 ? ";" : "";
@@ -61,7 +61,7 @@ static void attn_set_steps(attn_table *table, const attn_bench_row *row) {
                    row->note);
 }
 
-static void attn_set_times(attn_table *table, const attn_bench_row *row) {
+static void set_times(attn_table *table, const attn_bench_row *row) {
     if (row->runs == 0) {
         return;
     }
@@ -132,12 +132,12 @@ void attn_bench_add_row(attn_table *table, const attn_case *c, const clattn_prob
         attn_table_set(table, ATTN_BENCH_BATCH + s, "%lld", (long long)sizes[s]);
     }
     attn_table_set(table, ATTN_BENCH_PROBLEM, "%s", c->text);
-    attn_set_times(table, row);
-    attn_set_steps(table, row);
+    set_times(table, row);
+    set_steps(table, row);
     set_doubts(table, row);
 }
 
-static void attn_date(char text[32]) {
+static void write_date(char text[32]) {
     time_t now = time(NULL);
     struct tm broken;
     strftime(text, 32, "%Y-%m-%d %H:%M:%S UTC", gmtime_r(&now, &broken));
@@ -147,7 +147,7 @@ void attn_bench_print_machine(const attn_bench *bench, FILE *file) {
     struct utsname name;
     char date[32];
     const attn_limits *limits = &bench->machine;
-    attn_date(date);
+    write_date(date);
     fprintf(file, "clattn %d.%d.%d", clattn_version() / 10000, clattn_version() / 100 % 100, clattn_version() % 100);
     if (uname(&name) == 0) {
         fprintf(file, " on %s %s %s", name.sysname, name.release, name.machine);
@@ -190,7 +190,7 @@ void attn_bench_write_json(const void *user, const attn_table *table, bool compl
     struct utsname name;
     char date[32];
     const attn_limits *limits = &bench->machine;
-    attn_date(date);
+    write_date(date);
     fprintf(file, "{\n  \"clattn\": %d,\n  \"date\": \"%s\",\n  \"system\": ", clattn_version(), date);
     attn_json_write_string(file, uname(&name) == 0 ? name.sysname : "");
     fprintf(file, ",\n  \"machine\": ");

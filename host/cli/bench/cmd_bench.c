@@ -16,46 +16,45 @@
 #include "picture/chart.h"
 #include "commands.h"
 
-static const char attn_bench_help[] =
-    "clattn bench [PROBLEM...] [OPTIONS]\n"
-    "\n"
-    "Time, throughput and memory of every engine that is here. Without words and\n"
-    "suite: query_length=128..8192 at 12 heads of 64; a problem that does not give\n"
-    "both query_length and head_dim takes the words that it does not give from there.\n"
-    "For each problem and engine: median, least and longest time and their spread,\n"
-    "GFLOP/s on the scores that causal and window allow, per cent of the measured\n"
-    "limit, peak memory really allocated, speed-up over plain one-thread float loops\n"
-    "(scaled from a sample of rows where a whole run would take long), how much of\n"
-    "the processors others took meanwhile, and for opencl-unfused the time of its\n"
-    "steps. A terminal gets the columns that fit: * is the fastest engine, ! a row\n"
-    "that was disturbed, ~ one that is scaled. Rounds are interleaved between\n"
-    "engines; every result is first checked against the reference on sampled rows.\n"
-    "Outputs are tried before anything is measured and hold the rows so far while it\n"
-    "runs. Ctrl-C ends it in order, with what was measured until then (exit status\n"
-    "128 + the signal); a second one ends it at once.\n"
-    "  --suite FILE          problems from a file, one a line; `#` starts a comment\n"
-    "  --rounds N            time each N times (as often as a second allows)\n"
-    "  --seconds S           start no new run then (300), nor one longer than S/15\n"
-    "  --memory WHERE        host or device: where OpenCL engines find their tensors;\n"
-    "                        a GPU is timed on its own memory unless this says host\n"
-    "                        (then with the copies)\n"
-    "  --scaling             threads 1..N, heads and lengths of the first problem:\n"
-    "                        speed-up and efficiency of the cpu engine\n"
-    "  --csv FILE            the rows as CSV; - is standard output\n"
-    "  --json FILE           the same as JSON; - is standard output\n"
-    "  --plot FILE           F.svg or F.png: time, throughput, memory over length, or\n"
-    "                        as bars where problems have no length in common\n";
+static const char bench_help[] = "clattn bench [PROBLEM...] [OPTIONS]\n"
+                                 "\n"
+                                 "Time, throughput and memory of every engine that is here. Without words and\n"
+                                 "suite: query_length=128..8192 at 12 heads of 64; a problem that does not give\n"
+                                 "both query_length and head_dim takes the words that it does not give from there.\n"
+                                 "For each problem and engine: median, least and longest time and their spread,\n"
+                                 "GFLOP/s on the scores that causal and window allow, per cent of the measured\n"
+                                 "limit, peak memory really allocated, speed-up over plain one-thread float loops\n"
+                                 "(scaled from a sample of rows where a whole run would take long), how much of\n"
+                                 "the processors others took meanwhile, and for opencl-unfused the time of its\n"
+                                 "steps. A terminal gets the columns that fit: * is the fastest engine, ! a row\n"
+                                 "that was disturbed, ~ one that is scaled. Rounds are interleaved between\n"
+                                 "engines; every result is first checked against the reference on sampled rows.\n"
+                                 "Outputs are tried before anything is measured and hold the rows so far while it\n"
+                                 "runs. Ctrl-C ends it in order, with what was measured until then (exit status\n"
+                                 "128 + the signal); a second one ends it at once.\n"
+                                 "  --suite FILE          problems from a file, one a line; `#` starts a comment\n"
+                                 "  --rounds N            time each N times (as often as a second allows)\n"
+                                 "  --seconds S           start no new run then (300), nor one longer than S/15\n"
+                                 "  --memory WHERE        host or device: where OpenCL engines find their tensors;\n"
+                                 "                        a GPU is timed on its own memory unless this says host\n"
+                                 "                        (then with the copies)\n"
+                                 "  --scaling             threads 1..N, heads and lengths of the first problem:\n"
+                                 "                        speed-up and efficiency of the cpu engine\n"
+                                 "  --csv FILE            the rows as CSV; - is standard output\n"
+                                 "  --json FILE           the same as JSON; - is standard output\n"
+                                 "  --plot FILE           F.svg or F.png: time, throughput, memory over length, or\n"
+                                 "                        as bars where problems have no length in common\n";
 
 /* The default problem, with the lengths first. */
 #define DEFAULT_HEADS "query_heads=12 head_dim=64"
 
-typedef struct attn_bench_options {
+typedef struct bench_options {
     attn_options options;
     const char *suite, *csv, *json, *plot, *rounds, *seconds, *memory;
     bool scaling;
-} attn_bench_options;
+} bench_options;
 
-static int attn_read_bench_options(attn_bench_options *o, int argc, char **argv, attn_error *error) {
+static int read_bench_options(bench_options *o, int argc, char **argv, attn_error *error) {
     const attn_flag flags[] = {
         { "--suite", &o->suite, NULL },     { "--csv", &o->csv, NULL },       { "--json", &o->json, NULL },
         { "--plot", &o->plot, NULL },       { "--rounds", &o->rounds, NULL }, { "--seconds", &o->seconds, NULL },
@@ -64,7 +63,7 @@ static int attn_read_bench_options(attn_bench_options *o, int argc, char **argv,
     return attn_options_read(&o->options, flags, (int)(sizeof flags / sizeof flags[0]), argc, argv, error);
 }
 
-static int attn_bench_cases(const attn_bench_options *o, attn_cases *cases, attn_error *error) {
+static int bench_cases(const bench_options *o, attn_cases *cases, attn_error *error) {
     char line[ATTN_CASE_TEXT];
     if (attn_words_join(&o->options, line, error) != ATTN_DONE) {
         return error->status;
@@ -77,7 +76,7 @@ static int attn_bench_cases(const attn_bench_options *o, attn_cases *cases, attn
     return o->suite ? attn_cases_file(cases, o->suite, error) : ATTN_DONE;
 }
 
-static int attn_prepare_bench(attn_bench *bench, const attn_bench_options *o, attn_error *error) {
+static int prepare_bench(attn_bench *bench, const bench_options *o, attn_error *error) {
     int64_t seconds = 300;
     if (attn_options_number("--rounds", o->rounds, 1, &bench->limits.rounds, error) != ATTN_DONE ||
         attn_options_number("--seconds", o->seconds, 1, &seconds, error) != ATTN_DONE ||
@@ -91,7 +90,7 @@ static int attn_prepare_bench(attn_bench *bench, const attn_bench_options *o, at
     if (o->memory != NULL && strcmp(o->memory, "host") != 0 && strcmp(o->memory, "device") != 0) {
         return attn_fail(error, ATTN_USAGE, "--memory %s: host or device is expected", o->memory);
     }
-    bench->memory = o->memory == NULL                 ? ATTN_BENCH_MEMORY_BEST
+    bench->memory = o->memory == NULL                ? ATTN_BENCH_MEMORY_BEST
                     : strcmp(o->memory, "host") == 0 ? ATTN_BENCH_MEMORY_HOST
                                                      : ATTN_BENCH_MEMORY_DEVICE;
     bench->limits.rounds = bench->limits.rounds > ATTN_BENCH_RUNS ? ATTN_BENCH_RUNS : bench->limits.rounds;
@@ -103,7 +102,7 @@ static int attn_prepare_bench(attn_bench *bench, const attn_bench_options *o, at
 }
 
 /* A first look at every engine, so that what would take minutes is known before it is started. */
-static int attn_warm_up(attn_bench *bench, attn_error *error) {
+static int warm_up(attn_bench *bench, attn_error *error) {
     attn_bench_row *rows = malloc((ATTN_TARGETS_MAX + 1) * sizeof *rows);
     attn_cases cases = { 0 };
     int count = 0;
@@ -139,8 +138,8 @@ static void add_rows(attn_table *table, const attn_case *c, const attn_bench_row
     }
 }
 
-static int attn_bench_rows(attn_bench *bench, const attn_cases *cases, attn_rows_file *file, attn_table *table,
-                           int64_t *ran, attn_error *error) {
+static int bench_rows(attn_bench *bench, const attn_cases *cases, attn_rows_file *file, attn_table *table, int64_t *ran,
+                      attn_error *error) {
     attn_bench_row *rows = malloc((ATTN_TARGETS_MAX + 1) * sizeof *rows);
     int status = rows == NULL ? attn_fail(error, ATTN_UNSERVED, "out of memory") : ATTN_DONE;
     for (int64_t n = 0; n < cases->count && status == ATTN_DONE && attn_interrupted() == 0; n++) {
@@ -160,7 +159,7 @@ static int attn_bench_rows(attn_bench *bench, const attn_cases *cases, attn_rows
 }
 
 /* Rows that were measured are written however the command ends. */
-static int write_rows(const attn_bench_options *o, attn_rows_file *file, const attn_table *table, bool complete,
+static int write_rows(const bench_options *o, attn_rows_file *file, const attn_table *table, bool complete,
                       attn_error *error) {
     attn_error other = { 0 };
     int status = attn_rows_finish(file, complete, error);
@@ -170,15 +169,15 @@ static int write_rows(const attn_bench_options *o, attn_rows_file *file, const a
     return status;
 }
 
-static int attn_bench_tables(attn_bench *bench, const attn_bench_options *o, const attn_cases *cases,
-                             attn_rows_file *file, attn_error *error) {
+static int bench_tables(attn_bench *bench, const bench_options *o, const attn_cases *cases, attn_rows_file *file,
+                        attn_error *error) {
     attn_table table;
     attn_error other = { 0 };
     int64_t ran = 0;
     attn_table_init(&table, attn_bench_columns, ATTN_BENCH_COLUMNS);
     file->table = &table;
     printf("\n");
-    int status = attn_bench_rows(bench, cases, file, &table, &ran, error);
+    int status = bench_rows(bench, cases, file, &table, &ran, error);
     attn_bench_show_end(&table, stdout);
     bool complete = status == ATTN_DONE && attn_interrupted() == 0;
     if ((complete || table.row_count > 0) && write_rows(o, file, &table, complete, &other) != ATTN_DONE &&
@@ -193,7 +192,7 @@ static int attn_bench_tables(attn_bench *bench, const attn_bench_options *o, con
 }
 
 /* The limits of every GPU that a target runs on. */
-static void attn_measure_gpus(attn_bench *bench) {
+static void measure_gpus(attn_bench *bench) {
     for (int t = 0; t < bench->session.target_count; t++) {
         clattn_device_info info;
         int64_t device = bench->session.targets[t].device;
@@ -224,7 +223,7 @@ static void measure_machine(attn_bench *bench) {
     attn_measure_limits(threads, &bench->machine);
     attn_load_now(&bench->load_next);
     bench->limits_taken = attn_load_taken(&began, &bench->load_next, (double)threads);
-    attn_measure_gpus(bench);
+    measure_gpus(bench);
 }
 
 /* The lines about the machine, broken where they do not fit a terminal. */
@@ -250,9 +249,9 @@ static int print_machine(const attn_bench *bench, attn_error *error) {
     return ATTN_DONE;
 }
 
-static int attn_bench_all(attn_bench *bench, const attn_bench_options *o, attn_error *error) {
+static int bench_all(attn_bench *bench, const bench_options *o, attn_error *error) {
     attn_cases cases = { 0 };
-    if (attn_prepare_bench(bench, o, error) != ATTN_DONE || attn_bench_cases(o, &cases, error) != ATTN_DONE ||
+    if (prepare_bench(bench, o, error) != ATTN_DONE || bench_cases(o, &cases, error) != ATTN_DONE ||
         attn_cases_tell_apart(&cases, error) != ATTN_DONE ||
         attn_output_take_stdout(o->csv, o->json, error) != ATTN_DONE ||
         attn_session_open(&bench->session, &o->options, error) != ATTN_DONE) {
@@ -267,10 +266,10 @@ static int attn_bench_all(attn_bench *bench, const attn_bench_options *o, attn_e
     if (status == ATTN_DONE) {
         status = o->scaling && cases.count > 0
                      ? attn_bench_scaling(bench, &o->options, &cases.items[0], &file, o->plot, error)
-                     : attn_warm_up(bench, error);
+                     : warm_up(bench, error);
     }
     if (status == ATTN_DONE && !o->scaling) {
-        status = attn_bench_tables(bench, o, &cases, &file, error);
+        status = bench_tables(bench, o, &cases, &file, error);
     }
     if (status == ATTN_DONE && bench->wrong) {
         status = attn_fail(error, ATTN_MISMATCH, "a result is wrong (the rows above say which)");
@@ -284,20 +283,20 @@ static int attn_bench_all(attn_bench *bench, const attn_bench_options *o, attn_e
 }
 
 int attn_command_bench(int argc, char **argv, attn_error *error) {
-    attn_bench_options options;
+    bench_options options;
     memset(&options, 0, sizeof options);
-    if (attn_read_bench_options(&options, argc, argv, error) != ATTN_DONE) {
+    if (read_bench_options(&options, argc, argv, error) != ATTN_DONE) {
         return error->status;
     }
     if (options.options.help) {
-        attn_help_print(attn_bench_help, ATTN_HELP_PROBLEM | ATTN_HELP_DRAWN | ATTN_HELP_LISTS);
+        attn_help_print(bench_help, ATTN_HELP_PROBLEM | ATTN_HELP_DRAWN | ATTN_HELP_LISTS);
         return ATTN_DONE;
     }
     attn_bench *bench = calloc(1, sizeof *bench);
     if (bench == NULL) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
-    int status = attn_bench_all(bench, &options, error);
+    int status = bench_all(bench, &options, error);
     free(bench);
     return status;
 }

@@ -52,22 +52,22 @@ KERNEL(fp64_avx2, AVX2, double, __m256d, _mm256_set1_pd, _mm256_fmadd_pd, _mm256
 
 /* Everywhere else: vectors of 16 bytes, which every common processor has; contraction fuses them. */
 #if defined(__GNUC__)
-__extension__ typedef float attn_float4 __attribute__((vector_size(16)));
-__extension__ typedef double attn_double2 __attribute__((vector_size(16)));
-#define SET_FLOAT(x) ((attn_float4){ (x), (x), (x), (x) })
-#define SET_DOUBLE(x) ((attn_double2){ (x), (x) })
+__extension__ typedef float float4 __attribute__((vector_size(16)));
+__extension__ typedef double double2 __attribute__((vector_size(16)));
+#define SET_FLOAT(x) ((float4){ (x), (x), (x), (x) })
+#define SET_DOUBLE(x) ((double2){ (x), (x) })
 #else
-typedef float attn_float4;
-typedef double attn_double2;
+typedef float float4;
+typedef double double2;
 #define SET_FLOAT(x) (x)
 #define SET_DOUBLE(x) (x)
 #endif
 #define MULTIPLY_ADD(a, b, c) ((a) * (b) + (c))
 #define STORE(out, x) memcpy(out, &(x), sizeof(x))
 #include <string.h>
-enum { FLOATS = sizeof(attn_float4) / sizeof(float), DOUBLES = sizeof(attn_double2) / sizeof(double) };
-KERNEL(fp32_generic, , float, attn_float4, SET_FLOAT, MULTIPLY_ADD, STORE, FLOATS)
-KERNEL(fp64_generic, , double, attn_double2, SET_DOUBLE, MULTIPLY_ADD, STORE, DOUBLES)
+enum { FLOATS = sizeof(float4) / sizeof(float), DOUBLES = sizeof(double2) / sizeof(double) };
+KERNEL(fp32_generic, , float, float4, SET_FLOAT, MULTIPLY_ADD, STORE, FLOATS)
+KERNEL(fp64_generic, , double, double2, SET_DOUBLE, MULTIPLY_ADD, STORE, DOUBLES)
 
 /* Reading: wide vectors into several sums. */
 #define READER(name, attribute, vector)                                                                                \
@@ -88,11 +88,11 @@ KERNEL(fp64_generic, , double, attn_double2, SET_DOUBLE, MULTIPLY_ADD, STORE, DO
     }
 
 #if defined(__GNUC__)
-__extension__ typedef uint64_t attn_words2 __attribute__((vector_size(16), aligned(8), may_alias));
+__extension__ typedef uint64_t words2 __attribute__((vector_size(16), aligned(8), may_alias));
 #else
-typedef uint64_t attn_words2;
+typedef uint64_t words2;
 #endif
-READER(read_generic, , attn_words2)
+READER(read_generic, , words2)
 #if ATTN_X86
 __extension__ typedef uint64_t attn_words4 __attribute__((vector_size(32), aligned(8), may_alias));
 __extension__ typedef uint64_t attn_words8 __attribute__((vector_size(64), aligned(8), may_alias));

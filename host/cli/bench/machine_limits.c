@@ -16,23 +16,23 @@ enum { ATTN_PROBE_THREADS = 256, ATTN_PROBE_ROUNDS = 8 };
 typedef enum attn_probe_kind { ATTN_PROBE_FP32, ATTN_PROBE_FP64, ATTN_PROBE_COPY, ATTN_PROBE_READ } attn_probe_kind;
 
 /* Threads wait here until all have started. */
-typedef struct attn_start {
+typedef struct start_gate {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     bool open;
-} attn_start;
+} start_gate;
 
 /* One thread of a probe. */
-typedef struct attn_probe {
+typedef struct fma_probe {
     attn_probe_kind kind;
-    attn_start *go;
+    start_gate *go;
     uint64_t *memory; /* two halves */
     size_t words;     /* of a half */
     int64_t repeats;  /* of reading */
     double work, seconds, sink;
-} attn_probe;
+} fma_probe;
 
-static double attn_probe_work(attn_probe *probe) {
+static double probe_work(fma_probe *probe) {
     float sum = 0;
     double work = 0;
     switch (probe->kind) {
@@ -52,41 +52,41 @@ static double attn_probe_work(attn_probe *probe) {
     }
 }
 
-static void attn_open_start(attn_start *go) {
+static void open_start(start_gate *go) {
     pthread_mutex_lock(&go->mutex);
     go->open = true;
     pthread_cond_broadcast(&go->changed);
     pthread_mutex_unlock(&go->mutex);
 }
 
-static void *attn_probe_thread(void *argument) {
-    attn_probe *probe = argument;
+static void *probe_thread(void *argument) {
+    fma_probe *probe = argument;
     pthread_mutex_lock(&probe->go->mutex);
     while (!probe->go->open) {
         pthread_cond_wait(&probe->go->changed, &probe->go->mutex);
     }
     pthread_mutex_unlock(&probe->go->mutex);
     double start = attn_seconds();
-    probe->work = attn_probe_work(probe);
+    probe->work = probe_work(probe);
     probe->seconds = attn_seconds() - start;
     return NULL;
 }
 
 /* One round on all threads: work a second, by the slowest of them. Threads that do not start are not counted. */
-static double attn_probe_round(attn_probe *probes, int64_t threads) {
+static double probe_round(fma_probe *probes, int64_t threads) {
     pthread_t handles[ATTN_PROBE_THREADS];
-    attn_start go = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false };
+    start_gate go = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false };
     int64_t begun = 0;
     double work = 0, slowest = 0;
     for (; begun < threads - 1; begun++) {
         probes[begun].go = &go;
-        if (pthread_create(&handles[begun], NULL, attn_probe_thread, &probes[begun]) != 0) {
+        if (pthread_create(&handles[begun], NULL, probe_thread, &probes[begun]) != 0) {
             break;
         }
     }
-    attn_open_start(&go);
+    open_start(&go);
     probes[begun].go = &go;
-    attn_probe_thread(&probes[begun]);
+    probe_thread(&probes[begun]);
     for (int64_t t = 0; t < begun; t++) {
         pthread_join(handles[t], NULL);
     }
@@ -97,20 +97,20 @@ static double attn_probe_round(attn_probe *probes, int64_t threads) {
     return slowest > 0 ? work / slowest : 0;
 }
 
-static double attn_best_of(attn_probe *probes, int64_t threads, attn_probe_kind kind) {
+static double best_of(fma_probe *probes, int64_t threads, attn_probe_kind kind) {
     double best = 0;
     for (int round = 0; round < ATTN_PROBE_ROUNDS; round++) {
         for (int64_t t = 0; t < threads; t++) {
             probes[t].kind = kind;
         }
-        double rate = attn_probe_round(probes, threads);
+        double rate = probe_round(probes, threads);
         best = rate > best ? rate : best;
     }
     return best / 1e9;
 }
 
 /* Times a product of square matrices; answers 0 where there is no memory for it. */
-static double attn_time_product(clattn_runtime *runtime, clattn_linear_plan *plan, int64_t n) {
+static double time_product(clattn_runtime *runtime, clattn_linear_plan *plan, int64_t n) {
     double best = 0;
     float *matrices = clattn_allocate(runtime, 3 * n * n * (int64_t)sizeof(float));
     for (int64_t k = 0; matrices != NULL && k < 2 * n * n; k++) {
@@ -133,7 +133,7 @@ static double attn_time_product(clattn_runtime *runtime, clattn_linear_plan *pla
 }
 
 /* The library's own matrix product, 1024 x 1024 x 1024; 0 where it cannot be made ready. */
-static double attn_measure_product(int64_t threads) {
+static double measure_product(int64_t threads) {
     clattn_runtime_options options = CLATTN_RUNTIME_OPTIONS_INIT;
     clattn_linear_problem problem = CLATTN_LINEAR_PROBLEM_INIT;
     clattn_runtime *runtime = NULL;
@@ -145,7 +145,7 @@ static double attn_measure_product(int64_t threads) {
     problem.engine = "cpu";
     if (clattn_runtime_create(&options, &runtime) == CLATTN_OK &&
         clattn_linear_plan_create(runtime, &problem, &plan, NULL) == CLATTN_OK) {
-        best = attn_time_product(runtime, plan, problem.rows);
+        best = time_product(runtime, plan, problem.rows);
     }
     clattn_linear_plan_destroy(plan);
     clattn_runtime_destroy(runtime);
@@ -153,27 +153,27 @@ static double attn_measure_product(int64_t threads) {
 }
 
 void attn_measure_limits(int64_t threads, attn_limits *limits) {
-    static attn_probe probes[ATTN_PROBE_THREADS];
+    static fma_probe probes[ATTN_PROBE_THREADS];
     threads = threads > ATTN_PROBE_THREADS ? ATTN_PROBE_THREADS : threads < 1 ? 1 : threads;
     size_t words = ((size_t)192 << 20) / 16 / (size_t)threads; /* 192 MiB in all: beyond the caches */
     uint64_t *memory = malloc((size_t)threads * 2 * words * 8);
     *limits = (attn_limits){ .instructions = attn_fma_instructions() };
     for (int64_t t = 0; t < threads; t++) {
-        probes[t] = (attn_probe){ .memory = memory + (size_t)t * 2 * words, .words = words, .repeats = 1 };
+        probes[t] = (fma_probe){ .memory = memory + (size_t)t * 2 * words, .words = words, .repeats = 1 };
     }
-    limits->fma_gflops = attn_best_of(probes, threads, ATTN_PROBE_FP32);
-    limits->fma_gflops_fp64 = attn_best_of(probes, threads, ATTN_PROBE_FP64);
+    limits->fma_gflops = best_of(probes, threads, ATTN_PROBE_FP32);
+    limits->fma_gflops_fp64 = best_of(probes, threads, ATTN_PROBE_FP64);
     if (memory != NULL) {
         memset(memory, 1, (size_t)threads * 2 * words * 8);
-        limits->copy_gbytes = attn_best_of(probes, threads, ATTN_PROBE_COPY);
-        limits->read_gbytes = attn_best_of(probes, threads, ATTN_PROBE_READ);
+        limits->copy_gbytes = best_of(probes, threads, ATTN_PROBE_COPY);
+        limits->read_gbytes = best_of(probes, threads, ATTN_PROBE_READ);
     }
     free(memory);
-    limits->product_gflops = attn_measure_product(threads);
+    limits->product_gflops = measure_product(threads);
 }
 
 double attn_measure_reading(int64_t threads, double bytes) {
-    static attn_probe probes[ATTN_PROBE_THREADS];
+    static fma_probe probes[ATTN_PROBE_THREADS];
     threads = threads > ATTN_PROBE_THREADS ? ATTN_PROBE_THREADS : threads < 1 ? 1 : threads;
     bytes = bytes > 256e6 ? 256e6 : bytes < 65536 ? 65536 : bytes;
     size_t words = (size_t)(bytes / 16 / (double)threads) / 64 * 64 + 64;
@@ -183,10 +183,10 @@ double attn_measure_reading(int64_t threads, double bytes) {
     }
     memset(memory, 1, (size_t)threads * 16 * words);
     for (int64_t t = 0; t < threads; t++) {
-        probes[t] = (attn_probe){ .memory = memory + (size_t)t * 2 * words, .words = words };
+        probes[t] = (fma_probe){ .memory = memory + (size_t)t * 2 * words, .words = words };
         probes[t].repeats = (int64_t)(64e6 / bytes) + 1;
     }
-    double rate = attn_best_of(probes, threads, ATTN_PROBE_READ);
+    double rate = best_of(probes, threads, ATTN_PROBE_READ);
     free(memory);
     return rate;
 }

@@ -11,7 +11,7 @@
 
 enum { ATTN_CHAINS = 8, ATTN_STEPS = 4096, ATTN_ITEMS = 1 << 20, ATTN_ROUNDS = 5 };
 
-static const char *const attn_fma_source =
+static const char *const fma_source =
     "__kernel void chains(__global float *out, float factor, float term) {\n"
     "    float8 a = (float8)(1, 2, 3, 4, 5, 6, 7, 8) + (float)get_global_id(0);\n"
     "    for (int n = 0; n < 512; n++) {\n"
@@ -23,7 +23,7 @@ static const char *const attn_fma_source =
     "}\n";
 
 /* Seconds of the fastest round of multiply-adds; 0 = failed. */
-static double attn_time_fma(cl_command_queue queue, cl_kernel kernel) {
+static double time_fma(cl_command_queue queue, cl_kernel kernel) {
     double best = 0;
     size_t items = ATTN_ITEMS;
     for (int round = 0; round < ATTN_ROUNDS; round++) {
@@ -38,11 +38,11 @@ static double attn_time_fma(cl_command_queue queue, cl_kernel kernel) {
     return best;
 }
 
-static double attn_probe_fma(cl_context context, cl_device_id device, cl_command_queue queue, cl_mem memory) {
+static double probe_fma(cl_context context, cl_device_id device, cl_command_queue queue, cl_mem memory) {
     cl_float factor = 0.999999f, term = 1e-7f;
     cl_int status = CL_SUCCESS;
     double seconds = 0;
-    const char *source = attn_fma_source;
+    const char *source = fma_source;
     cl_program program = clCreateProgramWithSource(context, 1, &source, NULL, &status);
     if (status != CL_SUCCESS) {
         return 0;
@@ -53,7 +53,7 @@ static double attn_probe_fma(cl_context context, cl_device_id device, cl_command
             if (clSetKernelArg(kernel, 0, sizeof memory, &memory) == CL_SUCCESS &&
                 clSetKernelArg(kernel, 1, sizeof factor, &factor) == CL_SUCCESS &&
                 clSetKernelArg(kernel, 2, sizeof term, &term) == CL_SUCCESS) {
-                seconds = attn_time_fma(queue, kernel);
+                seconds = time_fma(queue, kernel);
             }
             clReleaseKernel(kernel);
         }
@@ -62,7 +62,7 @@ static double attn_probe_fma(cl_context context, cl_device_id device, cl_command
     return seconds > 0 ? 2.0 * ATTN_CHAINS * ATTN_STEPS * ATTN_ITEMS / seconds / 1e9 : 0;
 }
 
-static double attn_probe_copy(cl_command_queue queue, cl_mem memory, size_t half) {
+static double probe_copy(cl_command_queue queue, cl_mem memory, size_t half) {
     double best = 0;
     for (int round = 0; round < ATTN_ROUNDS; round++) {
         double start = attn_seconds();
@@ -95,8 +95,8 @@ void attn_measure_opencl_limits(clattn_runtime *runtime, int64_t device, double 
     }
     cl_mem memory = clCreateBuffer(context, CL_MEM_READ_WRITE, 2 * half, NULL, &status);
     if (status == CL_SUCCESS) {
-        *fma_gflops = attn_probe_fma(context, id, queue, memory);
-        *copy_gbytes = attn_probe_copy(queue, memory, half);
+        *fma_gflops = probe_fma(context, id, queue, memory);
+        *copy_gbytes = probe_copy(queue, memory, half);
         clReleaseMemObject(memory);
     }
     clReleaseCommandQueue(queue);

@@ -22,7 +22,7 @@ clattn_type attn_case_weights_type(const clattn_problem *problem) {
     return problem->weights == CLATTN_WEIGHTS_SOFTMAX ? problem->type : attn_case_logsumexp_type(problem);
 }
 
-static int attn_guarded_create(attn_guarded *guarded, int64_t bytes, attn_error *error) {
+static int guarded_create(attn_guarded *guarded, int64_t bytes, attn_error *error) {
     size_t total = (size_t)bytes + 2 * ATTN_GUARD + 64;
     guarded->block = bytes <= INT64_MAX - 16384 ? malloc(total) : NULL;
     if (guarded->block == NULL) {
@@ -47,23 +47,23 @@ int64_t attn_case_data_key_length(const attn_case_data *data, int64_t b) {
 
 /* ------------------------------------------------------------------------------------ layout */
 
-static uint64_t attn_draw_below(const attn_case *c, uint64_t index, uint64_t n) {
+static uint64_t draw_below(const attn_case *c, uint64_t index, uint64_t n) {
     return attn_draw(c->seed, ATTN_STREAM_LAYOUT, index) % n;
 }
 
 /* Random order of batch, heads and length, odd gaps, an odd start; inputs may have strides of 0. */
-static void attn_random_strides(attn_rows *rows, const attn_case *c, uint64_t salt, bool may_be_zero) {
+static void random_strides(attn_rows *rows, const attn_case *c, uint64_t salt, bool may_be_zero) {
     static const int orders[6][3] = { { 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 }, { 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 } };
     static const int64_t gaps[5] = { 0, 1, 3, 8, 5 };
-    const int *order = orders[attn_draw_below(c, salt, 6)];
+    const int *order = orders[draw_below(c, salt, 6)];
     int64_t stride = rows->dim;
-    rows->offset = (int64_t)attn_draw_below(c, salt + 1, 6);
+    rows->offset = (int64_t)draw_below(c, salt + 1, 6);
     for (int d = 2; d >= 0; d--) {
         int which = order[d];
         int64_t odds = which == 2 ? 16 : 5;
-        stride += gaps[attn_draw_below(c, salt + 2 + (uint64_t)d, 5)];
+        stride += gaps[draw_below(c, salt + 2 + (uint64_t)d, 5)];
         rows->stride[which] = stride;
-        if (may_be_zero && attn_draw_below(c, salt + 5 + (uint64_t)d, (uint64_t)odds) == 0) {
+        if (may_be_zero && draw_below(c, salt + 5 + (uint64_t)d, (uint64_t)odds) == 0) {
             rows->stride[which] = 0;
         } else if (rows->sizes[which] > 0) {
             stride *= rows->sizes[which];
@@ -71,14 +71,14 @@ static void attn_random_strides(attn_rows *rows, const attn_case *c, uint64_t sa
     }
 }
 
-static void attn_dense_strides(attn_rows *rows, bool bshd) {
+static void dense_strides(attn_rows *rows, bool bshd) {
     rows->stride[0] = rows->sizes[1] * rows->sizes[2] * rows->dim;
     rows->stride[1] = bshd ? rows->dim : rows->sizes[2] * rows->dim;
     rows->stride[2] = bshd ? rows->sizes[1] * rows->dim : rows->dim;
 }
 
 /* Elements from the start of the memory to the end of the last row. */
-static int64_t attn_rows_extent(const attn_rows *rows) {
+static int64_t rows_extent(const attn_rows *rows) {
     int64_t last = rows->offset;
     for (int d = 0; d < 3; d++) {
         if (rows->sizes[d] == 0) {
@@ -89,20 +89,19 @@ static int64_t attn_rows_extent(const attn_rows *rows) {
     return last + rows->dim;
 }
 
-static int attn_make_rows(attn_case_data *data, attn_rows *rows, attn_guarded *memory, clattn_tensor *tensor,
-                          uint64_t salt, attn_error *error) {
+static int make_rows(attn_case_data *data, attn_rows *rows, attn_guarded *memory, clattn_tensor *tensor, uint64_t salt,
+                     attn_error *error) {
     const attn_case *c = &data->c;
     tensor->layout = c->bshd ? CLATTN_BSHD : CLATTN_BHSD;
-    attn_dense_strides(rows, c->bshd);
+    dense_strides(rows, c->bshd);
     if (c->strides_random) {
-        attn_random_strides(rows, c, salt, memory != &data->output && !c->poison);
+        random_strides(rows, c, salt, memory != &data->output && !c->poison);
         tensor->layout = CLATTN_STRIDED;
         tensor->batch_stride = rows->stride[0];
         tensor->head_stride = rows->stride[1];
         tensor->length_stride = rows->stride[2];
     }
-    if (attn_guarded_create(memory, attn_rows_extent(rows) * clattn_type_size(data->problem.type), error) !=
-        ATTN_DONE) {
+    if (guarded_create(memory, rows_extent(rows) * clattn_type_size(data->problem.type), error) != ATTN_DONE) {
         return error->status;
     }
     tensor->data = memory->data;
@@ -110,34 +109,34 @@ static int attn_make_rows(attn_case_data *data, attn_rows *rows, attn_guarded *m
     return ATTN_DONE;
 }
 
-static void attn_set_sizes(attn_rows *rows, int64_t batch, int64_t heads, int64_t length, int64_t dim) {
+static void set_sizes(attn_rows *rows, int64_t batch, int64_t heads, int64_t length, int64_t dim) {
     *rows = (attn_rows){ .sizes = { batch, heads, length }, .dim = dim };
 }
 
-static int attn_make_tensors(attn_case_data *data, attn_error *error) {
+static int make_tensors(attn_case_data *data, attn_error *error) {
     const clattn_problem *p = &data->problem;
     clattn_tensors *t = &data->tensors;
-    attn_set_sizes(&data->query_rows, p->batch, p->query_heads, p->query_length, p->head_dim);
-    attn_set_sizes(&data->key_rows, p->batch, p->kv_heads, p->key_length, p->head_dim);
-    attn_set_sizes(&data->value_rows, p->batch, p->kv_heads, p->key_length, p->value_dim);
-    attn_set_sizes(&data->output_rows, p->batch, p->query_heads, p->query_length, p->value_dim);
-    if (attn_make_rows(data, &data->query_rows, &data->query, &t->query, 100, error) != ATTN_DONE ||
-        attn_make_rows(data, &data->key_rows, &data->key, &t->key, 200, error) != ATTN_DONE ||
-        attn_make_rows(data, &data->value_rows, &data->value, &t->value, 300, error) != ATTN_DONE) {
+    set_sizes(&data->query_rows, p->batch, p->query_heads, p->query_length, p->head_dim);
+    set_sizes(&data->key_rows, p->batch, p->kv_heads, p->key_length, p->head_dim);
+    set_sizes(&data->value_rows, p->batch, p->kv_heads, p->key_length, p->value_dim);
+    set_sizes(&data->output_rows, p->batch, p->query_heads, p->query_length, p->value_dim);
+    if (make_rows(data, &data->query_rows, &data->query, &t->query, 100, error) != ATTN_DONE ||
+        make_rows(data, &data->key_rows, &data->key, &t->key, 200, error) != ATTN_DONE ||
+        make_rows(data, &data->value_rows, &data->value, &t->value, 300, error) != ATTN_DONE) {
         return error->status;
     }
-    return attn_make_rows(data, &data->output_rows, &data->output, &t->output, 400, error);
+    return make_rows(data, &data->output_rows, &data->output, &t->output, 400, error);
 }
 
 /* Strides of a dense or gapped broadcast tensor, in elements (bits: bytes); answers how many of them there are. */
-static int64_t attn_broadcast_strides(attn_case_data *data, const int64_t shape[4], bool bits,
-                                      clattn_broadcast *broadcast, uint64_t salt) {
+static int64_t broadcast_strides(attn_case_data *data, const int64_t shape[4], bool bits, clattn_broadcast *broadcast,
+                                 uint64_t salt) {
     int64_t row = bits ? (shape[3] + 7) / 8 : shape[3];
     int64_t strides[4] = { 0, 0, row, 1 };
     if (data->c.strides_random) {
         broadcast->strided = true;
-        broadcast->offset = (int64_t)attn_draw_below(&data->c, salt, 4);
-        strides[2] += (int64_t)attn_draw_below(&data->c, salt + 1, 4);
+        broadcast->offset = (int64_t)draw_below(&data->c, salt, 4);
+        strides[2] += (int64_t)draw_below(&data->c, salt + 1, 4);
     }
     strides[1] = strides[2] * shape[2];
     strides[0] = strides[1] * shape[1];
@@ -147,12 +146,12 @@ static int64_t attn_broadcast_strides(attn_case_data *data, const int64_t shape[
     return broadcast->offset + strides[0] * shape[0];
 }
 
-static int attn_make_mask_and_bias(attn_case_data *data, attn_error *error) {
+static int make_mask_and_bias(attn_case_data *data, attn_error *error) {
     const clattn_problem *p = &data->problem;
     if (p->mask != CLATTN_MASK_NONE) {
         bool bits = p->mask == CLATTN_MASK_BITS;
-        int64_t count = attn_broadcast_strides(data, p->mask_shape, bits, &data->tensors.mask, 500);
-        if (attn_guarded_create(&data->mask, count, error) != ATTN_DONE) {
+        int64_t count = broadcast_strides(data, p->mask_shape, bits, &data->tensors.mask, 500);
+        if (guarded_create(&data->mask, count, error) != ATTN_DONE) {
             return error->status;
         }
         data->tensors.mask.data = data->mask.data;
@@ -160,8 +159,8 @@ static int attn_make_mask_and_bias(attn_case_data *data, attn_error *error) {
     }
     if (p->bias != CLATTN_BIAS_NONE) {
         clattn_type type = p->bias == CLATTN_BIAS_FP32 ? CLATTN_FP32 : p->type;
-        int64_t count = attn_broadcast_strides(data, p->bias_shape, false, &data->tensors.bias, 600);
-        if (attn_guarded_create(&data->bias, count * clattn_type_size(type), error) != ATTN_DONE) {
+        int64_t count = broadcast_strides(data, p->bias_shape, false, &data->tensors.bias, 600);
+        if (guarded_create(&data->bias, count * clattn_type_size(type), error) != ATTN_DONE) {
             return error->status;
         }
         data->tensors.bias.data = data->bias.data;
@@ -170,15 +169,15 @@ static int attn_make_mask_and_bias(attn_case_data *data, attn_error *error) {
     return ATTN_DONE;
 }
 
-static int attn_make_integers(attn_case_data *data, attn_guarded *memory, clattn_integers *integers,
-                              const attn_case_list *list, int64_t most, uint64_t stream, attn_error *error) {
+static int make_integers(attn_case_data *data, attn_guarded *memory, clattn_integers *integers,
+                         const attn_case_list *list, int64_t most, uint64_t stream, attn_error *error) {
     integers->type = data->c.seed % 2 == 0 ? CLATTN_INT32 : CLATTN_INT64;
     for (int64_t b = 0; b < list->count; b++) { /* offsets may need 64 bits */
         integers->type = list->values[b] != (int32_t)list->values[b] ? CLATTN_INT64 : integers->type;
     }
     integers->type = most > INT32_MAX ? CLATTN_INT64 : integers->type;
     int64_t size = integers->type == CLATTN_INT32 ? 4 : 8;
-    if (attn_guarded_create(memory, data->problem.batch * size, error) != ATTN_DONE) {
+    if (guarded_create(memory, data->problem.batch * size, error) != ATTN_DONE) {
         return error->status;
     }
     integers->data = memory->data;
@@ -186,20 +185,20 @@ static int attn_make_integers(attn_case_data *data, attn_guarded *memory, clattn
     return ATTN_DONE;
 }
 
-static int attn_make_vectors(attn_case_data *data, attn_error *error) {
+static int make_vectors(attn_case_data *data, attn_error *error) {
     const clattn_problem *p = &data->problem;
     const attn_case *c = &data->c;
     clattn_tensors *t = &data->tensors;
-    if ((p->query_lengths && attn_make_integers(data, &data->query_lengths, &t->query_lengths, &c->query_lengths,
-                                                p->query_length, ATTN_STREAM_QUERY_LENGTHS, error) != ATTN_DONE) ||
-        (p->key_lengths && attn_make_integers(data, &data->key_lengths, &t->key_lengths, &c->key_lengths, p->key_length,
-                                              ATTN_STREAM_KEY_LENGTHS, error) != ATTN_DONE) ||
+    if ((p->query_lengths && make_integers(data, &data->query_lengths, &t->query_lengths, &c->query_lengths,
+                                           p->query_length, ATTN_STREAM_QUERY_LENGTHS, error) != ATTN_DONE) ||
+        (p->key_lengths && make_integers(data, &data->key_lengths, &t->key_lengths, &c->key_lengths, p->key_length,
+                                         ATTN_STREAM_KEY_LENGTHS, error) != ATTN_DONE) ||
         (c->offsets.kind != ATTN_LIST_NONE &&
-         attn_make_integers(data, &data->offsets, &t->offsets, &c->offsets, 0, 0, error) != ATTN_DONE)) {
+         make_integers(data, &data->offsets, &t->offsets, &c->offsets, 0, 0, error) != ATTN_DONE)) {
         return error->status;
     }
-    if ((p->alibi && attn_guarded_create(&data->slopes, p->query_heads * 4, error) != ATTN_DONE) ||
-        (p->sinks && attn_guarded_create(&data->sinks, p->query_heads * 4, error) != ATTN_DONE)) {
+    if ((p->alibi && guarded_create(&data->slopes, p->query_heads * 4, error) != ATTN_DONE) ||
+        (p->sinks && guarded_create(&data->sinks, p->query_heads * 4, error) != ATTN_DONE)) {
         return error->status;
     }
     t->alibi_slopes.data = data->slopes.data;
@@ -208,15 +207,14 @@ static int attn_make_vectors(attn_case_data *data, attn_error *error) {
     return ATTN_DONE;
 }
 
-static int attn_make_results(attn_case_data *data, attn_error *error) {
+static int make_results(attn_case_data *data, attn_error *error) {
     const clattn_problem *p = &data->problem;
     int64_t rows = p->batch * p->query_heads * p->query_length;
     int64_t weights = p->batch * p->weights_heads * p->weights_rows * p->key_length;
-    if ((p->logsumexp && attn_guarded_create(&data->logsumexp, rows * clattn_type_size(attn_case_logsumexp_type(p)),
-                                             error) != ATTN_DONE) ||
+    if ((p->logsumexp &&
+         guarded_create(&data->logsumexp, rows * clattn_type_size(attn_case_logsumexp_type(p)), error) != ATTN_DONE) ||
         (p->weights != CLATTN_WEIGHTS_NONE &&
-         attn_guarded_create(&data->weights, weights * clattn_type_size(attn_case_weights_type(p)), error) !=
-             ATTN_DONE)) {
+         guarded_create(&data->weights, weights * clattn_type_size(attn_case_weights_type(p)), error) != ATTN_DONE)) {
         return error->status;
     }
     data->tensors.logsumexp.data = data->logsumexp.data;
@@ -239,8 +237,8 @@ int attn_case_data_create(attn_case_data *data, const attn_case *c, bool logsume
         return attn_fail(error, ATTN_UNSERVED, "batch=%lld of %lld heads: more heads than the program walks over",
                          (long long)data->problem.batch, (long long)data->problem.query_heads);
     }
-    if (attn_make_vectors(data, error) != ATTN_DONE || attn_make_tensors(data, error) != ATTN_DONE ||
-        attn_make_mask_and_bias(data, error) != ATTN_DONE || attn_make_results(data, error) != ATTN_DONE) {
+    if (make_vectors(data, error) != ATTN_DONE || make_tensors(data, error) != ATTN_DONE ||
+        make_mask_and_bias(data, error) != ATTN_DONE || make_results(data, error) != ATTN_DONE) {
         attn_case_data_free(data);
         return error->status;
     }
@@ -263,19 +261,19 @@ void attn_case_data_free(attn_case_data *data) {
 
 /* ------------------------------------------------------------------------------------ outputs */
 
-static void attn_guarded_fill(attn_guarded *guarded, unsigned char pattern) {
+static void guarded_fill(attn_guarded *guarded, unsigned char pattern) {
     if (guarded->block != NULL) {
         memset(guarded->block, pattern, (size_t)guarded->bytes + 2 * ATTN_GUARD + 64);
     }
 }
 
 void attn_case_data_fill_outputs(attn_case_data *data, unsigned char pattern) {
-    attn_guarded_fill(&data->output, pattern);
-    attn_guarded_fill(&data->logsumexp, pattern);
-    attn_guarded_fill(&data->weights, pattern);
+    guarded_fill(&data->output, pattern);
+    guarded_fill(&data->logsumexp, pattern);
+    guarded_fill(&data->weights, pattern);
 }
 
-static bool attn_guarded_holds(const attn_guarded *guarded, unsigned char pattern) {
+static bool guarded_holds(const attn_guarded *guarded, unsigned char pattern) {
     const unsigned char *at = guarded->block, *end = at + (at != NULL ? guarded->bytes + 2 * ATTN_GUARD + 64 : 0);
     for (; at < end; at++) {
         if (*at != pattern) {
@@ -299,8 +297,8 @@ const char *attn_case_data_check_guards(attn_case_data *data, unsigned char patt
     memset(data->logsumexp.block != NULL ? data->logsumexp.data : data->output.data, pattern,
            (size_t)data->logsumexp.bytes);
     memset(data->weights.block != NULL ? data->weights.data : data->output.data, pattern, (size_t)data->weights.bytes);
-    return !attn_guarded_holds(&data->output, pattern)      ? "output"
-           : !attn_guarded_holds(&data->logsumexp, pattern) ? "logsumexp"
-           : !attn_guarded_holds(&data->weights, pattern)   ? "weights"
-                                                            : NULL;
+    return !guarded_holds(&data->output, pattern)      ? "output"
+           : !guarded_holds(&data->logsumexp, pattern) ? "logsumexp"
+           : !guarded_holds(&data->weights, pattern)   ? "weights"
+                                                       : NULL;
 }

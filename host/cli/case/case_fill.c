@@ -14,7 +14,7 @@ int64_t attn_fill_get_integer(const clattn_integers *integers, int64_t b) {
 }
 
 /* Random lengths: one in eight empty, one in eight full. */
-static int64_t attn_draw_length(const attn_case *c, int64_t most, uint64_t stream, int64_t b) {
+static int64_t draw_length(const attn_case *c, int64_t most, uint64_t stream, int64_t b) {
     uint64_t draw = attn_draw(c->seed, stream, (uint64_t)b);
     switch (draw % 8) {
         case 0: return 0;
@@ -26,7 +26,7 @@ static int64_t attn_draw_length(const attn_case *c, int64_t most, uint64_t strea
 void attn_fill_integers(attn_case_data *data, void *memory, clattn_int_type type, const attn_case_list *list,
                         int64_t most, uint64_t stream) {
     for (int64_t b = 0; b < data->problem.batch; b++) {
-        int64_t value = list->kind == ATTN_LIST_GIVEN ? list->values[b] : attn_draw_length(&data->c, most, stream, b);
+        int64_t value = list->kind == ATTN_LIST_GIVEN ? list->values[b] : draw_length(&data->c, most, stream, b);
         if (type == CLATTN_INT32) {
             ((int32_t *)memory)[b] = (int32_t)value;
         } else {
@@ -49,7 +49,7 @@ void attn_fill_vectors(attn_case_data *data) {
 }
 
 /* Whether element n, in row n_row, of a mask allows; the kind of mask follows from the seed. */
-static bool attn_draw_mask(const attn_case *c, uint64_t n, uint64_t n_row, int64_t key, int64_t keys) {
+static bool draw_mask(const attn_case *c, uint64_t n, uint64_t n_row, int64_t key, int64_t keys) {
     uint64_t draw = attn_draw(c->seed, ATTN_STREAM_MASK, n);
     bool row_empty = attn_draw(c->seed, ATTN_STREAM_MASK, ~n_row) % 16 == 0;
     switch (attn_draw(c->seed, ATTN_STREAM_MASK, UINT64_MAX / 2) % 4) {
@@ -71,7 +71,7 @@ void attn_fill_mask(attn_case_data *data) {
         int64_t at = mask->offset + row / (shape[1] * shape[2]) * mask->strides[0] +
                      row / shape[2] % shape[1] * mask->strides[1] + row % shape[2] * mask->strides[2];
         for (int64_t j = 0; j < shape[3]; j++) {
-            bool allowed = attn_draw_mask(&data->c, (uint64_t)(row * shape[3] + j), (uint64_t)row, j, shape[3]);
+            bool allowed = draw_mask(&data->c, (uint64_t)(row * shape[3] + j), (uint64_t)row, j, shape[3]);
             if (!bits) {
                 bytes[at + j] = allowed ? 1 : 0;
             } else if (allowed) {
@@ -84,7 +84,7 @@ void attn_fill_mask(attn_case_data *data) {
 }
 
 /* Element n of a bias; the kind follows from the seed: plain, some forbidden, or some very low. */
-static double attn_draw_bias(const attn_case *c, uint64_t n) {
+static double draw_bias(const attn_case *c, uint64_t n) {
     static const double low[4] = { -1e9, -65504, -3.4e38, -1e4 };
     uint64_t kind = attn_draw(c->seed, ATTN_STREAM_BIAS, UINT64_MAX / 2) % 4;
     uint64_t draw = attn_draw(c->seed, ATTN_STREAM_BIAS, ~n);
@@ -113,14 +113,14 @@ void attn_fill_bias(attn_case_data *data, clattn_type type) {
                                         (own_key && j >= attn_case_data_key_length(data, b)));
             if (!unused || !data->c.poison) {
                 clattn_set_element(type, (char *)data->bias.data, at + j,
-                                   attn_draw_bias(&data->c, (uint64_t)(row * shape[3] + j)));
+                                   draw_bias(&data->c, (uint64_t)(row * shape[3] + j)));
             }
         }
     }
 }
 
-static void attn_fill_row(const attn_case_data *data, const attn_rows *rows, void *memory, uint64_t stream,
-                          int64_t number, int64_t at) {
+static void fill_row(const attn_case_data *data, const attn_rows *rows, void *memory, uint64_t stream, int64_t number,
+                     int64_t at) {
     double factor = stream == ATTN_STREAM_VALUE ? 1 : data->c.spread;
     for (int64_t d = 0; d < rows->dim; d++) {
         double x = attn_draw_normal(data->c.seed, stream, (uint64_t)(number * rows->dim + d));
@@ -143,7 +143,7 @@ void attn_fill_rows(attn_case_data *data, const attn_rows *rows, attn_guarded *m
         for (int64_t h = 0; h < rows->sizes[1]; h++) {
             for (int64_t i = 0; i < length; i++) {
                 int64_t number = (b * rows->sizes[1] + h) * rows->sizes[2] + i;
-                attn_fill_row(data, rows, memory->data, stream, number, attn_rows_at(rows, b, h, i));
+                fill_row(data, rows, memory->data, stream, number, attn_rows_at(rows, b, h, i));
             }
         }
     }

@@ -42,7 +42,8 @@ static int read_lines(attn_cases *cases, char *text, int64_t length, const char 
         end = end ? end : text + length;
         *end = '\0';
         if (strlen(line) < (size_t)(end - line)) {
-            return attn_fail(error, ATTN_USAGE, "%s:%lld: a NUL character; a text is expected", path, (long long)number);
+            return attn_fail(error, ATTN_USAGE, "%s:%lld: a NUL character; a text is expected", path,
+                             (long long)number);
         }
         if (read_line(cases, line, name, error) != ATTN_DONE) {
             attn_error inner = *error;
@@ -68,7 +69,7 @@ int attn_cases_file(attn_cases *cases, const char *path, attn_error *error) {
 
 /* -------------------------------------------------------------------------------- differences of cases, as names */
 
-static bool attn_has_word(const attn_case *c, const char *word, size_t length) {
+static bool has_word(const attn_case *c, const char *word, size_t length) {
     for (const char *at = c->text; *at != '\0'; at += strspn(at, " ")) {
         size_t there = strcspn(at, " ");
         if (there == length && strncmp(at, word, length) == 0) {
@@ -86,12 +87,12 @@ static bool has_column(const char *name, size_t length) {
 }
 
 /* Which words of c, counted from 0, another case has not and no column shows: one bit a word. */
-static uint64_t attn_words_beyond(const attn_case *c, const attn_case *other) {
+static uint64_t words_beyond(const attn_case *c, const attn_case *other) {
     uint64_t words = 0;
     int word = 0;
     for (const char *at = c->text; *at != '\0' && word < ATTN_WORDS_MAX; at += strspn(at, " "), word++) {
         size_t length = strcspn(at, " ");
-        if (!has_column(at, strcspn(at, "= ")) && !attn_has_word(other, at, length)) {
+        if (!has_column(at, strcspn(at, "= ")) && !has_word(other, at, length)) {
             words |= UINT64_C(1) << word;
         }
         at += length;
@@ -100,14 +101,14 @@ static uint64_t attn_words_beyond(const attn_case *c, const attn_case *other) {
 }
 
 /* Adds the words of case n that another case of its name has not. */
-static void attn_add_difference(const attn_cases *cases, int64_t n, char name[ATTN_CASE_NAME]) {
+static void add_difference(const attn_cases *cases, int64_t n, char name[ATTN_CASE_NAME]) {
     const attn_case *c = &cases->items[n];
     uint64_t words = 0, others = 0;
     int word = 0;
     for (int64_t m = 0; m < cases->count; m++) {
         if (strcmp(cases->items[m].name, c->name) == 0) {
-            words |= attn_words_beyond(c, &cases->items[m]);
-            others |= attn_words_beyond(&cases->items[m], c);
+            words |= words_beyond(c, &cases->items[m]);
+            others |= words_beyond(&cases->items[m], c);
         }
     }
     for (const char *at = c->text; *at != '\0'; at += strspn(at, " "), word++) {
@@ -129,7 +130,7 @@ int attn_cases_tell_apart(attn_cases *cases, attn_error *error) {
     }
     for (int64_t n = 0; n < cases->count; n++) {
         memcpy(names[n], cases->items[n].name, sizeof names[n]);
-        attn_add_difference(cases, n, names[n]);
+        add_difference(cases, n, names[n]);
     }
     for (int64_t n = 0; n < cases->count; n++) {
         memcpy(cases->items[n].name, names[n], sizeof names[n]);

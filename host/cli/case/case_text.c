@@ -25,7 +25,8 @@ int attn_case_read(attn_case *c, int count, char **words, attn_error *error) {
         }
     }
     if (c->has_align && c->offsets.kind != ATTN_LIST_NONE) {
-        return attn_fail(error, ATTN_USAGE, "align and offsets are both given; one of them says where the queries stand");
+        return attn_fail(error, ATTN_USAGE,
+                         "align and offsets are both given; one of them says where the queries stand");
     }
     return ATTN_DONE;
 }
@@ -38,8 +39,7 @@ int attn_case_refuse_later(const attn_case *c, attn_error *error) {
 }
 
 /* A list has a number for every batch entry, and none beyond the size of the row's second member. */
-static int attn_check_list(const attn_case *c, const attn_word *word, const clattn_problem *resolved,
-                           attn_error *error) {
+static int check_list(const attn_case *c, const attn_word *word, const clattn_problem *resolved, attn_error *error) {
     const attn_case_list *list = (const void *)((const char *)c + word->member);
     if (list->kind != ATTN_LIST_GIVEN) {
         return ATTN_DONE;
@@ -71,7 +71,7 @@ int attn_case_complete(attn_case *c, attn_error *error) {
         return attn_fail_status(error, status, &report);
     }
     for (int n = 0; attn_word_row(n); n++) {
-        if (attn_word_row(n)->by_entry && attn_check_list(c, attn_word_row(n), &resolved, error) != ATTN_DONE) {
+        if (attn_word_row(n)->by_entry && check_list(c, attn_word_row(n), &resolved, error) != ATTN_DONE) {
             return error->status;
         }
     }
@@ -81,15 +81,15 @@ int attn_case_complete(attn_case *c, attn_error *error) {
 /* ------------------------------------------------------------------------------------ lists and ranges */
 
 /* The values one word may take. */
-typedef struct attn_choice {
+typedef struct word_choice {
     char name[64];
     int count, now;
     char (*values)[64]; /* NULL: one value, the word as it stands */
     const char *whole;
-} attn_choice;
+} word_choice;
 
 /* FIRST..LAST: FIRST, doubled while it is not above LAST. */
-static int attn_add_range(attn_choice *choice, const char *part, attn_error *error) {
+static int add_range(word_choice *choice, const char *part, attn_error *error) {
     const char *dots = strstr(part, "..");
     char first_text[64];
     int64_t first = 0, last = 0;
@@ -112,9 +112,9 @@ static int attn_add_range(attn_choice *choice, const char *part, attn_error *err
     return ATTN_DONE;
 }
 
-static int attn_read_choice(attn_choice *choice, const char *word, attn_error *error) {
+static int read_choice(word_choice *choice, const char *word, attn_error *error) {
     size_t length = strcspn(word, "=");
-    *choice = (attn_choice){ .count = 1, .whole = word };
+    *choice = (word_choice){ .count = 1, .whole = word };
     if (word[length] == '\0' || length > 63) {
         return attn_fail(error, ATTN_USAGE, "%s: not a word name=value", word);
     }
@@ -138,7 +138,7 @@ static int attn_read_choice(attn_choice *choice, const char *word, attn_error *e
         snprintf(part, sizeof part, "%.*s", (int)part_length, at);
         if (strstr(part, "..") == NULL) {
             memcpy(choice->values[choice->count++], part, sizeof part);
-        } else if (attn_add_range(choice, part, error) != ATTN_DONE) {
+        } else if (add_range(choice, part, error) != ATTN_DONE) {
             return error->status;
         }
         at += part_length;
@@ -148,7 +148,7 @@ static int attn_read_choice(attn_choice *choice, const char *word, attn_error *e
     }
 }
 
-static int attn_cases_append(attn_cases *cases, const attn_case *c, attn_error *error) {
+static int cases_append(attn_cases *cases, const attn_case *c, attn_error *error) {
     if (cases->count == ATTN_CASES_MAX) {
         return attn_fail(error, ATTN_USAGE, "more than %d problems at once", ATTN_CASES_MAX);
     }
@@ -166,7 +166,7 @@ static int attn_cases_append(attn_cases *cases, const attn_case *c, attn_error *
 }
 
 /* The case of the present choices. */
-static int attn_add_combination(attn_cases *cases, attn_choice *choices, int count, attn_error *error) {
+static int add_combination(attn_cases *cases, word_choice *choices, int count, attn_error *error) {
     char single[ATTN_WORDS_MAX][130];
     char *words[ATTN_WORDS_MAX];
     attn_case *c = malloc(sizeof *c);
@@ -187,14 +187,14 @@ static int attn_add_combination(attn_cases *cases, attn_choice *choices, int cou
         status = attn_case_complete(c, error);
     }
     if (status == ATTN_DONE) {
-        status = attn_cases_append(cases, c, error);
+        status = cases_append(cases, c, error);
     }
     free(c);
     return status;
 }
 
 /* The next combination, the last word fastest; false after the last one. */
-static bool attn_next_combination(attn_choice *choices, int count) {
+static bool next_combination(word_choice *choices, int count) {
     for (int w = count - 1; w >= 0; w--) {
         if (++choices[w].now < choices[w].count) {
             return true;
@@ -205,16 +205,17 @@ static bool attn_next_combination(attn_choice *choices, int count) {
 }
 
 int attn_cases_expand(attn_cases *cases, int count, char **words, attn_error *error) {
-    attn_choice choices[ATTN_WORDS_MAX];
+    word_choice choices[ATTN_WORDS_MAX];
     int read = 0;
-    int status = count > ATTN_WORDS_MAX ? attn_fail(error, ATTN_USAGE, "more than %d words", ATTN_WORDS_MAX) : ATTN_DONE;
+    int status =
+        count > ATTN_WORDS_MAX ? attn_fail(error, ATTN_USAGE, "more than %d words", ATTN_WORDS_MAX) : ATTN_DONE;
     while (status == ATTN_DONE && read < count) {
-        status = attn_read_choice(&choices[read], words[read], error);
+        status = read_choice(&choices[read], words[read], error);
         read++;
     }
     while (status == ATTN_DONE) {
-        status = attn_add_combination(cases, choices, count, error);
-        if (!attn_next_combination(choices, count)) {
+        status = add_combination(cases, choices, count, error);
+        if (!next_combination(choices, count)) {
             break;
         }
     }

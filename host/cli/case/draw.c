@@ -4,7 +4,7 @@
  */
 #include "case/case_data.h"
 
-static uint64_t attn_mix(uint64_t x) {
+static uint64_t mix(uint64_t x) {
     x ^= x >> 30;
     x *= UINT64_C(0xbf58476d1ce4e5b9);
     x ^= x >> 27;
@@ -13,8 +13,8 @@ static uint64_t attn_mix(uint64_t x) {
 }
 
 uint64_t attn_draw(uint64_t seed, uint64_t stream, uint64_t index) {
-    uint64_t key = attn_mix(seed + UINT64_C(0x9e3779b97f4a7c15) * (stream + 1));
-    return attn_mix(key + UINT64_C(0x9e3779b97f4a7c15) * (index + 1));
+    uint64_t key = mix(seed + UINT64_C(0x9e3779b97f4a7c15) * (stream + 1));
+    return mix(key + UINT64_C(0x9e3779b97f4a7c15) * (index + 1));
 }
 
 double attn_draw_normal(uint64_t seed, uint64_t stream, uint64_t index) {

@@ -9,7 +9,7 @@
 #include "base/hint.h"
 #include "case/case.h"
 
-static const attn_flag *attn_find_flag(const attn_flag *flags, int count, const char *argument, size_t length) {
+static const attn_flag *find_flag(const attn_flag *flags, int count, const char *argument, size_t length) {
     for (int f = 0; f < count; f++) {
         if (strlen(flags[f].name) == length && strncmp(flags[f].name, argument, length) == 0) {
             return &flags[f];
@@ -19,7 +19,7 @@ static const attn_flag *attn_find_flag(const attn_flag *flags, int count, const 
 }
 
 /* Reads the flag at argv[at]; *at moves on when its value is the next argument. */
-static int attn_read_flag(const attn_flag *flag, int argc, char **argv, int *at, attn_error *error) {
+static int read_flag(const attn_flag *flag, int argc, char **argv, int *at, attn_error *error) {
     const char *equals = strchr(argv[*at], '=');
     if (flag->value == NULL && flag->set == NULL) {
         return attn_fail(error, ATTN_UNSERVED, "%s is of a later release", flag->name);
@@ -46,8 +46,8 @@ static int attn_read_flag(const attn_flag *flag, int argc, char **argv, int *at,
 }
 
 /* An unknown option; perhaps a slip, or a word of a problem that was given strokes. */
-static int attn_refuse_flag(const char *argument, const attn_flag *common, int common_count, const attn_flag *flags,
-                            int count, attn_error *error) {
+static int refuse_flag(const char *argument, const attn_flag *common, int common_count, const attn_flag *flags,
+                       int count, attn_error *error) {
     attn_hint hint;
     size_t strokes = strspn(argument, "-"), length = strcspn(argument, "=");
     attn_hint_begin(&hint, argument, length);
@@ -101,19 +101,19 @@ int attn_options_read(attn_options *options, const attn_flag *flags, int count, 
             continue;
         }
         size_t length = strcspn(argument, "=");
-        const attn_flag *flag = attn_find_flag(common, common_count, argument, length);
-        flag = flag != NULL ? flag : attn_find_flag(flags, count, argument, length);
+        const attn_flag *flag = find_flag(common, common_count, argument, length);
+        flag = flag != NULL ? flag : find_flag(flags, count, argument, length);
         if (flag == NULL) {
-            return attn_refuse_flag(argument, common, common_count, flags, count, error);
+            return refuse_flag(argument, common, common_count, flags, count, error);
         }
-        if (attn_read_flag(flag, argc, argv, &at, error) != ATTN_DONE) {
+        if (read_flag(flag, argc, argv, &at, error) != ATTN_DONE) {
             return error->status;
         }
     }
     if (attn_options_number("--threads", options->threads_text, 1, &options->threads, error) != ATTN_DONE) {
         return error->status;
     }
-    return options->threads <= CLATTN_MOST_THREADS ? ATTN_DONE
-                                                   : attn_fail(error, ATTN_USAGE, "--threads %s: %d at most",
-                                                               options->threads_text, CLATTN_MOST_THREADS);
+    return options->threads <= CLATTN_MOST_THREADS
+               ? ATTN_DONE
+               : attn_fail(error, ATTN_USAGE, "--threads %s: %d at most", options->threads_text, CLATTN_MOST_THREADS);
 }

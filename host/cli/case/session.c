@@ -13,12 +13,12 @@
 #include "base/input_file.h"
 #include "base/tuning_file.h"
 
-static bool attn_is_opencl(const char *engine) {
+static bool is_opencl(const char *engine) {
     return strncmp(engine, "opencl", 6) == 0;
 }
 
-static bool attn_kind_fits(const char *engine, clattn_device_kind kind) {
-    return attn_is_opencl(engine) == (kind != CLATTN_DEVICE_CPU);
+static bool kind_fits(const char *engine, clattn_device_kind kind) {
+    return is_opencl(engine) == (kind != CLATTN_DEVICE_CPU);
 }
 
 int64_t attn_session_device_for(const attn_session *session, const char *engine) {
@@ -26,7 +26,7 @@ int64_t attn_session_device_for(const attn_session *session, const char *engine)
     for (int64_t d = 0; d < clattn_runtime_device_count(session->runtime); d++) {
         clattn_device_info info;
         if ((session->device != CLATTN_ANY_DEVICE && session->device != d) ||
-            clattn_runtime_get_device(session->runtime, d, &info) != CLATTN_OK || !attn_kind_fits(engine, info.kind)) {
+            clattn_runtime_get_device(session->runtime, d, &info) != CLATTN_OK || !kind_fits(engine, info.kind)) {
             continue;
         }
         if (info.kind == CLATTN_DEVICE_OPENCL_GPU) {
@@ -37,7 +37,7 @@ int64_t attn_session_device_for(const attn_session *session, const char *engine)
     return found;
 }
 
-static bool attn_name_contains(const char *name, const char *part) {
+static bool name_contains(const char *name, const char *part) {
     for (; *name != '\0'; name++) {
         size_t n = 0;
         while (part[n] != '\0' && tolower((unsigned char)name[n]) == tolower((unsigned char)part[n])) {
@@ -50,7 +50,7 @@ static bool attn_name_contains(const char *name, const char *part) {
     return false;
 }
 
-static int attn_select_device(attn_session *session, const char *selector, attn_error *error) {
+static int select_device(attn_session *session, const char *selector, attn_error *error) {
     int64_t count = clattn_runtime_device_count(session->runtime);
     session->device = CLATTN_ANY_DEVICE;
     if (selector == NULL) {
@@ -68,8 +68,8 @@ static int attn_select_device(attn_session *session, const char *selector, attn_
     for (int64_t d = 0; d < count; d++) {
         clattn_device_info info;
         if (clattn_runtime_get_device(session->runtime, d, &info) == CLATTN_OK &&
-            (attn_name_contains(info.name, selector) || attn_name_contains(info.platform, selector) ||
-             attn_name_contains(info.version, selector))) {
+            (name_contains(info.name, selector) || name_contains(info.platform, selector) ||
+             name_contains(info.version, selector))) {
             session->device = d;
             return ATTN_DONE;
         }
@@ -77,7 +77,7 @@ static int attn_select_device(attn_session *session, const char *selector, attn_
     return attn_fail(error, ATTN_USAGE, "--device %s: no device here has that in its name", selector);
 }
 
-static int attn_refuse_engine(const char *name, attn_error *error) {
+static int refuse_engine(const char *name, attn_error *error) {
     attn_hint hint;
     attn_hint_begin(&hint, name, strlen(name));
     for (int64_t e = 0; e < clattn_engine_count(); e++) {
@@ -87,7 +87,7 @@ static int attn_refuse_engine(const char *name, attn_error *error) {
     return attn_fail(error, ATTN_USAGE, "--engine %s: no such engine%s", name, attn_hint_text(&hint));
 }
 
-static int attn_add_target(attn_session *session, const char *engine, int64_t device, attn_error *error) {
+static int add_target(attn_session *session, const char *engine, int64_t device, attn_error *error) {
     for (int t = 0; t < session->target_count; t++) {
         if (strcmp(session->targets[t].engine, engine) == 0) {
             return ATTN_DONE;
@@ -101,20 +101,20 @@ static int attn_add_target(attn_session *session, const char *engine, int64_t de
 }
 
 /* Every engine that is here, with the reference or without. */
-static int attn_add_all(attn_session *session, bool with_reference, attn_error *error) {
+static int add_all(attn_session *session, bool with_reference, attn_error *error) {
     for (int64_t e = 0; e < clattn_engine_count(); e++) {
         const char *name = clattn_engine_name(e);
         int64_t device = attn_session_device_for(session, name);
         bool wanted = with_reference || strcmp(name, "reference") != 0;
         if (wanted && device >= 0 && clattn_engine_built(name) &&
-            attn_add_target(session, name, device, error) != ATTN_DONE) {
+            add_target(session, name, device, error) != ATTN_DONE) {
             return error->status;
         }
     }
     return ATTN_DONE;
 }
 
-static const char *attn_known_engine(const char *name) {
+static const char *known_engine(const char *name) {
     for (int64_t e = 0; e < clattn_engine_count(); e++) {
         if (strcmp(clattn_engine_name(e), name) == 0) {
             return clattn_engine_name(e);
@@ -124,26 +124,26 @@ static const char *attn_known_engine(const char *name) {
 }
 
 /* The best of the OpenCL engines is chosen by the library, a problem at a time. */
-static int attn_add_opencl(attn_session *session, attn_error *error) {
+static int add_opencl(attn_session *session, attn_error *error) {
     int64_t device = attn_session_device_for(session, "opencl");
     for (int64_t e = 0; e < clattn_engine_count() && device >= 0; e++) {
-        if (attn_is_opencl(clattn_engine_name(e)) && clattn_engine_built(clattn_engine_name(e))) {
-            return attn_add_target(session, "opencl", device, error);
+        if (is_opencl(clattn_engine_name(e)) && clattn_engine_built(clattn_engine_name(e))) {
+            return add_target(session, "opencl", device, error);
         }
     }
     return attn_fail(error, ATTN_UNSERVED, "--engine opencl: no OpenCL engine with a device for it is here");
 }
 
-static int attn_add_named(attn_session *session, const char *name, attn_error *error) {
+static int add_named(attn_session *session, const char *name, attn_error *error) {
     if (strcmp(name, "all") == 0) {
-        return attn_add_all(session, true, error);
+        return add_all(session, true, error);
     }
     if (strcmp(name, "opencl") == 0) {
-        return attn_add_opencl(session, error);
+        return add_opencl(session, error);
     }
-    const char *known = attn_known_engine(name);
+    const char *known = known_engine(name);
     if (known == NULL) {
-        return attn_refuse_engine(name, error);
+        return refuse_engine(name, error);
     }
     if (!clattn_engine_built(known)) {
         return attn_fail(error, ATTN_UNSERVED, "--engine %s: not in this build", known);
@@ -153,25 +153,25 @@ static int attn_add_named(attn_session *session, const char *name, attn_error *e
         return attn_fail(error, ATTN_UNSERVED, "--engine %s: no device for it is here%s", known,
                          session->device == CLATTN_ANY_DEVICE ? "" : " (--device names another kind)");
     }
-    return attn_add_target(session, known, device, error);
+    return add_target(session, known, device, error);
 }
 
-static int attn_select_engines(attn_session *session, const char *engines, attn_error *error) {
+static int select_engines(attn_session *session, const char *engines, attn_error *error) {
     char names[ATTN_TARGETS_MAX][64];
     if (engines == NULL) {
-        return attn_add_all(session, false, error);
+        return add_all(session, false, error);
     }
     int count = attn_text_split(engines, names, ATTN_TARGETS_MAX);
     if (count < 0) {
         return attn_fail(error, ATTN_USAGE, "--engine %s: a list of engine names is expected", engines);
     }
     for (int n = 0; n < count; n++) { /* unknown names first: they are bad whatever is here */
-        if (attn_known_engine(names[n]) == NULL && strcmp(names[n], "all") != 0 && strcmp(names[n], "opencl") != 0) {
-            return attn_refuse_engine(names[n], error);
+        if (known_engine(names[n]) == NULL && strcmp(names[n], "all") != 0 && strcmp(names[n], "opencl") != 0) {
+            return refuse_engine(names[n], error);
         }
     }
     for (int n = 0; n < count; n++) {
-        if (attn_add_named(session, names[n], error) != ATTN_DONE) {
+        if (add_named(session, names[n], error) != ATTN_DONE) {
             return error->status;
         }
     }
@@ -181,19 +181,18 @@ static int attn_select_engines(attn_session *session, const char *engines, attn_
 }
 
 /* --blocks query=32,key=64 */
-static int attn_read_blocks(const char *text, clattn_block_override *blocks, attn_error *error) {
+static int read_blocks(const char *text, clattn_block_override *blocks, attn_error *error) {
     const struct {
         const char *name;
         int64_t *value;
-    } known[] = { { "query=", &blocks->block_query },
-                  { "key=", &blocks->block_key },
-                  { "splits=", &blocks->splits } };
+    } known[] = { { "query=", &blocks->block_query }, { "key=", &blocks->block_key }, { "splits=", &blocks->splits } };
     char parts[4][64];
     int count = text == NULL ? 0 : attn_text_split(text, parts, 4);
     for (int n = 0; n < count; n++) {
         bool read = false;
         if (strncmp(parts[n], "variant=", 8) == 0) {
-            return attn_fail(error, ATTN_USAGE, "--blocks %s: bodies have names: --body NAME (`clattn devices` lists them)", text);
+            return attn_fail(error, ATTN_USAGE,
+                             "--blocks %s: bodies have names: --body NAME (`clattn devices` lists them)", text);
         }
         for (size_t k = 0; k < sizeof known / sizeof known[0]; k++) {
             size_t length = strlen(known[k].name);
@@ -208,12 +207,13 @@ static int attn_read_blocks(const char *text, clattn_block_override *blocks, att
     return ATTN_DONE;
 }
 
-static int attn_refuse_body(const attn_session *session, const char *name, attn_error *error) {
+static int refuse_body(const attn_session *session, const char *name, attn_error *error) {
     clattn_body_info body;
     attn_hint hint;
     attn_hint_begin(&hint, name, strlen(name));
     for (int64_t e = 0; e < clattn_engine_count(); e++) {
-        for (int64_t n = 0; clattn_inspect_body(session->runtime, clattn_engine_name(e), 0, n, &body) == CLATTN_OK; n++) {
+        for (int64_t n = 0; clattn_inspect_body(session->runtime, clattn_engine_name(e), 0, n, &body) == CLATTN_OK;
+             n++) {
             attn_hint_try(&hint, body.name);
         }
     }
@@ -223,18 +223,18 @@ static int attn_refuse_body(const attn_session *session, const char *name, attn_
 }
 
 /* --blocks, --body: choices taken from the engines, for tuning and for tests of what a device would not choose. */
-static int attn_select_blocks(const attn_session *session, const attn_options *options, attn_error *error) {
+static int select_blocks(const attn_session *session, const attn_options *options, attn_error *error) {
     clattn_block_override blocks = { .body = options->body };
-    if (attn_read_blocks(options->blocks, &blocks, error) != ATTN_DONE) {
+    if (read_blocks(options->blocks, &blocks, error) != ATTN_DONE) {
         return error->status;
     }
     return clattn_inspect_override_blocks(session->runtime, &blocks, NULL) == CLATTN_OK
                ? ATTN_DONE
-               : attn_refuse_body(session, options->body, error);
+               : refuse_body(session, options->body, error);
 }
 
 /* --tuning FILE|none; without it the user's own file, where there is one. */
-static int attn_load_tuning(attn_session *session, const char *named, attn_error *error) {
+static int load_tuning(attn_session *session, const char *named, attn_error *error) {
     clattn_report report = { 0 };
     char path[sizeof session->tuning];
     if (named == NULL) {
@@ -244,7 +244,8 @@ static int attn_load_tuning(attn_session *session, const char *named, attn_error
     } else {
         return attn_fail(error, ATTN_USAGE, "--tuning %s: the path is too long", named);
     }
-    if (path[0] == '\0' || (named == NULL && access(path, F_OK) != 0) || (named != NULL && strcmp(named, "none") == 0)) {
+    if (path[0] == '\0' || (named == NULL && access(path, F_OK) != 0) ||
+        (named != NULL && strcmp(named, "none") == 0)) {
         return ATTN_DONE;
     }
     if (attn_input_check(path, error) != ATTN_DONE) {
@@ -271,10 +272,10 @@ int attn_session_open(attn_session *session, const attn_options *options, attn_e
                          report.length > 0 ? (int)strcspn(report.text, "\n") : 200,
                          report.length > 0 ? report.text : clattn_status_message(status));
     }
-    if (attn_load_tuning(session, options->tuning, error) != ATTN_DONE ||
-        attn_select_device(session, options->device, error) != ATTN_DONE ||
-        attn_select_engines(session, options->engine, error) != ATTN_DONE ||
-        attn_select_blocks(session, options, error) != ATTN_DONE) {
+    if (load_tuning(session, options->tuning, error) != ATTN_DONE ||
+        select_device(session, options->device, error) != ATTN_DONE ||
+        select_engines(session, options->engine, error) != ATTN_DONE ||
+        select_blocks(session, options, error) != ATTN_DONE) {
         attn_session_close(session);
         return error->status;
     }

@@ -15,16 +15,16 @@
 enum { ATTN_POOL_LEAST = 4096 };
 
 /* Sums over the pooled outputs of one result. */
-typedef struct attn_pool {
+typedef struct error_pool {
     double error_max, error_sum, signed_sum, bound_sum, error_square, gold_square, plain_max, plain_sum;
     double tf32_square; /* of gold (1 + the row's score_square) */
-} attn_pool;
+} error_pool;
 
 #if defined(__GNUC__)
 __attribute__((format(printf, 2, 3)))
 #endif
 static void
-attn_break(attn_gate_result *result, const char *format, ...) {
+break_rule(attn_gate_result *result, const char *format, ...) {
     va_list arguments;
     result->passed = false;
     if (result->failures++ == 0) {
@@ -34,7 +34,7 @@ attn_break(attn_gate_result *result, const char *format, ...) {
     }
 }
 
-static double attn_largest(clattn_type type) {
+static double largest(clattn_type type) {
     switch (type) {
         case CLATTN_FP16: return 65504;
         case CLATTN_FP64: return 0x1.fffffffffffffp+1023;
@@ -44,20 +44,20 @@ static double attn_largest(clattn_type type) {
 }
 
 /* Whether a result that is not finite is right: the gold is not finite either, or does not fit the type. */
-static bool attn_overflow_is_right(clattn_type type, double gold, double bound) {
-    return !isfinite(gold) || fabs(gold) + bound > attn_largest(type);
+static bool overflow_is_right(clattn_type type, double gold, double bound) {
+    return !isfinite(gold) || fabs(gold) + bound > largest(type);
 }
 
-static bool attn_is_within(clattn_type type, double got, long double gold, double bound, double *error) {
+static bool is_within(clattn_type type, double got, long double gold, double bound, double *error) {
     *error = fabs((double)((long double)got - gold));
     if (!isfinite(got) || !isfinite((double)gold)) {
-        return !isfinite(got) && attn_overflow_is_right(type, (double)gold, bound);
+        return !isfinite(got) && overflow_is_right(type, (double)gold, bound);
     }
     return *error <= bound;
 }
 
-static void attn_pool_output(attn_pool *pool, attn_gate_row *row, attn_gate_result *result, int64_t d, double got,
-                             double bound) {
+static void pool_output(error_pool *pool, attn_gate_row *row, attn_gate_result *result, int64_t d, double got,
+                        double bound) {
     double gold = (double)row->gold.output[d], error = got - gold;
     attn_plain_form form = attn_gate_form(row, &result->info);
     double plain = fabs((double)attn_gate_plain(row, form)[d] - gold);
@@ -73,7 +73,7 @@ static void attn_pool_output(attn_pool *pool, attn_gate_row *row, attn_gate_resu
     pool->plain_sum += plain;
 }
 
-static void attn_check_output(attn_gate_row *row, const attn_gate_subject *subject, attn_pool *pool) {
+static void check_output(attn_gate_row *row, const attn_gate_subject *subject, error_pool *pool) {
     const attn_case_data *data = row->data;
     clattn_type type = data->problem.type;
     attn_gate_result *result = subject->result;
@@ -83,14 +83,14 @@ static void attn_check_output(attn_gate_row *row, const attn_gate_subject *subje
         result->outputs++;
         if (!row->any_allowed) {
             if (got != 0) {
-                attn_break(result, "rule 5 (nothing allowed is exactly 0): output[%lld,%lld,%lld,%lld] is %.9g",
+                break_rule(result, "rule 5 (nothing allowed is exactly 0): output[%lld,%lld,%lld,%lld] is %.9g",
                            (long long)row->b, (long long)row->h, (long long)row->i, (long long)d, got);
             }
             continue;
         }
         double bound = attn_gate_output_bound(row, &result->info, d);
-        if (!attn_is_within(type, got, row->gold.output[d], bound, &error)) {
-            attn_break(
+        if (!is_within(type, got, row->gold.output[d], bound, &error)) {
+            break_rule(
                 result,
                 "rule 1 (bound of an element): output[%lld,%lld,%lld,%lld] is %.9g, gold %.9Lg, error %.3g, bound %.3g",
                 (long long)row->b, (long long)row->h, (long long)row->i, (long long)d, got, row->gold.output[d], error,
@@ -99,7 +99,7 @@ static void attn_check_output(attn_gate_row *row, const attn_gate_subject *subje
         if (isfinite(error)) {
             result->worst = fmax(result->worst, error / bound);
             if (row->pooled) {
-                attn_pool_output(pool, row, result, d, got, bound);
+                pool_output(pool, row, result, d, got, bound);
             }
         }
     }
@@ -111,7 +111,7 @@ static void attn_check_output(attn_gate_row *row, const attn_gate_subject *subje
     }
 }
 
-static void attn_check_logsumexp(const attn_gate_row *row, const attn_gate_subject *subject) {
+static void check_logsumexp(const attn_gate_row *row, const attn_gate_subject *subject) {
     const clattn_problem *p = &row->data->problem;
     double error = 0, gold = (double)row->gold.logsumexp;
     if (subject->logsumexp == NULL) {
@@ -121,17 +121,17 @@ static void attn_check_logsumexp(const attn_gate_row *row, const attn_gate_subje
     clattn_type type = attn_case_logsumexp_type(p);
     double got = clattn_get_element(type, subject->logsumexp, at);
     bool right = isinf(gold) ? got == gold
-                             : attn_is_within(type, got, row->gold.logsumexp,
-                                              attn_gate_logsumexp_bound(row, &subject->result->info), &error);
+                             : is_within(type, got, row->gold.logsumexp,
+                                         attn_gate_logsumexp_bound(row, &subject->result->info), &error);
     if (!right) {
-        attn_break(subject->result,
+        break_rule(subject->result,
                    "rule 5 (logsumexp): logsumexp[%lld,%lld,%lld] is %.9g, gold %.9g, error %.3g, bound %.3g",
                    (long long)row->b, (long long)row->h, (long long)row->i, got, gold, error,
                    attn_gate_logsumexp_bound(row, &subject->result->info));
     }
 }
 
-static long double attn_gold_weight(const attn_gate_row *row, int64_t j) {
+static long double gold_weight(const attn_gate_row *row, int64_t j) {
     if (j >= row->used_keys || !row->gold.row_used) {
         return 0;
     }
@@ -143,7 +143,7 @@ static long double attn_gold_weight(const attn_gate_row *row, int64_t j) {
     }
 }
 
-static void attn_check_weights(const attn_gate_row *row, const attn_gate_subject *subject) {
+static void check_weights(const attn_gate_row *row, const attn_gate_subject *subject) {
     const clattn_problem *p = &row->data->problem;
     int64_t h = row->h - p->weights_first_head, i = row->i - p->weights_first_row;
     if (subject->weights == NULL || h < 0 || h >= p->weights_heads || i < 0 || i >= p->weights_rows) {
@@ -153,14 +153,13 @@ static void attn_check_weights(const attn_gate_row *row, const attn_gate_subject
     int64_t at = ((row->b * p->weights_heads + h) * p->weights_rows + i) * p->key_length;
     for (int64_t j = 0; j < p->key_length; j++) {
         double got = clattn_get_element(type, subject->weights, at + j), error = 0;
-        long double gold = attn_gold_weight(row, j);
+        long double gold = gold_weight(row, j);
         bool used = j < row->used_keys && row->gold.row_used;
         double bound = used ? attn_gate_weight_bound(row, &subject->result->info, j) : 0;
         bool exact = gold == 0 && (!used || (p->weights == CLATTN_WEIGHTS_SOFTMAX && !row->allowed[j]));
-        bool right =
-            exact || isinf((double)gold) ? got == (double)gold : attn_is_within(type, got, gold, bound, &error);
+        bool right = exact || isinf((double)gold) ? got == (double)gold : is_within(type, got, gold, bound, &error);
         if (!right) {
-            attn_break(subject->result,
+            break_rule(subject->result,
                        "rule 5 (weights): weights[%lld,%lld,%lld,%lld] is %.9g, gold %.9Lg, error %.3g, bound %.3g",
                        (long long)row->b, (long long)row->h, (long long)row->i, (long long)j, got, gold, error, bound);
         }
@@ -170,7 +169,7 @@ static void attn_check_weights(const attn_gate_row *row, const attn_gate_subject
 /* ------------------------------------------------------------------------------------ pooled rules */
 
 /* tf32: the part of the squared result that errors of plain TF32 are counted in; 0 = the plan has none. */
-static double attn_nmse_limit(clattn_type type, bool rounded, double tf32) {
+static double nmse_limit(clattn_type type, bool rounded, double tf32) {
     if (tf32 > 0) {
         return 2e-7 * tf32;
     }
@@ -181,7 +180,7 @@ static double attn_nmse_limit(clattn_type type, bool rounded, double tf32) {
     }
 }
 
-static void attn_finish_pool(const attn_pool *pool, clattn_type type, attn_gate_result *result) {
+static void finish_pool(const error_pool *pool, clattn_type type, attn_gate_result *result) {
     double tf32 = pool->gold_square > 0 ? pool->tf32_square / pool->gold_square : 0;
     bool strict = type == CLATTN_FP32 && !(tf32 > 0);
     double n = (double)result->pooled, most = strict ? 4 : 2, mean = strict ? 2 : 1.1;
@@ -195,40 +194,40 @@ static void attn_finish_pool(const attn_pool *pool, clattn_type type, attn_gate_
     result->nmse = pool->gold_square > 0 ? pool->error_square / pool->gold_square : 0;
     result->drift = pool->bound_sum > 0 ? fabs(pool->signed_sum) / pool->bound_sum : 0;
     if (result->max_error > most * result->plain_max) {
-        attn_break(result, "rule 2 (against plain evaluation): largest error %.3g, plain %.3g, allowed %gx",
+        break_rule(result, "rule 2 (against plain evaluation): largest error %.3g, plain %.3g, allowed %gx",
                    result->max_error, result->plain_max, most);
     }
     if (result->mean_error > mean * result->plain_mean) {
-        attn_break(result, "rule 2 (against plain evaluation): mean error %.3g, plain %.3g, allowed %gx",
+        break_rule(result, "rule 2 (against plain evaluation): mean error %.3g, plain %.3g, allowed %gx",
                    result->mean_error, result->plain_mean, mean);
     }
-    double limit = attn_nmse_limit(type, result->info.weights_rounded, tf32);
+    double limit = nmse_limit(type, result->info.weights_rounded, tf32);
     if (!(result->nmse <= limit)) {
-        attn_break(result, "rule 3 (normalised mean squared error): %.3g, allowed %.3g", result->nmse, limit);
+        break_rule(result, "rule 3 (normalised mean squared error): %.3g, allowed %.3g", result->nmse, limit);
     }
     if (!(result->drift <= 0.1)) {
-        attn_break(result, "rule 4 (drift): mean signed error is %.3g of the mean bound, allowed 0.1", result->drift);
+        break_rule(result, "rule 4 (drift): mean signed error is %.3g of the mean bound, allowed 0.1", result->drift);
     }
 }
 
 /* ------------------------------------------------------------------------------------ the walk */
 
-static int attn_check_row(attn_gate_row *row, attn_gate_subject *subjects, attn_pool *pools, int count, int64_t h,
-                          int64_t i, attn_error *error) {
+static int check_row(attn_gate_row *row, attn_gate_subject *subjects, error_pool *pools, int count, int64_t h,
+                     int64_t i, attn_error *error) {
     if (attn_gate_row_compute(row, h, i, error) != ATTN_DONE) {
         return error->status;
     }
     for (int s = 0; s < count; s++) {
         subjects[s].result->rows++;
-        attn_check_output(row, &subjects[s], &pools[s]);
-        attn_check_logsumexp(row, &subjects[s]);
-        attn_check_weights(row, &subjects[s]);
+        check_output(row, &subjects[s], &pools[s]);
+        check_logsumexp(row, &subjects[s]);
+        check_weights(row, &subjects[s]);
     }
     return ATTN_DONE;
 }
 
 /* How many rows the reference may look at. */
-static int64_t attn_rows_to_check(const attn_case_data *data, const attn_gate_options *options, int64_t all) {
+static int64_t rows_to_check(const attn_case_data *data, const attn_gate_options *options, int64_t all) {
     const clattn_problem *p = &data->problem;
     double row = (double)(p->key_length + 1) * (double)(p->head_dim + 2 * p->value_dim);
     if (options == NULL || options->max_work <= 0 || row * (double)all <= options->max_work) {
@@ -238,12 +237,12 @@ static int64_t attn_rows_to_check(const attn_case_data *data, const attn_gate_op
     return rows < 4 ? (all < 4 ? all : 4) : rows;
 }
 
-static int attn_walk(const attn_case_data *data, const attn_gate_options *options, attn_gate_subject *subjects,
-                     attn_pool *pools, int count, attn_error *error) {
+static int walk(const attn_case_data *data, const attn_gate_options *options, attn_gate_subject *subjects,
+                error_pool *pools, int count, attn_error *error) {
     const clattn_problem *p = &data->problem;
     attn_gate_row row;
     int64_t all = p->batch * p->query_heads * p->query_length, head = -1;
-    int64_t rows = attn_rows_to_check(data, options, all);
+    int64_t rows = rows_to_check(data, options, all);
     if (rows > 0 && attn_gate_row_create(&row, data, error) != ATTN_DONE) {
         return error->status;
     }
@@ -258,7 +257,7 @@ static int attn_walk(const attn_case_data *data, const attn_gate_options *option
             head = b * p->kv_heads + g;
             attn_gate_row_load_head(&row, b, g);
         }
-        status = attn_check_row(&row, subjects, pools, count, h, which % p->query_length, error);
+        status = check_row(&row, subjects, pools, count, h, which % p->query_length, error);
     }
     if (rows > 0) {
         attn_gate_row_free(&row);
@@ -268,19 +267,19 @@ static int attn_walk(const attn_case_data *data, const attn_gate_options *option
 
 int attn_gate_check(const attn_case_data *data, const attn_gate_options *options, attn_gate_subject *subjects,
                     int count, attn_error *error) {
-    attn_pool *pools = calloc((size_t)count + 1, sizeof *pools);
+    error_pool *pools = calloc((size_t)count + 1, sizeof *pools);
     if (pools == NULL) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     for (int s = 0; s < count; s++) {
         subjects[s].result->passed = subjects[s].result->failures == 0;
         if (subjects[s].result->info.products_tf32 && !data->problem.allow_tf32) {
-            attn_break(subjects[s].result, "products_tf32: the plan rounds to TF32, which nobody allowed");
+            break_rule(subjects[s].result, "products_tf32: the plan rounds to TF32, which nobody allowed");
         }
     }
-    int status = attn_walk(data, options, subjects, pools, count, error);
+    int status = walk(data, options, subjects, pools, count, error);
     for (int s = 0; s < count && status == ATTN_DONE; s++) {
-        attn_finish_pool(&pools[s], data->problem.type, subjects[s].result);
+        finish_pool(&pools[s], data->problem.type, subjects[s].result);
     }
     free(pools);
     return status;

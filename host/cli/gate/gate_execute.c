@@ -8,7 +8,7 @@
 #include "base/speech.h"
 #include "gate/gate.h"
 
-static int attn_copy_outputs(const attn_case_data *data, attn_guarded copies[3], attn_error *error) {
+static int copy_outputs(const attn_case_data *data, attn_guarded copies[3], attn_error *error) {
     const attn_guarded *const from[3] = { &data->output, &data->logsumexp, &data->weights };
     for (int n = 0; n < 3; n++) {
         copies[n] = (attn_guarded){ 0 };
@@ -26,7 +26,7 @@ static int attn_copy_outputs(const attn_case_data *data, attn_guarded copies[3],
     return ATTN_DONE;
 }
 
-static const char *attn_compare_rows(const attn_case_data *data, const attn_guarded *copy) {
+static const char *compare_rows(const attn_case_data *data, const attn_guarded *copy) {
     const attn_rows *rows = &data->output_rows;
     int64_t size = clattn_type_size(data->problem.type);
     for (int64_t b = 0; b < rows->sizes[0]; b++) {
@@ -43,8 +43,8 @@ static const char *attn_compare_rows(const attn_case_data *data, const attn_guar
 }
 
 /* NULL, or the output whose elements differ from those of the run before. */
-static const char *attn_compare_outputs(const attn_case_data *data, const attn_guarded copies[3]) {
-    if (attn_compare_rows(data, &copies[0]) != NULL) {
+static const char *compare_outputs(const attn_case_data *data, const attn_guarded copies[3]) {
+    if (compare_rows(data, &copies[0]) != NULL) {
         return "output";
     }
     if (copies[1].block != NULL && memcmp(data->logsumexp.data, copies[1].data, (size_t)copies[1].bytes) != 0) {
@@ -55,13 +55,13 @@ static const char *attn_compare_outputs(const attn_case_data *data, const attn_g
                : NULL;
 }
 
-static void attn_gate_fail(attn_gate_result *result, const char *what, const char *which) {
+static void gate_fail(attn_gate_result *result, const char *what, const char *which) {
     if (which != NULL && result->failures++ == 0) {
         snprintf(result->failure, sizeof result->failure, "%s: %s", what, which);
     }
 }
 
-static int attn_execute_failed(attn_gate_result *result, clattn_status status, const clattn_report *report) {
+static int execute_failed(attn_gate_result *result, clattn_status status, const clattn_report *report) {
     result->failures++;
     result->failure[0] = '\0';
     attn_text_add(result->failure, sizeof result->failure, "execute: %s: %.*s", clattn_status_message(status),
@@ -69,33 +69,32 @@ static int attn_execute_failed(attn_gate_result *result, clattn_status status, c
     return ATTN_DONE;
 }
 
-static int attn_execute_twice(clattn_plan *plan, attn_case_data *data, attn_guarded copies[3], attn_gate_result *result,
-                              attn_error *error) {
+static int execute_twice(clattn_plan *plan, attn_case_data *data, attn_guarded copies[3], attn_gate_result *result,
+                         attn_error *error) {
     clattn_report report = { 0 };
     clattn_tensors tensors = data->tensors;
     tensors.report = &report;
     attn_case_data_fill_outputs(data, 0xff);
     clattn_status status = clattn_execute(plan, &tensors);
     if (status != CLATTN_OK) {
-        return attn_execute_failed(result, status, &report);
+        return execute_failed(result, status, &report);
     }
-    if (attn_copy_outputs(data, copies, error) != ATTN_DONE) {
+    if (copy_outputs(data, copies, error) != ATTN_DONE) {
         return error->status;
     }
-    attn_gate_fail(result, "guard zones: something is written outside", attn_case_data_check_guards(data, 0xff));
+    gate_fail(result, "guard zones: something is written outside", attn_case_data_check_guards(data, 0xff));
     attn_case_data_fill_outputs(data, 0x5a);
     status = clattn_execute(plan, &tensors);
     if (status != CLATTN_OK) {
-        return attn_execute_failed(result, status, &report);
+        return execute_failed(result, status, &report);
     }
-    attn_gate_fail(result, "rule 7 (the same call twice gives the same bits): they differ",
-                   attn_compare_outputs(data, copies));
-    attn_gate_fail(result, "guard zones: something is written outside", attn_case_data_check_guards(data, 0x5a));
+    gate_fail(result, "rule 7 (the same call twice gives the same bits): they differ", compare_outputs(data, copies));
+    gate_fail(result, "guard zones: something is written outside", attn_case_data_check_guards(data, 0x5a));
     return ATTN_DONE;
 }
 
 /* One line of a report that has several. */
-static void attn_flatten(const char *text, char *line, size_t size) {
+static void flatten(const char *text, char *line, size_t size) {
     attn_speak(text, line, size);
     for (char *at = line; *at != '\0'; at++) {
         if (*at == '\n') {
@@ -119,12 +118,12 @@ int attn_gate_execute(clattn_runtime *runtime, const char *engine, int64_t devic
     }
     if (status != CLATTN_OK) {
         result->refused = true;
-        attn_flatten(report.text[0] != '\0' ? report.text : clattn_status_message(status), result->failure,
-                     sizeof result->failure);
+        flatten(report.text[0] != '\0' ? report.text : clattn_status_message(status), result->failure,
+                sizeof result->failure);
         clattn_plan_destroy(plan);
         return ATTN_DONE;
     }
-    int answer = attn_execute_twice(plan, data, copies, result, error);
+    int answer = execute_twice(plan, data, copies, result, error);
     clattn_plan_destroy(plan);
     result->info.engine = engine; /* the plan's strings are gone */
     result->info.accumulate = "";

@@ -21,12 +21,12 @@ double attn_unit_roundoff(clattn_type type) {
 }
 
 /* Round-off of scores and sums. */
-static double attn_sum_roundoff(const attn_gate_row *row) {
+static double sum_roundoff(const attn_gate_row *row) {
     return row->data->problem.type == CLATTN_FP64 ? 0x1p-53 : 0x1p-24;
 }
 
 /* Smallest normal number of scores and sums. */
-static double attn_sum_tiny(const attn_gate_row *row) {
+static double sum_tiny(const attn_gate_row *row) {
     return row->data->problem.type == CLATTN_FP64 ? 0x1p-1022 : 0x1p-126;
 }
 
@@ -103,7 +103,7 @@ void attn_gate_row_load_head(attn_gate_row *row, int64_t b, int64_t g) {
 }
 
 /* F_j without the part that depends on how an engine sums; the key's allowance. */
-static void attn_measure_key(attn_gate_row *row, int64_t j) {
+static void measure_key(attn_gate_row *row, int64_t j) {
     const clattn_reference_row *gold = &row->gold;
     double score = fabs((double)gold->scores[j]);
     row->allowed[j] = gold->scores[j] != -(long double)INFINITY;
@@ -120,7 +120,7 @@ static void attn_measure_key(attn_gate_row *row, int64_t j) {
 }
 
 /* What an error of u in each operand of the key's score does to its weight, upwards and down. */
-static void attn_sum_tf32(attn_gate_row *row, double weight, double magnitude, const double *value) {
+static void sum_tf32(attn_gate_row *row, double weight, double magnitude, const double *value) {
     double error = fmin(TF32_TWICE * magnitude, 300); /* beyond, exp() would not fit, and the bound says nothing */
     double up = weight * expm1(error);
     row->tf32_score += up;
@@ -130,7 +130,7 @@ static void attn_sum_tf32(attn_gate_row *row, double weight, double magnitude, c
     }
 }
 
-static void attn_sum_keys(attn_gate_row *row) {
+static void sum_keys(attn_gate_row *row) {
     int64_t dim = row->data->problem.value_dim;
     memset(row->value_sum, 0, 4 * (size_t)dim * sizeof(double)); /* value_sum, weight_sum, error_sum, tf32_sum */
     row->score_error = row->tf32_score = 0;
@@ -149,23 +149,23 @@ static void attn_sum_keys(attn_gate_row *row) {
             row->error_sum[d] += part * size;
         }
         if (row->tf32 != NULL) {
-            attn_sum_tf32(row, weight, (double)row->gold.magnitude[j], value);
+            sum_tf32(row, weight, (double)row->gold.magnitude[j], value);
         }
     }
     row->tf32_least = fmax(row->tf32_least, 1e-130); /* of exp(-300) nothing is left beside 1 */
 }
 
 /* Rows that are one row again and again (no scale, queries of 0, a query stride of 0) round alike: many outputs, few samples. */
-static bool attn_row_repeats(const attn_gate_row *row) {
+static bool row_repeats(const attn_gate_row *row) {
     const clattn_problem *p = &row->data->problem;
     const clattn_tensor *query = &row->data->tensors.query;
     bool varies = false;
     for (int64_t j = 0; j < row->used_keys; j++) {
         varies = varies || row->gold.magnitude[j] > 0;
     }
-    return !varies || (query->layout == CLATTN_STRIDED && ((query->batch_stride == 0 && p->batch > 1) ||
-                                                           (query->head_stride == 0 && p->query_heads > 1) ||
-                                                           (query->length_stride == 0 && p->query_length > 1)));
+    return !varies || (query->layout == CLATTN_STRIDED &&
+                       ((query->batch_stride == 0 && p->batch > 1) || (query->head_stride == 0 && p->query_heads > 1) ||
+                        (query->length_stride == 0 && p->query_length > 1)));
 }
 
 int attn_gate_row_compute(attn_gate_row *row, int64_t h, int64_t i, attn_error *error) {
@@ -183,17 +183,17 @@ int attn_gate_row_compute(attn_gate_row *row, int64_t h, int64_t i, attn_error *
     row->terms = data->problem.sinks ? 1 : 0;
     memset(row->plain_done, 0, sizeof row->plain_done);
     for (int64_t j = 0; j < row->used_keys; j++) {
-        attn_measure_key(row, j);
+        measure_key(row, j);
     }
     /* a single term has weight 1 and plain evaluation makes no error at all: nothing to compare with */
-    row->pooled = row->pooled && row->any_allowed && row->terms > 1 && data->problem.type != CLATTN_FP64 &&
-                  !attn_row_repeats(row);
-    attn_sum_keys(row);
+    row->pooled =
+        row->pooled && row->any_allowed && row->terms > 1 && data->problem.type != CLATTN_FP64 && !row_repeats(row);
+    sum_keys(row);
     return ATTN_DONE;
 }
 
 /* L/128, or L/2 where an engine keeps one accumulator. */
-static double attn_length_part(const attn_gate_row *row, const clattn_plan_info *info) {
+static double length_part(const attn_gate_row *row, const clattn_plan_info *info) {
     return (double)row->data->problem.key_length / (info->sum_running ? 2 : 128);
 }
 
@@ -206,10 +206,10 @@ attn_plain_form attn_gate_form(const attn_gate_row *row, const clattn_plan_info 
 
 double attn_gate_output_bound(const attn_gate_row *row, const clattn_plan_info *info, int64_t d) {
     clattn_type type = row->data->problem.type;
-    double gold = fabs((double)row->gold.output[d]), u = attn_unit_roundoff(type), length = attn_length_part(row, info);
-    double tiny = type == CLATTN_FP16 ? 0x1p-25 : attn_sum_tiny(row) * (1 + row->value_sum[d]);
+    double gold = fabs((double)row->gold.output[d]), u = attn_unit_roundoff(type), length = length_part(row, info);
+    double tiny = type == CLATTN_FP16 ? 0x1p-25 : sum_tiny(row) * (1 + row->value_sum[d]);
     double sums = row->error_sum[d] + length * row->weight_sum[d] + gold * (row->score_error + length);
-    double bound = u * gold + tiny + attn_sum_roundoff(row) * sums;
+    double bound = u * gold + tiny + sum_roundoff(row) * sums;
     if (info->weights_rounded) {
         bound += u * row->weight_sum[d];
         if (type == CLATTN_FP16) {
@@ -225,36 +225,36 @@ double attn_gate_output_bound(const attn_gate_row *row, const clattn_plan_info *
 
 /* A key's score moves logsumexp by its weight; the sum itself, and the sink's term, are off by a few units more. */
 double attn_gate_logsumexp_bound(const attn_gate_row *row, const clattn_plan_info *info) {
-    double gold = fabs((double)row->gold.logsumexp), u = attn_sum_roundoff(row), tf32 = 0;
+    double gold = fabs((double)row->gold.logsumexp), u = sum_roundoff(row), tf32 = 0;
     if (attn_gate_form(row, info) == ATTN_PLAIN_TF32) {
         tf32 = fmax(log1p(row->tf32_score), -log(row->tf32_least));
     }
-    double units = gold + row->score_error + attn_length_part(row, info) + 16 + 4 * fabs((double)row->gold.maximum);
-    return tf32 + u * units + attn_sum_tiny(row);
+    double units = gold + row->score_error + length_part(row, info) + 16 + 4 * fabs((double)row->gold.maximum);
+    return tf32 + u * units + sum_tiny(row);
 }
 
 double attn_gate_weight_bound(const attn_gate_row *row, const clattn_plan_info *info, int64_t j) {
     const clattn_problem *p = &row->data->problem;
-    double u = attn_sum_roundoff(row), weight = (double)row->gold.weights[j], length = attn_length_part(row, info);
+    double u = sum_roundoff(row), weight = (double)row->gold.weights[j], length = length_part(row, info);
     double magnitude = (double)row->gold.magnitude[j];
     switch (p->weights) {
-        case CLATTN_WEIGHTS_RAW: return u * (4 * fabs((double)row->gold.raw[j]) + 4 * magnitude) + attn_sum_tiny(row);
+        case CLATTN_WEIGHTS_RAW: return u * (4 * fabs((double)row->gold.raw[j]) + 4 * magnitude) + sum_tiny(row);
         case CLATTN_WEIGHTS_SOFTCAP:
-            return u * (14 * fabs((double)row->gold.softcap[j]) + 4 * magnitude) + attn_sum_tiny(row);
+            return u * (14 * fabs((double)row->gold.softcap[j]) + 4 * magnitude) + sum_tiny(row);
         case CLATTN_WEIGHTS_BIAS: /* the 16: bias and ALiBi may cancel */
             return u * ((p->alibi || p->bias != CLATTN_BIAS_NONE ? 16 : 0) + 4 * fabs((double)row->gold.scores[j]) +
                         14 * fabs((double)row->gold.softcap[j]) + 4 * magnitude) +
-                   attn_sum_tiny(row);
+                   sum_tiny(row);
         default: break;
     }
-    double tiny = p->type == CLATTN_FP16 ? 0x1p-25 : 2 * attn_sum_tiny(row);
+    double tiny = p->type == CLATTN_FP16 ? 0x1p-25 : 2 * sum_tiny(row);
     double units = row->key_error[j] + row->score_error + 2 * length + 4 * fabs((double)row->gold.maximum) + 16;
     /* in an exponent: u * units where that is small, but a bias of -1e9 leaves fp32 scores no digits at all */
     return attn_unit_roundoff(p->type) * weight + tiny + weight * expm1(fmin(u * units, 700));
 }
 
 /* The mean square of the products in a score, as rule 3 of plain TF32 wants it. */
-static void attn_measure_products(attn_gate_row *row) {
+static void measure_products(attn_gate_row *row) {
     const clattn_problem *p = &row->data->problem;
     row->score_square = 0;
     for (int64_t j = 0; j < row->used_keys; j++) {
@@ -269,7 +269,7 @@ static void attn_measure_products(attn_gate_row *row) {
 }
 
 /* The query of the row, and with TF32 its rounded copy; answers what the form works with. */
-static const float *attn_load_query(attn_gate_row *row, attn_plain_form form) {
+static const float *load_query(attn_gate_row *row, attn_plain_form form) {
     const attn_case_data *data = row->data;
     const clattn_problem *p = &data->problem;
     int64_t query = attn_rows_at(&data->query_rows, row->b, row->h, row->i);
@@ -282,7 +282,7 @@ static const float *attn_load_query(attn_gate_row *row, attn_plain_form form) {
     for (int64_t d = 0; d < p->head_dim; d++) {
         row->tf32[d] = attn_plain_tf32(row->query_float[d]);
     }
-    attn_measure_products(row);
+    measure_products(row);
     return row->tf32;
 }
 
@@ -292,7 +292,7 @@ const float *attn_gate_plain(attn_gate_row *row, attn_plain_form form) {
     if (row->plain_done[form]) {
         return row->plain[form];
     }
-    const float *query = attn_load_query(row, form);
+    const float *query = load_query(row, form);
     attn_plain plain = { query,
                          query + (row->keys_float - row->query_float),
                          query + (row->values_float - row->query_float),
@@ -314,8 +314,7 @@ const float *attn_gate_plain(attn_gate_row *row, attn_plain_form form) {
         double start = attn_seconds();
         attn_plain_row(&plain, row->plain_scores, row->plain[form]);
         double seconds = attn_seconds() - start;
-        row->plain_seconds[form] =
-            run == 0 || seconds < row->plain_seconds[form] ? seconds : row->plain_seconds[form];
+        row->plain_seconds[form] = run == 0 || seconds < row->plain_seconds[form] ? seconds : row->plain_seconds[form];
     }
     for (int64_t d = 0; d < p->value_dim; d++) {
         double stored;

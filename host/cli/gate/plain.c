@@ -18,7 +18,7 @@ float attn_plain_tf32(float x) {
     return x;
 }
 
-static float attn_plain_store(const attn_plain *plain, float x) {
+static float plain_store(const attn_plain *plain, float x) {
     if (plain->form != ATTN_PLAIN_STORED) {
         return x;
     }
@@ -27,7 +27,7 @@ static float attn_plain_store(const attn_plain *plain, float x) {
     return (float)clattn_get_element(plain->type, &stored, 0);
 }
 
-static float attn_plain_score(const attn_plain *plain, int64_t j) {
+static float plain_score(const attn_plain *plain, int64_t j) {
     const float *key = plain->keys + j * plain->head_dim;
     float sum = 0;
     for (int64_t d = 0; d < plain->head_dim; d++) {
@@ -37,7 +37,7 @@ static float attn_plain_score(const attn_plain *plain, int64_t j) {
     if (plain->softcap > 0) {
         score = plain->softcap * tanhf(score / plain->softcap);
     }
-    return attn_plain_store(plain, plain->added != NULL ? score + plain->added[j] : score);
+    return plain_store(plain, plain->added != NULL ? score + plain->added[j] : score);
 }
 
 void attn_plain_row(const attn_plain *plain, float *scores, float *output) {
@@ -46,7 +46,7 @@ void attn_plain_row(const attn_plain *plain, float *scores, float *output) {
         if (plain->allowed != NULL && !plain->allowed[j]) {
             continue;
         }
-        scores[j] = attn_plain_score(plain, j);
+        scores[j] = plain_score(plain, j);
         maximum = scores[j] > maximum ? scores[j] : maximum;
     }
     float denominator = plain->has_sink ? expf(plain->sink - maximum) : 0;
@@ -63,7 +63,7 @@ void attn_plain_row(const attn_plain *plain, float *scores, float *output) {
         if (plain->allowed != NULL && !plain->allowed[j]) {
             continue;
         }
-        float weight = attn_plain_store(plain, scores[j] / denominator);
+        float weight = plain_store(plain, scores[j] / denominator);
         weight = plain->form == ATTN_PLAIN_TF32 ? attn_plain_tf32(weight) : weight;
         const float *value = plain->values + j * plain->value_dim;
         for (int64_t d = 0; d < plain->value_dim; d++) {

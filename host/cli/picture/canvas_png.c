@@ -12,8 +12,8 @@
 #include <string.h>
 
 /* Letters of 5 by 7 points, a row a byte, the leftmost point in bit 4; g p q y stand two rows lower. */
-static const char attn_letters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.,-/()%:_=+#'!?;\"";
-static const uint8_t attn_points[][7] = {
+static const char known_letters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.,-/()%:_=+#'!?;\"";
+static const uint8_t points[][7] = {
     { 14, 17, 19, 21, 25, 17, 14 }, { 4, 12, 4, 4, 4, 4, 14 },      { 14, 17, 1, 2, 4, 8, 31 },
     { 31, 2, 4, 2, 1, 17, 14 },     { 2, 6, 10, 18, 31, 2, 2 },     { 31, 16, 30, 1, 1, 17, 14 },
     { 6, 8, 16, 30, 17, 17, 14 },   { 31, 1, 2, 4, 8, 8, 8 },       { 14, 17, 17, 14, 17, 17, 14 },
@@ -42,9 +42,9 @@ static const uint8_t attn_points[][7] = {
     { 4, 4, 4, 4, 4, 0, 4 },        { 14, 17, 1, 2, 4, 0, 4 },      { 0, 0, 4, 0, 4, 4, 8 },
     { 10, 10, 0, 0, 0, 0, 0 },
 };
-static const uint8_t attn_unknown_points[7] = { 31, 17, 17, 17, 17, 17, 31 };
+static const uint8_t unknown_points[7] = { 31, 17, 17, 17, 17, 17, 31 };
 
-static void attn_blend(attn_canvas *canvas, int x, int y, double part, uint32_t colour) {
+static void blend(attn_canvas *canvas, int x, int y, double part, uint32_t colour) {
     if (x < 0 || y < 0 || x >= canvas->width || y >= canvas->height || part <= 0) {
         return;
     }
@@ -56,83 +56,83 @@ static void attn_blend(attn_canvas *canvas, int x, int y, double part, uint32_t 
 }
 
 /* Distance of a point from a line of finite length. */
-static double attn_distance(double x, double y, double x0, double y0, double x1, double y1) {
+static double distance_to_line(double x, double y, double x0, double y0, double x1, double y1) {
     double dx = x1 - x0, dy = y1 - y0, length = dx * dx + dy * dy;
     double along = length > 0 ? ((x - x0) * dx + (y - y0) * dy) / length : 0;
     along = along < 0 ? 0 : along > 1 ? 1 : along;
     return hypot(x - x0 - along * dx, y - y0 - along * dy);
 }
 
-static void attn_png_line(attn_canvas *canvas, double x0, double y0, double x1, double y1, double thickness,
-                          uint32_t colour) {
+static void raster_line(attn_canvas *canvas, double x0, double y0, double x1, double y1, double thickness,
+                        uint32_t colour) {
     int left = (int)(fmin(x0, x1) - thickness) - 1, right = (int)(fmax(x0, x1) + thickness) + 1;
     int top = (int)(fmin(y0, y1) - thickness) - 1, bottom = (int)(fmax(y0, y1) + thickness) + 1;
     for (int y = top; y <= bottom; y++) {
         for (int x = left; x <= right; x++) {
-            double distance = attn_distance(x + 0.5, y + 0.5, x0, y0, x1, y1);
-            attn_blend(canvas, x, y, thickness / 2 + 0.5 - distance, colour);
+            double distance = distance_to_line(x + 0.5, y + 0.5, x0, y0, x1, y1);
+            blend(canvas, x, y, thickness / 2 + 0.5 - distance, colour);
         }
     }
 }
 
-static void attn_png_dot(attn_canvas *canvas, double x, double y, double radius, uint32_t colour) {
-    attn_png_line(canvas, x, y, x, y, 2 * radius, colour);
+static void raster_dot(attn_canvas *canvas, double x, double y, double radius, uint32_t colour) {
+    raster_line(canvas, x, y, x, y, 2 * radius, colour);
 }
 
-static bool attn_continues(char letter) { /* a UTF-8 character begins with another byte */
+static bool continues(char letter) { /* a UTF-8 character begins with another byte */
     return ((unsigned char)letter & 0xc0) == 0x80;
 }
 
-static void attn_png_letter(attn_canvas *canvas, int left, int top, bool up, char letter, uint32_t colour) {
-    const char *found = strchr(attn_letters, letter);
-    const uint8_t *rows = found != NULL ? attn_points[found - attn_letters] : attn_unknown_points;
+static void raster_letter(attn_canvas *canvas, int left, int top, bool up, char letter, uint32_t colour) {
+    const char *found = strchr(known_letters, letter);
+    const uint8_t *rows = found != NULL ? points[found - known_letters] : unknown_points;
     int lower = strchr("gpqy", letter) != NULL ? 4 : 0;
     for (int y = 0; y < 14 && letter != ' '; y++) {
         for (int x = 0; x < 10; x++) {
             if ((rows[y / 2] >> (4 - x / 2) & 1) != 0) {
-                attn_blend(canvas, up ? left + y + lower : left + x, up ? top - x : top + y + lower, 1, colour);
+                blend(canvas, up ? left + y + lower : left + x, up ? top - x : top + y + lower, 1, colour);
             }
         }
     }
 }
 
-static void attn_png_text(attn_canvas *canvas, double x, double y, attn_anchor anchor, uint32_t colour,
-                          const char *text) {
+static void raster_text(attn_canvas *canvas, double x, double y, attn_anchor anchor, uint32_t colour,
+                        const char *text) {
     int letters = 0;
     for (const char *at = text; *at != '\0'; at++) {
-        letters += !attn_continues(*at);
+        letters += !continues(*at);
     }
     int width = 12 * letters - 2;
     int left = (int)x - (anchor == ATTN_ANCHOR_START ? 0 : anchor == ATTN_ANCHOR_MIDDLE ? width / 2 : width);
     for (; *text != '\0'; text++) {
-        if (!attn_continues(*text)) {
-            attn_png_letter(canvas, left, (int)y - 7, false, *text, colour);
+        if (!continues(*text)) {
+            raster_letter(canvas, left, (int)y - 7, false, *text, colour);
             left += 12;
         }
     }
 }
 
-static void attn_png_text_up(attn_canvas *canvas, double x, double y, uint32_t colour, const char *text) {
+static void raster_text_up(attn_canvas *canvas, double x, double y, uint32_t colour, const char *text) {
     for (int bottom = (int)y; *text != '\0'; text++) {
-        if (!attn_continues(*text)) {
-            attn_png_letter(canvas, (int)x - 7, bottom, true, *text, colour);
+        if (!continues(*text)) {
+            raster_letter(canvas, (int)x - 7, bottom, true, *text, colour);
             bottom -= 12;
         }
     }
 }
 
-static void attn_png_box(attn_canvas *canvas, double x, double y, double width, double height, uint32_t colour) {
+static void raster_box(attn_canvas *canvas, double x, double y, double width, double height, uint32_t colour) {
     for (int at_y = (int)y; at_y < (int)(y + height); at_y++) {
         for (int at_x = (int)x; at_x < (int)(x + width); at_x++) {
-            attn_blend(canvas, at_x, at_y, 1, colour);
+            blend(canvas, at_x, at_y, 1, colour);
         }
     }
 }
 
 int attn_canvas_png_begin(attn_canvas *canvas, int width, int height) {
     size_t bytes = 3 * (size_t)width * (size_t)height;
-    *canvas = (attn_canvas){ width,         height,           NULL,        malloc(bytes), attn_png_line, attn_png_dot,
-                             attn_png_text, attn_png_text_up, attn_png_box };
+    *canvas = (attn_canvas){ width,      height,      NULL,           malloc(bytes), raster_line,
+                             raster_dot, raster_text, raster_text_up, raster_box };
     if (canvas->pixels == NULL) {
         return 0;
     }
@@ -154,5 +154,5 @@ int attn_canvas_png_end(attn_canvas *canvas, FILE *file) {
     return written;
 }
 #else
-typedef int attn_no_png; /* an empty file is not C */
+typedef int no_png; /* an empty file is not C */
 #endif

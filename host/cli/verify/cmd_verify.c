@@ -17,25 +17,24 @@
 #include "verify/verify_report.h"
 #include "commands.h"
 
-static const char attn_verify_help[] =
-    "clattn verify [PROBLEM...] [OPTIONS]\n"
-    "\n"
-    "Engines (default: all that are here) against the reference: a bound for every\n"
-    "element, pooled comparisons with plain evaluation, empty rows, logsumexp,\n"
-    "weights, writes outside the outputs, the same bits twice. A refusal of what the\n"
-    "engine must serve counts as wrong. The first wrong result ends the run: its\n"
-    "problem line, given to `clattn verify`, shows it again. Ctrl-C ends it in order:\n"
-    "counts and files hold what was checked until then (exit status 128 + the\n"
-    "signal).\n"
-    "  --cases N             random problems to draw (100 where none is given)\n"
-    "  --seed S              they are drawn from (1)\n"
-    "  --dims LIST           64,128,..: head_dim and value_dim of the drawn ones\n"
-    "  --suite FILE          problems from a file, one a line; `#` starts a comment\n"
-    "  --full                every row of long problems, not a sample of them\n"
-    "  --csv FILE            the results as CSV; - is standard output\n"
-    "  --json FILE           the same as JSON; - is standard output\n";
+static const char verify_help[] = "clattn verify [PROBLEM...] [OPTIONS]\n"
+                                  "\n"
+                                  "Engines (default: all that are here) against the reference: a bound for every\n"
+                                  "element, pooled comparisons with plain evaluation, empty rows, logsumexp,\n"
+                                  "weights, writes outside the outputs, the same bits twice. A refusal of what the\n"
+                                  "engine must serve counts as wrong. The first wrong result ends the run: its\n"
+                                  "problem line, given to `clattn verify`, shows it again. Ctrl-C ends it in order:\n"
+                                  "counts and files hold what was checked until then (exit status 128 + the\n"
+                                  "signal).\n"
+                                  "  --cases N             random problems to draw (100 where none is given)\n"
+                                  "  --seed S              they are drawn from (1)\n"
+                                  "  --dims LIST           64,128,..: head_dim and value_dim of the drawn ones\n"
+                                  "  --suite FILE          problems from a file, one a line; `#` starts a comment\n"
+                                  "  --full                every row of long problems, not a sample of them\n"
+                                  "  --csv FILE            the results as CSV; - is standard output\n"
+                                  "  --json FILE           the same as JSON; - is standard output\n";
 
-typedef struct attn_verify {
+typedef struct verify_run {
     attn_options options;
     attn_session session;
     attn_cases cases; /* from words and suite */
@@ -46,17 +45,17 @@ typedef struct attn_verify {
     attn_rows_file file;
     attn_gate_result results[ATTN_TARGETS_MAX];
     attn_guarded copies[ATTN_TARGETS_MAX][3];
-} attn_verify;
+} verify_run;
 
-static int attn_case_failed(const attn_verify *verify, const attn_case *c, int target, attn_error *error) {
+static int case_failed(const verify_run *verify, const attn_case *c, int target, attn_error *error) {
     const attn_gate_result *result = &verify->results[target];
-    return attn_fail(error, ATTN_MISMATCH, "%s is wrong: %s%s (%lld failing)\n%s", verify->session.targets[target].engine,
-                     result->refused ? "refuses what it must serve: " : "", result->failure,
-                     (long long)result->failures, c->text);
+    return attn_fail(error, ATTN_MISMATCH, "%s is wrong: %s%s (%lld failing)\n%s",
+                     verify->session.targets[target].engine, result->refused ? "refuses what it must serve: " : "",
+                     result->failure, (long long)result->failures, c->text);
 }
 
 /* Runs every engine on the data, then judges all of them in one walk of the reference. */
-static int attn_judge(attn_verify *verify, attn_case_data *data, attn_error *error) {
+static int judge(verify_run *verify, attn_case_data *data, attn_error *error) {
     attn_gate_subject subjects[ATTN_TARGETS_MAX];
     int count = 0;
     for (int t = 0; t < verify->session.target_count; t++) {
@@ -74,7 +73,7 @@ static int attn_judge(attn_verify *verify, attn_case_data *data, attn_error *err
     return attn_gate_check(data, &verify->gate, subjects, count, error);
 }
 
-static int attn_verify_case(attn_verify *verify, const attn_case *c, attn_error *error) {
+static int verify_case(verify_run *verify, const attn_case *c, attn_error *error) {
     attn_case_data *data = malloc(sizeof *data);
     if (data == NULL) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
@@ -82,12 +81,12 @@ static int attn_verify_case(attn_verify *verify, const attn_case *c, attn_error 
     memset(verify->copies, 0, sizeof verify->copies);
     int status = attn_case_data_create(data, c, true, error);
     if (status == ATTN_DONE) {
-        status = attn_judge(verify, data, error);
+        status = judge(verify, data, error);
         for (int t = 0; t < verify->session.target_count && status == ATTN_DONE; t++) {
             attn_verify_report_add(&verify->report, c, &data->problem, t, &verify->results[t]);
             bool wrong = verify->results[t].refused ? attn_must_serve(verify->session.targets[t].engine, &data->problem)
                                                     : !verify->results[t].passed;
-            status = wrong ? attn_case_failed(verify, c, t, error) : ATTN_DONE;
+            status = wrong ? case_failed(verify, c, t, error) : ATTN_DONE;
         }
         attn_verify_report_count(&verify->report, c, &data->problem);
         attn_case_data_free(data);
@@ -101,7 +100,7 @@ static int attn_verify_case(attn_verify *verify, const attn_case *c, attn_error 
     return status;
 }
 
-static int attn_verify_cases(attn_verify *verify, attn_error *error) {
+static int verify_cases(verify_run *verify, attn_error *error) {
     int64_t all = verify->cases.count + verify->random_count;
     attn_case *random = malloc(sizeof *random);
     int status = random == NULL ? attn_fail(error, ATTN_UNSERVED, "out of memory") : ATTN_DONE;
@@ -113,7 +112,7 @@ static int attn_verify_cases(attn_verify *verify, attn_error *error) {
         }
         if (status == ATTN_DONE) {
             attn_progress((double)n, (double)all, c->text);
-            status = attn_verify_case(verify, c, error);
+            status = verify_case(verify, c, error);
             attn_rows_keep(&verify->file);
         }
     }
@@ -122,7 +121,7 @@ static int attn_verify_cases(attn_verify *verify, attn_error *error) {
     return status;
 }
 
-static int attn_verify_all(attn_verify *verify, attn_error *error) {
+static int verify_all(verify_run *verify, attn_error *error) {
     attn_error other = { 0 };
     if (attn_rows_try(&verify->file, error) != ATTN_DONE ||
         attn_session_open(&verify->session, &verify->options, error) != ATTN_DONE) {
@@ -132,7 +131,7 @@ static int attn_verify_all(attn_verify *verify, attn_error *error) {
     verify->file.table = &verify->report.table;
     verify->file.write_json = attn_verify_report_json;
     attn_interrupt_watch();
-    int status = attn_verify_cases(verify, error);
+    int status = verify_cases(verify, error);
     bool complete = status == ATTN_DONE && attn_interrupted() == 0;
     attn_verify_report_print(&verify->report, verify->random_count, verify->seed);
     if ((complete || verify->report.table.row_count > 0) &&
@@ -158,14 +157,14 @@ int attn_command_verify(int argc, char **argv, attn_error *error) {
         { "--cases", &cases, NULL }, { "--seed", &seed, NULL }, { "--suite", &suite, NULL }, { "--csv", &csv, NULL },
         { "--json", &json, NULL },   { "--dims", &dims, NULL }, { "--full", NULL, &full },
     };
-    attn_verify *verify = calloc(1, sizeof *verify);
+    verify_run *verify = calloc(1, sizeof *verify);
     if (verify == NULL) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     verify->seed = 1;
     int status = attn_options_read(&verify->options, flags, (int)(sizeof flags / sizeof flags[0]), argc, argv, error);
     if (status == ATTN_DONE && verify->options.help) {
-        attn_help_print(attn_verify_help, ATTN_HELP_PROBLEM | ATTN_HELP_DRAWN | ATTN_HELP_LISTS);
+        attn_help_print(verify_help, ATTN_HELP_PROBLEM | ATTN_HELP_DRAWN | ATTN_HELP_LISTS);
         free(verify);
         return ATTN_DONE;
     }
@@ -187,7 +186,7 @@ int attn_command_verify(int argc, char **argv, attn_error *error) {
     }
     status = status != ATTN_DONE ? status : attn_output_take_stdout(csv, json, error);
     if (status == ATTN_DONE) {
-        status = attn_verify_all(verify, error);
+        status = verify_all(verify, error);
     }
     attn_cases_free(&verify->cases);
     free(verify);

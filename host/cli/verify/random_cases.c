@@ -7,20 +7,20 @@
 
 #include "case/word_draws.h"
 
-static int64_t attn_pick(attn_drawing *drawing, const int64_t *from, size_t count) {
+static int64_t pick(attn_drawing *drawing, const int64_t *from, size_t count) {
     return from[attn_draw_below(drawing, count)];
 }
 
-#define PICK(drawing, array) attn_pick(drawing, array, sizeof(array) / sizeof(array)[0])
+#define PICK(drawing, array) pick(drawing, array, sizeof(array) / sizeof(array)[0])
 
-static int64_t attn_draw_small_length(attn_drawing *drawing) {
+static int64_t draw_small_length(attn_drawing *drawing) {
     static const int64_t edges[] = { 1,   2,   15,  17,  31,  32,  33,  63,  64,  65,
                                      100, 127, 128, 129, 200, 255, 257, 300, 511, 512 };
     return attn_draw_chance(drawing, 40) ? 1 + (int64_t)attn_draw_below(drawing, 24) : PICK(drawing, edges);
 }
 
 /* Every eighth case has more than 512 keys, every sixty-fourth more than 4096. */
-static int64_t attn_draw_key_length(attn_drawing *drawing) {
+static int64_t draw_key_length(attn_drawing *drawing) {
     static const int64_t longer[] = { 513, 514, 640, 777, 1000, 1023, 1025, 1500, 2049, 3000 };
     static const int64_t longest[] = { 4097, 4099, 4608, 5001, 6000, 8193 };
     if (drawing->n % 64 == 35) {
@@ -29,10 +29,10 @@ static int64_t attn_draw_key_length(attn_drawing *drawing) {
     if (drawing->n % 8 == 3) {
         return PICK(drawing, longer);
     }
-    return attn_draw_chance(drawing, 2) ? 0 : attn_draw_small_length(drawing);
+    return attn_draw_chance(drawing, 2) ? 0 : draw_small_length(drawing);
 }
 
-static int attn_draw_dims(attn_drawing *drawing, const char *dims_text, attn_error *error) {
+static int draw_dims(attn_drawing *drawing, const char *dims_text, attn_error *error) {
     static const int64_t usual[] = { 64, 64, 64, 128, 128, 1, 3, 8, 32, 40, 80, 96 };
     static const int64_t rare[] = { 63, 72, 112, 160, 192, 224, 256, 257, 512, 576 };
     int64_t given[64];
@@ -46,12 +46,13 @@ static int attn_draw_dims(attn_drawing *drawing, const char *dims_text, attn_err
             }
         }
         if (count < 1) {
-            return attn_fail(error, ATTN_USAGE, "--dims %.100s: a list of numbers of at least 1 is expected", dims_text);
+            return attn_fail(error, ATTN_USAGE, "--dims %.100s: a list of numbers of at least 1 is expected",
+                             dims_text);
         }
     }
     int64_t *const dims[] = { &drawing->sizes.head_dim, &drawing->sizes.value_dim };
     for (int which = 0; which < 2; which++) {
-        *dims[which] = count > 0                      ? attn_pick(drawing, given, (size_t)count)
+        *dims[which] = count > 0                      ? pick(drawing, given, (size_t)count)
                        : attn_draw_chance(drawing, 6) ? PICK(drawing, rare)
                                                       : PICK(drawing, usual);
     }
@@ -78,17 +79,17 @@ static void bound_work(clattn_problem *sizes, int64_t *group) {
     }
 }
 
-static void attn_draw_sizes(attn_drawing *drawing) {
+static void draw_sizes(attn_drawing *drawing) {
     static const int64_t groups[] = { 1, 1, 1, 2, 3, 4 };
     clattn_problem *sizes = &drawing->sizes;
     sizes->batch = attn_draw_chance(drawing, 1) ? 0 : 1 + (int64_t)attn_draw_below(drawing, 3);
     sizes->kv_heads = 1 + (int64_t)attn_draw_below(drawing, 3);
     int64_t group = PICK(drawing, groups);
-    sizes->key_length = attn_draw_key_length(drawing);
+    sizes->key_length = draw_key_length(drawing);
     sizes->query_length = attn_draw_chance(drawing, 15)   ? 1 + (int64_t)attn_draw_below(drawing, 4)
                           : attn_draw_chance(drawing, 40) ? sizes->key_length
                           : attn_draw_chance(drawing, 2)  ? 0
-                                                          : attn_draw_small_length(drawing);
+                                                          : draw_small_length(drawing);
     bound_work(sizes, &group);
     sizes->query_heads = sizes->kv_heads * group;
     sizes->past_length =
@@ -98,10 +99,10 @@ static void attn_draw_sizes(attn_drawing *drawing) {
 int attn_random_case(attn_case *c, uint64_t seed, uint64_t n, const char *dims_text, attn_error *error) {
     attn_drawing drawing = { .seed = seed, .n = n };
     attn_cases cases = { 0 };
-    if (attn_draw_dims(&drawing, dims_text, error) != ATTN_DONE) {
+    if (draw_dims(&drawing, dims_text, error) != ATTN_DONE) {
         return error->status;
     }
-    attn_draw_sizes(&drawing);
+    draw_sizes(&drawing);
     attn_draw_words(&drawing);
     int status = attn_cases_line(&cases, drawing.text, error);
     if (status == ATTN_DONE) {

@@ -26,7 +26,7 @@ enum {
     COLUMNS
 };
 
-static const attn_column attn_verify_columns[COLUMNS] = {
+static const attn_column verify_columns[COLUMNS] = {
     { "engine", "engine", false },   { "device", "device", true },
     { "result", "result", false },   { "worst_of_bound", "worst", true },
     { "max_error", "max", true },    { "plain_max_error", "plain", true },
@@ -38,7 +38,7 @@ static const attn_column attn_verify_columns[COLUMNS] = {
 
 void attn_verify_report_init(attn_verify_report *report, const attn_session *session) {
     *report = (attn_verify_report){ .session = session };
-    attn_table_init(&report->table, attn_verify_columns, COLUMNS);
+    attn_table_init(&report->table, verify_columns, COLUMNS);
 }
 
 void attn_verify_report_free(attn_verify_report *report) {
@@ -73,7 +73,7 @@ void attn_verify_report_count(attn_verify_report *report, const attn_case *c, co
 
 /* ------------------------------------------------------------------------------------ results */
 
-static void attn_count_reason(attn_verify_engine *engine, const char *text) {
+static void count_reason(attn_verify_engine *engine, const char *text) {
     const char *start = strstr(text, ": "); /* after "engine on device N: " */
     start = start != NULL ? start + 2 : text;
     int r = 0;
@@ -92,8 +92,8 @@ static void attn_count_reason(attn_verify_engine *engine, const char *text) {
     engine->reasons[r].count++;
 }
 
-static void attn_add_to_table(attn_table *table, const attn_target *target, const attn_case *c,
-                              const attn_gate_result *result) {
+static void add_to_table(attn_table *table, const attn_target *target, const attn_case *c,
+                         const attn_gate_result *result) {
     attn_table_row(table);
     attn_table_set(table, COL_ENGINE, "%s", target->engine);
     attn_table_set(table, COL_DEVICE, "%lld", (long long)target->device);
@@ -118,11 +118,11 @@ static void attn_add_to_table(attn_table *table, const attn_target *target, cons
 void attn_verify_report_add(attn_verify_report *report, const attn_case *c, const clattn_problem *problem, int t,
                             const attn_gate_result *result) {
     attn_verify_engine *engine = &report->engines[t];
-    attn_add_to_table(&report->table, &report->session->targets[t], c, result);
+    add_to_table(&report->table, &report->session->targets[t], c, result);
     if (result->refused) {
         engine->refused++;
         report->refused++;
-        attn_count_reason(engine, result->failure);
+        count_reason(engine, result->failure);
         return;
     }
     report->served++;
@@ -146,7 +146,7 @@ static void print_tally(const char *name, int64_t count, int *on_line) {
     }
 }
 
-static void attn_print_drawing(const attn_verify_report *report, int64_t random_count, int64_t seed) {
+static void print_drawing(const attn_verify_report *report, int64_t random_count, int64_t seed) {
     const attn_word_tally *tally;
     const attn_word *word;
     int on_line = 0;
@@ -164,7 +164,7 @@ static void attn_print_drawing(const attn_verify_report *report, int64_t random_
 }
 
 void attn_verify_report_print(const attn_verify_report *report, int64_t random_count, int64_t seed) {
-    attn_print_drawing(report, random_count, seed);
+    print_drawing(report, random_count, seed);
     for (int t = 0; t < report->session->target_count; t++) {
         const attn_verify_engine *engine = &report->engines[t];
         char device[300];

@@ -16,53 +16,50 @@
 
 enum { COUNT = 1, WEIGHTS = 2, SHOW = 4, PROBE = 8, MODEL = WEIGHTS | SHOW | PROBE, ALL = COUNT | MODEL };
 
-static const char attn_words_usage[] =
-    "clattn words SUB-COMMAND ...\n"
-    "\n"
-    "  clattn words count                vocabulary and frequencies of a text\n"
-    "  clattn words weights [WORD]       attention of a word (fox) over each\n"
-    "                                    sentence, word by word; the weighted sum;\n"
-    "                                    the word nearest to it\n"
-    "  clattn words show [SENTENCE]      the pattern of attention inside a sentence,\n"
-    "                                    a heat map for each head\n"
-    "  clattn words probe [SENTENCE]     how pattern and prediction move when words\n"
-    "                                    are taken away or added\n"
-    "\n"
-    "`clattn help words SUB-COMMAND` says more. Of a later release: train, predict,\n"
-    "generate, neighbours.\n";
+static const char words_usage[] = "clattn words SUB-COMMAND ...\n"
+                                  "\n"
+                                  "  clattn words count                vocabulary and frequencies of a text\n"
+                                  "  clattn words weights [WORD]       attention of a word (fox) over each\n"
+                                  "                                    sentence, word by word; the weighted sum;\n"
+                                  "                                    the word nearest to it\n"
+                                  "  clattn words show [SENTENCE]      the pattern of attention inside a sentence,\n"
+                                  "                                    a heat map for each head\n"
+                                  "  clattn words probe [SENTENCE]     how pattern and prediction move when words\n"
+                                  "                                    are taken away or added\n"
+                                  "\n"
+                                  "`clattn help words SUB-COMMAND` says more. Of a later release: train, predict,\n"
+                                  "generate, neighbours.\n";
 
-static const char attn_words_help_text[] =
-    "\n"
-    "The text:\n"
-    "  --text FILE           UTF-8; default: six sentences about a fox, seashells,\n"
-    "                        pizza, a cat, the sun and being happy\n"
-    "  --tokens KIND         space (default): what stands between white space, case\n"
-    "                        and punctuation kept; words: runs of letters and\n"
-    "                        digits, lower-cased; subwords: pieces of SentencePiece\n"
-    "  --subword-model FILE  the model that cuts sub-words\n"
-    "  --sentences KIND      lines (default): one a line; marks: up to . ! ? before\n"
-    "                        white space, or an empty line\n"
-    "  --json                everything as JSON on standard output\n";
+static const char words_help_text[] = "\n"
+                                      "The text:\n"
+                                      "  --text FILE           UTF-8; default: six sentences about a fox, seashells,\n"
+                                      "                        pizza, a cat, the sun and being happy\n"
+                                      "  --tokens KIND         space (default): what stands between white space, case\n"
+                                      "                        and punctuation kept; words: runs of letters and\n"
+                                      "                        digits, lower-cased; subwords: pieces of SentencePiece\n"
+                                      "  --subword-model FILE  the model that cuts sub-words\n"
+                                      "  --sentences KIND      lines (default): one a line; marks: up to . ! ? before\n"
+                                      "                        white space, or an empty line\n"
+                                      "  --json                everything as JSON on standard output\n";
 
-static const char attn_words_help_model[] =
-    "The model:\n"
-    "  --embedding NAME      how vectors are drawn: uniform in [0, 1) (default),\n"
-    "                        xavier, he\n"
-    "  --dim N               numbers a vector (16)\n"
-    "  --seed S              the same seed, the same vectors (1)\n"
-    "  --vectors FILE        given vectors instead: text lines \"word x1 x2 ...\"\n"
-    "                        (GloVe, word2vec), or an .npy array [vocabulary, dim]\n"
-    "                        in the order of `words count --json`\n"
-    "  --heads N             share the vector out to N heads (1)\n"
-    "  causal=yes            a word looks back only, not ahead\n"
-    "  scale=X               factor of the dot products\n";
+static const char words_help_model[] = "The model:\n"
+                                       "  --embedding NAME      how vectors are drawn: uniform in [0, 1) (default),\n"
+                                       "                        xavier, he\n"
+                                       "  --dim N               numbers a vector (16)\n"
+                                       "  --seed S              the same seed, the same vectors (1)\n"
+                                       "  --vectors FILE        given vectors instead: text lines \"word x1 x2 ...\"\n"
+                                       "                        (GloVe, word2vec), or an .npy array [vocabulary, dim]\n"
+                                       "                        in the order of `words count --json`\n"
+                                       "  --heads N             share the vector out to N heads (1)\n"
+                                       "  causal=yes            a word looks back only, not ahead\n"
+                                       "  scale=X               factor of the dot products\n";
 
-static const char attn_words_help_count[] =
+static const char words_help_count[] =
     "clattn words count [OPTIONS]\n"
     "\n"
     "Sentences, words, and how often each word of the vocabulary stands in the text.\n";
 
-static const char attn_words_help_weights[] =
+static const char words_help_weights[] =
     "clattn words weights [WORD] [OPTIONS]\n"
     "\n"
     "WORD (default fox) looks at every sentence of the text: weight j is softmax of\n"
@@ -75,7 +72,7 @@ static const char attn_words_help_weights[] =
     "                        head); in a sentence that holds the word these are the\n"
     "                        weights of its row\n";
 
-static const char attn_words_help_show[] =
+static const char words_help_show[] =
     "clattn words show [SENTENCE] [OPTIONS]\n"
     "\n"
     "Scaled self-attention of a sentence (default: I saw a man in the park with a\n"
@@ -89,7 +86,7 @@ static const char attn_words_help_show[] =
     "  --project             W_query, W_key and W_value, drawn (xavier, seeds S+1,\n"
     "                        S+2, S+3), before attention\n";
 
-static const char attn_words_help_probe[] =
+static const char words_help_probe[] =
     "clattn words probe [SENTENCE] [OPTIONS]\n"
     "\n"
     "Misleading words: looks from one word of the sentence, before and after a\n"
@@ -111,10 +108,10 @@ static const struct {
     const char *help;
     int (*run)(attn_words *words, attn_error *error); /* NULL: of a later release */
 } attn_subs[] = {
-    { "count", COUNT, attn_words_help_count, attn_words_count },
-    { "weights", WEIGHTS, attn_words_help_weights, attn_words_weights },
-    { "show", SHOW, attn_words_help_show, attn_words_show },
-    { "probe", PROBE, attn_words_help_probe, attn_words_probe },
+    { "count", COUNT, words_help_count, attn_words_count },
+    { "weights", WEIGHTS, words_help_weights, attn_words_weights },
+    { "show", SHOW, words_help_show, attn_words_show },
+    { "probe", PROBE, words_help_probe, attn_words_probe },
     { "train", 0, NULL, NULL },
     { "predict", 0, NULL, NULL },
     { "generate", 0, NULL, NULL },
@@ -123,7 +120,7 @@ static const struct {
 enum { SUBS = sizeof attn_subs / sizeof attn_subs[0] };
 
 /* causal=yes and scale=X among the words; true when it was one. */
-static bool attn_read_setting(attn_words *w, const char *text, attn_error *error) {
+static bool read_setting(attn_words *w, const char *text, attn_error *error) {
     if (strncmp(text, "causal=", 7) == 0) {
         w->settings.causal = strcmp(text + 7, "yes") == 0;
         if (!w->settings.causal && strcmp(text + 7, "no") != 0) {
@@ -142,7 +139,7 @@ static bool attn_read_setting(attn_words *w, const char *text, attn_error *error
 }
 
 /* What is left of the words is one WORD or SENTENCE, in one argument or many. */
-static int attn_read_arguments(attn_words *w, int sub, attn_error *error) {
+static int read_arguments(attn_words *w, int sub, attn_error *error) {
     size_t length = 1;
     for (int n = 1; n < w->options.word_count; n++) {
         length += strlen(w->options.words[n]) + 1;
@@ -153,7 +150,7 @@ static int attn_read_arguments(attn_words *w, int sub, attn_error *error) {
     }
     for (int n = 1; n < w->options.word_count && error->status == ATTN_DONE; n++) {
         const char *word = w->options.words[n];
-        if (attn_subs[sub].bit != COUNT && attn_read_setting(w, word, error)) {
+        if (attn_subs[sub].bit != COUNT && read_setting(w, word, error)) {
             continue;
         }
         if (attn_subs[sub].bit == COUNT) {
@@ -168,8 +165,8 @@ static int attn_read_arguments(attn_words *w, int sub, attn_error *error) {
     return error->status;
 }
 
-static int attn_choice(const char *flag, const char *value, const char *const *names, const char *wanted,
-                       attn_error *error) {
+static int choice(const char *flag, const char *value, const char *const *names, const char *wanted,
+                  attn_error *error) {
     for (int n = 0; value != NULL && names[n] != NULL; n++) {
         if (strcmp(names[n], value) == 0) {
             return n;
@@ -181,15 +178,15 @@ static int attn_choice(const char *flag, const char *value, const char *const *n
     return 0;
 }
 
-static int attn_open_text(attn_words *w, attn_error *error) {
+static int open_text(attn_words *w, attn_error *error) {
     const char *vectors = w->settings.vectors; /* said before a word is found missing in it */
     if (vectors != NULL && attn_input_check(vectors, error) != ATTN_DONE) {
         return error->status;
     }
     static const char *const tokens[] = { "space", "words", "subwords", NULL };
     static const char *const sentences[] = { "lines", "marks", NULL };
-    int token = attn_choice("--tokens", w->tokens, tokens, "space, words or subwords", error);
-    int sentence = attn_choice("--sentences", w->sentences, sentences, "lines or marks", error);
+    int token = choice("--tokens", w->tokens, tokens, "space, words or subwords", error);
+    int sentence = choice("--sentences", w->sentences, sentences, "lines or marks", error);
     if (error->status == ATTN_DONE && w->subword_model != NULL && token != ATTN_TOKENS_SUBWORDS) {
         attn_fail(error, ATTN_USAGE, "--subword-model: needs --tokens subwords");
     }
@@ -198,7 +195,7 @@ static int attn_open_text(attn_words *w, attn_error *error) {
                                                             (attn_sentence_kind)sentence, w->subword_model, error);
 }
 
-static int attn_read_words_flags(attn_words *w, int sub, int argc, char **argv, attn_error *error) {
+static int read_words_flags(attn_words *w, int sub, int argc, char **argv, attn_error *error) {
     const struct {
         int subs;
         attn_flag flag;
@@ -233,22 +230,22 @@ static int attn_read_words_flags(attn_words *w, int sub, int argc, char **argv, 
     }
     int status = attn_options_read(&w->options, flags, count, argc, argv, error);
     if (status == ATTN_DONE && !w->options.help) {
-        status = attn_read_arguments(w, sub, error);
-        status = status == ATTN_DONE ? attn_open_text(w, error) : status;
+        status = read_arguments(w, sub, error);
+        status = status == ATTN_DONE ? open_text(w, error) : status;
     }
     return status;
 }
 
-static int attn_run_sub(int sub, int argc, char **argv, attn_error *error) {
+static int run_sub(int sub, int argc, char **argv, attn_error *error) {
     attn_words *w = calloc(1, sizeof *w);
     if (w == NULL) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
-    int status = attn_read_words_flags(w, sub, argc, argv, error);
+    int status = read_words_flags(w, sub, argc, argv, error);
     if (status == ATTN_DONE && w->options.help) {
         fputs(attn_subs[sub].help, stdout);
-        fputs(attn_words_help_text, stdout);
-        attn_help_print(attn_subs[sub].bit == COUNT ? "" : attn_words_help_model, 0);
+        fputs(words_help_text, stdout);
+        attn_help_print(attn_subs[sub].bit == COUNT ? "" : words_help_model, 0);
     } else if (status == ATTN_DONE) {
         status = attn_subs[sub].run(w, error);
         attn_word_model_close(&w->model);
@@ -261,19 +258,19 @@ static int attn_run_sub(int sub, int argc, char **argv, attn_error *error) {
 
 int attn_command_words(int argc, char **argv, attn_error *error) {
     if (argc == 0) {
-        fputs(attn_words_usage, stderr);
+        fputs(words_usage, stderr);
         return attn_fail(error, ATTN_USAGE, "words: a sub-command is missing");
     }
     const char *name = argv[0];
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
-        fputs(attn_words_usage, stdout);
+        fputs(words_usage, stdout);
         return ATTN_DONE;
     }
     attn_hint hint;
     attn_hint_begin(&hint, name, strlen(name));
     for (int sub = 0; sub < SUBS; sub++) {
         if (strcmp(attn_subs[sub].name, name) == 0) {
-            return attn_subs[sub].run != NULL ? attn_run_sub(sub, argc, argv, error)
+            return attn_subs[sub].run != NULL ? run_sub(sub, argc, argv, error)
                                               : attn_fail(error, ATTN_UNSERVED, "words %s is of a later release", name);
         }
         attn_hint_try(&hint, attn_subs[sub].name);

@@ -6,7 +6,7 @@
 
 #include "words/words.h"
 
-static const char attn_show_sentence[] = "I saw a man in the park with a telescope.";
+static const char show_sentence[] = "I saw a man in the park with a telescope.";
 
 int attn_words_cut(attn_words *w, const char *flag, const char *value, int64_t **ids, int64_t *count,
                    attn_error *error) {
@@ -23,7 +23,7 @@ int attn_words_read_sentence(attn_words *w, int64_t **ids, int64_t *count, attn_
     if (!own_words && attn_word_text_read(&w->text, w->text_path, error) != ATTN_DONE) {
         return error->status;
     }
-    const char *sentence = w->argument != NULL ? w->argument : attn_show_sentence;
+    const char *sentence = w->argument != NULL ? w->argument : show_sentence;
     if (attn_words_cut(w, "SENTENCE", sentence, ids, count, error) != ATTN_DONE) {
         return error->status;
     }
@@ -69,16 +69,16 @@ int attn_words_width(const attn_words *w, attn_word_span span) {
     return width < 30 ? width : 30;
 }
 
-typedef struct attn_frequency {
+typedef struct frequency {
     int64_t word, count;
-} attn_frequency;
+} frequency;
 
-static int attn_more_often(const void *first, const void *second) {
-    const attn_frequency *a = first, *b = second;
+static int more_often(const void *first, const void *second) {
+    const frequency *a = first, *b = second;
     return a->count != b->count ? (a->count < b->count ? 1 : -1) : (a->word > b->word) - (a->word < b->word);
 }
 
-static void attn_print_frequencies(const attn_words *w, const attn_frequency *sorted) {
+static void print_frequencies(const attn_words *w, const frequency *sorted) {
     int64_t words = w->text.word_count;
     printf("%lld sentence%s, %lld words, a vocabulary of %lld\n", (long long)w->text.sentence_count,
            w->text.sentence_count == 1 ? "" : "s", (long long)w->text.token_count, (long long)words);
@@ -87,7 +87,7 @@ static void attn_print_frequencies(const attn_words *w, const attn_frequency *so
     }
 }
 
-static void attn_json_frequencies(const attn_words *w) {
+static void json_frequencies(const attn_words *w) {
     printf("{ \"sentences\": %lld, \"words\": %lld, \"vocabulary\": %lld, \"frequencies\": [",
            (long long)w->text.sentence_count, (long long)w->text.token_count, (long long)w->text.word_count);
     for (int64_t n = 0; n < w->text.word_count; n++) {
@@ -103,18 +103,18 @@ int attn_words_count(attn_words *w, attn_error *error) {
         return error->status;
     }
     if (w->json) { /* in the vocabulary's own order */
-        attn_json_frequencies(w);
+        json_frequencies(w);
         return ATTN_DONE;
     }
-    attn_frequency *sorted = malloc((size_t)w->text.word_count * sizeof *sorted);
+    frequency *sorted = malloc((size_t)w->text.word_count * sizeof *sorted);
     if (sorted == NULL) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     for (int64_t n = 0; n < w->text.word_count; n++) {
-        sorted[n] = (attn_frequency){ n, w->text.counts[n] };
+        sorted[n] = (frequency){ n, w->text.counts[n] };
     }
-    qsort(sorted, (size_t)w->text.word_count, sizeof *sorted, attn_more_often);
-    attn_print_frequencies(w, sorted);
+    qsort(sorted, (size_t)w->text.word_count, sizeof *sorted, more_often);
+    print_frequencies(w, sorted);
     free(sorted);
     return ATTN_DONE;
 }

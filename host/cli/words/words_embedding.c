@@ -9,7 +9,7 @@
 #include "base/npy.h"
 #include "words/words_model.h"
 
-static int attn_draw_table(attn_word_model *model, attn_error *error) {
+static int draw_table(attn_word_model *model, attn_error *error) {
     static const char *const names[] = { "uniform", "xavier", "he" };
     const attn_word_settings *s = &model->settings;
     int kind = 0;
@@ -36,14 +36,14 @@ static int attn_draw_table(attn_word_model *model, attn_error *error) {
     return status == CLATTN_OK ? ATTN_DONE : attn_fail_status(error, status, NULL);
 }
 
-static int attn_take_npy(attn_word_model *model, const attn_npy *array, attn_error *error) {
+static int take_npy(attn_word_model *model, const attn_npy *array, attn_error *error) {
     const char *path = model->settings.vectors;
     char shape[256];
     bool floats = array->type == ATTN_NPY_FLOAT32 || array->type == ATTN_NPY_FLOAT64;
     if (!floats || array->dims != 2 || array->shape[0] != model->text->word_count || array->shape[1] < 1) {
-        return attn_fail(error, ATTN_USAGE, "--vectors %s: %s %s; float32 or float64 (%lld, dim) is expected, a row a word",
-                         path, attn_npy_type_name(array->type), attn_npy_shape_text(array, shape),
-                         (long long)model->text->word_count);
+        return attn_fail(
+            error, ATTN_USAGE, "--vectors %s: %s %s; float32 or float64 (%lld, dim) is expected, a row a word", path,
+            attn_npy_type_name(array->type), attn_npy_shape_text(array, shape), (long long)model->text->word_count);
     }
     model->dim = array->shape[1];
     model->table = clattn_allocate(model->session.runtime, array->count * (int64_t)sizeof(float));
@@ -61,17 +61,17 @@ static int attn_take_npy(attn_word_model *model, const attn_npy *array, attn_err
     return ATTN_DONE;
 }
 
-static int attn_read_npy(attn_word_model *model, attn_error *error) {
+static int read_npy(attn_word_model *model, attn_error *error) {
     attn_npy array;
     if (attn_npy_read(&array, model->settings.vectors, error) != ATTN_DONE) {
         return error->status;
     }
-    int status = attn_take_npy(model, &array, error);
+    int status = take_npy(model, &array, error);
     attn_npy_free(&array);
     return status;
 }
 
-static int attn_take_vectors(attn_word_model *model, const clattn_word_vectors *vectors, attn_error *error) {
+static int take_vectors(attn_word_model *model, const clattn_word_vectors *vectors, attn_error *error) {
     const attn_word_text *text = model->text;
     clattn_report report = { 0 };
     int64_t *ids = malloc((size_t)text->word_count * sizeof *ids);
@@ -96,7 +96,7 @@ static int attn_take_vectors(attn_word_model *model, const clattn_word_vectors *
     return status;
 }
 
-static int attn_read_vectors(attn_word_model *model, attn_error *error) {
+static int read_vectors(attn_word_model *model, attn_error *error) {
     clattn_word_vectors *vectors = NULL;
     clattn_report report = { 0 };
     clattn_status done = clattn_word_vectors_read(model->session.runtime, model->settings.vectors, &vectors, &report);
@@ -105,7 +105,7 @@ static int attn_read_vectors(attn_word_model *model, attn_error *error) {
         return attn_fail(error, attn_exit_status(done), "--vectors %s: %s", model->settings.vectors,
                          report.text[0] != '\0' ? report.text : clattn_status_message(done));
     }
-    int status = attn_take_vectors(model, vectors, error);
+    int status = take_vectors(model, vectors, error);
     clattn_word_vectors_destroy(vectors);
     return status;
 }
@@ -122,7 +122,7 @@ int attn_word_model_embed(attn_word_model *model, attn_error *error) {
         return error->status;
     }
     if (s->vectors == NULL) {
-        return attn_draw_table(model, error);
+        return draw_table(model, error);
     }
     if (s->embedding != NULL || s->dim_text != NULL || (s->seed_text != NULL && !s->project)) {
         return attn_fail(error, ATTN_USAGE, "%s: not together with --vectors, which brings its own",
@@ -131,5 +131,5 @@ int attn_word_model_embed(attn_word_model *model, attn_error *error) {
                                                : "--seed");
     }
     model->embedding = s->vectors;
-    return attn_word_vectors_are_npy(s->vectors) ? attn_read_npy(model, error) : attn_read_vectors(model, error);
+    return attn_word_vectors_are_npy(s->vectors) ? read_npy(model, error) : read_vectors(model, error);
 }

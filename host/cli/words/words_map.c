@@ -11,27 +11,27 @@
 
 typedef enum attn_map_kind { ATTN_MAP_NUMBERS, ATTN_MAP_BLOCKS, ATTN_MAP_COLOURS, ATTN_MAP_KINDS } attn_map_kind;
 
-static const char *const attn_map_names[ATTN_MAP_KINDS] = { "numbers", "blocks", "colours" };
-static const int attn_map_widths[ATTN_MAP_KINDS] = { 7, 2, 4 };
+static const char *const map_names[ATTN_MAP_KINDS] = { "numbers", "blocks", "colours" };
+static const int map_widths[ATTN_MAP_KINDS] = { 7, 2, 4 };
 
-static attn_map_kind attn_map_find(const char *map) {
+static attn_map_kind map_find(const char *map) {
     int kind = 0;
-    while (kind < ATTN_MAP_KINDS && strcmp(attn_map_names[kind], map) != 0) {
+    while (kind < ATTN_MAP_KINDS && strcmp(map_names[kind], map) != 0) {
         kind++;
     }
     return (attn_map_kind)kind;
 }
 
 int attn_words_map_check(const char *map, attn_error *error) {
-    return map == NULL || attn_map_find(map) < ATTN_MAP_KINDS
+    return map == NULL || map_find(map) < ATTN_MAP_KINDS
                ? ATTN_DONE
                : attn_fail(error, ATTN_USAGE, "--map %s: numbers, blocks or colours is expected", map);
 }
 
-static attn_map_kind attn_map_choose(const char *map) {
+static attn_map_kind map_choose(const char *map) {
     const char *terminal = getenv("TERM"), *no_colour = getenv("NO_COLOR");
     if (map != NULL) {
-        return attn_map_find(map);
+        return map_find(map);
     }
     if (isatty(STDOUT_FILENO) == 0) {
         return ATTN_MAP_NUMBERS;
@@ -40,7 +40,7 @@ static attn_map_kind attn_map_choose(const char *map) {
     return plain ? ATTN_MAP_BLOCKS : ATTN_MAP_COLOURS;
 }
 
-static void attn_map_cell(attn_map_kind kind, double weight, const attn_word_range *range) {
+static void map_cell(attn_map_kind kind, double weight, const attn_word_range *range) {
     static const char *const blocks[] = { "  ", "░░", "▒▒", "▓▓", "██" };
     static const int colours[] = { 231, 195, 153, 117, 75, 33, 27, 21, 19, 17 }; /* of the 256: white to dark blue */
     double part = attn_words_shade(range, weight);
@@ -54,10 +54,10 @@ static void attn_map_cell(attn_map_kind kind, double weight, const attn_word_ran
     }
 }
 
-static void attn_map_one(const attn_words *w, const attn_word_pattern *pattern, attn_map_kind kind,
-                         const attn_word_range *range) {
+static void map_one(const attn_words *w, const attn_word_pattern *pattern, attn_map_kind kind,
+                    const attn_word_range *range) {
     int64_t count = pattern->span.count;
-    int width = attn_words_width(w, pattern->span), cell = attn_map_widths[kind];
+    int width = attn_words_width(w, pattern->span), cell = map_widths[kind];
     printf("\n%s%*s", pattern->title,
            width + 5 > (int)strlen(pattern->title) ? width + 5 - (int)strlen(pattern->title) : 0, "");
     for (int64_t j = 0; j < count; j++) { /* blocks have room for the last two digits */
@@ -68,7 +68,7 @@ static void attn_map_one(const attn_words *w, const attn_word_pattern *pattern, 
         printf("%3lld ", (long long)i + 1);
         attn_words_print_padded(w->text.words[pattern->span.ids[i]], width + 1);
         for (int64_t j = 0; j < count; j++) {
-            attn_map_cell(kind, (double)pattern->weights[i * count + j], range);
+            map_cell(kind, (double)pattern->weights[i * count + j], range);
         }
         fputc('\n', stdout);
     }
@@ -94,7 +94,7 @@ double attn_words_shade(const attn_word_range *range, double weight) {
 }
 
 void attn_words_map(const attn_words *w, const attn_word_pattern *patterns, int64_t count) {
-    attn_map_kind kind = attn_map_choose(w->map);
+    attn_map_kind kind = map_choose(w->map);
     attn_word_range range = attn_words_find_range(patterns, count);
     printf("a row shows where its word looks%s", kind == ATTN_MAP_COLOURS ? ", in per cent" : "");
     if (kind != ATTN_MAP_NUMBERS) {
@@ -102,6 +102,6 @@ void attn_words_map(const attn_words *w, const attn_word_pattern *patterns, int6
     }
     fputc('\n', stdout);
     for (int64_t p = 0; p < count; p++) {
-        attn_map_one(w, &patterns[p], kind, &range);
+        map_one(w, &patterns[p], kind, &range);
     }
 }

@@ -12,38 +12,38 @@
 
 enum { ATTN_UNIT_BLOCK = 256 };
 
-static float *attn_floats(attn_word_model *model, int64_t count, bool *failed) {
+static float *floats(attn_word_model *model, int64_t count, bool *failed) {
     float *memory = clattn_allocate(model->session.runtime, count * (int64_t)sizeof(float));
     *failed = *failed || memory == NULL;
     return memory;
 }
 
-static int attn_make_memory(attn_word_model *model, attn_error *error) {
+static int make_memory(attn_word_model *model, attn_error *error) {
     int64_t rows = model->max_rows, keys = model->max_keys, dim = model->dim;
     bool failed = false;
-    model->rows = attn_floats(model, rows * dim, &failed);
-    model->keys = attn_floats(model, keys * dim, &failed);
-    model->query = attn_floats(model, rows * dim, &failed);
-    model->key = attn_floats(model, keys * dim, &failed);
-    model->raw = attn_floats(model, model->heads * rows * keys, &failed);
-    model->weights = attn_floats(model, model->heads * rows * keys, &failed);
-    model->context = attn_floats(model, rows * dim, &failed);
+    model->rows = floats(model, rows * dim, &failed);
+    model->keys = floats(model, keys * dim, &failed);
+    model->query = floats(model, rows * dim, &failed);
+    model->key = floats(model, keys * dim, &failed);
+    model->raw = floats(model, model->heads * rows * keys, &failed);
+    model->weights = floats(model, model->heads * rows * keys, &failed);
+    model->context = floats(model, rows * dim, &failed);
     if (model->settings.project) {
-        model->projections = attn_floats(model, 3 * dim * dim, &failed);
+        model->projections = floats(model, 3 * dim * dim, &failed);
         for (int64_t m = 0; m < 3 && !failed; m++) {
             failed = clattn_fill(CLATTN_FILL_XAVIER, (uint64_t)(model->seed + 1 + m), dim, dim,
                                  model->projections + m * dim * dim) != CLATTN_OK;
         }
     }
     if (model->unit_plan != NULL) {
-        model->units = attn_floats(model, model->unit_block * keys, &failed);
-        model->unit_rows = attn_floats(model, rows * model->heads * model->unit_block, &failed);
+        model->units = floats(model, model->unit_block * keys, &failed);
+        model->unit_rows = floats(model, rows * model->heads * model->unit_block, &failed);
     }
     return failed ? attn_fail(error, ATTN_UNSERVED, "out of memory") : ATTN_DONE;
 }
 
 /* Which keys a row may see depends on where the call puts it. */
-static void attn_set_problem(const attn_word_model *model, clattn_problem *problem) {
+static void set_problem(const attn_word_model *model, clattn_problem *problem) {
     problem->query_heads = model->heads;
     problem->head_dim = model->dim / model->heads;
     problem->has_scale = true;
@@ -55,7 +55,7 @@ static void attn_set_problem(const attn_word_model *model, clattn_problem *probl
 }
 
 /* Weights from an engine that has none to write: with unit vectors for values the output is the weights. */
-static clattn_status attn_make_unit_plan(attn_word_model *model, const clattn_problem *problem, clattn_report *report) {
+static clattn_status make_unit_plan(attn_word_model *model, const clattn_problem *problem, clattn_report *report) {
     clattn_problem unit = *problem;
     model->unit_block = model->max_keys < ATTN_UNIT_BLOCK ? model->max_keys : ATTN_UNIT_BLOCK;
     unit.weights = CLATTN_WEIGHTS_NONE;
@@ -63,27 +63,27 @@ static clattn_status attn_make_unit_plan(attn_word_model *model, const clattn_pr
     return clattn_plan_create(model->session.runtime, &unit, &model->unit_plan, report);
 }
 
-static int attn_make_layer(attn_word_model *model, attn_error *error) {
+static int make_layer(attn_word_model *model, attn_error *error) {
     clattn_runtime *runtime = model->session.runtime;
     clattn_report report = { 0 };
     clattn_attention_layer_options options =
         clattn_cross_attention(model->max_rows, model->max_keys, model->dim, model->dim, model->dim);
     options.project = model->settings.project;
-    attn_set_problem(model, &options.attention);
+    set_problem(model, &options.attention);
     options.attention.weights = CLATTN_WEIGHTS_SOFTMAX;
     clattn_status status = clattn_attention_layer_create(runtime, &options, &model->layer, &report);
     if (status == CLATTN_UNSUPPORTED) {
         clattn_report first = report;
         options.attention.weights = CLATTN_WEIGHTS_NONE;
         status = clattn_attention_layer_create(runtime, &options, &model->layer, &report);
-        status = status == CLATTN_OK ? attn_make_unit_plan(model, &options.attention, &report) : status;
+        status = status == CLATTN_OK ? make_unit_plan(model, &options.attention, &report) : status;
         report = status == CLATTN_UNSUPPORTED ? first : report;
     }
     status = status == CLATTN_OK ? clattn_attention_layer_get_info(model->layer, &model->info) : status;
     return status == CLATTN_OK ? ATTN_DONE : attn_fail_status(error, status, &report);
 }
 
-static int attn_read_heads(attn_word_model *model, attn_error *error) {
+static int read_heads(attn_word_model *model, attn_error *error) {
     model->heads = 1;
     if (attn_options_number("--heads", model->settings.heads_text, 1, &model->heads, error) != ATTN_DONE) {
         return error->status;
@@ -105,9 +105,9 @@ int attn_word_model_open(attn_word_model *model, const attn_word_text *text, con
     int status = model->session.listed
                      ? attn_fail(error, ATTN_USAGE, "--engine %s: words takes one engine", options->engine)
                      : attn_word_model_embed(model, error);
-    status = status == ATTN_DONE ? attn_read_heads(model, error) : status;
-    status = status == ATTN_DONE ? attn_make_layer(model, error) : status;
-    status = status == ATTN_DONE ? attn_make_memory(model, error) : status;
+    status = status == ATTN_DONE ? read_heads(model, error) : status;
+    status = status == ATTN_DONE ? make_layer(model, error) : status;
+    status = status == ATTN_DONE ? make_memory(model, error) : status;
     if (status != ATTN_DONE) {
         attn_word_model_close(model);
     }
@@ -133,8 +133,8 @@ void attn_word_model_close(attn_word_model *model) {
 
 /* ------------------------------------------------------------------------------------------------ one call */
 
-static clattn_status attn_embed_span(const attn_word_model *model, attn_word_span span, int64_t first, float *vectors,
-                                     clattn_report *report) {
+static clattn_status embed_span(const attn_word_model *model, attn_word_span span, int64_t first, float *vectors,
+                                clattn_report *report) {
     clattn_status status = clattn_embedding_forward(model->table, model->text->word_count, model->dim, span.ids,
                                                     span.count, vectors, report);
     return status == CLATTN_OK && model->settings.positions
@@ -143,7 +143,7 @@ static clattn_status attn_embed_span(const attn_word_model *model, attn_word_spa
 }
 
 /* The layer writes weights at its largest lengths; here they come dense. */
-static void attn_pack_weights(attn_word_model *model, int64_t rows, int64_t keys) {
+static void pack_weights(attn_word_model *model, int64_t rows, int64_t keys) {
     for (int64_t h = 0; h < model->heads; h++) {
         for (int64_t i = 0; i < rows; i++) {
             memcpy(model->weights + (h * rows + i) * keys, model->raw + (h * model->max_rows + i) * model->max_keys,
@@ -153,8 +153,8 @@ static void attn_pack_weights(attn_word_model *model, int64_t rows, int64_t keys
 }
 
 /* Weights of keys first .. first + unit_block, as output of values that are unit vectors. */
-static clattn_status attn_read_block(attn_word_model *model, clattn_tensors *tensors, int64_t first, int64_t rows,
-                                     int64_t keys) {
+static clattn_status read_block(attn_word_model *model, clattn_tensors *tensors, int64_t first, int64_t rows,
+                                int64_t keys) {
     int64_t block = model->unit_block;
     memset(model->units, 0, (size_t)(keys * block) * sizeof(float));
     for (int64_t d = 0; d < block && first + d < keys; d++) {
@@ -172,7 +172,7 @@ static clattn_status attn_read_block(attn_word_model *model, clattn_tensors *ten
     return status;
 }
 
-static clattn_status attn_read_weights(attn_word_model *model, const clattn_tensors *call, int64_t rows, int64_t keys) {
+static clattn_status read_weights(attn_word_model *model, const clattn_tensors *call, int64_t rows, int64_t keys) {
     clattn_tensors tensors = *call;
     clattn_status status = CLATTN_OK;
     tensors.query = (clattn_tensor){ .data = model->query, .layout = CLATTN_BSHD };
@@ -184,7 +184,7 @@ static clattn_status attn_read_weights(attn_word_model *model, const clattn_tens
     };
     tensors.output = (clattn_tensor){ .data = model->unit_rows, .layout = CLATTN_BSHD };
     for (int64_t first = 0; first < keys && status == CLATTN_OK; first += model->unit_block) {
-        status = attn_read_block(model, &tensors, first, rows, keys);
+        status = read_block(model, &tensors, first, rows, keys);
     }
     return status;
 }
@@ -199,8 +199,8 @@ int attn_word_model_attend(attn_word_model *model, attn_word_span rows, int64_t 
         weights.w_key = model->projections + square;
         weights.w_value = model->projections + 2 * square;
     }
-    clattn_status status = attn_embed_span(model, rows, first, model->rows, &report);
-    status = status == CLATTN_OK ? attn_embed_span(model, keys, 0, model->keys, &report) : status;
+    clattn_status status = embed_span(model, rows, first, model->rows, &report);
+    status = status == CLATTN_OK ? embed_span(model, keys, 0, model->keys, &report) : status;
     if (status != CLATTN_OK) {
         return attn_fail_status(error, status, &report);
     }
@@ -216,9 +216,9 @@ int attn_word_model_attend(attn_word_model *model, attn_word_span rows, int64_t 
     io.attention.report = &report;
     status = clattn_attention_layer_forward(model->layer, model->projections != NULL ? &weights : NULL, &io);
     if (status == CLATTN_OK && model->unit_plan != NULL) {
-        status = attn_read_weights(model, &io.attention, rows.count, keys.count);
+        status = read_weights(model, &io.attention, rows.count, keys.count);
     } else if (status == CLATTN_OK) {
-        attn_pack_weights(model, rows.count, keys.count);
+        pack_weights(model, rows.count, keys.count);
     }
     return status == CLATTN_OK ? ATTN_DONE : attn_fail_status(error, status, &report);
 }

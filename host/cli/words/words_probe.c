@@ -10,43 +10,43 @@
 #include "words/words.h"
 
 /* One sentence as seen from its word `from`. */
-typedef struct attn_view {
+typedef struct sentence_view {
     attn_word_span span;
     int64_t from;
     float *pattern; /* [heads, count, count] */
     float *context; /* [dim], of the word looked from */
     int64_t nearest;
     double distance;
-} attn_view;
+} sentence_view;
 
 /* A change: tokens first .. first + removed go, added come in their place. */
-typedef struct attn_change {
+typedef struct word_change {
     int64_t first, removed;
     attn_word_span added;
-} attn_change;
+} word_change;
 
-typedef struct attn_probe {
+typedef struct probe {
     attn_words *w;
     attn_word_span sentence;
-    attn_change change;
+    word_change change;
     bool one; /* the change was given; else each word in turn */
     int64_t from;
     int64_t *changed; /* ids of the changed sentence */
-    attn_view before, after;
-} attn_probe;
+    sentence_view before, after;
+} probe;
 
-static void attn_view_free(attn_view *view) {
+static void view_free(sentence_view *view) {
     free(view->pattern);
     free(view->context);
-    *view = (attn_view){ 0 };
+    *view = (sentence_view){ 0 };
 }
 
-static int attn_look(attn_words *w, attn_word_span span, int64_t from, attn_view *view, attn_error *error) {
+static int look(attn_words *w, attn_word_span span, int64_t from, sentence_view *view, attn_error *error) {
     const attn_word_model *model = &w->model;
     size_t pattern = (size_t)(model->heads * span.count * span.count) * sizeof(float);
     size_t context = (size_t)model->dim * sizeof(float);
-    attn_view_free(view);
-    *view = (attn_view){ .span = span, .from = from, .pattern = malloc(pattern), .context = malloc(context) };
+    view_free(view);
+    *view = (sentence_view){ .span = span, .from = from, .pattern = malloc(pattern), .context = malloc(context) };
     if (view->pattern == NULL || view->context == NULL) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
@@ -59,12 +59,12 @@ static int attn_look(attn_words *w, attn_word_span span, int64_t from, attn_view
     return ATTN_DONE;
 }
 
-static float attn_seen(const attn_view *view, int64_t head, int64_t key) {
+static float seen(const sentence_view *view, int64_t head, int64_t key) {
     return view->pattern[(head * view->span.count + view->from) * view->span.count + key];
 }
 
 /* Makes the changed sentence and looks at it. */
-static int attn_look_changed(attn_probe *p, const attn_change *c, attn_error *error) {
+static int look_changed(probe *p, const word_change *c, attn_error *error) {
     int64_t rest = p->sentence.count - c->first - c->removed;
     memcpy(p->changed, p->sentence.ids, (size_t)c->first * sizeof *p->changed);
     if (c->added.count > 0) {
@@ -74,13 +74,13 @@ static int attn_look_changed(attn_probe *p, const attn_change *c, attn_error *er
            (size_t)rest * sizeof *p->changed);
     int64_t from = p->from < c->first ? p->from : p->from - c->removed + c->added.count;
     attn_word_span changed = { p->changed, p->sentence.count - c->removed + c->added.count };
-    return attn_look(p->w, changed, from, &p->after, error);
+    return look(p->w, changed, from, &p->after, error);
 }
 
 /* ------------------------------------------------------------------------------------------------ what is asked */
 
 /* Where the words stand in the sentence, or -1. */
-static int64_t attn_find_words(attn_word_span sentence, attn_word_span words) {
+static int64_t find_words(attn_word_span sentence, attn_word_span words) {
     for (int64_t at = 0; at + words.count <= sentence.count; at++) {
         if (memcmp(sentence.ids + at, words.ids, (size_t)words.count * sizeof *words.ids) == 0) {
             return at;
@@ -90,13 +90,13 @@ static int64_t attn_find_words(attn_word_span sentence, attn_word_span words) {
 }
 
 /* A flag's words in the sentence, or a place given as a number. */
-static int attn_read_place(attn_probe *p, const char *flag, const char *value, int64_t *place, int64_t *count,
-                           attn_error *error) {
+static int read_place(probe *p, const char *flag, const char *value, int64_t *place, int64_t *count,
+                      attn_error *error) {
     int64_t *ids = NULL, number = 0;
     if (attn_words_cut(p->w, flag, value, &ids, count, error) != ATTN_DONE) {
         return error->status;
     }
-    *place = attn_find_words(p->sentence, (attn_word_span){ ids, *count });
+    *place = find_words(p->sentence, (attn_word_span){ ids, *count });
     free(ids);
     if (*place < 0 && attn_text_integer(value, &number) == 0 && number >= 1 && number <= p->sentence.count) {
         *place = number - 1;
@@ -105,24 +105,24 @@ static int attn_read_place(attn_probe *p, const char *flag, const char *value, i
     return *place >= 0 ? ATTN_DONE : attn_fail(error, ATTN_USAGE, "%s \"%s\": not in the sentence", flag, value);
 }
 
-static int attn_read_from(attn_probe *p, attn_error *error) {
+static int read_from(probe *p, attn_error *error) {
     int64_t count = 1;
     p->from = p->sentence.count - 1;
     if (p->w->word == NULL) {
         return ATTN_DONE;
     }
-    if (attn_read_place(p, "--word", p->w->word, &p->from, &count, error) != ATTN_DONE) {
+    if (read_place(p, "--word", p->w->word, &p->from, &count, error) != ATTN_DONE) {
         return error->status;
     }
     return count == 1 ? ATTN_DONE : attn_fail(error, ATTN_USAGE, "--word \"%s\": one word is expected", p->w->word);
 }
 
-static int attn_read_change(attn_probe *p, int64_t **added, attn_error *error) {
+static int read_change(probe *p, int64_t **added, attn_error *error) {
     const attn_words *w = p->w;
-    attn_change *c = &p->change;
+    word_change *c = &p->change;
     int64_t at = 0;
     c->first = p->sentence.count;
-    if (w->remove != NULL && attn_read_place(p, "--remove", w->remove, &c->first, &c->removed, error) != ATTN_DONE) {
+    if (w->remove != NULL && read_place(p, "--remove", w->remove, &c->first, &c->removed, error) != ATTN_DONE) {
         return error->status;
     }
     if (w->remove != NULL && p->from >= c->first && p->from < c->first + c->removed) {
@@ -149,7 +149,7 @@ static int attn_read_change(attn_probe *p, int64_t **added, attn_error *error) {
 
 /* ------------------------------------------------------------------------------------------------ what is printed */
 
-static double attn_context_moves(const attn_probe *p) {
+static double context_moves(const probe *p) {
     double sum = 0;
     for (int64_t d = 0; d < p->w->model.dim; d++) {
         double difference = (double)p->after.context[d] - (double)p->before.context[d];
@@ -158,11 +158,11 @@ static double attn_context_moves(const attn_probe *p) {
     return sqrt(sum);
 }
 
-static void attn_print_row(const attn_probe *p, int64_t head, int64_t old_key, int64_t new_key, int width) {
+static void print_row(const probe *p, int64_t head, int64_t old_key, int64_t new_key, int width) {
     const attn_words *w = p->w;
     int64_t id = old_key >= 0 ? p->sentence.ids[old_key] : p->after.span.ids[new_key];
-    double before = old_key >= 0 ? (double)attn_seen(&p->before, head, old_key) : 0;
-    double after = new_key >= 0 ? (double)attn_seen(&p->after, head, new_key) : 0;
+    double before = old_key >= 0 ? (double)seen(&p->before, head, old_key) : 0;
+    double after = new_key >= 0 ? (double)seen(&p->after, head, new_key) : 0;
     fputs(new_key < 0 ? "   - " : old_key < 0 ? "   + " : old_key == p->from ? "   * " : "     ", stdout);
     attn_words_print_padded(w->text.words[id], width);
     printf(old_key >= 0 ? "  %.4f" : "       ", before);
@@ -171,8 +171,8 @@ static void attn_print_row(const attn_probe *p, int64_t head, int64_t old_key, i
 }
 
 /* The sentence and its change side by side: what stays, what goes (-), what comes (+). */
-static void attn_print_change(const attn_probe *p) {
-    const attn_change *c = &p->change;
+static void print_change(const probe *p) {
+    const word_change *c = &p->change;
     int width = attn_words_width(p->w, p->sentence), added = attn_words_width(p->w, c->added);
     width = added > width ? added : width;
     for (int64_t h = 0; h < p->w->model.heads; h++) {
@@ -183,42 +183,42 @@ static void attn_print_change(const attn_probe *p) {
         printf("     %-*s  %-6s  %-6s  change\n", width, title, "before", "after");
         for (int64_t old = 0; old <= p->sentence.count; old++) {
             for (int64_t n = 0; old == c->first && n < c->added.count; n++) {
-                attn_print_row(p, h, -1, old + n, width);
+                print_row(p, h, -1, old + n, width);
             }
             bool goes = old >= c->first && old < c->first + c->removed;
             if (old < p->sentence.count) {
-                attn_print_row(p, h, old, goes ? -1 : old < c->first ? old : old - c->removed + c->added.count, width);
+                print_row(p, h, old, goes ? -1 : old < c->first ? old : old - c->removed + c->added.count, width);
             }
         }
     }
     const char *const *words = (const char *const *)p->w->text.words;
-    printf("the context vector moves by %.4f\n", attn_context_moves(p));
+    printf("the context vector moves by %.4f\n", context_moves(p));
     printf("the prediction %s: %s (distance %.4f), before %s (%.4f)\n",
            p->after.nearest != p->before.nearest ? "changes" : "stays", words[p->after.nearest], p->after.distance,
            words[p->before.nearest], p->before.distance);
 }
 
-static int attn_print_each(attn_probe *p, attn_error *error) {
+static int print_each(probe *p, attn_error *error) {
     const attn_words *w = p->w;
     int width = attn_words_width(w, p->sentence);
     printf("prediction: %s (distance %.4f)\n\n%*staken away%*s  its weight  context moves  prediction\n",
            w->text.words[p->before.nearest], p->before.distance, 5, "", width > 10 ? width - 10 : 0, "");
     width = width < 10 ? 10 : width;
     for (int64_t t = 0; t < p->sentence.count; t++) {
-        attn_change change = { t, 1, { NULL, 0 } };
+        word_change change = { t, 1, { NULL, 0 } };
         float weight = 0;
         if (t == p->from) {
             continue;
         }
-        if (attn_look_changed(p, &change, error) != ATTN_DONE) {
+        if (look_changed(p, &change, error) != ATTN_DONE) {
             return error->status;
         }
         for (int64_t h = 0; h < w->model.heads; h++) {
-            weight += attn_seen(&p->before, h, t) / (float)w->model.heads;
+            weight += seen(&p->before, h, t) / (float)w->model.heads;
         }
         printf("%3lld  ", (long long)t + 1);
         attn_words_print_padded(w->text.words[p->sentence.ids[t]], width);
-        printf("  %10.4f  %13.4f  %s%s\n", (double)weight, attn_context_moves(p), w->text.words[p->after.nearest],
+        printf("  %10.4f  %13.4f  %s%s\n", (double)weight, context_moves(p), w->text.words[p->after.nearest],
                p->after.nearest != p->before.nearest ? "  (changes)" : "");
     }
     return ATTN_DONE;
@@ -226,7 +226,7 @@ static int attn_print_each(attn_probe *p, attn_error *error) {
 
 /* ------------------------------------------------------------------------------------------------ JSON, pictures */
 
-static void attn_json_view(const attn_probe *p, const attn_view *view) {
+static void json_view(const probe *p, const sentence_view *view) {
     const attn_words *w = p->w;
     fputs("\"sentence\": ", stdout);
     attn_words_json_span(w, view->span, stdout);
@@ -244,8 +244,8 @@ static void attn_json_view(const attn_probe *p, const attn_view *view) {
     attn_json_write_number(stdout, view->distance, 9);
 }
 
-static int attn_json_change(attn_probe *p, const attn_change *change, const char *separator, attn_error *error) {
-    if (attn_look_changed(p, change, error) != ATTN_DONE) {
+static int json_change(probe *p, const word_change *change, const char *separator, attn_error *error) {
+    if (look_changed(p, change, error) != ATTN_DONE) {
         return error->status;
     }
     printf("%s\n  { \"at\": %lld, \"removed\": ", separator, (long long)change->first + 1);
@@ -253,30 +253,30 @@ static int attn_json_change(attn_probe *p, const attn_change *change, const char
     fputs(", \"added\": ", stdout);
     attn_words_json_span(p->w, change->added, stdout);
     fputs(", \"context_moves\": ", stdout);
-    attn_json_write_number(stdout, attn_context_moves(p), 9);
+    attn_json_write_number(stdout, context_moves(p), 9);
     fputs(",\n    ", stdout);
-    attn_json_view(p, &p->after);
+    json_view(p, &p->after);
     fputs(" }", stdout);
     return ATTN_DONE;
 }
 
-static int attn_json_probe(attn_probe *p, attn_error *error) {
+static int json_probe(probe *p, attn_error *error) {
     int status = ATTN_DONE;
     fputs("{ \"word\": ", stdout);
     attn_json_write_string(stdout, p->w->text.words[p->sentence.ids[p->from]]);
     printf(", \"place\": %lld, ", (long long)p->from + 1);
     attn_word_model_json(&p->w->model, stdout);
     fputs("\n  ", stdout);
-    attn_json_view(p, &p->before);
+    json_view(p, &p->before);
     fputs(",\n\"changes\": [", stdout);
     if (p->one) {
-        status = attn_json_change(p, &p->change, "", error);
+        status = json_change(p, &p->change, "", error);
     }
     const char *separator = "";
     for (int64_t t = 0; t < p->sentence.count && !p->one && status == ATTN_DONE; t++) {
-        attn_change change = { t, 1, { NULL, 0 } };
+        word_change change = { t, 1, { NULL, 0 } };
         if (t != p->from) {
-            status = attn_json_change(p, &change, separator, error);
+            status = json_change(p, &change, separator, error);
             separator = ",";
         }
     }
@@ -285,13 +285,13 @@ static int attn_json_probe(attn_probe *p, attn_error *error) {
 }
 
 /* Before and after side by side, head by head. */
-static int attn_plot_change(const attn_probe *p, const char *caption, attn_error *error) {
+static int plot_change(const probe *p, const char *caption, attn_error *error) {
     int64_t heads = p->w->model.heads;
     attn_word_pattern *patterns = calloc((size_t)(2 * heads), sizeof *patterns);
     char(*titles)[40] = calloc((size_t)(2 * heads), sizeof *titles);
     int status = patterns != NULL && titles != NULL ? ATTN_DONE : attn_fail(error, ATTN_UNSERVED, "out of memory");
     for (int64_t n = 0; n < 2 * heads && status == ATTN_DONE; n++) {
-        const attn_view *view = n % 2 == 0 ? &p->before : &p->after;
+        const sentence_view *view = n % 2 == 0 ? &p->before : &p->after;
         snprintf(titles[n], sizeof titles[n], "head %lld, %s", (long long)n / 2 + 1, n % 2 == 0 ? "before" : "after");
         patterns[n] =
             (attn_word_pattern){ titles[n], view->span, view->pattern + n / 2 * view->span.count * view->span.count };
@@ -302,18 +302,18 @@ static int attn_plot_change(const attn_probe *p, const char *caption, attn_error
     return status;
 }
 
-static int attn_tell(attn_probe *p, attn_error *error) {
+static int tell(probe *p, attn_error *error) {
     attn_words *w = p->w;
     char description[1024];
     attn_word_model_describe(&w->model, description, sizeof description);
-    if (p->one && attn_look_changed(p, &p->change, error) != ATTN_DONE) {
+    if (p->one && look_changed(p, &p->change, error) != ATTN_DONE) {
         return error->status;
     }
-    if (w->plot != NULL && attn_plot_change(p, description, error) != ATTN_DONE) {
+    if (w->plot != NULL && plot_change(p, description, error) != ATTN_DONE) {
         return error->status;
     }
     if (w->json) {
-        return attn_json_probe(p, error);
+        return json_probe(p, error);
     }
     attn_words_print_span(w, p->sentence, stdout);
     if (p->one) {
@@ -322,20 +322,21 @@ static int attn_tell(attn_probe *p, attn_error *error) {
     }
     printf("\nlooked at from \"%s\": %s\n", w->text.words[p->sentence.ids[p->from]], description);
     if (p->one) {
-        attn_print_change(p);
+        print_change(p);
         return ATTN_DONE;
     }
-    return attn_print_each(p, error);
+    return print_each(p, error);
 }
 
-static int attn_probe_run(attn_probe *p, int64_t **added, attn_error *error) {
+static int probe_run(probe *p, int64_t **added, attn_error *error) {
     attn_words *w = p->w;
-    if (attn_read_from(p, error) != ATTN_DONE || attn_read_change(p, added, error) != ATTN_DONE) {
+    if (read_from(p, error) != ATTN_DONE || read_change(p, added, error) != ATTN_DONE) {
         return error->status;
     }
     int64_t longest = p->sentence.count + p->change.added.count;
     if (longest > ATTN_WORDS_PICTURE_MAX) {
-        return attn_fail(error, ATTN_USAGE, "--add: %lld words; at most %d", (long long)longest, ATTN_WORDS_PICTURE_MAX);
+        return attn_fail(error, ATTN_USAGE, "--add: %lld words; at most %d", (long long)longest,
+                         ATTN_WORDS_PICTURE_MAX);
     }
     p->one = w->add != NULL || w->remove != NULL;
     if (!p->one && p->sentence.count < 2) {
@@ -346,14 +347,14 @@ static int attn_probe_run(attn_probe *p, int64_t **added, attn_error *error) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     if (attn_word_model_open(&w->model, &w->text, &w->settings, &w->options, longest, longest, error) != ATTN_DONE ||
-        attn_look(w, p->sentence, p->from, &p->before, error) != ATTN_DONE) {
+        look(w, p->sentence, p->from, &p->before, error) != ATTN_DONE) {
         return error->status;
     }
-    return attn_tell(p, error);
+    return tell(p, error);
 }
 
 int attn_words_probe(attn_words *w, attn_error *error) {
-    attn_probe p = { .w = w };
+    probe p = { .w = w };
     int64_t *ids = NULL, *added = NULL, count = 0;
     if (w->plot != NULL && w->add == NULL && w->remove == NULL) {
         return attn_fail(error, ATTN_USAGE, "--plot: needs --add or --remove, the change to draw");
@@ -363,9 +364,9 @@ int attn_words_probe(attn_words *w, attn_error *error) {
     }
     int status = attn_words_read_sentence(w, &ids, &count, error);
     p.sentence = (attn_word_span){ ids, count };
-    status = status == ATTN_DONE ? attn_probe_run(&p, &added, error) : status;
-    attn_view_free(&p.before);
-    attn_view_free(&p.after);
+    status = status == ATTN_DONE ? probe_run(&p, &added, error) : status;
+    view_free(&p.before);
+    view_free(&p.after);
     free(p.changed);
     free(added);
     free(ids);

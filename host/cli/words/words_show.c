@@ -7,7 +7,7 @@
 #include "picture/chart.h"
 #include "words/words.h"
 
-static void attn_json_patterns(const attn_words *w, attn_word_span span) {
+static void json_patterns(const attn_words *w, attn_word_span span) {
     const attn_word_model *model = &w->model;
     fputs("{ \"sentence\": ", stdout);
     attn_words_json_span(w, span, stdout);
@@ -26,7 +26,7 @@ static void attn_json_patterns(const attn_words *w, attn_word_span span) {
     fputs("\n] }\n", stdout);
 }
 
-static int attn_show_patterns(attn_words *w, attn_word_span span, attn_error *error) {
+static int show_patterns(attn_words *w, attn_word_span span, attn_error *error) {
     int64_t heads = w->model.heads;
     char description[1024];
     char(*titles)[32] = malloc((size_t)heads * sizeof *titles);
@@ -41,7 +41,7 @@ static int attn_show_patterns(attn_words *w, attn_word_span span, attn_error *er
         status = attn_words_plot(w, patterns, heads, (int)ceil(sqrt((double)heads)), description, error);
     }
     if (status == ATTN_DONE && w->json) {
-        attn_json_patterns(w, span);
+        json_patterns(w, span);
     } else if (status == ATTN_DONE) {
         attn_words_print_span(w, span, stdout);
         printf("\n%s\n", description);
@@ -64,7 +64,7 @@ int attn_words_show(attn_words *w, attn_error *error) {
                  ? attn_word_model_open(&w->model, &w->text, &w->settings, &w->options, count, count, error)
                  : status;
     status = status == ATTN_DONE ? attn_word_model_attend(&w->model, span, 0, span, error) : status;
-    status = status == ATTN_DONE ? attn_show_patterns(w, span, error) : status;
+    status = status == ATTN_DONE ? show_patterns(w, span, error) : status;
     free(ids);
     return status;
 }

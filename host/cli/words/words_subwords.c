@@ -10,13 +10,13 @@
 
 #if CLATTN_HAVE_SENTENCEPIECE
 
-typedef struct attn_taking {
+typedef struct piece_taker {
     attn_word_text *text;
     attn_error *error;
-} attn_taking;
+} piece_taker;
 
-static int attn_take_piece(void *user, const char *piece, long long length) {
-    attn_taking *taking = user;
+static int take_piece(void *user, const char *piece, long long length) {
+    piece_taker *taking = user;
     return attn_word_text_token(taking->text, piece, length, taking->error);
 }
 
@@ -39,7 +39,7 @@ void attn_subwords_close(void *model) {
 }
 
 int attn_subwords_cut(attn_word_text *text, const char *sentence, int64_t length, attn_error *error) {
-    attn_taking taking = { text, error };
+    piece_taker taking = { text, error };
     while (length > 0 && strchr(" \t\r\n", sentence[length - 1]) != NULL) { /* the library takes them for words */
         length--;
     }
@@ -47,7 +47,7 @@ int attn_subwords_cut(attn_word_text *text, const char *sentence, int64_t length
         sentence++;
         length--;
     }
-    int status = attn_sentencepiece_cut(text->subwords, sentence, length, attn_take_piece, &taking);
+    int status = attn_sentencepiece_cut(text->subwords, sentence, length, take_piece, &taking);
     return status < 0 ? attn_fail(error, ATTN_USAGE, "%s: the sub-word library failed on it", text->reading) : status;
 }
 

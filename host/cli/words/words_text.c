@@ -11,19 +11,19 @@
 
 enum { MOST_BYTES = 1 << 30 };
 
-static const char attn_six_sentences[] = "The quick brown fox jumps over the lazy dog.\n"
-                                         "She sells seashells by the seashore.\n"
-                                         "I love to eat pizza.\n"
-                                         "The cat chased the mouse.\n"
-                                         "The sun is shining brightly.\n"
-                                         "I am feeling happy today.\n";
+static const char six_sentences[] = "The quick brown fox jumps over the lazy dog.\n"
+                                    "She sells seashells by the seashore.\n"
+                                    "I love to eat pizza.\n"
+                                    "The cat chased the mouse.\n"
+                                    "The sun is shining brightly.\n"
+                                    "I am feeling happy today.\n";
 
-static int attn_no_memory(attn_error *error) {
+static int no_memory(attn_error *error) {
     return attn_fail(error, ATTN_UNSERVED, "out of memory");
 }
 
 /* Room for one more item. */
-static bool attn_grow(void **items, int64_t count, int64_t *capacity, size_t size) {
+static bool make_room(void **items, int64_t count, int64_t *capacity, size_t size) {
     if (count < *capacity) {
         return true;
     }
@@ -37,7 +37,7 @@ static bool attn_grow(void **items, int64_t count, int64_t *capacity, size_t siz
     return true;
 }
 
-static uint64_t attn_hash(const char *word, int64_t length) {
+static uint64_t hash(const char *word, int64_t length) {
     uint64_t h = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
     for (int64_t k = 0; k < length; k++) {
         h = (h ^ (unsigned char)word[k]) * UINT64_C(0x100000001b3);
@@ -46,8 +46,8 @@ static uint64_t attn_hash(const char *word, int64_t length) {
 }
 
 /* The slot of the word: its own, or the free one where it would be. */
-static int64_t attn_slot(const attn_word_text *text, const char *word, int64_t length) {
-    int64_t slot = (int64_t)(attn_hash(word, length) % (uint64_t)text->slot_count);
+static int64_t slot_of(const attn_word_text *text, const char *word, int64_t length) {
+    int64_t slot = (int64_t)(hash(word, length) % (uint64_t)text->slot_count);
     for (; text->slots[slot] != 0; slot = (slot + 1) % text->slot_count) {
         const char *there = text->words[text->slots[slot] - 1];
         if (strncmp(there, word, (size_t)length) == 0 && there[length] == '\0') {
@@ -57,7 +57,7 @@ static int64_t attn_slot(const attn_word_text *text, const char *word, int64_t l
     return slot;
 }
 
-static bool attn_rehash(attn_word_text *text) {
+static bool rehash(attn_word_text *text) {
     int64_t count = text->slot_count < 64 ? 128 : 2 * text->slot_count;
     int64_t *slots = calloc((size_t)count, sizeof *slots);
     if (slots == NULL) {
@@ -67,16 +67,16 @@ static bool attn_rehash(attn_word_text *text) {
     text->slots = slots;
     text->slot_count = count;
     for (int64_t w = 0; w < text->word_count; w++) {
-        slots[attn_slot(text, text->words[w], (int64_t)strlen(text->words[w]))] = w + 1;
+        slots[slot_of(text, text->words[w], (int64_t)strlen(text->words[w]))] = w + 1;
     }
     return true;
 }
 
-static bool attn_new_word(attn_word_text *text, const char *word, int64_t length) {
+static bool new_word(attn_word_text *text, const char *word, int64_t length) {
     int64_t capacity = text->word_capacity;
-    if (!attn_grow((void **)&text->words, text->word_count, &text->word_capacity, sizeof *text->words) ||
-        !attn_grow((void **)&text->counts, text->word_count, &capacity, sizeof *text->counts) ||
-        (2 * text->word_count >= text->slot_count && !attn_rehash(text))) {
+    if (!make_room((void **)&text->words, text->word_count, &text->word_capacity, sizeof *text->words) ||
+        !make_room((void **)&text->counts, text->word_count, &capacity, sizeof *text->counts) ||
+        (2 * text->word_count >= text->slot_count && !rehash(text))) {
         return false;
     }
     char *copy = malloc((size_t)length + 1);
@@ -87,16 +87,16 @@ static bool attn_new_word(attn_word_text *text, const char *word, int64_t length
     copy[length] = '\0';
     text->words[text->word_count] = copy;
     text->counts[text->word_count++] = 0;
-    text->slots[attn_slot(text, copy, length)] = text->word_count;
+    text->slots[slot_of(text, copy, length)] = text->word_count;
     return true;
 }
 
 int64_t attn_word_text_find(const attn_word_text *text, const char *word) {
-    return text->slot_count > 0 ? text->slots[attn_slot(text, word, (int64_t)strlen(word))] - 1 : -1;
+    return text->slot_count > 0 ? text->slots[slot_of(text, word, (int64_t)strlen(word))] - 1 : -1;
 }
 
 /* Refuses a word; names one that holds it ("dog" is not there, "dog." is). */
-static int attn_not_there(const attn_word_text *text, const char *word, int64_t length, attn_error *error) {
+static int not_there(const attn_word_text *text, const char *word, int64_t length, attn_error *error) {
     char part[256];
     bool whole = length < (int64_t)sizeof part;
     attn_text_copy(part, sizeof part, word, (size_t)length);
@@ -110,16 +110,16 @@ static int attn_not_there(const attn_word_text *text, const char *word, int64_t 
 }
 
 int attn_word_text_token(attn_word_text *text, const char *word, int64_t length, attn_error *error) {
-    if (text->slot_count == 0 && !attn_rehash(text)) {
-        return attn_no_memory(error);
+    if (text->slot_count == 0 && !rehash(text)) {
+        return no_memory(error);
     }
-    int64_t slot = attn_slot(text, word, length), id = text->slots[slot] - 1;
+    int64_t slot = slot_of(text, word, length), id = text->slots[slot] - 1;
     if (id < 0 && text->use == ATTN_TOKEN_LOOK) {
-        return attn_not_there(text, word, length, error);
+        return not_there(text, word, length, error);
     }
-    if ((id < 0 && !attn_new_word(text, word, length)) ||
-        !attn_grow((void **)&text->ids, text->token_count, &text->token_capacity, sizeof *text->ids)) {
-        return attn_no_memory(error);
+    if ((id < 0 && !new_word(text, word, length)) ||
+        !make_room((void **)&text->ids, text->token_count, &text->token_capacity, sizeof *text->ids)) {
+        return no_memory(error);
     }
     id = id < 0 ? text->word_count - 1 : id;
     text->counts[id] += text->use == ATTN_TOKEN_COUNT;
@@ -128,7 +128,7 @@ int attn_word_text_token(attn_word_text *text, const char *word, int64_t length,
 }
 
 /* UTF-8, and no control characters but white space: a text, not something else. */
-static int attn_check_text(const char *name, const char *text, int64_t length, attn_error *error) {
+static int check_text(const char *name, const char *text, int64_t length, attn_error *error) {
     int64_t line = 1;
     uint32_t code = 0;
     for (int64_t at = 0, step; at < length; at += step) {
@@ -147,7 +147,7 @@ static int attn_check_text(const char *name, const char *text, int64_t length, a
 }
 
 /* Length of the sentence at the start of text; *skip more characters lead to the next one. */
-static int64_t attn_sentence_length(const attn_word_text *kind, const char *text, int64_t length) {
+static int64_t sentence_length(const attn_word_text *kind, const char *text, int64_t length) {
     if (kind->sentences == ATTN_SENTENCES_LINES) {
         const char *newline = memchr(text, '\n', (size_t)length);
         return newline != NULL ? newline - text + 1 : length;
@@ -169,18 +169,18 @@ static int64_t attn_sentence_length(const attn_word_text *kind, const char *text
     return length;
 }
 
-static int attn_add_sentences(attn_word_text *text, const char *content, int64_t length, attn_error *error) {
+static int add_sentences(attn_word_text *text, const char *content, int64_t length, attn_error *error) {
     for (int64_t at = 0, step; at < length; at += step) {
         int64_t before = text->token_count;
-        step = attn_sentence_length(text, content + at, length - at);
+        step = sentence_length(text, content + at, length - at);
         if (attn_tokens_cut(text, content + at, step, error) != ATTN_DONE) {
             return error->status;
         }
         if (text->token_count == before) {
             continue;
         }
-        if (!attn_grow((void **)&text->ends, text->sentence_count, &text->sentence_capacity, sizeof *text->ends)) {
-            return attn_no_memory(error);
+        if (!make_room((void **)&text->ends, text->sentence_count, &text->sentence_capacity, sizeof *text->ends)) {
+            return no_memory(error);
         }
         text->ends[text->sentence_count++] = text->token_count;
     }
@@ -191,18 +191,18 @@ int attn_word_text_read(attn_word_text *text, const char *path, attn_error *erro
     text->use = ATTN_TOKEN_COUNT;
     text->name = text->reading = path != NULL ? path : "the six sentences";
     if (path == NULL) {
-        return attn_add_sentences(text, attn_six_sentences, (int64_t)strlen(attn_six_sentences), error);
+        return add_sentences(text, six_sentences, (int64_t)strlen(six_sentences), error);
     }
     char *content;
     int64_t length;
     int status = attn_input_text(path, MOST_BYTES, &content, &length, error);
     if (status == ATTN_DONE) {
         status =
-            length == 0 ? attn_fail(error, ATTN_USAGE, "%s: empty", path) : attn_check_text(path, content, length, error);
+            length == 0 ? attn_fail(error, ATTN_USAGE, "%s: empty", path) : check_text(path, content, length, error);
     }
     if (status == ATTN_DONE) {
         int64_t mark = length >= 3 && memcmp(content, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-        status = attn_add_sentences(text, content + mark, length - mark, error);
+        status = add_sentences(text, content + mark, length - mark, error);
     }
     free(content);
     return status;
@@ -215,7 +215,7 @@ int attn_word_text_cut(attn_word_text *text, const char *name, const char *sente
     text->reading = name;
     *ids = NULL;
     int64_t length = (int64_t)strlen(sentence);
-    if (attn_check_text(name, sentence, length, error) != ATTN_DONE ||
+    if (check_text(name, sentence, length, error) != ATTN_DONE ||
         attn_tokens_cut(text, sentence, length, error) != ATTN_DONE) {
         return error->status;
     }
@@ -226,7 +226,7 @@ int attn_word_text_cut(attn_word_text *text, const char *name, const char *sente
     }
     *ids = malloc((size_t)*count * sizeof **ids);
     if (*ids == NULL) {
-        return attn_no_memory(error);
+        return no_memory(error);
     }
     memcpy(*ids, text->ids + before, (size_t)*count * sizeof **ids);
     return ATTN_DONE;

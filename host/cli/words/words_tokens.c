@@ -13,7 +13,7 @@
 #include "words/words_subwords.h"
 #include "words/words_text.h"
 
-static int attn_cut_space(attn_word_text *text, const char *sentence, int64_t length, attn_error *error) {
+static int cut_space(attn_word_text *text, const char *sentence, int64_t length, attn_error *error) {
     int64_t start = -1;
     for (int64_t at = 0, step; at <= length; at += step) {
         uint32_t code = ' ';
@@ -32,7 +32,7 @@ static int attn_cut_space(attn_word_text *text, const char *sentence, int64_t le
     return ATTN_DONE;
 }
 
-static int attn_cut_words(attn_word_text *text, const char *sentence, int64_t length, attn_error *error) {
+static int cut_words(attn_word_text *text, const char *sentence, int64_t length, attn_error *error) {
     locale_t letters = (locale_t)text->letters;
     char *word = malloc(2 * (size_t)length + 4); /* lower case may be longer */
     int64_t used = 0;
@@ -53,13 +53,13 @@ static int attn_cut_words(attn_word_text *text, const char *sentence, int64_t le
 
 int attn_tokens_cut(attn_word_text *text, const char *sentence, int64_t length, attn_error *error) {
     switch (text->tokens) {
-        case ATTN_TOKENS_WORDS: return attn_cut_words(text, sentence, length, error);
+        case ATTN_TOKENS_WORDS: return cut_words(text, sentence, length, error);
         case ATTN_TOKENS_SUBWORDS: return attn_subwords_cut(text, sentence, length, error);
-        default: return attn_cut_space(text, sentence, length, error);
+        default: return cut_space(text, sentence, length, error);
     }
 }
 
-static int attn_find_letters(attn_word_text *text, attn_error *error) {
+static int find_letters(attn_word_text *text, attn_error *error) {
     static const char *const names[] = { "C.UTF-8", "en_US.UTF-8", "UTF-8" };
     for (size_t n = 0; n < sizeof names / sizeof *names; n++) {
         locale_t locale = newlocale(LC_CTYPE_MASK, names[n], (locale_t)0);
@@ -78,7 +78,7 @@ static int attn_find_letters(attn_word_text *text, attn_error *error) {
 
 int attn_tokens_init(attn_word_text *text, const char *subword_model, attn_error *error) {
     switch (text->tokens) {
-        case ATTN_TOKENS_WORDS: return attn_find_letters(text, error);
+        case ATTN_TOKENS_WORDS: return find_letters(text, error);
         case ATTN_TOKENS_SUBWORDS: return attn_subwords_open(&text->subwords, subword_model, error);
         default: return ATTN_DONE;
     }

@@ -7,7 +7,7 @@
 #include "words/words.h"
 
 /* Where the word stands in the sentence; after its end when it does not. */
-static int64_t attn_place_of(int64_t word, attn_word_span sentence) {
+static int64_t place_of(int64_t word, attn_word_span sentence) {
     int64_t place = 0;
     while (place < sentence.count && sentence.ids[place] != word) {
         place++;
@@ -15,7 +15,7 @@ static int64_t attn_place_of(int64_t word, attn_word_span sentence) {
     return place;
 }
 
-static void attn_print_weights(const attn_words *w, attn_word_span sentence) {
+static void print_weights(const attn_words *w, attn_word_span sentence) {
     const attn_word_model *model = &w->model;
     int width = attn_words_width(w, sentence);
     for (int64_t t = 0; t < sentence.count; t++) {
@@ -35,7 +35,7 @@ static void attn_print_weights(const attn_words *w, attn_word_span sentence) {
     printf("\n   nearest  %s (distance %.4f)\n", w->text.words[nearest], distance);
 }
 
-static void attn_json_weights(const attn_words *w, attn_word_span sentence) {
+static void json_weights(const attn_words *w, attn_word_span sentence) {
     const attn_word_model *model = &w->model;
     double distance;
     int64_t nearest = attn_word_model_nearest(model, model->context, &distance);
@@ -55,38 +55,38 @@ static void attn_json_weights(const attn_words *w, attn_word_span sentence) {
     fputs(" }", stdout);
 }
 
-static int attn_each_sentence(attn_words *w, int64_t word, attn_error *error) {
+static int each_sentence(attn_words *w, int64_t word, attn_error *error) {
     for (int64_t s = 0; s < w->text.sentence_count; s++) {
         attn_word_span sentence = attn_word_text_sentence(&w->text, s), row = { &word, 1 };
-        if (attn_word_model_attend(&w->model, row, attn_place_of(word, sentence), sentence, error) != ATTN_DONE) {
+        if (attn_word_model_attend(&w->model, row, place_of(word, sentence), sentence, error) != ATTN_DONE) {
             return error->status;
         }
         if (w->json) {
             fputs(s > 0 ? "," : "", stdout);
-            attn_json_weights(w, sentence);
+            json_weights(w, sentence);
             continue;
         }
         printf("\n%lld. ", (long long)s + 1);
         attn_words_print_span(w, sentence, stdout);
         fputc('\n', stdout);
-        attn_print_weights(w, sentence);
+        print_weights(w, sentence);
     }
     return ATTN_DONE;
 }
 
-static int attn_print_all(attn_words *w, int64_t word, attn_error *error) {
+static int print_all(attn_words *w, int64_t word, attn_error *error) {
     char description[1024];
     if (!w->json) {
         attn_word_model_describe(&w->model, description, sizeof description);
         printf("\"%s\": %s\n", w->text.words[word], description);
-        return attn_each_sentence(w, word, error);
+        return each_sentence(w, word, error);
     }
     fputs("{ \"word\": ", stdout);
     attn_json_write_string(stdout, w->text.words[word]);
     fputs(", ", stdout);
     attn_word_model_json(&w->model, stdout);
     fputs("\"sentences\": [", stdout);
-    int status = attn_each_sentence(w, word, error);
+    int status = each_sentence(w, word, error);
     fputs("\n] }\n", stdout);
     return status;
 }
@@ -112,5 +112,5 @@ int attn_words_weights(attn_words *w, attn_error *error) {
         w->settings.scale = 1;
     }
     int status = attn_word_model_open(&w->model, &w->text, &w->settings, &w->options, 1, longest, error);
-    return status == ATTN_DONE ? attn_print_all(w, word, error) : status;
+    return status == ATTN_DONE ? print_all(w, word, error) : status;
 }

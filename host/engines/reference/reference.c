@@ -80,17 +80,17 @@ static void write_weights(const clattn_problem *p, const attn_call *c, int64_t b
 }
 
 /** A slice of the rows of one call. */
-typedef struct attn_reference_job {
+typedef struct reference_job {
     const attn_execution *execution;
     int64_t first;
-} attn_reference_job;
+} reference_job;
 
 static int64_t scratch_bytes(const clattn_problem *p) {
     return (4 * attn_max(p->key_length, 1) + p->value_dim) * (int64_t)sizeof(long double);
 }
 
 static void run_row(void *user, int64_t item, int64_t worker) {
-    const attn_reference_job *job = user;
+    const reference_job *job = user;
     const clattn_problem *p = job->execution->problem;
     const attn_call *c = job->execution->call;
     long double *scratch = (long double *)((char *)job->execution->workspace + worker * scratch_bytes(p));
@@ -152,7 +152,7 @@ static clattn_status execute(void *state, const attn_execution *execution) {
     int64_t rows = p->batch * p->query_heads * call->query_length, slice = 64 * attn_threads_count(state);
     int64_t start = attn_clock_now();
     for (int64_t first = 0; first < rows; first += slice) {
-        attn_reference_job job = {execution, first};
+        reference_job job = {execution, first};
         attn_threads_run(state, attn_min(slice, rows - first), run_row, &job);
         if (call->progress && !call->progress(call->progress_user, (double)attn_min(first + slice, rows) / (double)rows)) {
             return CLATTN_CANCELLED;
