@@ -56,7 +56,8 @@ int main(void) {
     check(clattn_plan_create(runtime, &one, &plan, &report), &report);
     for (int64_t step = 0; step < STEPS; step++) {
         clattn_tensors t = CLATTN_TENSORS_INIT;
-        t.query = (clattn_tensor){ query, step * DIM, CLATTN_STRIDED, 0, STEPS * DIM, DIM }; /* row `step` of every head */
+        t.query =
+            (clattn_tensor){ query, step * DIM, CLATTN_STRIDED, 0, STEPS * DIM, DIM }; /* row `step` of every head */
         t.key.data = key_cache;
         t.value.data = value_cache;
         t.output.data = stepwise;

@@ -89,8 +89,8 @@ int main(void) {
         value[n] = 1.5F; /* so every output is 1.5, whatever the weights */
         query[n % (HEADS * ROWS * DIM)] = cosf((float)n);
     }
-    cl_mem memory[4] = { make_buffer(context, sizeof query), make_buffer(context, sizeof key), make_buffer(context, sizeof value),
-                         make_buffer(context, sizeof output) };
+    cl_mem memory[4] = { make_buffer(context, sizeof query), make_buffer(context, sizeof key),
+                         make_buffer(context, sizeof value), make_buffer(context, sizeof output) };
     cl_event written[3], computed, read;
     upload(queue, memory[0], query, sizeof query, &written[0]);
     upload(queue, memory[1], key, sizeof key, &written[1]);
@@ -99,7 +99,8 @@ int main(void) {
     t.query.data = memory[0], t.key.data = memory[1], t.value.data = memory[2], t.output.data = memory[3];
     t.report = &report;
     check(clattn_enqueue(plan, queue, &t, 3, written, &computed), &report);
-    check_cl(clEnqueueReadBuffer(queue, memory[3], CL_FALSE, 0, sizeof output, output, 1, &computed, &read), "clEnqueueReadBuffer");
+    check_cl(clEnqueueReadBuffer(queue, memory[3], CL_FALSE, 0, sizeof output, output, 1, &computed, &read),
+             "clEnqueueReadBuffer");
     check_cl(clWaitForEvents(1, &read), "clWaitForEvents");
 
     float worst = 0;

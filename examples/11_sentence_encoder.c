@@ -331,7 +331,7 @@ static bool read_arguments(int argc, char **argv, arguments *a) {
         a->count = sizeof default_sentences / sizeof *default_sentences;
         memcpy(a->sentences, default_sentences, sizeof default_sentences);
     }
-    return a->folder != NULL;
+    return a->folder;
 }
 
 int main(int argc, char **argv) {

@@ -31,8 +31,8 @@ static void refused(const char *line, int status, const char *text) {
     memset(&error, 0, sizeof error);
     int got = attn_cases_line(&cases, line, &error);
     ck_assert_msg(got == status && error.status == status, "%s: answers %d: %s", line, got, error.text);
-    ck_assert_msg(strstr(error.text, text) != NULL, "%s: \"%s\" does not name %s", line, error.text, text);
-    ck_assert_msg(strchr(error.text, '\n') == NULL, "%s: more than one line", line);
+    ck_assert_msg(strstr(error.text, text), "%s: \"%s\" does not name %s", line, error.text, text);
+    ck_assert_msg(!strchr(error.text, '\n'), "%s: more than one line", line);
 }
 
 START_TEST(test_every_word) {
@@ -98,7 +98,7 @@ START_TEST(test_wrong_values) {
         char line[256], word[32];
         snprintf(line, sizeof line, BASE "%s", bad[n]);
         const char *last = strrchr(bad[n], ' ');
-        last = last != NULL ? last + 1 : bad[n];
+        last = last ? last + 1 : bad[n];
         snprintf(word, sizeof word, "%.*s", (int)strcspn(last, "="), last);
         if (strncmp(bad[n], "query_heads=3", 13) == 0) {
             snprintf(word, sizeof word, "query_heads"); /* the pair does not divide */
@@ -179,7 +179,7 @@ START_TEST(test_round_trip) {
                 attn_text_add(line, sizeof line, " %s", words[w]);
             }
         }
-        if (strstr(line, "key_lengths") != NULL && strstr(line, "align") == NULL) {
+        if (strstr(line, "key_lengths") && !strstr(line, "align")) {
             attn_text_add(line, sizeof line, " align=bottom_right");
         }
         read_one(line);
@@ -208,7 +208,7 @@ START_TEST(test_files) {
     fclose(file);
     attn_cases_free(&cases);
     ck_assert_int_eq(attn_cases_file(&cases, path, &error), ATTN_USAGE);
-    ck_assert_msg(strstr(error.text, "case_text.suite:6:") != NULL && strstr(error.text, "head_dim") != NULL, "%s", error.text);
+    ck_assert_msg(strstr(error.text, "case_text.suite:6:") && strstr(error.text, "head_dim"), "%s", error.text);
     remove(path);
     ck_assert_int_eq(attn_cases_file(&cases, path, &error), ATTN_USAGE);
     ck_assert_ptr_nonnull(strstr(error.text, "case_text.suite"));

@@ -31,7 +31,7 @@ static void refused(int status, const char *arguments, const char *text) {
     shell("rm -f out.npy lse.npy");
     int got = clattn(arguments);
     ck_assert_msg(got == status, "clattn %s: exit %d, not %d: %s", arguments, got, status, complained);
-    ck_assert_msg(strstr(complained, text) != NULL, "clattn %s: \"%s\" does not name %s", arguments, complained, text);
+    ck_assert_msg(strstr(complained, text), "clattn %s: \"%s\" does not name %s", arguments, complained, text);
     ck_assert_msg(status == 3 || program_complained_once(), "clattn %s: not one line: %s", arguments, complained);
     ck_assert_msg(!program_has("out.npy") && !program_has("lse.npy"), "clattn %s: written though refused", arguments);
 }
@@ -69,9 +69,9 @@ START_TEST(test_plan_tf32) {
     ck_assert_ptr_nonnull(strstr(said, "\"products_tf32\": false"));
     refused(2, "plan query_length=3 head_dim=4 allow_tf32=maybe", "allow_tf32");
     if (clattn("plan query_length=16 head_dim=64 --engine opencl-fused --body matrix") == 0) { /* else no OpenCL here */
-        ck_assert(strstr(said, ": 3xTF32,") != NULL && strstr(said, "rounded to TF32") == NULL);
+        ck_assert(strstr(said, ": 3xTF32,") && !strstr(said, "rounded to TF32"));
         ck_assert_int_eq(clattn("plan query_length=16 head_dim=64 allow_tf32=yes --engine opencl-fused --body matrix"), 0);
-        ck_assert(strstr(said, ": TF32,") != NULL && strstr(said, "rounded to TF32") != NULL);
+        ck_assert(strstr(said, ": TF32,") && strstr(said, "rounded to TF32"));
         ck_assert_int_eq(clattn("plan query_length=16 head_dim=64 allow_tf32=yes type=fp16 --json --engine opencl-fused --body matrix"), 0);
         ck_assert_ptr_nonnull(strstr(said, "\"products_tf32\": false"));
     }
@@ -179,7 +179,7 @@ static void make_arguments(char *line, const char *engine, char *arguments, size
     char *rest, *word = strtok_r(line, " \n", &rest);
     snprintf(name, name_size, "%s", word);
     snprintf(arguments, size, "run --engine %s", engine);
-    while ((word = strtok_r(NULL, " \n", &rest)) != NULL) {
+    while ((word = strtok_r(NULL, " \n", &rest))) {
         char *value = strchr(word, '=');
         size_t used = strlen(arguments);
         *value++ = '\0';
@@ -187,7 +187,7 @@ static void make_arguments(char *line, const char *engine, char *arguments, size
             snprintf(arguments + used, size - used, " --%s %s.npy", word, word);
         } else if (strcmp(word, "stage") == 0) {
             snprintf(arguments + used, size - used, " --weights-stage %s", value);
-        } else if (strstr(" type causal align window scale softcap past ", word) != NULL) {
+        } else if (strstr(" type causal align window scale softcap past ", word)) {
             snprintf(arguments + used, size - used, " %s=%s", word, value);
         } else {
             for (char *at = word; *at != '\0'; at++) {
@@ -230,12 +230,12 @@ static int run_golden(const char *engine, const char *list, int device) {
     int served = 0;
     FILE *file = fopen(GOLDEN "problems.txt", "r");
     ck_assert_ptr_nonnull(file);
-    while (fgets(line, sizeof line, file) != NULL) {
+    while (fgets(line, sizeof line, file)) {
         if (line[0] == '#') {
             continue;
         }
         make_arguments(line, engine, arguments, sizeof arguments, name, sizeof name);
-        if (list != NULL && strstr(list, name) == NULL) {
+        if (list && !strstr(list, name)) {
             continue;
         }
         snprintf(with_device, sizeof with_device, "%s --device %d", arguments, device);
@@ -310,7 +310,7 @@ START_TEST(test_verify) {
     ck_assert_msg(clattn("verify query_heads=2 query_length=9 key_length=33 head_dim=16 causal=yes align=bottom_right") == 0, "%s%s",
                   said, complained);
     ck_assert_msg(clattn("verify --cases 12 --seed 4 --engine cpu") == 0, "%s%s", said, complained);
-    ck_assert_msg(strstr(said, "512") != NULL && strstr(said, "4096") != NULL, "how cases were drawn is not printed: %s", said);
+    ck_assert_msg(strstr(said, "512") && strstr(said, "4096"), "how cases were drawn is not printed: %s", said);
     refused(2, "verify query_length=3", "head_dim");
     refused(2, "verify --cases many", "--cases");
     refused(2, "verify --cases -3", "--cases");

@@ -207,7 +207,7 @@ static void check_next_engine(const char *what, clattn_status (*create)(clattn_r
         if (status == CLATTN_OK && strcmp(engine, best) != 0) {
             char line[64];
             snprintf(line, sizeof line, "%s on device 0: out of host memory", best);
-            ck_assert_msg(strstr(report.text, line) != NULL, "%s, request %d: %s serves, but why: %s", what, n, engine, report.text);
+            ck_assert_msg(strstr(report.text, line), "%s, request %d: %s serves, but why: %s", what, n, engine, report.text);
             others++;
         } else {
             ck_assert_msg(status == CLATTN_OUT_OF_MEMORY, "%s, request %d: %s", what, n, clattn_status_name(status));

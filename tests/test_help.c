@@ -67,7 +67,7 @@ START_TEST(test_helps) {
             char line[64];
             int length = (int)strcspn(at, " ");
             snprintf(line, sizeof line, at[length - 1] == '=' ? "\n  %.*s" : "\n  %.*s ", length, at);
-            bool there = strstr(said, line) != NULL;
+            bool there = strstr(said, line);
             snprintf(line, sizeof line, "\n  %.*s,", length, at); /* --help, -h */
             ck_assert_msg(there || strstr(said, line), "help %s: no line for %.*s", helps[h].command, length, at);
         }

@@ -310,7 +310,7 @@ static void expect_refusal(clattn_runtime *runtime, clattn_attention_layer_optio
     clattn_attention_layer *layer = (clattn_attention_layer *)&report;
     EXPECT_STATUS(clattn_attention_layer_create(runtime, &options, &layer, &report), status, &report);
     ck_assert_ptr_null(layer);
-    ck_assert_msg(strstr(report.text, word) != NULL, "\"%s\" does not name %s", report.text, word);
+    ck_assert_msg(strstr(report.text, word), "\"%s\" does not name %s", report.text, word);
 }
 
 START_TEST(refusals) {

@@ -25,7 +25,7 @@ START_TEST(test_trial_finds_what_is_there) {
     struct attn_opencl_device **devices = NULL;
     int64_t count = 0;
     struct attn_opencl_device *device = first_device(&memory, &devices, &count);
-    if (device != NULL) {
+    if (device) {
         ck_assert(attn_opencl_try_local(device, 16 << 10, 1));
         ck_assert(!attn_opencl_try_local(device, -4, 1)); /* does not build */
     }
@@ -39,7 +39,7 @@ START_TEST(test_cpu_devices_have_what_they_tell) {
     struct attn_opencl_device **devices = NULL;
     int64_t count = 0;
     struct attn_opencl_device *device = first_device(&memory, &devices, &count);
-    if (device != NULL && device->is_cpu) {
+    if (device && device->is_cpu) {
         ck_assert_int_eq(attn_opencl_local_memory(device), device->info.local_memory);
         ck_assert_int_eq(attn_opencl_local_memory(device), device->info.local_memory);
     }

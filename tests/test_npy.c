@@ -41,7 +41,7 @@ static void refused(const char *path, const char *text) {
     attn_npy array;
     memset(&error, 0, sizeof error);
     ck_assert_msg(attn_npy_read(&array, path, &error) == ATTN_USAGE, "taken: %s", text);
-    ck_assert_msg(strstr(error.text, path) != NULL && strstr(error.text, text) != NULL, "\"%s\" does not say %s", error.text, text);
+    ck_assert_msg(strstr(error.text, path) && strstr(error.text, text), "\"%s\" does not say %s", error.text, text);
     ck_assert_ptr_null(array.data);
     attn_npy_free(&array);
 }

@@ -199,7 +199,7 @@ static void close_stage(void) {
         EXPECT_CL(clReleaseMemObject(stage.memory[--stage.memory_count]));
     }
     clattn_runtime_destroy(stage.runtime);
-    if (stage.side.context != NULL) {
+    if (stage.side.context) {
         opencl_close(&stage.side);
     }
     faults_forget();
@@ -226,7 +226,7 @@ static clattn_status run(void) {
     cl_event event = (cl_event)(uintptr_t)1;
     clattn_status status = clattn_enqueue(stage.plan, stage.side.queue, &stage.tensors, 0, NULL, &event);
     ck_assert_msg((status == CLATTN_OK) == (event != NULL), "%s: %s and %s event", s->name, clattn_status_name(status),
-                  event != NULL ? "an" : "no");
+                  event ? "an" : "no");
     const int failed = faults.failed, nth = faults.nth;
     faults.nth = 0;
     if (status == CLATTN_OK) {

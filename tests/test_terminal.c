@@ -45,7 +45,7 @@ static void refused_at_once(const char *arguments, const char *text) {
     int status = clattn(arguments);
     ck_assert_msg(status == 2, "clattn %s: exit %d: %s", arguments, status, complained);
     ck_assert_msg(said[0] == '\0', "clattn %s: refused after it had begun: %s", arguments, said);
-    ck_assert_msg(strstr(complained, text) != NULL, "clattn %s: \"%s\" does not name %s", arguments, complained, text);
+    ck_assert_msg(strstr(complained, text), "clattn %s: \"%s\" does not name %s", arguments, complained, text);
 }
 
 /* ------------------------------------------------------------------------------------ what is drawn */
@@ -53,7 +53,7 @@ static void refused_at_once(const char *arguments, const char *text) {
 /* Every bar is followed by its removal, not by the end of a line; none reaches that column. */
 static int bars_within(int columns) {
     int count = 0;
-    for (const char *bar = screen.text; (bar = strstr(bar, "\033[K[")) != NULL; count++) {
+    for (const char *bar = screen.text; (bar = strstr(bar, "\033[K[")); count++) {
         size_t length = strcspn(bar + 3, "\r\n");
         ck_assert_msg((int)length < columns, "wider than %d: %s", columns, seen());
         bar += 3 + length;
@@ -69,7 +69,7 @@ START_TEST(test_progress_fits) {
     ck_assert_int_ge(bars_within(60), 1);
     terminal_start(&screen, "TERM=dumb", "verify --cases 10 --engine cpu", 80); /* cannot rewrite a line */
     ck_assert_int_eq(terminal_finish(&screen, 0, LONG_WAIT), 0);
-    ck_assert(strchr(screen.text, '\033') == NULL);
+    ck_assert(!strchr(screen.text, '\033'));
     ck_assert_int_eq(clattn("verify --cases 10 --engine cpu"), 0); /* no terminal */
     ck_assert_msg(complained[0] == '\0', "%s", complained);
     program_end();
@@ -94,7 +94,7 @@ START_TEST(test_table_fits) {
     ck_assert_msg(
         strstr(said, "queries    keys  heads   dim    type  engine           median ms      min ms      max ms"), "%s",
         said);
-    ck_assert(strchr(said, '\033') == NULL && strchr(said, '\r') == NULL && complained[0] == '\0');
+    ck_assert(!strchr(said, '\033') && !strchr(said, '\r') && complained[0] == '\0');
     shell("head -1 t.csv | grep -q "
           "'^name,query_length,.*,problem,maximum_ms,spread_per_cent,others_per_cent,disturbed,fastest$'");
     shell("test $(grep -c ',yes$' t.csv) -eq 2"); /* one of the engines is the fastest of each problem */

@@ -51,17 +51,17 @@ static clattn_problem make_problem(const char *engine, int64_t device) {
 static clattn_status one_round(worker *w) {
     clattn_tensors t = tensors(w->output);
     memset(w->output, 0xff, sizeof w->output);
-    return w->plan != NULL ? clattn_execute(w->plan, &t) : clattn_attention(w->runtime, &w->problem, &t, NULL);
+    return w->plan ? clattn_execute(w->plan, &t) : clattn_attention(w->runtime, &w->problem, &t, NULL);
 }
 
 static void *work(void *argument) {
     worker *w = argument;
     clattn_runtime *own = NULL;
-    if (w->runtime == NULL && w->plan == NULL) {
+    if (!w->runtime && !w->plan) {
         w->status = clattn_runtime_create(&(clattn_runtime_options){ sizeof(clattn_runtime_options), 2, true, { 0 } }, &own);
         w->runtime = own;
     }
-    for (int n = 0; n < (w->plan != NULL ? ROUNDS : 3) && w->status == CLATTN_OK; n++) {
+    for (int n = 0; n < (w->plan ? ROUNDS : 3) && w->status == CLATTN_OK; n++) {
         w->status = one_round(w);
         w->wrong += memcmp(w->output, alone, sizeof alone) != 0;
     }

@@ -31,20 +31,20 @@ START_TEST(test_winners_are_stored_and_used) {
     char first[4096], plan[600], blocks[64];
     program_begin("tune");
     ck_assert_msg(clattn("tune " PROBLEM " --seconds 240") == 0, "%s%s", said, complained);
-    ck_assert_msg(strstr(said, "timed, ") != NULL && strstr(said, "noise") != NULL, "%s", said);
-    ck_assert_msg(strstr(said, "1 of 1 problems gained") != NULL, "nothing gained on blocks of 64 for 16 rows: %s", said);
+    ck_assert_msg(strstr(said, "timed, ") && strstr(said, "noise"), "%s", said);
+    ck_assert_msg(strstr(said, "1 of 1 problems gained"), "nothing gained on blocks of 64 for 16 rows: %s", said);
     program_read("config/clattn/tuning.csv", first, sizeof first);
     const char *row = strstr(first, "\n*,*,");
     long long rows, keys;
-    ck_assert_msg(strncmp(first, "[" TABLE "]\n" HEADER, strlen("[" TABLE "]\n" HEADER)) == 0 && row != NULL, "%s", first);
+    ck_assert_msg(strncmp(first, "[" TABLE "]\n" HEADER, strlen("[" TABLE "]\n" HEADER)) == 0 && row, "%s", first);
     ck_assert_int_eq(sscanf(strstr(row, ",fp32,64,"), ",fp32,64,%lld,%lld,", &rows, &keys), 2);
-    ck_assert_msg(strstr(said, row) != NULL, "the rows printed are not those stored: %s", said);
+    ck_assert_msg(strstr(said, row), "the rows printed are not those stored: %s", said);
     snprintf(blocks, sizeof blocks, "%lld rows, %lld keys\n", rows, keys);
     snprintf(plan, sizeof plan, "plan " PROBLEM);
-    ck_assert_msg(clattn(plan) == 0 && strstr(said, blocks) != NULL, "not %s: %s%s", blocks, said, complained);
+    ck_assert_msg(clattn(plan) == 0 && strstr(said, blocks), "not %s: %s%s", blocks, said, complained);
     ck_assert_ptr_nonnull(strstr(said, "tuning file"));
     ck_assert_int_eq(clattn("plan " PROBLEM " --tuning none"), 0);
-    ck_assert_msg(strstr(said, "64 rows, 64 keys") != NULL && strstr(said, "tuning file") == NULL, "%s", said);
+    ck_assert_msg(strstr(said, "64 rows, 64 keys") && !strstr(said, "tuning file"), "%s", said);
     ck_assert_int_eq(clattn("verify --cases 2 --seed 3 --engine opencl-fused --body gpu-shaped --dims 64"), 0);
     ck_assert_int_eq(program_shell("test $(ls config/clattn | wc -l) -eq 1"), 0); /* no temporary file is left */
     program_end();
@@ -68,7 +68,7 @@ START_TEST(test_interrupted_search_keeps_what_it_found) {
     ck_assert_msg(strstr(said, "own choice") && strstr(said, "1 problems gained"), "%s", said);
     const char *kept = strstr(said, "kept: ");
     ck_assert_msg((kept != NULL) == program_has("config/clattn/tuning.csv"), "%s", said);
-    ck_assert_msg(kept != NULL, "half the rows were for nothing, and yet nothing gained: %s", said);
+    ck_assert_msg(kept, "half the rows were for nothing, and yet nothing gained: %s", said);
     program_end();
 }
 END_TEST
@@ -93,11 +93,11 @@ START_TEST(test_other_rows_stay) {
                          "*,*,Some Other Device,*,64,64,32,4,4,0,stays too\n[" TABLE "]\n" HEADER OTHER);
     ck_assert_msg(clattn("tune " PROBLEM " --seconds 3 --tuning my.csv --json") == 0, "%s", complained);
     ck_assert_int_eq(program_shell("! command -v python3 >/dev/null || python3 '" CLATTN_TEST_SOURCE_DIR "/support/strict_json.py' said"), 0);
-    const char *tuned = strstr(said, "\"kept\": true") != NULL ? "tuned " : NULL;
+    const char *tuned = strstr(said, "\"kept\": true") ? "tuned " : NULL;
     program_read("my.csv", text, sizeof text);
-    ck_assert_msg(strncmp(text, "# mine\n", 7) == 0 && strstr(text, OTHER) != NULL && strstr(text, "stays too") != NULL,
+    ck_assert_msg(strncmp(text, "# mine\n", 7) == 0 && strstr(text, OTHER) && strstr(text, "stays too"),
                   "%s", text);
-    ck_assert_msg((strstr(text, "tuned ") != NULL) == (tuned != NULL), "%s", text);
+    ck_assert_msg((strstr(text, "tuned ")) == (tuned), "%s", text);
     ck_assert_int_eq(program_shell("test -e config"), 1); /* the default file is not touched */
     ck_assert_int_eq(clattn("plan " PROBLEM " --tuning my.csv"), 0);
     program_end();
@@ -138,7 +138,7 @@ START_TEST(test_malformed_files_are_refused_by_line) {
     for (size_t n = 0; n < sizeof bad / sizeof *bad; n++) {
         program_write("bad.csv", bad[n].text);
         ck_assert_msg(clattn("plan query_length=4 head_dim=8 --tuning bad.csv") == 2, "%s: %s", bad[n].text, said);
-        ck_assert_msg(strstr(complained, bad[n].where) != NULL, "\"%s\" is not where: %s", bad[n].where, complained);
+        ck_assert_msg(strstr(complained, bad[n].where), "\"%s\" is not where: %s", bad[n].where, complained);
         ck_assert_int_eq(clattn("tune query_length=4 head_dim=8 --tuning bad.csv --seconds 1"), 2);
         program_read("bad.csv", after, sizeof after);
         ck_assert_str_eq(after, bad[n].text);

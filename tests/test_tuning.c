@@ -55,7 +55,7 @@ START_TEST(test_every_device_has_a_row) {
     ck_assert_uint_gt(attn_tuning_table_count, 0);
     for (size_t t = 0; t < attn_tuning_table_count; t++) {
         const char *name = attn_tuning_tables[t].name;
-        const bool matrix = strstr(name, "_mma") != NULL || strstr(name, "_tf32") != NULL;
+        const bool matrix = strstr(name, "_mma") || strstr(name, "_tf32");
         const int count = matrix ? 4 : 7; /* dims up to 128 */
         for (int k = 0; k < count; k++) {
             const attn_tuning_key key = { "nobody", "", "nothing", "bf16", dims[k] };

@@ -31,7 +31,7 @@ static void works(const char *arguments) {
 static void refused(int status, const char *arguments, const char *text) {
     int got = words(arguments);
     ck_assert_msg(got == status, "words %s: exit %d, not %d: %s", arguments, got, status, complained);
-    ck_assert_msg(strstr(complained, text) != NULL, "words %s: \"%s\" does not name %s", arguments, complained, text);
+    ck_assert_msg(strstr(complained, text), "words %s: \"%s\" does not name %s", arguments, complained, text);
     ck_assert_msg(program_complained_once() && said[0] == '\0', "words %s: not one line: %s", arguments, complained);
 }
 
@@ -76,7 +76,7 @@ static void compare(const char *arguments, const char *expected) {
     const char *at = strstr(said, "\"causal\": ");
     char value[256], golden[256];
     int count = 0;
-    at = at != NULL ? strchr(at, ',') : said;
+    at = at ? strchr(at, ',') : said;
     for (; next_value(&at, value, sizeof value); count++) {
         expected += strspn(expected, " ");
         size_t length = strcspn(expected, " \n");
@@ -110,13 +110,13 @@ static int run_golden(const char *engine) {
     int count = 0;
     FILE *file = fopen(GOLDEN "words.txt", "r");
     ck_assert_ptr_nonnull(file);
-    while (fgets(line, sizeof line, file) != NULL) {
+    while (fgets(line, sizeof line, file)) {
         bool counting = strncmp(line, "count", 5) == 0;
         if (counting != (engine[0] == '\0')) {
             continue;
         }
         make_arguments(line, engine, arguments, sizeof arguments);
-        if (!CLATTN_TEST_SUBWORDS && strstr(arguments, "subwords") != NULL) {
+        if (!CLATTN_TEST_SUBWORDS && strstr(arguments, "subwords")) {
             refused(3, arguments, "SentencePiece");
             continue;
         }
@@ -182,7 +182,7 @@ START_TEST(test_printed) {
     ck_assert_ptr_nonnull(strstr(said, "     fox       0.4283\n")); /* 0.428304 in the golden */
     ck_assert_ptr_nonnull(strstr(said, "   nearest  fox (distance 0.8024)\n"));
     works("show");
-    ck_assert_msg(strchr(said, '\x1b') == NULL, "colours though not on a terminal");
+    ck_assert_msg(!strchr(said, '\x1b'), "colours though not on a terminal");
     works("show --map colours");
     ck_assert_ptr_nonnull(strstr(said, "\x1b[48;5;"));
     works("show --map blocks 'the cat'");
@@ -199,16 +199,16 @@ START_TEST(test_pictures) {
     works("show 'a <b> & \"c\" a' --heads 2 --plot p.svg");
     program_read("p.svg", said, sizeof program_said);
     int cells = 0;
-    for (const char *at = said; (at = strstr(at, "width=\"40.0\" height=\"40.0\"")) != NULL; at++) {
+    for (const char *at = said; (at = strstr(at, "width=\"40.0\" height=\"40.0\"")); at++) {
         cells++;
     }
     ck_assert_int_eq(cells, 2 * 5 * 5);
-    ck_assert(strstr(said, ">&lt;b&gt;</text>") != NULL && strstr(said, ">&amp;</text>") != NULL && strstr(said, "</svg>") != NULL);
+    ck_assert(strstr(said, ">&lt;b&gt;</text>") && strstr(said, ">&amp;</text>") && strstr(said, "</svg>"));
     int status = words("probe --remove man --plot p.png");
     if (status == 0) { /* a build without libpng says so */
         shell("head -c 4 p.png | od -An -c | grep -q P");
     } else {
-        ck_assert_msg(status == 3 && strstr(complained, "libpng") != NULL, "%s", complained);
+        ck_assert_msg(status == 3 && strstr(complained, "libpng"), "%s", complained);
     }
     program_end();
 }
@@ -289,7 +289,7 @@ START_TEST(test_help) {
     program_begin("words");
     for (size_t n = 0; n < sizeof fine / sizeof *fine; n++) {
         works(fine[n]);
-        ck_assert_msg(strstr(said, "clattn words") != NULL, "words %s: %s", fine[n], said);
+        ck_assert_msg(strstr(said, "clattn words"), "words %s: %s", fine[n], said);
     }
     program_end();
 }

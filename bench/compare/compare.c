@@ -41,7 +41,8 @@ typedef struct build {
     void (*plan_destroy)(clattn_plan *plan);
     clattn_status (*plan_get_info)(const clattn_plan *plan, clattn_plan_info *info);
     clattn_status (*execute)(clattn_plan *plan, const clattn_tensors *tensors);
-    clattn_status (*override_blocks)(clattn_runtime *runtime, const clattn_block_override *override, clattn_report *report);
+    clattn_status (*override_blocks)(clattn_runtime *runtime, const clattn_block_override *override,
+                                     clattn_report *report);
     clattn_runtime *runtime;
     clattn_plan *plan;
     double seconds[MOST_ROUNDS];
@@ -54,15 +55,15 @@ typedef struct comparison {
     int64_t rounds;
     char bodies[BUILDS][64]; /* "" = the build's own choice */
     bool plain, bits;
-    int64_t random, seed;                    /* --cases, --seed */
+    int64_t random, seed;                 /* --cases, --seed */
     int64_t compared, refused, different; /* --bits: problems */
     attn_table table;
 } comparison;
 
 enum { PROBLEM, A_MS, B_MS, A_RATE, B_RATE, RATIO, DIFFERENCE, COLUMNS };
 static const attn_column columns[COLUMNS] = {
-    { "problem", "problem", false }, { "a_ms", "A ms", true },          { "b_ms", "B ms", true },
-    { "a_gflops", "GFLOP/s", true }, { "b_gflops", "GFLOP/s", true },   { "a_by_b", "A / B", true },
+    { "problem", "problem", false },      { "a_ms", "A ms", true },        { "b_ms", "B ms", true },
+    { "a_gflops", "GFLOP/s", true },      { "b_gflops", "GFLOP/s", true }, { "a_by_b", "A / B", true },
     { "difference", "difference", true },
 };
 
@@ -93,19 +94,26 @@ static int open_build(build *b, const char *path, const clattn_runtime_options *
     if (status != CLATTN_OK) {
         return attn_fail_status(error, status, NULL);
     }
-    status = body[0] ? b->override_blocks(b->runtime, &blocks, &report) : CLATTN_OK; /* not asked of builds that know no names */
+    status = body[0] ? b->override_blocks(b->runtime, &blocks, &report)
+                     : CLATTN_OK; /* not asked of builds that know no names */
     return status == CLATTN_OK ? ATTN_DONE : attn_fail_status(error, status, &report);
 }
 
 static void close_build(build *b) {
-    if (b->runtime) b->runtime_destroy(b->runtime);
-    if (b->library) dlclose(b->library);
+    if (b->runtime) {
+        b->runtime_destroy(b->runtime);
+    }
+    if (b->library) {
+        dlclose(b->library);
+    }
 }
 
 /** Seconds of one call, on average of `count`. */
 static double time_calls(const build *b, const clattn_tensors *tensors, int count, clattn_status *status) {
     double start = attn_seconds();
-    for (int i = 0; i < count && *status == CLATTN_OK; i++) *status = b->execute(b->plan, tensors);
+    for (int i = 0; i < count && *status == CLATTN_OK; i++) {
+        *status = b->execute(b->plan, tensors);
+    }
     return (attn_seconds() - start) / count;
 }
 
@@ -154,7 +162,8 @@ static double largest_difference(const comparison *c, const attn_case_data *data
     const int64_t count = data->output.bytes / clattn_type_size(type);
     double most = 0;
     for (int64_t i = 0; i < count; i++) {
-        double x = clattn_get_element(type, c->builds[0].output, i), y = clattn_get_element(type, c->builds[1].output, i);
+        double x = clattn_get_element(type, c->builds[0].output, i),
+               y = clattn_get_element(type, c->builds[1].output, i);
         double difference = isnan(x) || isnan(y) ? (isnan(x) && isnan(y) ? 0 : INFINITY) : fabs(x - y);
         most = difference > most ? difference : most;
     }
@@ -166,7 +175,8 @@ static int64_t copy_outputs(const attn_case_data *data, char *to) {
     const attn_guarded *outputs[] = { &data->output, &data->logsumexp, &data->weights };
     int64_t bytes = 0;
     for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++) {
-        if (to && outputs[i]->bytes > 0) memcpy(to + bytes, outputs[i]->data, (size_t)outputs[i]->bytes);
+        if (to && outputs[i]->bytes > 0)
+            memcpy(to + bytes, outputs[i]->data, (size_t)outputs[i]->bytes);
         bytes += outputs[i]->bytes;
     }
     return bytes;
@@ -182,16 +192,19 @@ static int compare_bits(comparison *c, const attn_case *problem, attn_case_data 
         asked.device = CLATTN_ANY_DEVICE;
         attn_case_data_fill_outputs(data, 0xff);
         b->output = malloc((size_t)bytes + 1);
-        if (!b->output) return attn_fail(error, ATTN_UNSERVED, "out of memory for a copy of the result");
+        if (!b->output)
+            return attn_fail(error, ATTN_UNSERVED, "out of memory for a copy of the result");
         status[i] = b->plan_create(b->runtime, &asked, &b->plan, NULL);
-        if (status[i] == CLATTN_OK) status[i] = b->execute(b->plan, &data->tensors);
+        if (status[i] == CLATTN_OK)
+            status[i] = b->execute(b->plan, &data->tensors);
         copy_outputs(data, b->output);
     }
     bool same = status[0] == status[1] && memcmp(c->builds[0].output, c->builds[1].output, (size_t)bytes) == 0;
     c->compared++;
     c->refused += status[0] != CLATTN_OK;
     c->different += !same;
-    if (!same) printf("differs: %s\n", problem->text);
+    if (!same)
+        printf("differs: %s\n", problem->text);
     return ATTN_DONE;
 }
 
@@ -208,13 +221,17 @@ static void add_row(comparison *c, const attn_case *problem, const attn_case_dat
     double ratios[MOST_ROUNDS];
     clattn_plan_info info = { 0 };
     bool known = c->builds[0].plan_get_info(c->builds[0].plan, &info) == CLATTN_OK;
-    for (int64_t i = 0; i < c->rounds; i++) ratios[i] = c->builds[0].seconds[i] / c->builds[1].seconds[i];
+    for (int64_t i = 0; i < c->rounds; i++) {
+        ratios[i] = c->builds[0].seconds[i] / c->builds[1].seconds[i];
+    }
     attn_table_row(&c->table);
     attn_table_set(&c->table, PROBLEM, "%s", problem->text);
     for (int i = 0; i < BUILDS; i++) {
         double seconds = attn_median(c->builds[i].seconds, c->rounds);
         attn_table_set(&c->table, A_MS + i, "%.4g", seconds * 1e3);
-        if (known) attn_table_set(&c->table, A_RATE + i, "%.1f", info.flops / seconds * 1e-9);
+        if (known) {
+            attn_table_set(&c->table, A_RATE + i, "%.1f", info.flops / seconds * 1e-9);
+        }
     }
     attn_table_set(&c->table, RATIO, "%.3f", attn_median(ratios, c->rounds));
     attn_table_set(&c->table, DIFFERENCE, "%.2g", largest_difference(c, data));
@@ -224,13 +241,16 @@ static int compare_case(comparison *c, const attn_case *problem, attn_case_data 
     int status = make_plans(c, data, error);
     for (int i = 0; i < BUILDS; i++) {
         c->builds[i].output = malloc((size_t)data->output.bytes + 1);
-        if (!c->builds[i].output) status = attn_fail(error, ATTN_UNSERVED, "out of memory for a copy of the result");
+        if (!c->builds[i].output) {
+            status = attn_fail(error, ATTN_UNSERVED, "out of memory for a copy of the result");
+        }
     }
     if (status == ATTN_DONE) {
         clattn_status ran = run_rounds(c, data);
         status = ran == CLATTN_OK ? ATTN_DONE : attn_fail_status(error, ran, NULL);
     }
-    if (status == ATTN_DONE) add_row(c, problem, data);
+    if (status == ATTN_DONE)
+        add_row(c, problem, data);
     return status;
 }
 
@@ -251,7 +271,8 @@ static int compare_cases(comparison *c, const attn_cases *cases, attn_error *err
     int status = data ? ATTN_DONE : attn_fail(error, ATTN_UNSERVED, "out of memory");
     for (int64_t n = 0; n < cases->count + c->random && status == ATTN_DONE; n++) {
         const attn_case *problem = n < cases->count ? &cases->items[n] : &drawn;
-        if (n >= cases->count) status = attn_random_case(&drawn, (uint64_t)c->seed, (uint64_t)(n - cases->count), NULL, error);
+        if (n >= cases->count)
+            status = attn_random_case(&drawn, (uint64_t)c->seed, (uint64_t)(n - cases->count), NULL, error);
         if (status == ATTN_DONE) {
             attn_progress((double)n, (double)(cases->count + c->random), problem->text);
             status = compare_drawn(c, problem, data, error);
@@ -265,7 +286,8 @@ static int compare_cases(comparison *c, const attn_cases *cases, attn_error *err
 static int read_bodies(comparison *c, const char *text, attn_error *error) {
     return !text || attn_text_split(text, c->bodies, BUILDS) == BUILDS
                ? ATTN_DONE
-               : attn_fail(error, ATTN_USAGE, "--bodies %.100s: two names are expected, such as avx512,avx512-bf16", text);
+               : attn_fail(error, ATTN_USAGE, "--bodies %.100s: two names are expected, such as avx512,avx512-bf16",
+                           text);
 }
 
 static int compare(comparison *c, attn_cases *cases, const char *suite, const char *csv, attn_error *error) {
@@ -282,21 +304,26 @@ static int compare(comparison *c, attn_cases *cases, const char *suite, const ch
     if (status == ATTN_DONE && c->options.word_count > BUILDS) {
         status = attn_cases_expand(cases, c->options.word_count - BUILDS, c->options.words + BUILDS, error);
     }
-    if (status == ATTN_DONE && cases->count + c->random == 0) status = attn_fail(error, ATTN_USAGE, "no problem is given");
+    if (status == ATTN_DONE && cases->count + c->random == 0)
+        status = attn_fail(error, ATTN_USAGE, "no problem is given");
     for (int i = 0; i < BUILDS && status == ATTN_DONE; i++) {
         status = open_build(&c->builds[i], c->options.words[i], &options, c->bodies[i], error);
     }
     attn_table_init(&c->table, columns, COLUMNS);
-    if (status == ATTN_DONE) status = compare_cases(c, cases, error);
+    if (status == ATTN_DONE)
+        status = compare_cases(c, cases, error);
     if (status == ATTN_DONE && c->bits) {
-        printf("%" PRId64 " problems, %" PRId64 " refused by the first, %" PRId64 " differ\n", c->compared, c->refused, c->different);
+        printf("%" PRId64 " problems, %" PRId64 " refused by the first, %" PRId64 " differ\n", c->compared, c->refused,
+               c->different);
         status = c->different > 0 ? attn_fail(error, ATTN_MISMATCH, "the two write different bits") : ATTN_DONE;
     } else if (status == ATTN_DONE) {
         attn_table_print(&c->table, stdout);
         status = attn_table_write_csv(&c->table, csv, error);
     }
     attn_table_free(&c->table);
-    for (int i = 0; i < BUILDS; i++) close_build(&c->builds[i]);
+    for (int i = 0; i < BUILDS; i++) {
+        close_build(&c->builds[i]);
+    }
     return status;
 }
 
@@ -315,15 +342,24 @@ int main(int argc, char **argv) {
         attn_help_print_problem(ATTN_HELP_PROBLEM | ATTN_HELP_DRAWN | ATTN_HELP_LISTS);
         return ATTN_DONE;
     }
-    if (status == ATTN_DONE) status = attn_options_number("--rounds", rounds, 1, &c.rounds, &error);
-    if (status == ATTN_DONE) status = attn_options_number("--cases", random, 0, &c.random, &error);
-    if (status == ATTN_DONE) status = attn_options_number("--seed", seed, 0, &c.seed, &error);
+    if (status == ATTN_DONE)
+        status = attn_options_number("--rounds", rounds, 1, &c.rounds, &error);
+    if (status == ATTN_DONE)
+        status = attn_options_number("--cases", random, 0, &c.random, &error);
+    if (status == ATTN_DONE)
+        status = attn_options_number("--seed", seed, 0, &c.seed, &error);
     if (status == ATTN_DONE && c.rounds > MOST_ROUNDS) {
         status = attn_fail(&error, ATTN_USAGE, "--rounds %s: %d at most", rounds, (int)MOST_ROUNDS);
     }
-    if (status == ATTN_DONE) status = read_bodies(&c, bodies, &error);
-    if (status == ATTN_DONE) status = compare(&c, &cases, suite, csv, &error);
+    if (status == ATTN_DONE) {
+        status = read_bodies(&c, bodies, &error);
+    }
+    if (status == ATTN_DONE) {
+        status = compare(&c, &cases, suite, csv, &error);
+    }
     attn_cases_free(&cases);
-    if (status != ATTN_DONE) fprintf(stderr, "clattn_compare: %s\n", error.text);
+    if (status != ATTN_DONE) {
+        fprintf(stderr, "clattn_compare: %s\n", error.text);
+    }
     return status;
 }

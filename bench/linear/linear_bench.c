@@ -93,7 +93,7 @@ static bool own_open(candidate *c, int threads) {
     (void)threads;
     c->kernel = c->level == AVX512 ? attn_linear_kernel_avx512() : attn_linear_kernel_avx2();
     snprintf(c->told, sizeof c->told, "%s", c->kernel ? c->kernel->name : "");
-    return c->kernel != NULL;
+    return c->kernel;
 }
 
 typedef void (*cblas_sgemm_t)(int order, int transpose_a, int transpose_b, int m, int n, int k, float alpha,

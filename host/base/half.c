@@ -68,7 +68,7 @@ int64_t clattn_type_size(clattn_type type) {
 }
 
 const char *clattn_type_name(clattn_type type) {
-    static const char *const names[] = {"fp32", "fp16", "bf16", "fp64"};
+    static const char *const names[] = { "fp32", "fp16", "bf16", "fp64" };
     return (unsigned)type < 4 ? names[type] : "unknown";
 }
 

@@ -24,7 +24,7 @@ void attn_memory_init(attn_memory *memory, const clattn_allocator *allocator) {
     memset(memory, 0, sizeof *memory);
     memory->allocator = *allocator;
     if (!allocator->allocate) {
-        memory->allocator = (clattn_allocator){default_allocate, default_release, NULL};
+        memory->allocator = (clattn_allocator){ default_allocate, default_release, NULL };
     }
 }
 
@@ -55,7 +55,7 @@ void *attn_allocate(attn_memory *memory, int64_t size) {
         return NULL;
     }
     char *block = raw + lead;
-    int64_t header[2] = {size, (int64_t)lead};
+    int64_t header[2] = { size, (int64_t)lead };
     memcpy(block - sizeof header, header, sizeof header);
     count(memory, &memory->host, &memory->host_peak, size);
     return block;

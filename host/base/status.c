@@ -5,7 +5,7 @@
 
 const char *clattn_status_name(clattn_status status) {
     switch (status) {
-#define STATUS_NAME(name, number, message) \
+#define STATUS_NAME(name, number, message)                                                                             \
     case CLATTN_##name: return #name;
         CLATTN_STATUS_LIST(STATUS_NAME)
 #undef STATUS_NAME
@@ -15,7 +15,7 @@ const char *clattn_status_name(clattn_status status) {
 
 const char *clattn_status_message(clattn_status status) {
     switch (status) {
-#define STATUS_MESSAGE(name, number, message) \
+#define STATUS_MESSAGE(name, number, message)                                                                          \
     case CLATTN_##name: return message;
         CLATTN_STATUS_LIST(STATUS_MESSAGE)
 #undef STATUS_MESSAGE

@@ -5,21 +5,21 @@
 #include "clattn/clattn.h"
 
 /** Forwards an error: `ATTN_TRY(call());` returns the status when it is not OK. Only where nothing is held. */
-#define ATTN_TRY(call)                       \
-    do {                                     \
-        clattn_status attn_try_ = (call);    \
-        if (attn_try_ != CLATTN_OK) {        \
-            return attn_try_;                \
-        }                                    \
+#define ATTN_TRY(call)                                                                                                 \
+    do {                                                                                                               \
+        clattn_status attn_try_ = (call);                                                                              \
+        if (attn_try_ != CLATTN_OK) {                                                                                  \
+            return attn_try_;                                                                                          \
+        }                                                                                                              \
     } while (0)
 
 /** Forwards an error to a clean-up label; needs a variable `status`. */
-#define ATTN_TRY_TO(call, label)     \
-    do {                             \
-        status = (call);             \
-        if (status != CLATTN_OK) {   \
-            goto label;              \
-        }                            \
+#define ATTN_TRY_TO(call, label)                                                                                       \
+    do {                                                                                                               \
+        status = (call);                                                                                               \
+        if (status != CLATTN_OK) {                                                                                     \
+            goto label;                                                                                                \
+        }                                                                                                              \
     } while (0)
 
 #endif

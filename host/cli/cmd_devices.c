@@ -25,7 +25,7 @@ static void list_engines(const attn_session *session, int64_t device, char *text
     text[0] = '\0';
     for (int64_t e = 0; e < clattn_engine_count(); e++) {
         const char *name = clattn_engine_name(e);
-        problem.query_length = strstr(name, "decode") != NULL ? 1 : 64;
+        problem.query_length = strstr(name, "decode") ? 1 : 64;
         problem.key_length = 64;
         if (clattn_engine_built(name) &&
             clattn_engine_supports(session->runtime, name, device, &problem, NULL) == CLATTN_OK) {
@@ -39,7 +39,7 @@ static bool has_bodies(const attn_session *session, const char *engine, int64_t 
     clattn_body_info body;
     bool here = false;
     for (int64_t n = 0; clattn_inspect_body(session->runtime, engine, device, n, &body) == CLATTN_OK; n++) {
-        here = here || body.why_not == NULL;
+        here = here || !body.why_not;
     }
     return here;
 }
@@ -54,13 +54,13 @@ static void print_bodies(const attn_session *session, int64_t device) {
         }
         printf("   bodies          %s:", engine);
         for (int64_t n = 0; clattn_inspect_body(session->runtime, engine, device, n, &body) == CLATTN_OK; n++) {
-            if (body.why_not == NULL) {
+            if (!body.why_not) {
                 printf(" %s", body.name);
             }
         }
         printf("\n");
         for (int64_t n = 0; clattn_inspect_body(session->runtime, engine, device, n, &body) == CLATTN_OK; n++) {
-            if (body.why_not != NULL) {
+            if (body.why_not) {
                 printf("                   not %s: %s\n", body.name, body.why_not);
             }
         }
@@ -79,7 +79,7 @@ static void print_bodies_json(const attn_session *session, int64_t device) {
             printf("%s{ \"engine\": \"%s\", \"name\": \"%s\", \"what\": ", comma, engine, body.name);
             attn_json_write_string(stdout, body.what);
             printf(", \"why_not\": ");
-            body.why_not != NULL ? attn_json_write_string(stdout, body.why_not) : (void)fputs("null", stdout);
+            body.why_not ? attn_json_write_string(stdout, body.why_not) : (void)fputs("null", stdout);
             printf(" }");
             comma = ", ";
         }

@@ -98,7 +98,7 @@ static bool has_line(const char *text, const char *line, size_t length) {
 static void list_refusals(const attn_session *session, const clattn_problem *problem, const char *chosen,
                           const char *told, char *text, size_t size) {
     clattn_report report;
-    bool any = problem->engine == NULL, opencl = !any && strcmp(problem->engine, "opencl") == 0;
+    bool any = !problem->engine, opencl = !any && strcmp(problem->engine, "opencl") == 0;
     text[0] = '\0';
     for (int64_t e = 0; e < clattn_engine_count(); e++) {
         const char *name = clattn_engine_name(e);
@@ -114,7 +114,7 @@ static void list_refusals(const attn_session *session, const clattn_problem *pro
     for (size_t length; *told != '\0'; told += length + (told[length] == '\n')) {
         length = strcspn(told, "\n");
         const char *reason = strstr(told, ": ");
-        bool other_kind = reason != NULL && strncmp(reason, ": device:", 9) == 0;
+        bool other_kind = reason && strncmp(reason, ": device:", 9) == 0;
         if (length > 0 && !other_kind && !has_line(text, told, length)) {
             attn_text_add(text, size, "%.*s\n", (int)length, told);
         }

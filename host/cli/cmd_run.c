@@ -83,10 +83,9 @@ static int check_outputs(attn_run *run, attn_error *error) {
     static const char *const stages[] = { "raw", "softcap", "bias", "softmax" };
     bool any = false;
     for (int o = 0; o < ATTN_RUN_OUTPUTS; o++) {
-        any = any || run->output_path[o] != NULL;
-        for (int before = 0; before < o && run->output_path[o] != NULL; before++) {
-            if (run->output_path[before] != NULL &&
-                attn_output_same_place(run->output_path[before], run->output_path[o])) {
+        any = any || run->output_path[o];
+        for (int before = 0; before < o && run->output_path[o]; before++) {
+            if (run->output_path[before] && attn_output_same_place(run->output_path[before], run->output_path[o])) {
                 return attn_fail(error, ATTN_USAGE, "%s %s: %s writes the same file", attn_run_output_flags[o],
                                  run->output_path[o], attn_run_output_flags[before]);
             }
@@ -95,15 +94,15 @@ static int check_outputs(attn_run *run, attn_error *error) {
     if (!any) {
         return attn_fail(error, ATTN_USAGE, "--output is missing");
     }
-    run->c.problem.logsumexp = run->output_path[ATTN_RUN_LOGSUMEXP] != NULL;
-    if (run->weights_stage != NULL && run->output_path[ATTN_RUN_WEIGHTS] == NULL) {
+    run->c.problem.logsumexp = run->output_path[ATTN_RUN_LOGSUMEXP];
+    if (run->weights_stage && !run->output_path[ATTN_RUN_WEIGHTS]) {
         return attn_fail(error, ATTN_USAGE, "--weights-stage needs --weights");
     }
-    if (run->output_path[ATTN_RUN_WEIGHTS] == NULL) {
+    if (!run->output_path[ATTN_RUN_WEIGHTS]) {
         return ATTN_DONE;
     }
     for (int s = 0; s < 4; s++) {
-        if (strcmp(run->weights_stage != NULL ? run->weights_stage : "softmax", stages[s]) == 0) {
+        if (strcmp(run->weights_stage ? run->weights_stage : "softmax", stages[s]) == 0) {
             run->c.problem.weights = (clattn_weights_stage)(CLATTN_WEIGHTS_RAW + s);
             return ATTN_DONE;
         }
@@ -122,7 +121,7 @@ static int fail_file(const attn_run *run, clattn_status status, const clattn_rep
             flag++;
             field++;
         }
-        if (*flag == '\0' && (*field == ':' || *field == '[') && run->input_path[i] != NULL) {
+        if (*flag == '\0' && (*field == ':' || *field == '[') && run->input_path[i]) {
             return attn_fail(error, inner.status, "%s %s: %s", attn_run_input_flags[i], run->input_path[i], inner.text);
         }
     }
@@ -179,7 +178,7 @@ static int write_outputs(const attn_run *run, attn_error *error) {
     int status = ATTN_DONE;
     memset(files, 0, sizeof files);
     for (int o = 0; o < ATTN_RUN_OUTPUTS && status == ATTN_DONE; o++) {
-        if (run->output_path[o] != NULL) {
+        if (run->output_path[o]) {
             status = attn_output_open(&files[o], run->output_path[o], error);
             status = status != ATTN_DONE ? status : attn_npy_write(output_array(run, o), &files[o], error);
         }
@@ -188,7 +187,7 @@ static int write_outputs(const attn_run *run, attn_error *error) {
         status = attn_interrupt_fail(error, "nothing was written");
     }
     for (int o = 0; o < ATTN_RUN_OUTPUTS && status == ATTN_DONE; o++) {
-        if (run->output_path[o] != NULL) {
+        if (run->output_path[o]) {
             status = attn_output_commit(&files[o], error);
         }
     }
@@ -213,7 +212,7 @@ static void print_run(const attn_run *run, const attn_session *session, const cl
         fputs(", \"outputs\": [", stdout);
     }
     for (int o = 0; o < ATTN_RUN_OUTPUTS; o++) {
-        if (run->output_path[o] == NULL) {
+        if (!run->output_path[o]) {
             continue;
         }
         const attn_npy *array = output_array(run, o);
@@ -257,7 +256,7 @@ int attn_command_run(int argc, char **argv, attn_error *error) {
     attn_options options;
     bool json = false;
     attn_run *run = calloc(1, sizeof *run);
-    if (run == NULL) {
+    if (!run) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     int status = read_flags(run, &options, &json, argc, argv, error);

@@ -54,7 +54,7 @@ static int run_command(int argc, char **argv, attn_error *error) {
     attn_hint_begin(&hint, argv[0], strlen(argv[0]));
     for (int c = 0; c < COMMANDS; c++) {
         if (strcmp(attn_commands[c].name, argv[0]) == 0) {
-            return attn_commands[c].run != NULL
+            return attn_commands[c].run
                        ? attn_commands[c].run(argc - 1, argv + 1, error)
                        : attn_fail(error, ATTN_UNSERVED, "%s is a command of a later release", argv[0]);
         }

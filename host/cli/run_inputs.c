@@ -24,7 +24,7 @@ static int refuse_input(const attn_run *run, int which, const char *wants, attn_
 
 static int read_files(attn_run *run, attn_error *error) {
     for (int i = 0; i < ATTN_RUN_INPUTS; i++) {
-        if (run->input_path[i] == NULL) {
+        if (!run->input_path[i]) {
             if (i <= ATTN_RUN_VALUE) {
                 return attn_fail(error, ATTN_USAGE, "%s is missing", attn_run_input_flags[i]);
             }
@@ -33,7 +33,7 @@ static int read_files(attn_run *run, attn_error *error) {
         }
     }
     for (int i = 0; i < 2; i++) {
-        if ((run->input_path[ATTN_RUN_PAST_KEY + i] == NULL) != (run->input_path[ATTN_RUN_PAST_KEY] == NULL)) {
+        if ((!run->input_path[ATTN_RUN_PAST_KEY + i]) != (!run->input_path[ATTN_RUN_PAST_KEY])) {
             return attn_fail(error, ATTN_USAGE, "--past-key and --past-value come together");
         }
     }
@@ -62,7 +62,7 @@ static int find_storage_type(attn_run *run, attn_error *error) {
                          run->input_path[ATTN_RUN_QUERY], attn_npy_type_name(query->type));
     }
     for (int i = ATTN_RUN_KEY; i <= ATTN_RUN_PAST_VALUE; i++) {
-        if (run->input[i].data != NULL && run->input[i].type != query->type) {
+        if (run->input[i].data && run->input[i].type != query->type) {
             return refuse_input(run, i, "the type of --query is expected", error);
         }
     }
@@ -125,7 +125,7 @@ static int find_sizes(attn_run *run, attn_error *error) {
         check_sizes(run, ATTN_RUN_VALUE, of_value, value, error) != ATTN_DONE) {
         return error->status;
     }
-    if (run->input[ATTN_RUN_PAST_KEY].data != NULL &&
+    if (run->input[ATTN_RUN_PAST_KEY].data &&
         (check_sizes(run, ATTN_RUN_PAST_KEY, of_past_key, past, error) != ATTN_DONE ||
          check_sizes(run, ATTN_RUN_PAST_VALUE, of_past_value, past_value, error) != ATTN_DONE)) {
         return error->status;
@@ -140,7 +140,7 @@ static int find_sizes(attn_run *run, attn_error *error) {
     problem->key_length = past[2] + key[2];
     problem->head_dim = query[3];
     problem->value_dim = value[3];
-    problem->past_length = run->input[ATTN_RUN_PAST_KEY].data != NULL ? past[2] : run->c.problem.past_length;
+    problem->past_length = run->input[ATTN_RUN_PAST_KEY].data ? past[2] : run->c.problem.past_length;
     return ATTN_DONE;
 }
 
@@ -203,7 +203,7 @@ static int find_broadcast(attn_run *run, int which, int64_t shape[4], clattn_bro
 
 static int find_mask_and_bias(attn_run *run, attn_error *error) {
     const attn_npy *mask = &run->input[ATTN_RUN_MASK], *bias = &run->input[ATTN_RUN_BIAS];
-    if (mask->data != NULL) {
+    if (mask->data) {
         if (mask->type != ATTN_NPY_BOOL) {
             return refuse_input(run, ATTN_RUN_MASK, "bool is expected (true = attend; --bias is what is added)", error);
         }
@@ -212,7 +212,7 @@ static int find_mask_and_bias(attn_run *run, attn_error *error) {
             return error->status;
         }
     }
-    if (bias->data != NULL) {
+    if (bias->data) {
         if (bias->type != ATTN_NPY_FLOAT32 && bias->type != run->input[ATTN_RUN_QUERY].type) {
             return refuse_input(run, ATTN_RUN_BIAS, "float32 or the type of --query is expected", error);
         }
@@ -241,7 +241,7 @@ static int find_vectors(attn_run *run, attn_error *error) {
     for (int i = ATTN_RUN_KEY_LENGTHS; i <= ATTN_RUN_SINKS; i++) {
         const attn_npy *array = &run->input[i];
         bool is_integer = i <= ATTN_RUN_OFFSETS;
-        if (array->data == NULL) {
+        if (!array->data) {
             continue;
         }
         if (check_vector(run, i, is_integer ? problem->batch : problem->query_heads, is_integer, error) != ATTN_DONE) {
@@ -252,17 +252,17 @@ static int find_vectors(attn_run *run, attn_error *error) {
                 (clattn_integers){ array->data, 0, array->type == ATTN_NPY_INT32 ? CLATTN_INT32 : CLATTN_INT64 };
         }
     }
-    problem->key_lengths = tensors->key_lengths.data != NULL;
-    problem->query_lengths = tensors->query_lengths.data != NULL;
-    if (tensors->offsets.data != NULL) {
+    problem->key_lengths = tensors->key_lengths.data;
+    problem->query_lengths = tensors->query_lengths.data;
+    if (tensors->offsets.data) {
         if (run->c.has_align) {
             return attn_fail(error, ATTN_USAGE,
                              "align and --offsets are both given; one of them says where the queries stand");
         }
         problem->alignment = CLATTN_ALIGN_OFFSETS;
     }
-    problem->alibi = run->input[ATTN_RUN_SLOPES].data != NULL;
-    problem->sinks = run->input[ATTN_RUN_SINKS].data != NULL;
+    problem->alibi = run->input[ATTN_RUN_SLOPES].data;
+    problem->sinks = run->input[ATTN_RUN_SINKS].data;
     tensors->alibi_slopes.data = run->input[ATTN_RUN_SLOPES].data;
     tensors->sinks.data = run->input[ATTN_RUN_SINKS].data;
     return ATTN_DONE;
@@ -273,7 +273,7 @@ static int join_past(attn_run *run, int which, int past_which, attn_error *error
     attn_npy *fresh = &run->input[which], *past = &run->input[past_which], joined;
     int length_at = run->c.bshd ? 1 : 2;
     int64_t shape[4], outer = 1;
-    if (past->data == NULL) {
+    if (!past->data) {
         return ATTN_DONE;
     }
     memcpy(shape, fresh->shape, sizeof shape);

@@ -25,7 +25,7 @@
 #endif
 
 enum {
-    SPINS = 2000, /* of a caller, before it lets others run */
+    SPINS = 2000,   /* of a caller, before it lets others run */
     POOL_JOBS = 16, /* that callers may hand to their pool at once; another runs on its caller's thread alone */
     AWAKE_NANOSECONDS = 100000, /* that a thread looks for the next job before it sleeps: waking it costs some 50000 */
     SPINS_A_LOOK = 32           /* at the clock: a spin takes 10 to 60 nanoseconds, by processor */
@@ -111,7 +111,9 @@ static bool is_called_soon(attn_threads *threads, unsigned seen) {
     const int64_t end = attn_clock_now() + AWAKE_NANOSECONDS;
     do {
         for (int spin = 0; spin < SPINS_A_LOOK; spin++) {
-            if (atomic_load(&threads->generation) != seen) return true;
+            if (atomic_load(&threads->generation) != seen) {
+                return true;
+            }
             ATTN_PAUSE();
         }
     } while (attn_clock_now() < end);

@@ -24,6 +24,7 @@ int64_t attn_threads_count(const attn_threads *threads);
  * A worker runs one item at a time. Each worker takes a contiguous range first, then helps others. Worker 0 is on the
  * calling thread, but not when the caller's pool runs it. Arithmetic is done in the environment of base/visit.h.
  */
-void attn_threads_run(attn_threads *threads, int64_t items, void (*work)(void *user, int64_t item, int64_t worker), void *user);
+void attn_threads_run(attn_threads *threads, int64_t items, void (*work)(void *user, int64_t item, int64_t worker),
+                      void *user);
 
 #endif

@@ -243,7 +243,7 @@ static clattn_status check_weights(const forward_call *c) {
     const struct {
         const char *name;
         bool needed, there;
-    } all[] = { { "weights", o->project || o->output_dim > 0, w != NULL },
+    } all[] = { { "weights", o->project || o->output_dim > 0, w },
                 { "w_query", o->project, w && w->w_query },
                 { "w_key", memory, w && w->w_key },
                 { "w_value", memory, w && w->w_value },

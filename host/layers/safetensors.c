@@ -63,7 +63,7 @@ static bool read_field(attn_header_json *json, entry *e) {
     }
     if (strcmp(key, "dtype") == 0 && !e->has_type) {
         e->told.dtype = attn_header_string(json);
-        e->has_type = e->told.dtype != NULL;
+        e->has_type = e->told.dtype;
         return e->has_type;
     }
     if (strcmp(key, "shape") == 0 && !e->has_shape) {

@@ -15,11 +15,12 @@ static clattn_status refuse(const attn_call *call, const char *field, const char
     return attn_refuse(call->report, CLATTN_INVALID_TENSORS, "%s: %s", field, why);
 }
 
-static clattn_status resolve_length(const attn_call *call, const char *field, int64_t given, int64_t largest, int64_t *length) {
+static clattn_status resolve_length(const attn_call *call, const char *field, int64_t given, int64_t largest,
+                                    int64_t *length) {
     *length = given == CLATTN_SAME ? largest : given;
     if (*length < 0 || *length > largest) {
-        return attn_refuse(call->report, CLATTN_INVALID_TENSORS, "%s: %lld is outside 0..%lld, the problem's", field, (long long)given,
-                           (long long)largest);
+        return attn_refuse(call->report, CLATTN_INVALID_TENSORS, "%s: %lld is outside 0..%lld, the problem's", field,
+                           (long long)given, (long long)largest);
     }
     return CLATTN_OK;
 }
@@ -45,12 +46,12 @@ static clattn_status resolve_lengths(const clattn_problem *p, const clattn_tenso
  * Whether all that the view walks has an address, in elements of `size` bytes. A view that walks nothing is made one of zeros, and
  * strides that are never stepped are made 0: whatever they were, nobody multiplies by them.
  */
-static clattn_status check_end(const clattn_problem *p, const attn_call *call, const char *field, const int64_t extent[4], int64_t size,
-                               attn_view *view) {
+static clattn_status check_end(const clattn_problem *p, const attn_call *call, const char *field,
+                               const int64_t extent[4], int64_t size, attn_view *view) {
     int64_t end, bytes;
     bool empty = extent[0] == 0 || extent[1] == 0 || extent[2] == 0 || extent[3] == 0;
     if (empty) {
-        *view = (attn_view){view->data, 0, {0, 0, 0, view->stride[3]}};
+        *view = (attn_view){ view->data, 0, { 0, 0, 0, view->stride[3] } };
     }
     for (int k = 0; k < 3; k++) {
         view->stride[k] = extent[k] == 1 ? 0 : view->stride[k];
@@ -65,14 +66,14 @@ static clattn_status check_end(const clattn_problem *p, const attn_call *call, c
 }
 
 /** A tensor of [batch, heads, length, dim]; `length` is the problem's, `used` the call's. */
-static clattn_status resolve_tensor(const clattn_problem *p, const attn_call *call, const char *field, const clattn_tensor *t,
-                                    const int64_t shape[4], int64_t used, attn_view *view) {
+static clattn_status resolve_tensor(const clattn_problem *p, const attn_call *call, const char *field,
+                                    const clattn_tensor *t, const int64_t shape[4], int64_t used, attn_view *view) {
     int64_t heads = shape[1], length = shape[2], dim = shape[3];
     bool empty = p->batch == 0 || used == 0;
     if (!t->data && !empty) {
         return refuse(call, field, "data is NULL");
     }
-    *view = (attn_view){t->data, t->offset, {t->batch_stride, t->head_stride, t->length_stride, 1}};
+    *view = (attn_view){ t->data, t->offset, { t->batch_stride, t->head_stride, t->length_stride, 1 } };
     if (t->layout == CLATTN_BHSD) {
         view->stride[2] = dim;
         view->stride[1] = length * dim;
@@ -87,21 +88,22 @@ static clattn_status resolve_tensor(const clattn_problem *p, const attn_call *ca
     if (t->offset < 0 || view->stride[0] < 0 || view->stride[1] < 0 || view->stride[2] < 0) {
         return refuse(call, field, "offset and strides must not be negative");
     }
-    const int64_t extent[4] = {shape[0], heads, used, dim};
+    const int64_t extent[4] = { shape[0], heads, used, dim };
     return check_end(p, call, field, extent, clattn_type_size(p->type), view);
 }
 
 /** `size` is an element's; 0 for a mask of bits. */
-static clattn_status resolve_broadcast(const clattn_problem *p, const attn_call *call, const char *field, const clattn_broadcast *t,
-                                       const int64_t shape[4], int64_t size, attn_view *view) {
+static clattn_status resolve_broadcast(const clattn_problem *p, const attn_call *call, const char *field,
+                                       const clattn_broadcast *t, const int64_t shape[4], int64_t size,
+                                       attn_view *view) {
     bool bits = size == 0;
     bool empty = shape[0] == 0 || shape[1] == 0 || shape[2] == 0 || shape[3] == 0;
     if (!t->data && !empty) {
         return refuse(call, field, "data is NULL, but the problem has one");
     }
     int64_t row = bits ? (shape[3] + 7) / 8 : shape[3];
-    const int64_t dense[4] = {shape[1] * shape[2] * row, shape[2] * row, row, 1};
-    *view = (attn_view){(void *)t->data, t->offset, {0, 0, 0, 0}};
+    const int64_t dense[4] = { shape[1] * shape[2] * row, shape[2] * row, row, 1 };
+    *view = (attn_view){ (void *)t->data, t->offset, { 0, 0, 0, 0 } };
     for (int k = 0; k < 4; k++) {
         int64_t stride = t->strided && !(bits && k == 3) ? t->strides[k] : dense[k];
         view->stride[k] = shape[k] == 1 ? 0 : stride;
@@ -109,13 +111,13 @@ static clattn_status resolve_broadcast(const clattn_problem *p, const attn_call 
             return refuse(call, field, "offset and strides must not be negative");
         }
     }
-    const int64_t extent[4] = {shape[0], shape[1], shape[2], row};
+    const int64_t extent[4] = { shape[0], shape[1], shape[2], row };
     return check_end(p, call, field, extent, bits ? 1 : size, view);
 }
 
 /** A dense array of the given shape. */
-static clattn_status resolve_array(const clattn_problem *p, const attn_call *call, const char *field, const clattn_array *t,
-                                   const int64_t shape[4], clattn_type type, attn_view *view) {
+static clattn_status resolve_array(const clattn_problem *p, const attn_call *call, const char *field,
+                                   const clattn_array *t, const int64_t shape[4], clattn_type type, attn_view *view) {
     bool empty = shape[0] == 0 || shape[1] == 0 || shape[2] == 0 || shape[3] == 0;
     if (!t->data && !empty) {
         return refuse(call, field, "data is NULL, but the problem has one");
@@ -123,13 +125,14 @@ static clattn_status resolve_array(const clattn_problem *p, const attn_call *cal
     if (t->offset < 0) {
         return refuse(call, field, "offset is negative");
     }
-    *view = (attn_view){t->data, t->offset, {shape[1] * shape[2] * shape[3], shape[2] * shape[3], shape[3], 1}};
+    *view = (attn_view){ t->data, t->offset, { shape[1] * shape[2] * shape[3], shape[2] * shape[3], shape[3], 1 } };
     return check_end(p, call, field, shape, clattn_type_size(type), view);
 }
 
 /** One integer a batch entry; values are checked where they can be read. */
-static clattn_status resolve_integers(const clattn_problem *p, const attn_call *call, const char *field, const clattn_integers *t,
-                                      int64_t least, int64_t most, clattn_integers *integers) {
+static clattn_status resolve_integers(const clattn_problem *p, const attn_call *call, const char *field,
+                                      const clattn_integers *t, int64_t least, int64_t most,
+                                      clattn_integers *integers) {
     if (!t->data && p->batch > 0) {
         return refuse(call, field, "data is NULL, but the problem has them");
     }
@@ -139,36 +142,37 @@ static clattn_status resolve_integers(const clattn_problem *p, const attn_call *
     if (t->offset < 0) {
         return refuse(call, field, "offset is negative");
     }
-    attn_view view = {(void *)(uintptr_t)t->data, t->offset, {0, 0, 0, 1}};
-    const int64_t extent[4] = {1, 1, 1, p->batch};
+    attn_view view = { (void *)(uintptr_t)t->data, t->offset, { 0, 0, 0, 1 } };
+    const int64_t extent[4] = { 1, 1, 1, p->batch };
     ATTN_TRY(check_end(p, call, field, extent, t->type == CLATTN_INT32 ? 4 : 8, &view));
     *integers = *t;
     integers->offset = view.offset;
     for (int64_t b = 0; p->memory == CLATTN_MEMORY_HOST && b < p->batch; b++) {
         int64_t value = attn_integer(t, b);
         if (value < least || value > most) {
-            return attn_refuse(call->report, CLATTN_INVALID_TENSORS, "%s[%lld]: %lld is outside %lld..%lld", field, (long long)b,
-                               (long long)value, (long long)least, (long long)most);
+            return attn_refuse(call->report, CLATTN_INVALID_TENSORS, "%s[%lld]: %lld is outside %lld..%lld", field,
+                               (long long)b, (long long)value, (long long)least, (long long)most);
         }
     }
     return CLATTN_OK;
 }
 
 static clattn_status resolve_inputs(const clattn_problem *p, const clattn_tensors *t, attn_call *call) {
-    const int64_t query[4] = {p->batch, p->query_heads, p->query_length, p->head_dim};
-    const int64_t key[4] = {p->batch, p->kv_heads, p->key_length, p->head_dim};
-    const int64_t value[4] = {p->batch, p->kv_heads, p->key_length, p->value_dim};
+    const int64_t query[4] = { p->batch, p->query_heads, p->query_length, p->head_dim };
+    const int64_t key[4] = { p->batch, p->kv_heads, p->key_length, p->head_dim };
+    const int64_t value[4] = { p->batch, p->kv_heads, p->key_length, p->value_dim };
     ATTN_TRY(resolve_tensor(p, call, "query", &t->query, query, call->query_length, &call->query));
     ATTN_TRY(resolve_tensor(p, call, "key", &t->key, key, call->key_length, &call->key));
     ATTN_TRY(resolve_tensor(p, call, "value", &t->value, value, call->key_length, &call->value));
     if (p->mask != CLATTN_MASK_NONE) {
-        ATTN_TRY(resolve_broadcast(p, call, "mask", &t->mask, p->mask_shape, p->mask == CLATTN_MASK_BITS ? 0 : 1, &call->mask));
+        ATTN_TRY(resolve_broadcast(p, call, "mask", &t->mask, p->mask_shape, p->mask == CLATTN_MASK_BITS ? 0 : 1,
+                                   &call->mask));
     }
     if (p->bias != CLATTN_BIAS_NONE) {
         int64_t size = clattn_type_size(attn_bias_type(p));
         ATTN_TRY(resolve_broadcast(p, call, "bias", &t->bias, p->bias_shape, size, &call->bias));
     }
-    const int64_t heads[4] = {p->query_heads, 1, 1, 1};
+    const int64_t heads[4] = { p->query_heads, 1, 1, 1 };
     if (p->alibi) {
         ATTN_TRY(resolve_array(p, call, "alibi_slopes", &t->alibi_slopes, heads, CLATTN_FP32, &call->alibi_slopes));
     }
@@ -176,7 +180,8 @@ static clattn_status resolve_inputs(const clattn_problem *p, const clattn_tensor
         ATTN_TRY(resolve_array(p, call, "sinks", &t->sinks, heads, CLATTN_FP32, &call->sinks));
     }
     if (p->query_lengths) {
-        ATTN_TRY(resolve_integers(p, call, "query_lengths", &t->query_lengths, 0, call->query_length, &call->query_lengths));
+        ATTN_TRY(
+            resolve_integers(p, call, "query_lengths", &t->query_lengths, 0, call->query_length, &call->query_lengths));
     }
     if (p->key_lengths) {
         ATTN_TRY(resolve_integers(p, call, "key_lengths", &t->key_lengths, 0, call->key_length, &call->key_lengths));
@@ -189,9 +194,9 @@ static clattn_status resolve_inputs(const clattn_problem *p, const clattn_tensor
 }
 
 static clattn_status resolve_outputs(const clattn_problem *p, const clattn_tensors *t, attn_call *call) {
-    const int64_t output[4] = {p->batch, p->query_heads, p->query_length, p->value_dim};
-    const int64_t rows[4] = {p->batch, p->query_heads, p->query_length, 1};
-    const int64_t weights[4] = {p->batch, p->weights_heads, p->weights_rows, p->key_length};
+    const int64_t output[4] = { p->batch, p->query_heads, p->query_length, p->value_dim };
+    const int64_t rows[4] = { p->batch, p->query_heads, p->query_length, 1 };
+    const int64_t weights[4] = { p->batch, p->weights_heads, p->weights_rows, p->key_length };
     ATTN_TRY(resolve_tensor(p, call, "output", &t->output, output, call->query_length, &call->output));
     if (p->logsumexp) {
         ATTN_TRY(resolve_array(p, call, "logsumexp", &t->logsumexp, rows, attn_logsumexp_type(p), &call->logsumexp));
@@ -230,9 +235,9 @@ clattn_tensor clattn_packed_qkv(void *data, int64_t part, int64_t length, int64_
     bool known = part >= 0 && part <= 2 && attn_multiply(heads, dim, &row) && attn_multiply(row, 3, &token) &&
                  attn_multiply(token, length, &entry);
     if (!known) {
-        return (clattn_tensor){data, -1, CLATTN_STRIDED, 0, 0, 0};
+        return (clattn_tensor){ data, -1, CLATTN_STRIDED, 0, 0, 0 };
     }
-    return (clattn_tensor){data, part * row, CLATTN_STRIDED, entry, dim, token};
+    return (clattn_tensor){ data, part * row, CLATTN_STRIDED, entry, dim, token };
 }
 
 void clattn_tensors_init(clattn_tensors *tensors, size_t size) {

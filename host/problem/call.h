@@ -22,12 +22,13 @@ typedef struct attn_view {
 typedef struct attn_call {
     int64_t query_length, key_length, past_length; /* of this call */
     attn_view query, key, value, output;
-    attn_view mask, bias;      /* strides over [batch, query_heads, query_length, key_length] */
-    attn_view logsumexp;       /* strides over [batch, query_heads, query_length]; stride[3] unused */
-    attn_view weights;         /* strides over [batch, chosen heads, chosen rows, key_length]: index with h - first_head, i - first_row */
-    attn_view alibi_slopes, sinks; /* fp32; offset only */
+    attn_view mask, bias; /* strides over [batch, query_heads, query_length, key_length] */
+    attn_view logsumexp;  /* strides over [batch, query_heads, query_length]; stride[3] unused */
+    attn_view
+        weights; /* strides over [batch, chosen heads, chosen rows, key_length]: index with h - first_head, i - first_row */
+    attn_view alibi_slopes, sinks;                       /* fp32; offset only */
     clattn_integers query_lengths, key_lengths, offsets; /* data NULL when not given */
-    void *workspace;           /* the caller's, or NULL */
+    void *workspace;                                     /* the caller's, or NULL */
     int64_t workspace_size;
     bool (*progress)(void *user, double done);
     void *progress_user;

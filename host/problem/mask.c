@@ -27,7 +27,7 @@ int64_t attn_call_offset(const clattn_problem *problem, const attn_call *call, i
 
 attn_row_rule attn_row_rule_of(const clattn_problem *problem, const attn_call *call, int64_t b) {
     const int64_t open = INT64_MAX / 2;
-    attn_row_rule rule = {attn_used_query_length(call, b), attn_used_key_length(call, b), -open, open};
+    attn_row_rule rule = { attn_used_query_length(call, b), attn_used_key_length(call, b), -open, open };
     int64_t offset = attn_call_offset(problem, call, b);
     if (problem->causal) {
         rule.to = offset + 1;
@@ -46,17 +46,19 @@ attn_key_range attn_row_keys(const clattn_problem *problem, const attn_call *cal
     return attn_rule_keys(&rule, i);
 }
 
-attn_key_range attn_rows_keys(const clattn_problem *problem, const attn_call *call, int64_t b, int64_t first, int64_t count) {
+attn_key_range attn_rows_keys(const clattn_problem *problem, const attn_call *call, int64_t b, int64_t first,
+                              int64_t count) {
     int64_t last = attn_min(first + count, attn_used_query_length(call, b)) - 1;
     if (last < first) {
-        return (attn_key_range){0, 0};
+        return (attn_key_range){ 0, 0 };
     }
     attn_key_range range = attn_row_keys(problem, call, b, first);
     range.end = attn_max(range.begin, attn_row_keys(problem, call, b, last).end);
     return range;
 }
 
-bool attn_mask_allows(const clattn_problem *problem, const attn_call *call, int64_t b, int64_t h, int64_t i, int64_t j) {
+bool attn_mask_allows(const clattn_problem *problem, const attn_call *call, int64_t b, int64_t h, int64_t i,
+                      int64_t j) {
     const attn_view *mask = &call->mask;
     const uint8_t *data = mask->data;
     int64_t row = attn_view_row(mask, b, h, i);

@@ -27,12 +27,12 @@ attn_row_rule attn_row_rule_of(const clattn_problem *problem, const attn_call *c
 /** Keys of row i by a rule: what attn_row_keys() answers. */
 static inline attn_key_range attn_rule_keys(const attn_row_rule *rule, int64_t i) {
     if (i >= rule->query_length) {
-        return (attn_key_range){0, 0};
+        return (attn_key_range){ 0, 0 };
     }
     int64_t begin = i + rule->from > 0 ? i + rule->from : 0;
     begin = begin < rule->key_length ? begin : rule->key_length;
     int64_t end = i + rule->to < rule->key_length ? i + rule->to : rule->key_length;
-    return (attn_key_range){begin, end > begin ? end : begin};
+    return (attn_key_range){ begin, end > begin ? end : begin };
 }
 
 /** Used lengths of entry b: the given ones, or the call's. */
@@ -46,7 +46,8 @@ int64_t attn_call_offset(const clattn_problem *problem, const attn_call *call, i
 attn_key_range attn_row_keys(const clattn_problem *problem, const attn_call *call, int64_t b, int64_t i);
 
 /** The union over rows first .. first + count - 1 (those inside the used length). */
-attn_key_range attn_rows_keys(const clattn_problem *problem, const attn_call *call, int64_t b, int64_t first, int64_t count);
+attn_key_range attn_rows_keys(const clattn_problem *problem, const attn_call *call, int64_t b, int64_t first,
+                              int64_t count);
 
 /** Whether the mask (if any) allows (b, h, i, j). */
 bool attn_mask_allows(const clattn_problem *problem, const attn_call *call, int64_t b, int64_t h, int64_t i, int64_t j);

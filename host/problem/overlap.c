@@ -34,10 +34,10 @@ bool attn_view_end(const attn_view *view, const int64_t extent[4], int64_t *end)
     return attn_add(last, 1, end);
 }
 
-static region make_region(const clattn_problem *p, const char *name, const attn_view *view, int64_t size, bool written, int64_t a,
-                          int64_t b, int64_t c, int64_t d) {
+static region make_region(const clattn_problem *p, const char *name, const attn_view *view, int64_t size, bool written,
+                          int64_t a, int64_t b, int64_t c, int64_t d) {
     bool host = p->memory == CLATTN_MEMORY_HOST;
-    region r = {.name = name, .handle = host ? NULL : view->data, .extent = {a, b, c, d}, .written = written};
+    region r = { .name = name, .handle = host ? NULL : view->data, .extent = { a, b, c, d }, .written = written };
     int64_t end = 0;
     if (!view->data) {
         return r;
@@ -59,9 +59,9 @@ static region make_region(const clattn_problem *p, const char *name, const attn_
 }
 
 /** `count` elements of `size` bytes. */
-static region make_list(const clattn_problem *p, const char *name, const void *data, int64_t offset, int64_t size, bool written,
-                        int64_t count) {
-    attn_view view = {(void *)(uintptr_t)data, offset, {0, 0, 0, 1}};
+static region make_list(const clattn_problem *p, const char *name, const void *data, int64_t offset, int64_t size,
+                        bool written, int64_t count) {
+    attn_view view = { (void *)(uintptr_t)data, offset, { 0, 0, 0, 1 } };
     return make_region(p, name, &view, size, written, 1, 1, 1, count);
 }
 
@@ -74,7 +74,7 @@ static bool overlaps_itself(const region *r) {
     if (r->begin == r->end) {
         return false; /* absent or empty */
     }
-    int order[3] = {0, 1, 2};
+    int order[3] = { 0, 1, 2 };
     for (int i = 0; i < 2; i++) {
         for (int k = 0; k < 2; k++) {
             if (r->stride[order[k]] > r->stride[order[k + 1]]) {
@@ -115,7 +115,8 @@ static int64_t grid(const region *r) {
 }
 
 static bool overlaps(const region *a, const region *b) {
-    if (a->handle != b->handle || a->end <= b->begin || b->end <= a->begin || a->begin == a->end || b->begin == b->end) {
+    if (a->handle != b->handle || a->end <= b->begin || b->end <= a->begin || a->begin == a->end ||
+        b->begin == b->end) {
         return false;
     }
     int64_t step = grid(a);
@@ -128,7 +129,8 @@ static bool overlaps(const region *a, const region *b) {
 }
 
 clattn_status attn_check_overlap(const clattn_problem *p, const attn_call *call) {
-    int64_t size = clattn_type_size(p->type), lse = clattn_type_size(attn_logsumexp_type(p)), b = p->batch, h = p->query_heads;
+    int64_t size = clattn_type_size(p->type), lse = clattn_type_size(attn_logsumexp_type(p)), b = p->batch,
+            h = p->query_heads;
     int64_t q = call->query_length, k = call->key_length, weight = clattn_type_size(attn_weights_type(p));
     int64_t mask_row = p->mask == CLATTN_MASK_BITS ? (p->mask_shape[3] + 7) / 8 : p->mask_shape[3];
     const int64_t *m = p->mask_shape, *s = p->bias_shape;
@@ -136,7 +138,8 @@ clattn_status attn_check_overlap(const clattn_problem *p, const attn_call *call)
         make_region(p, "output", &call->output, size, true, b, h, q, p->value_dim),
         make_region(p, "logsumexp", &call->logsumexp, lse, true, b, h, q, 1),
         make_region(p, "weights", &call->weights, weight, true, b, p->weights_heads, p->weights_rows, p->key_length),
-        make_list(p, "workspace", p->caller_workspace ? call->workspace : NULL, 0, 1, true, attn_max(call->workspace_size, 0)),
+        make_list(p, "workspace", p->caller_workspace ? call->workspace : NULL, 0, 1, true,
+                  attn_max(call->workspace_size, 0)),
         make_region(p, "query", &call->query, size, false, b, h, q, p->head_dim),
         make_region(p, "key", &call->key, size, false, b, p->kv_heads, k, p->head_dim),
         make_region(p, "value", &call->value, size, false, b, p->kv_heads, k, p->value_dim),
@@ -151,11 +154,13 @@ clattn_status attn_check_overlap(const clattn_problem *p, const attn_call *call)
     size_t count = sizeof regions / sizeof *regions;
     for (size_t i = 0; i < count && regions[i].written; i++) {
         if (overlaps_itself(&regions[i])) {
-            return attn_refuse(call->report, CLATTN_INVALID_TENSORS, "%s: its strides make elements overlap", regions[i].name);
+            return attn_refuse(call->report, CLATTN_INVALID_TENSORS, "%s: its strides make elements overlap",
+                               regions[i].name);
         }
         for (size_t n = i + 1; n < count; n++) {
             if (overlaps(&regions[i], &regions[n])) {
-                return attn_refuse(call->report, CLATTN_INVALID_TENSORS, "%s: overlaps %s", regions[i].name, regions[n].name);
+                return attn_refuse(call->report, CLATTN_INVALID_TENSORS, "%s: overlaps %s", regions[i].name,
+                                   regions[n].name);
             }
         }
     }

@@ -44,13 +44,14 @@ static clattn_status check_enums(const clattn_problem *p, clattn_report *report)
         const char *name;
         int value, count;
     } enums[] = {
-        {"type", (int)p->type, 4},           {"direction", (int)p->direction, 2}, {"memory", (int)p->memory, 2},
-        {"alignment", (int)p->alignment, 6}, {"mask", (int)p->mask, 3},           {"bias", (int)p->bias, 3},
-        {"weights", (int)p->weights, 5},
+        { "type", (int)p->type, 4 },           { "direction", (int)p->direction, 2 }, { "memory", (int)p->memory, 2 },
+        { "alignment", (int)p->alignment, 6 }, { "mask", (int)p->mask, 3 },           { "bias", (int)p->bias, 3 },
+        { "weights", (int)p->weights, 5 },
     };
     for (size_t i = 0; i < sizeof enums / sizeof *enums; i++) {
         if (enums[i].value < 0 || enums[i].value >= enums[i].count) {
-            return attn_refuse(report, CLATTN_INVALID_PROBLEM, "%s: %d is not one of its values", enums[i].name, enums[i].value);
+            return attn_refuse(report, CLATTN_INVALID_PROBLEM, "%s: %d is not one of its values", enums[i].name,
+                               enums[i].value);
         }
     }
     return CLATTN_OK;
@@ -65,9 +66,15 @@ static clattn_status resolve_sizes(clattn_problem *p, clattn_report *report) {
         const char *name;
         int64_t value, least;
     } sizes[] = {
-        {"batch", p->batch, 0},           {"query_heads", p->query_heads, 1}, {"kv_heads", p->kv_heads, 1},
-        {"query_length", p->query_length, 0}, {"key_length", p->key_length, 0}, {"head_dim", p->head_dim, 1},
-        {"value_dim", p->value_dim, 1},   {"past_length", p->past_length, 0}, {"concurrency", p->concurrency, 1},
+        { "batch", p->batch, 0 },
+        { "query_heads", p->query_heads, 1 },
+        { "kv_heads", p->kv_heads, 1 },
+        { "query_length", p->query_length, 0 },
+        { "key_length", p->key_length, 0 },
+        { "head_dim", p->head_dim, 1 },
+        { "value_dim", p->value_dim, 1 },
+        { "past_length", p->past_length, 0 },
+        { "concurrency", p->concurrency, 1 },
     };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         if (sizes[i].value < sizes[i].least) {
@@ -76,15 +83,16 @@ static clattn_status resolve_sizes(clattn_problem *p, clattn_report *report) {
         }
     }
     if (p->concurrency > MOST_CONCURRENCY) {
-        return attn_refuse(report, CLATTN_INVALID_PROBLEM, "concurrency: %lld, must be at most %d", (long long)p->concurrency,
-                           MOST_CONCURRENCY);
+        return attn_refuse(report, CLATTN_INVALID_PROBLEM, "concurrency: %lld, must be at most %d",
+                           (long long)p->concurrency, MOST_CONCURRENCY);
     }
     if (p->query_heads % p->kv_heads != 0) {
         return attn_refuse(report, CLATTN_INVALID_PROBLEM, "query_heads: %lld is not a multiple of kv_heads %lld",
                            (long long)p->query_heads, (long long)p->kv_heads);
     }
     if (p->past_length > p->key_length) {
-        return attn_refuse(report, CLATTN_INVALID_PROBLEM, "past_length: %lld is more than key_length %lld, which counts the past too",
+        return attn_refuse(report, CLATTN_INVALID_PROBLEM,
+                           "past_length: %lld is more than key_length %lld, which counts the past too",
                            (long long)p->past_length, (long long)p->key_length);
     }
     return CLATTN_OK;
@@ -121,15 +129,17 @@ static clattn_status resolve_alignment(clattn_problem *p, clattn_report *report)
     bool matters = p->query_length != p->key_length || p->query_lengths || p->key_lengths || p->past_length > 0;
     if (p->alignment == CLATTN_ALIGN_UNSET && matters) {
         return attn_refuse(report, CLATTN_INVALID_PROBLEM,
-                           "alignment: causal, window_left, window_right and alibi need it here, since query and key lengths differ or "
+                           "alignment: causal, window_left, window_right and alibi need it here, since query and key "
+                           "lengths differ or "
                            "vary or there is a past: any clattn_alignment but CLATTN_ALIGN_UNSET");
     }
     return CLATTN_OK;
 }
 
 /** A shape that is not asked for becomes 0s. */
-static clattn_status resolve_shape(const char *name, const clattn_problem *p, bool used, int64_t shape[4], clattn_report *report) {
-    const int64_t full[4] = {p->batch, p->query_heads, p->query_length, p->key_length};
+static clattn_status resolve_shape(const char *name, const clattn_problem *p, bool used, int64_t shape[4],
+                                   clattn_report *report) {
+    const int64_t full[4] = { p->batch, p->query_heads, p->query_length, p->key_length };
     for (int k = 0; k < 4; k++) {
         if (!used) {
             shape[k] = 0;
@@ -137,8 +147,8 @@ static clattn_status resolve_shape(const char *name, const clattn_problem *p, bo
         }
         shape[k] = shape[k] == CLATTN_SAME ? full[k] : shape[k];
         if (shape[k] != 1 && shape[k] != full[k]) {
-            return attn_refuse(report, CLATTN_INVALID_PROBLEM, "%s[%d]: %lld, must be 1 or %lld", name, k, (long long)shape[k],
-                               (long long)full[k]);
+            return attn_refuse(report, CLATTN_INVALID_PROBLEM, "%s[%d]: %lld, must be 1 or %lld", name, k,
+                               (long long)shape[k], (long long)full[k]);
         }
     }
     return CLATTN_OK;
@@ -153,8 +163,8 @@ static clattn_status resolve_weights(clattn_problem *p, clattn_report *report) {
         const char *first_name, *count_name;
         int64_t first, *count, limit;
     } ranges[] = {
-        {"weights_first_head", "weights_heads", p->weights_first_head, &p->weights_heads, p->query_heads},
-        {"weights_first_row", "weights_rows", p->weights_first_row, &p->weights_rows, p->query_length},
+        { "weights_first_head", "weights_heads", p->weights_first_head, &p->weights_heads, p->query_heads },
+        { "weights_first_row", "weights_rows", p->weights_first_row, &p->weights_rows, p->query_length },
     };
     for (size_t i = 0; i < 2; i++) {
         bool inside = ranges[i].first >= 0 && ranges[i].first <= ranges[i].limit;
@@ -165,21 +175,22 @@ static clattn_status resolve_weights(clattn_problem *p, clattn_report *report) {
                                (long long)ranges[i].first, (long long)ranges[i].limit);
         }
         if (*count < 0 || *count > left) {
-            return attn_refuse(report, CLATTN_INVALID_PROBLEM, "%s: %lld, there are %lld", ranges[i].count_name, (long long)*count,
-                               (long long)left);
+            return attn_refuse(report, CLATTN_INVALID_PROBLEM, "%s: %lld, there are %lld", ranges[i].count_name,
+                               (long long)*count, (long long)left);
         }
     }
     return CLATTN_OK;
 }
 
 /** Whether a dense tensor of four dimensions fits int64 bytes. Zero dimensions hide nothing: they count as one. */
-static clattn_status check_bytes(const char *name, int64_t a, int64_t b, int64_t c, int64_t d, int64_t size, clattn_report *report) {
+static clattn_status check_bytes(const char *name, int64_t a, int64_t b, int64_t c, int64_t d, int64_t size,
+                                 clattn_report *report) {
     int64_t bytes = size;
-    const int64_t dims[4] = {a, b, c, d};
+    const int64_t dims[4] = { a, b, c, d };
     for (int k = 0; k < 4; k++) {
         if (!attn_multiply(bytes, attn_max(dims[k], 1), &bytes)) {
-            return attn_refuse(report, CLATTN_OVERFLOW, "%s: [%lld, %lld, %lld, %lld] has more than 2^63 - 1 bytes", name, (long long)a,
-                               (long long)b, (long long)c, (long long)d);
+            return attn_refuse(report, CLATTN_OVERFLOW, "%s: [%lld, %lld, %lld, %lld] has more than 2^63 - 1 bytes",
+                               name, (long long)a, (long long)b, (long long)c, (long long)d);
         }
     }
     return CLATTN_OK;

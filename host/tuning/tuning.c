@@ -109,7 +109,7 @@ static int64_t insert(attn_tuning_row *rows, int64_t count, int64_t room, attn_t
 int64_t attn_tuning_add(const char *text, const attn_tuning_key *key, attn_tuning_row *rows, int64_t count,
                         int64_t room) {
     const char *line = text;
-    while ((line = strchr(line, '\n')) != NULL && *++line != '\0') {
+    while ((line = strchr(line, '\n')) && *++line != '\0') {
         attn_tuning_row row = { text, line, match(text, line, key), 0 };
         row.head_dim_max = attn_tuning_get(&row, "head_dim_max");
         if (row.specificity >= 0 && row.head_dim_max >= key->head_dim) {

@@ -41,7 +41,8 @@ const char *attn_tuning_get_table(const char *name);
 int64_t attn_tuning_find(const char *text, const attn_tuning_key *key, attn_tuning_row *rows, int64_t room);
 
 /** The same for one more table: adds to the `count` rows that are there, which come before what is equal. */
-int64_t attn_tuning_add(const char *text, const attn_tuning_key *key, attn_tuning_row *rows, int64_t count, int64_t room);
+int64_t attn_tuning_add(const char *text, const attn_tuning_key *key, attn_tuning_row *rows, int64_t count,
+                        int64_t room);
 
 /** The number in a column of a row; 0 when there is no such column or number. */
 int64_t attn_tuning_get(const attn_tuning_row *row, const char *column);

@@ -38,7 +38,7 @@ static clattn_status begin_table(reader *r, const char *line, size_t length) {
     memcpy(name, line + 1, length - 2);
     r->header = attn_tuning_get_table(name);
     r->header_read = false;
-    if (r->header == NULL) {
+    if (!r->header) {
         return refuse(r, 1, "no such table", name, length - 2);
     }
     for (int64_t t = 0; t < user->count; t++) {
@@ -94,7 +94,7 @@ static bool may_be_zero(const reader *r, const char *column, size_t length) {
     }
     memcpy(name, column, length);
     name[length] = '\0';
-    for (const char *line = strchr(r->header, '\n'); line != NULL && line[1] != '\0'; line = strchr(line + 1, '\n')) {
+    for (const char *line = strchr(r->header, '\n'); line && line[1] != '\0'; line = strchr(line + 1, '\n')) {
         const attn_tuning_row row = { r->header, line + 1, 0, 0 };
         if (attn_tuning_get(&row, name) == 0) {
             return true;
@@ -113,7 +113,8 @@ static clattn_status read_row(reader *r, const char *line, size_t length) {
         }
         const bool last = column[name] != ',', is_note = name == 4 && strncmp(column, "note", 4) == 0;
         if (last != (end == length)) {
-            return refuse(r, (int64_t)end, last ? "more fields than columns" : "fewer fields than columns", line, length);
+            return refuse(r, (int64_t)end, last ? "more fields than columns" : "fewer fields than columns", line,
+                          length);
         }
         const bool zero = end - at == 1 && line[at] == '0' && may_be_zero(r, column, name);
         if (is_text_column(column, name) ? end == at && !is_note : !zero && !is_size(line + at, end - at)) {
@@ -137,7 +138,7 @@ static clattn_status read_line(reader *r, const char *line, size_t length) {
     if (line[0] == '[') {
         return begin_table(r, line, length);
     }
-    if (r->header == NULL) {
+    if (!r->header) {
         return refuse(r, 0, "a line before the first [table]", line, length);
     }
     ATTN_TRY(r->header_read ? read_row(r, line, length) : read_header(r, line, length));
@@ -151,7 +152,7 @@ clattn_status attn_tuning_parse(attn_memory *memory, const char *name, const cha
     /* each line is copied with at most two characters more than it has */
     int64_t length = (int64_t)strlen(text), size = (int64_t)sizeof **user + 2 * length + 2;
     *user = attn_allocate_zeroed(memory, size);
-    if (*user == NULL) {
+    if (!*user) {
         return attn_refuse(report, CLATTN_OUT_OF_MEMORY, "%s: no memory for it", name);
     }
     reader r = { .user = *user, .name = name, .end = (char *)(*user + 1), .report = report };
@@ -163,7 +164,7 @@ clattn_status attn_tuning_parse(attn_memory *memory, const char *name, const cha
         status = read_line(&r, text, end);
         text += end + (text[end] == '\n');
     }
-    if (status == CLATTN_OK && r.header != NULL && !r.header_read) {
+    if (status == CLATTN_OK && r.header && !r.header_read) {
         status = refuse(&r, 0, "a table without its header", "", 0);
     }
     if (status != CLATTN_OK) {
@@ -177,10 +178,10 @@ int64_t attn_tuning_find_rows(const attn_tuning_user *user, const char *table, c
                               attn_tuning_row *rows, int64_t room) {
     const char *own = attn_tuning_get_table(table);
     int64_t count = 0;
-    for (int64_t t = 0; user != NULL && t < user->count; t++) {
+    for (int64_t t = 0; user && t < user->count; t++) {
         if (strcmp(user->tables[t].name, table) == 0) {
             count = attn_tuning_add(user->tables[t].text, key, rows, count, room);
         }
     }
-    return own != NULL && (user == NULL || !user->only) ? attn_tuning_add(own, key, rows, count, room) : count;
+    return own && (!user || !user->only) ? attn_tuning_add(own, key, rows, count, room) : count;
 }

@@ -28,9 +28,13 @@ int main(void) {
     static clattn_report report;
     clattn_runtime *runtime = NULL;
     float output[2] = {0, 0};
-    if (clattn_version() != CLATTN_VERSION) return 1;
+    if (clattn_version() != CLATTN_VERSION) {
+        return 1;
+    }
     clattn_status status = clattn_runtime_create(NULL, &runtime);
-    if (status == CLATTN_OK) status = attend(runtime, output, &report);
+    if (status == CLATTN_OK) {
+        status = attend(runtime, output, &report);
+    }
     clattn_runtime_destroy(runtime);
     printf("clattn %d, %d engines, %s: %g %g\n%s", clattn_version(), (int)clattn_engine_count(),
            clattn_status_message(status), output[0], output[1], report.text);

@@ -16,8 +16,12 @@ int main(void) {
     io.input = input;
     io.output = output;
     clattn_status status = clattn_runtime_create(&runtime_options, &runtime);
-    if (status == CLATTN_OK) status = clattn_attention_layer_create(runtime, &options, &layer, &report);
-    if (status == CLATTN_OK) status = clattn_attention_layer_forward(layer, &weights, &io);
+    if (status == CLATTN_OK) {
+        status = clattn_attention_layer_create(runtime, &options, &layer, &report);
+    }
+    if (status == CLATTN_OK) {
+        status = clattn_attention_layer_forward(layer, &weights, &io);
+    }
     clattn_attention_layer_destroy(layer);
     clattn_runtime_destroy(runtime);
     printf("layers: %s: %g %g\n%s", clattn_status_message(status), output[0], output[1], report.text);

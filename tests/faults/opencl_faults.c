@@ -243,13 +243,13 @@ void faults_forget(void) {
         w = n > 0 ? waits : NULL;                                    \
         e = &own;                                                    \
         const cl_int code = __real_##name arguments;                 \
-        if (gate != NULL) {                                          \
+        if (gate) {                                          \
             (void)__real_clReleaseEvent(gate);                       \
         }                                                            \
         if (code == CL_SUCCESS) {                                    \
-            remember(own, to != NULL);                               \
+            remember(own, to);                               \
         }                                                            \
-        if (to != NULL) {                                            \
+        if (to) {                                            \
             *to = own;                                               \
         }                                                            \
         return code;                                                 \
@@ -268,10 +268,10 @@ void faults_forget(void) {
         delay_queue(*q);                             \
         e = &own;                                    \
         const cl_int code = __real_##name arguments; \
-        if (code == 0 && own != NULL) {              \
-            remember(own, to != NULL && !failing);   \
+        if (code == 0 && own) {              \
+            remember(own, to && !failing);   \
         }                                            \
-        if (to != NULL && !failing) {                \
+        if (to && !failing) {                \
             *to = own;                               \
         }                                            \
         return failing ? CL_OUT_OF_RESOURCES : code; \
@@ -286,7 +286,7 @@ void faults_forget(void) {
     type __wrap_##name parameters;                   \
     type __wrap_##name parameters {                  \
         if (fails(NUMBER_##name)) {                  \
-            if (c != NULL) {                         \
+            if (c) {                         \
                 *c = CL_OUT_OF_RESOURCES;            \
             }                                        \
             return NULL;                             \
@@ -318,13 +318,13 @@ WRAP(cl_int, clGetDeviceInfo, (cl_device_id d, cl_device_info w, size_t s, void 
         if (answer->question != w || w == 0) {
             continue;
         }
-        if (answer->data == NULL || (v != NULL && s < answer->size)) {
+        if (!answer->data || (v && s < answer->size)) {
             return CL_OUT_OF_HOST_MEMORY;
         }
-        if (v != NULL) {
+        if (v) {
             memcpy(v, answer->data, answer->size);
         }
-        if (r != NULL) {
+        if (r) {
             *r = answer->size;
         }
         return CL_SUCCESS;
@@ -351,7 +351,7 @@ WRAP(cl_mem, clCreateBuffer, (cl_context x, cl_mem_flags f, size_t s, void *h, c
     }
     cl_mem made = __real_clCreateBuffer(x, f, s, h, c);
     faults.live += made != NULL;
-    if (made != NULL && (f & CL_MEM_USE_HOST_PTR) != 0 && faults.region_count < FAULTS_MOST_REGIONS) {
+    if (made && (f & CL_MEM_USE_HOST_PTR) != 0 && faults.region_count < FAULTS_MOST_REGIONS) {
         faults.regions[faults.region_count].begin = h;
         faults.regions[faults.region_count++].end = (unsigned char *)h + s;
     }
@@ -378,7 +378,7 @@ WRAP(void *, clEnqueueMapBuffer,
         return NULL;
     }
     void *mapped = __real_clEnqueueMapBuffer(q, m, b, f, o, s, n, w, e, c);
-    faults.live += *c == CL_SUCCESS && e != NULL;
+    faults.live += *c == CL_SUCCESS && e;
     return mapped;
 }
 

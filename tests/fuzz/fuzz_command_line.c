@@ -53,7 +53,7 @@ void __wrap_attn_measure_limits(int64_t threads, attn_limits *limits);
 
 /* The fuzzer itself opens files: seeds between two runs, and an input that broke something in the midst of one. */
 static bool is_fuzzers(const char *path) {
-    return !runs || strstr(path, "/found/") != NULL;
+    return !runs || strstr(path, "/found/");
 }
 
 FILE *__wrap_fopen(const char *path, const char *mode) {
@@ -132,9 +132,9 @@ void __wrap_attn_measure_limits(int64_t threads, attn_limits *limits) {
 static void be_quiet(void) {
     static bool quiet;
     if (!quiet) {
-        FUZZ_CHECK(freopen("/dev/null", "w", stdout) != NULL);
+        FUZZ_CHECK(freopen("/dev/null", "w", stdout));
         stderr = __real_fopen("/dev/null", "w");
-        FUZZ_CHECK(stderr != NULL);
+        FUZZ_CHECK(stderr);
         quiet = true;
     }
 }
@@ -149,7 +149,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     content_size = newline ? size - length - 1 : 0;
     for (char *word = strtok_r(line, " ", &rest); word && count <= WORDS; word = strtok_r(NULL, " ", &rest)) {
         words[count] = strdup(word); /* each in a block of its own */
-        for (char *tab; (tab = strchr(words[count], '\t')) != NULL;) {
+        for (char *tab; (tab = strchr(words[count], '\t'));) {
             *tab = ' ';
         }
         count++;

@@ -69,7 +69,7 @@ static void add(const char *path) {
         add_file(path);
         return;
     }
-    for (struct dirent *entry; (entry = readdir(folder)) != NULL && count < SEEDS;) {
+    for (struct dirent *entry; (entry = readdir(folder)) && count < SEEDS;) {
         if (entry->d_name[0] != '.') {
             names[count++] = strdup(entry->d_name);
         }
@@ -155,7 +155,7 @@ static void change(void) {
 
 static void run_input(void) {
     uint8_t *copy = malloc(input_size + 1); /* of just that size */
-    FUZZ_CHECK(copy != NULL);
+    FUZZ_CHECK(copy);
     memcpy(copy, input, input_size);
     alarm(SECONDS);
     FUZZ_CHECK(LLVMFuzzerTestOneInput(copy, input_size) == 0);

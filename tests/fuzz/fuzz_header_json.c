@@ -14,7 +14,7 @@ static bool step(attn_header_json *json, uint8_t which) {
         case 2: {
             const char *string = attn_header_string(json);
             FUZZ_CHECK(!string || (string >= json->text && string + strlen(string) < json->text + json->length));
-            return string != NULL;
+            return string;
         }
         case 3: return attn_header_integer(json) >= 0;
         case 4:

@@ -15,8 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         FUZZ_CHECK(attn_cases_tell_apart(&cases, &error) == ATTN_DONE);
     }
     for (int64_t k = 0; k < cases.count; k++) {
-        FUZZ_CHECK(memchr(cases.items[k].name, '\0', sizeof cases.items[k].name) != NULL);
-        FUZZ_CHECK(memchr(cases.items[k].text, '\0', sizeof cases.items[k].text) != NULL);
+        FUZZ_CHECK(memchr(cases.items[k].name, '\0', sizeof cases.items[k].name));
+        FUZZ_CHECK(memchr(cases.items[k].text, '\0', sizeof cases.items[k].text));
     }
     attn_cases_free(&cases);
     return 0;

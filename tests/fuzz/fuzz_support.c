@@ -29,7 +29,7 @@ const char *fuzz_file(const void *data, size_t size) {
 
 char *fuzz_text(const void *data, size_t size) {
     char *text = malloc(size + 1);
-    FUZZ_CHECK(text != NULL);
+    FUZZ_CHECK(text);
     if (size > 0) {
         memcpy(text, data, size);
     }

@@ -7,7 +7,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     char *bytes = malloc(size > 0 ? size : 1);
-    FUZZ_CHECK(bytes != NULL);
+    FUZZ_CHECK(bytes);
     memcpy(bytes, size > 0 ? data : (const uint8_t *)"", size);
     for (size_t at = 0; at < size;) {
         uint32_t code = 0;

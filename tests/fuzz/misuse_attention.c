@@ -114,20 +114,34 @@ static void find_walks(const clattn_problem *p, const clattn_tensors *t, int64_t
     w[KEY] = tensor_walk(p, &t->key, (int64_t[4]){ p->batch, p->kv_heads, p->key_length, p->head_dim }, keys);
     w[VALUE] = tensor_walk(p, &t->value, (int64_t[4]){ p->batch, p->kv_heads, p->key_length, p->value_dim }, keys);
     w[OUTPUT] = tensor_walk(p, &t->output, (int64_t[4]){ p->batch, p->query_heads, p->query_length, p->value_dim }, rows);
-    if (p->mask != CLATTN_MASK_NONE) w[MASK] = broadcast_walk(&t->mask, p->mask_shape, p->mask == CLATTN_MASK_BITS, 1);
+    if (p->mask != CLATTN_MASK_NONE) {
+        w[MASK] = broadcast_walk(&t->mask, p->mask_shape, p->mask == CLATTN_MASK_BITS, 1);
+    }
     if (p->bias != CLATTN_BIAS_NONE) {
         w[BIAS] = broadcast_walk(&t->bias, p->bias_shape, false, p->bias == CLATTN_BIAS_FP32 ? 4 : size);
     }
-    if (p->alibi) w[SLOPES] = array_walk(t->alibi_slopes.data, t->alibi_slopes.offset, heads, 4);
-    if (p->sinks) w[SINKS] = array_walk(t->sinks.data, t->sinks.offset, heads, 4);
-    if (p->logsumexp) w[LOGSUMEXP] = array_walk(t->logsumexp.data, t->logsumexp.offset, sums, wide_size);
+    if (p->alibi) {
+        w[SLOPES] = array_walk(t->alibi_slopes.data, t->alibi_slopes.offset, heads, 4);
+    }
+    if (p->sinks) {
+        w[SINKS] = array_walk(t->sinks.data, t->sinks.offset, heads, 4);
+    }
+    if (p->logsumexp) {
+        w[LOGSUMEXP] = array_walk(t->logsumexp.data, t->logsumexp.offset, sums, wide_size);
+    }
     if (p->weights != CLATTN_WEIGHTS_NONE) {
         w[WEIGHTS] = array_walk(t->weights.data, t->weights.offset, chosen,
                                 p->weights == CLATTN_WEIGHTS_SOFTMAX ? size : wide_size);
     }
-    if (p->query_lengths) w[QUERY_LENGTHS] = integers_walk(p, &t->query_lengths);
-    if (p->key_lengths) w[KEY_LENGTHS] = integers_walk(p, &t->key_lengths);
-    if (p->alignment == CLATTN_ALIGN_OFFSETS) w[OFFSETS] = integers_walk(p, &t->offsets);
+    if (p->query_lengths) {
+        w[QUERY_LENGTHS] = integers_walk(p, &t->query_lengths);
+    }
+    if (p->key_lengths) {
+        w[KEY_LENGTHS] = integers_walk(p, &t->key_lengths);
+    }
+    if (p->alignment == CLATTN_ALIGN_OFFSETS) {
+        w[OFFSETS] = integers_walk(p, &t->offsets);
+    }
 }
 
 /* Strides with gaps now and then, an offset now and then. */
@@ -299,7 +313,9 @@ void misuse_attention(clattn_runtime *runtime) {
         misuse_fail("clattn_plan_create answers %s, clattn_problem_resolve %s", clattn_status_name(status), clattn_status_name(known));
     }
     if (misuse_refused("clattn_plan_create", status)) {
-        if (report.length == 0 && status != CLATTN_OUT_OF_MEMORY) misuse_fail("%s without a reason", clattn_status_name(status));
+        if (report.length == 0 && status != CLATTN_OUT_OF_MEMORY) {
+            misuse_fail("%s without a reason", clattn_status_name(status));
+        }
         return;
     }
     bool host = full.memory == CLATTN_MEMORY_HOST; /* else the plan is for clattn_enqueue() */

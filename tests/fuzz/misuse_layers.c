@@ -19,7 +19,9 @@ static float *results(wide count) {
 static void expect(const char *call, clattn_status status, bool right) {
     if (misuse_refused(call, status)) {
         memory_unwritten(call);
-        if (right) misuse_fail("%s: %s", call, clattn_status_name(status));
+        if (right) {
+            misuse_fail("%s: %s", call, clattn_status_name(status));
+        }
     } else if (!right) {
         misuse_fail("%s: done, though it cannot be", call);
     }

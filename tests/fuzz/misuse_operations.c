@@ -166,7 +166,9 @@ static void misuse_additive(clattn_runtime *runtime) {
         status = clattn_additive_execute(plan, &t);
         if (misuse_refused("clattn_additive_execute", status)) {
             memory_unwritten("clattn_additive_execute");
-            if (!spoilt) misuse_fail("clattn_additive_execute: %s", clattn_status_name(status));
+            if (!spoilt) {
+                misuse_fail("clattn_additive_execute: %s", clattn_status_name(status));
+            }
         } else {
             walk outputs[] = { dense(t.output, last + 1, rows, p.value_dim, 4), dense(t.weights, last + 1, rows, keys, 4),
                                dense(t.logsumexp, last + 1, rows, 1, 4) };

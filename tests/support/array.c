@@ -13,7 +13,7 @@
 
 static void parse_shape(const char *header, test_array *array) {
     const char *at = strstr(header, "'shape': (");
-    ck_assert_msg(at != NULL, "no shape in %s", header);
+    ck_assert_msg(at, "no shape in %s", header);
     at += strlen("'shape': (");
     array->count = 1;
     array->dimensions = 0;
@@ -29,7 +29,7 @@ static void parse_shape(const char *header, test_array *array) {
 
 static void parse_header(const char *header, test_array *array) {
     const char *type = strstr(header, "'descr': '");
-    ck_assert_msg(type != NULL && strstr(header, "'fortran_order': False") != NULL, "header %s", header);
+    ck_assert_msg(type && strstr(header, "'fortran_order': False"), "header %s", header);
     type += strlen("'descr': '");
     ck_assert_msg(type[0] == '<' || type[0] == '|', "byte order of %s", header);
     array->kind = type[1];
@@ -41,7 +41,7 @@ test_array test_array_read(const char *path) {
     test_array array = { 0 };
     unsigned char start[10];
     FILE *file = fopen(path, "rb");
-    ck_assert_msg(file != NULL, "cannot open %s", path);
+    ck_assert_msg(file, "cannot open %s", path);
     ck_assert_uint_eq(fread(start, 1, 10, file), 10);
     ck_assert_msg(memcmp(start, "\x93NUMPY\x01\x00", 8) == 0, "%s is not .npy 1.0", path);
     size_t length = (size_t)start[8] | (size_t)start[9] << 8;

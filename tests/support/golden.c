@@ -151,7 +151,7 @@ static void set_main(golden *g, parts *in) {
     p->kv_heads = in->key.shape[1];
     p->key_length = in->key.shape[2] + p->past_length;
     p->value_dim = in->value.shape[3];
-    p->logsumexp = g->logsumexp.data != NULL;
+    p->logsumexp = g->logsumexp.data;
     g->tensors.query.data = keep(g, in->query)->data;
     g->tensors.key.data = keep(g, in->key)->data;
     g->tensors.value.data = keep(g, in->value)->data;
@@ -168,9 +168,9 @@ static void parse_line(golden *g, char *line) {
     char *rest;
     char *word = strtok_r(line, " \n", &rest);
     snprintf(g->name, sizeof g->name, "%s", word);
-    while ((word = strtok_r(NULL, " \n", &rest)) != NULL) {
+    while ((word = strtok_r(NULL, " \n", &rest))) {
         char *value = strchr(word, '=');
-        ck_assert_msg(value != NULL, "%s: %s", g->name, word);
+        ck_assert_msg(value, "%s: %s", g->name, word);
         *value++ = '\0';
         if (!set_file(g, &in, word, value)) {
             set_word(g, word, value);
@@ -183,10 +183,10 @@ bool golden_next(long *position, golden *g) {
     char line[2048];
     bool found = false;
     FILE *file = fopen(FOLDER "problems.txt", "r");
-    ck_assert_msg(file != NULL, "no " FOLDER "problems.txt");
+    ck_assert_msg(file, "no " FOLDER "problems.txt");
     ck_assert_int_eq(fseek(file, *position, SEEK_SET), 0);
     *g = (golden){ .problem = CLATTN_PROBLEM_INIT, .tensors = CLATTN_TENSORS_INIT };
-    while (!found && fgets(line, sizeof line, file) != NULL) {
+    while (!found && fgets(line, sizeof line, file)) {
         found = line[0] != '#' && line[0] != '\n';
     }
     *position = ftell(file);

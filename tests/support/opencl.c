@@ -19,13 +19,13 @@ opencl_side opencl_open(bool out_of_order) {
     cl_uint count = 0;
     cl_int code;
     EXPECT_CL(clGetPlatformIDs(8, platforms, &count));
-    for (cl_uint i = 0; i < count && i < 8 && side.device == NULL; i++) {
+    for (cl_uint i = 0; i < count && i < 8 && !side.device; i++) {
         cl_uint found = 0;
         if (clGetDeviceIDs(platforms[i], CL_DEVICE_TYPE_ALL, 1, &side.device, &found) != CL_SUCCESS || found == 0) {
             side.device = NULL;
         }
     }
-    ck_assert_msg(side.device != NULL, "no OpenCL device");
+    ck_assert_msg(side.device, "no OpenCL device");
     side.context = clCreateContext(NULL, 1, &side.device, NULL, NULL, &code);
     EXPECT_CL(code);
     side.queue = clCreateCommandQueue(side.context, side.device,
@@ -45,7 +45,7 @@ cl_mem opencl_buffer(const opencl_side *side, const void *data, size_t bytes, si
     unsigned char *image = malloc(all + 1);
     ck_assert_ptr_nonnull(image);
     memset(image, GUARD, all + 1);
-    if (data != NULL) {
+    if (data) {
         memcpy(image + lead, data, bytes);
     }
     cl_mem memory = clCreateBuffer(side->context, CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR, all + 1, image, &code);

@@ -49,14 +49,14 @@ int program_run(const char *settings, const char *words) {
 
 bool program_complained_once(void) {
     const char *end = strchr(program_complained, '\n');
-    return end != NULL && end[1] == '\0';
+    return end && end[1] == '\0';
 }
 
 void program_read(const char *name, char *text, size_t size) {
     char path[512];
     snprintf(path, sizeof path, "%s/%s", program_folder, name);
     FILE *file = fopen(path, "r");
-    ck_assert_msg(file != NULL, "%s is not there", name);
+    ck_assert_msg(file, "%s is not there", name);
     text[fread(text, 1, size - 1, file)] = '\0';
     fclose(file);
 }

@@ -34,7 +34,7 @@ void suite_expect_status(const char *file, int line, const char *call, clattn_st
                          const clattn_report *report) {
     if (got != expected) {
         ck_abort_msg("%s:%d: %s answers %s, not %s. %.2000s", file, line, call, clattn_status_name(got),
-                     clattn_status_name(expected), report != NULL ? report->text : "");
+                     clattn_status_name(expected), report ? report->text : "");
     }
 }
 
@@ -68,7 +68,7 @@ bool suite_has_opencl(void) {
 
 int suite_without_device(void) {
     const char *required = getenv("CLATTN_REQUIRE_DEVICE");
-    bool failure = required != NULL && strcmp(required, "1") == 0;
+    bool failure = required && strcmp(required, "1") == 0;
     fprintf(stderr, "no OpenCL device here: %s\n", failure ? "a failure, CLATTN_REQUIRE_DEVICE=1" : "skipped");
     return failure ? EXIT_FAILURE : SUITE_SKIPPED;
 }

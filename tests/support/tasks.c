@@ -9,7 +9,7 @@
 int tasks_list(task tasks[TASKS_MOST]) {
     DIR *folder = opendir("/proc/self/task");
     int count = 0;
-    for (const struct dirent *entry; folder && (entry = readdir(folder)) != NULL && count < TASKS_MOST;) {
+    for (const struct dirent *entry; folder && (entry = readdir(folder)) && count < TASKS_MOST;) {
         char path[300], line[256];
         snprintf(path, sizeof path, "/proc/self/task/%s/status", entry->d_name);
         FILE *file = entry->d_name[0] != '.' ? fopen(path, "r") : NULL;

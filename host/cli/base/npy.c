@@ -62,7 +62,7 @@ static bool count_elements(attn_npy *array) {
 static bool npy_allocate(attn_npy *array) {
     size_t bytes = (size_t)(array->count * attn_npy_types[array->type].size);
     array->block = malloc(bytes + 64);
-    if (array->block == NULL) {
+    if (!array->block) {
         return false;
     }
     array->data = (char *)array->block + (64 - (uintptr_t)array->block % 64);
@@ -190,7 +190,7 @@ static const char *parse_header(const char *header, attn_npy *array) {
     }
     while (!take(&cursor, "}")) {
         const char *wrong = take_member(&cursor, array, &seen);
-        if (wrong != NULL) {
+        if (wrong) {
             return wrong;
         }
         take(&cursor, ",");
@@ -225,14 +225,12 @@ static const char *read_header(FILE *file, attn_npy *array) {
         return "its header is longer than 1 MiB";
     }
     char *header = malloc(length + 1);
-    if (header == NULL) {
+    if (!header) {
         return "out of memory";
     }
     const char *wrong = fread(header, 1, length, file) == length ? NULL : "it is truncated";
     header[length] = '\0';
-    wrong = wrong != NULL              ? wrong
-            : strlen(header) != length ? "its header is not readable"
-                                       : parse_header(header, array);
+    wrong = wrong ? wrong : strlen(header) != length ? "its header is not readable" : parse_header(header, array);
     free(header);
     return wrong;
 }
@@ -242,11 +240,11 @@ static const char *read_pipe(FILE *file, attn_npy *array, int64_t bytes) {
     int64_t room = 0, length = 0;
     char *data = NULL;
     const char *wrong = NULL;
-    while (wrong == NULL && length < bytes) {
+    while (!wrong && length < bytes) {
         room = room == 0 ? 1 << 16 : room > INT64_MAX / 2 ? INT64_MAX : 2 * room;
         room = room < bytes ? room : bytes;
         char *grown = realloc(data, (size_t)room);
-        if (grown == NULL) {
+        if (!grown) {
             wrong = "out of memory";
             break;
         }
@@ -254,10 +252,10 @@ static const char *read_pipe(FILE *file, attn_npy *array, int64_t bytes) {
         length += (int64_t)fread(data + length, 1, (size_t)(room - length), file);
         wrong = length < room ? "it is truncated: its shape wants more data" : NULL;
     }
-    if (wrong == NULL && !npy_allocate(array)) {
+    if (!wrong && !npy_allocate(array)) {
         wrong = "out of memory";
     }
-    if (wrong == NULL && bytes > 0) {
+    if (!wrong && bytes > 0) {
         memcpy(array->data, data, (size_t)bytes);
     }
     free(data);
@@ -274,7 +272,7 @@ static const char *read_data(FILE *file, attn_npy *array) {
     long start = ftell(file);
     if (fstat(fileno(file), &there) != 0 || !S_ISREG(there.st_mode) || start < 0) {
         const char *wrong = read_pipe(file, array, bytes);
-        return wrong != NULL || fgetc(file) == EOF ? wrong : "it holds more data than its shape wants";
+        return wrong || fgetc(file) == EOF ? wrong : "it holds more data than its shape wants";
     }
     int64_t held = (int64_t)there.st_size - start;
     if (held != bytes) {
@@ -292,13 +290,13 @@ static const char *read_data(FILE *file, attn_npy *array) {
 int attn_npy_read(attn_npy *array, const char *path, attn_error *error) {
     *array = (attn_npy){ 0 };
     FILE *file = attn_input_open(path, error);
-    if (file == NULL) {
+    if (!file) {
         return error->status;
     }
     const char *wrong = read_header(file, array);
-    wrong = wrong != NULL ? wrong : read_data(file, array);
+    wrong = wrong ? wrong : read_data(file, array);
     fclose(file);
-    if (wrong != NULL) {
+    if (wrong) {
         attn_npy_free(array);
         return attn_fail(error, ATTN_USAGE, "%s: %s", path, wrong);
     }

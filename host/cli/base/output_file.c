@@ -168,7 +168,8 @@ int attn_output_close(attn_output_file *output, attn_error *error) {
     output->file = NULL;
     if (failed) {
         attn_output_discard(output);
-        return attn_fail(error, ATTN_USAGE, "%s: writing failed: %s", output->path, strerror(reason != 0 ? reason : EIO));
+        return attn_fail(error, ATTN_USAGE, "%s: writing failed: %s", output->path,
+                         strerror(reason != 0 ? reason : EIO));
     }
     return ATTN_DONE;
 }

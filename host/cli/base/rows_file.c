@@ -28,8 +28,9 @@ int attn_output_try(const char *path, attn_error *error) {
         return attn_fail(error, ATTN_USAGE, "%s: cannot be written: it is a folder", path);
     }
     if (is_stream(path)) { /* opening a pipe waits for its reader */
-        return access(path, W_OK) == 0 ? ATTN_DONE
-                                       : attn_fail(error, ATTN_USAGE, "%s: cannot be written: %s", path, strerror(errno));
+        return access(path, W_OK) == 0
+                   ? ATTN_DONE
+                   : attn_fail(error, ATTN_USAGE, "%s: cannot be written: %s", path, strerror(errno));
     }
     if (attn_output_open(&output, path, error) != ATTN_DONE) {
         return error->status;

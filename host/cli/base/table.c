@@ -26,7 +26,7 @@ void attn_table_row(attn_table *table) {
     if (table->row_count == table->capacity) {
         int64_t capacity = table->capacity == 0 ? 16 : 2 * table->capacity;
         void *cells = realloc(table->cells, (size_t)capacity * row_size);
-        if (cells == NULL) {
+        if (!cells) {
             table->failed = true;
             return;
         }
@@ -48,7 +48,7 @@ void attn_table_set(attn_table *table, int column, const char *format, ...) {
     char **cell = &table->cells[(table->row_count - 1) * table->column_count + column];
     free(*cell);
     *cell = length >= 0 ? malloc((size_t)length + 1) : NULL;
-    if (*cell == NULL) {
+    if (!*cell) {
         table->failed = true;
         return;
     }
@@ -59,7 +59,7 @@ void attn_table_set(attn_table *table, int column, const char *format, ...) {
 
 const char *attn_table_get(const attn_table *table, int64_t row, int column) {
     const char *text = table->cells[row * table->column_count + column];
-    return text != NULL ? text : "";
+    return text ? text : "";
 }
 
 static int column_width(const attn_table *table, int column) {
@@ -97,7 +97,7 @@ void attn_table_print(const attn_table *table, FILE *file) {
         for (int64_t r = 0; r < table->row_count; r++) {
             used = used || attn_table_get(table, r, c)[0] != '\0';
         }
-        widths[c] = used && table->columns[c].title != NULL ? column_width(table, c) : 0;
+        widths[c] = used && table->columns[c].title ? column_width(table, c) : 0;
     }
     for (int64_t r = -1; r < table->row_count; r++) {
         print_line(table, r, widths, file);
@@ -105,7 +105,7 @@ void attn_table_print(const attn_table *table, FILE *file) {
 }
 
 static void csv_cell(FILE *file, const char *text) {
-    if (strpbrk(text, ",\"\r\n") == NULL) {
+    if (!strpbrk(text, ",\"\r\n")) {
         fputs(text, file);
         return;
     }
@@ -133,7 +133,7 @@ void attn_table_csv(const attn_table *table, FILE *file) {
 
 int attn_table_write_csv(const attn_table *table, const char *path, attn_error *error) {
     attn_output_file output;
-    if (path == NULL) {
+    if (!path) {
         return ATTN_DONE;
     }
     if (attn_output_open(&output, path, error) != ATTN_DONE) {

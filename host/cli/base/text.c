@@ -54,7 +54,7 @@ int attn_exit_status(clattn_status status) {
 int attn_fail_status(attn_error *error, clattn_status status, const clattn_report *report) {
     int exit_status = attn_exit_status(status);
     char text[sizeof report->text];
-    attn_speak(report != NULL ? report->text : "", text, sizeof text);
+    attn_speak(report ? report->text : "", text, sizeof text);
     size_t length = strlen(text);
     if (exit_status == ATTN_USAGE) {
         length = strcspn(text, "\n");

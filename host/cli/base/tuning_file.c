@@ -21,9 +21,9 @@ void attn_tuning_path(char *path, size_t size) {
     const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
     int length = 0;
     path[0] = '\0';
-    if (config != NULL && config[0] == '/') {
+    if (config && config[0] == '/') {
         length = snprintf(path, size, "%s/clattn/tuning.csv", config);
-    } else if (home != NULL && home[0] == '/') {
+    } else if (home && home[0] == '/') {
         length = snprintf(path, size, "%s/.config/clattn/tuning.csv", home);
     }
     if (length >= (int)size) { /* a part of it would name another file */
@@ -59,16 +59,16 @@ static void put_line(writer *w, const char *line) {
 
 char *attn_tuning_replace(const char *text, const char *table, const char *header, const char *key, const char *row) {
     char section[80];
-    text = text != NULL ? text : "";
+    text = text ? text : "";
     text += strncmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0; /* a byte order mark would hide the first [table] */
-    size_t room = strlen(text) + strlen(header) + strlen(key) + (row != NULL ? strlen(row) : 0) + 400;
+    size_t room = strlen(text) + strlen(header) + strlen(key) + (row ? strlen(row) : 0) + 400;
     writer w = { malloc(room), 0 };
-    bool inside = false, placed = row == NULL;
+    bool inside = false, placed = !row;
     snprintf(section, sizeof section, "[%s]", table);
-    if (w.text != NULL) {
+    if (w.text) {
         put(&w, "", 0);
     }
-    for (size_t length = 0; w.text != NULL && *text != '\0'; text += length + (text[length] == '\n')) {
+    for (size_t length = 0; w.text && *text != '\0'; text += length + (text[length] == '\n')) {
         length = strcspn(text, "\n");
         if (text[0] == '[') {
             if (inside && !placed) {
@@ -87,7 +87,7 @@ char *attn_tuning_replace(const char *text, const char *table, const char *heade
         put(&w, text, length);
         put(&w, "\n", 1);
     }
-    if (w.text != NULL && !placed) {
+    if (w.text && !placed) {
         if (!inside) {
             put_line(&w, section);
             put_line(&w, header);

@@ -19,10 +19,10 @@ typedef struct attn_bench_row {
     int runs;
     double seconds[ATTN_BENCH_RUNS];
     double median, minimum, maximum;
-    double spread; /* the middle half of the times, as a part of the median; < 0 = too few times */
-    double taken;  /* part of its processors' time that others had meanwhile; < 0 = not known, or of no matter */
-    bool fastest;  /* of the engines on this case, where there are several */
-    double flops, bytes;     /* of the case */
+    double spread;       /* the middle half of the times, as a part of the median; < 0 = too few times */
+    double taken;        /* part of its processors' time that others had meanwhile; < 0 = not known, or of no matter */
+    bool fastest;        /* of the engines on this case, where there are several */
+    double flops, bytes; /* of the case */
     double gflops, per_cent; /* per_cent of the limit; < 0 = no limit is known */
     const char *limit;       /* which limit: "fma" or "copy" */
     int64_t memory;          /* peak bytes really allocated; -1 = not known */
@@ -53,14 +53,14 @@ typedef struct attn_bench {
     attn_bench_limits limits;
     attn_limits machine;
     double gpu_gflops[ATTN_TARGETS_MAX], gpu_gbytes[ATTN_TARGETS_MAX]; /* of the target's device; 0 = no GPU */
-    double read_gbytes; /* of memory as large as the present case's tensors */
+    double read_gbytes;                      /* of memory as large as the present case's tensors */
     double limits_taken;                     /* by others while machine was measured; < 0 = not known */
     attn_load load_from, load_to, load_next; /* the last window long enough to measure; where the next begins */
     attn_gate_options gate;
     double rate[2][ATTN_TARGETS_MAX];     /* FLOP/s last seen, with many rows a key and with few; 0 = none yet */
     double score_bytes[ATTN_TARGETS_MAX]; /* peak bytes a score last seen */
     int64_t case_number, case_count;      /* for the progress line; 0 = not one of several */
-    int memory; /* attn_bench_memory */
+    int memory;                           /* attn_bench_memory */
     bool wrong;
 } attn_bench;
 

@@ -60,9 +60,8 @@ static clattn_status execute_timed(const case_runner *runner, const attn_case_da
     tensors.timing = timing;
     tensors.report = report;
     double start = attn_seconds();
-    clattn_status status = runner->device != NULL
-                               ? attn_device_data_execute(runner->plan, runner->device, timing, report)
-                               : clattn_execute(runner->plan, &tensors);
+    clattn_status status = runner->device ? attn_device_data_execute(runner->plan, runner->device, timing, report)
+                                          : clattn_execute(runner->plan, &tensors);
     *seconds = attn_seconds() - start;
     return status;
 }
@@ -80,11 +79,11 @@ static bool wants_device_memory(const attn_bench *bench, const attn_bench_row *r
 /* The first execution, into an output of nothing but NaN. */
 static clattn_status execute_first(case_runner *runner, attn_case_data *data, clattn_report *report) {
     attn_case_data_fill_outputs(data, 0xff);
-    if (runner->device != NULL && !attn_device_data_fill_output(runner->device, 0xff)) {
+    if (runner->device && !attn_device_data_fill_output(runner->device, 0xff)) {
         return CLATTN_OPENCL_ERROR;
     }
     clattn_status status = execute_timed(runner, data, NULL, &runner->first, report);
-    if (status == CLATTN_OK && runner->device != NULL && !attn_device_data_read_output(runner->device, data)) {
+    if (status == CLATTN_OK && runner->device && !attn_device_data_read_output(runner->device, data)) {
         return CLATTN_OPENCL_ERROR;
     }
     return status;
@@ -99,7 +98,7 @@ static void end_runner(case_runner *runner) {
 
 static int copy_output(const attn_case_data *data, case_runner *runner, attn_error *error) {
     runner->copy.block = malloc((size_t)data->output.bytes + 1);
-    if (runner->copy.block == NULL) {
+    if (!runner->copy.block) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory for a copy of the result");
     }
     memcpy(runner->copy.block, data->output.data, (size_t)data->output.bytes);
@@ -117,7 +116,7 @@ static int start_runner(attn_bench *bench, int t, attn_case_data *data, case_run
     if (wants_device_memory(bench, row)) {
         attn_error full = { 0 };
         runner->device = attn_device_data_create(runtime, row->device, data, &full);
-        if (runner->device == NULL) {
+        if (!runner->device) {
             add_note(row, full.text);
             return ATTN_DONE;
         }
@@ -210,7 +209,7 @@ static void time_rounds(attn_bench *bench, const attn_case_data *data, case_runn
         for (int t = 0; t < count && attn_interrupted() == 0; t++) {
             clattn_report report = { 0 };
             double seconds;
-            if (runners[t].plan == NULL || !rows[t].ran || round >= rounds_wanted(bench, &runners[t])) {
+            if (!runners[t].plan || !rows[t].ran || round >= rounds_wanted(bench, &runners[t])) {
                 continue;
             }
             show_progress(bench, data);
@@ -295,7 +294,7 @@ static int bench_data(attn_bench *bench, attn_case_data *data, attn_bench_row *r
 
 int attn_bench_case(attn_bench *bench, const attn_case *c, attn_bench_row *rows, int *count, attn_error *error) {
     attn_case_data *data = malloc(sizeof *data);
-    if (data == NULL) {
+    if (!data) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     memset(rows, 0, (ATTN_TARGETS_MAX + 1) * sizeof *rows);

@@ -23,7 +23,7 @@ struct attn_device_data {
 /* A buffer with the bytes of `from`; NULL stays NULL. False: the device has no room. */
 static bool place(attn_device_data *d, const attn_guarded *from, const void **tensor) {
     cl_int status = CL_SUCCESS;
-    if (*tensor == NULL) {
+    if (!*tensor) {
         return true;
     }
     size_t bytes = from->bytes > 0 ? (size_t)from->bytes : 1;
@@ -69,7 +69,7 @@ attn_device_data *attn_device_data_create(clattn_runtime *runtime, int64_t devic
     cl_device_id id;
     cl_int status = CL_SUCCESS;
     attn_device_data *d = calloc(1, sizeof *d);
-    if (d == NULL || clattn_runtime_get_context(runtime, device, &d->context, &id) != CLATTN_OK) {
+    if (!d || clattn_runtime_get_context(runtime, device, &d->context, &id) != CLATTN_OK) {
         (void)attn_fail(error, ATTN_UNSERVED, "no OpenCL context of the device");
         free(d);
         return NULL;
@@ -85,10 +85,10 @@ attn_device_data *attn_device_data_create(clattn_runtime *runtime, int64_t devic
 }
 
 void attn_device_data_free(attn_device_data *d) {
-    for (int k = 0; d != NULL && k < d->count; k++) {
+    for (int k = 0; d && k < d->count; k++) {
         (void)clReleaseMemObject(d->memory[k]);
     }
-    if (d != NULL && d->queue != NULL) {
+    if (d && d->queue) {
         (void)clReleaseCommandQueue(d->queue);
     }
     free(d);

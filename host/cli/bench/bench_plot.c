@@ -18,7 +18,7 @@ typedef struct series {
 
 typedef struct lines {
     int count, width, columns; /* columns of the legend */
-    bool by_keys; /* over key_length: query_length does not vary */
+    bool by_keys;              /* over key_length: query_length does not vary */
     bool vary_name, vary_type, vary_heads, vary_dim;
     int64_t left_out; /* points that have no room */
     series series[SERIES];

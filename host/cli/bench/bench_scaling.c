@@ -96,12 +96,12 @@ static int scaling_row(scaling_run *scaling, const char *part, int64_t value, co
     attn_options options = *scaling->options;
     clattn_problem problem;
     int count = 0;
-    if (bench == NULL) {
+    if (!bench) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     *bench = *scaling->bench;
     options.threads = threads > 0 ? threads : options.threads;
-    options.engine = options.engine != NULL ? options.engine : "cpu";
+    options.engine = options.engine ? options.engine : "cpu";
     int status = attn_session_open(&bench->session, &options, error);
     if (status == ATTN_DONE) {
         bench->session.target_count = bench->session.target_count > 1 ? 1 : bench->session.target_count;
@@ -137,7 +137,7 @@ static int scale_threads(scaling_run *scaling, const attn_case *c, attn_error *e
 static int scale_sizes(scaling_run *scaling, const attn_case *c, bool heads, attn_error *error) {
     clattn_problem problem;
     attn_case *smaller = malloc(sizeof *smaller);
-    int status = smaller == NULL ? attn_fail(error, ATTN_UNSERVED, "out of memory") : ATTN_DONE;
+    int status = smaller ? ATTN_DONE : attn_fail(error, ATTN_UNSERVED, "out of memory");
     if (status == ATTN_DONE && clattn_problem_resolve(&c->problem, &problem, NULL) != CLATTN_OK) {
         status = attn_fail(error, ATTN_USAGE, "the problem is impossible");
     }

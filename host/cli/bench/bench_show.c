@@ -68,8 +68,8 @@ static void put_cells(char line[2048], const attn_table *table, int64_t row, int
         if (row >= 0) {
             attn_bench_show_cell(table, row, columns[c].index, text);
         }
-        attn_text_add(line, 2048, column->number == ATTN_CELL_NUMBER ? "%*s%*s" : "%*s%-*s", rank < 0 || line[0] == '\0' ? 0 : GAP, "",
-                      columns[c].width, text);
+        attn_text_add(line, 2048, column->number == ATTN_CELL_NUMBER ? "%*s%*s" : "%*s%-*s",
+                      rank < 0 || line[0] == '\0' ? 0 : GAP, "", columns[c].width, text);
         attn_text_add(line, 2048, "%*s", rank < 0 ? GAP : 0, "");
     }
 }

@@ -80,17 +80,17 @@ static int prepare_bench(attn_bench *bench, const bench_options *o, attn_error *
     int64_t seconds = 300;
     if (attn_options_number("--rounds", o->rounds, 1, &bench->limits.rounds, error) != ATTN_DONE ||
         attn_options_number("--seconds", o->seconds, 1, &seconds, error) != ATTN_DONE ||
-        (o->plot != NULL && attn_plot_check(o->plot, error) != ATTN_DONE)) {
+        (o->plot && attn_plot_check(o->plot, error) != ATTN_DONE)) {
         return error->status;
     }
     const attn_rows_file files = { .csv = o->csv, .json = o->json };
     if (attn_rows_try(&files, error) != ATTN_DONE || attn_output_try(o->plot, error) != ATTN_DONE) {
         return error->status;
     }
-    if (o->memory != NULL && strcmp(o->memory, "host") != 0 && strcmp(o->memory, "device") != 0) {
+    if (o->memory && strcmp(o->memory, "host") != 0 && strcmp(o->memory, "device") != 0) {
         return attn_fail(error, ATTN_USAGE, "--memory %s: host or device is expected", o->memory);
     }
-    bench->memory = o->memory == NULL                ? ATTN_BENCH_MEMORY_BEST
+    bench->memory = !o->memory                       ? ATTN_BENCH_MEMORY_BEST
                     : strcmp(o->memory, "host") == 0 ? ATTN_BENCH_MEMORY_HOST
                                                      : ATTN_BENCH_MEMORY_DEVICE;
     bench->limits.rounds = bench->limits.rounds > ATTN_BENCH_RUNS ? ATTN_BENCH_RUNS : bench->limits.rounds;
@@ -106,8 +106,8 @@ static int warm_up(attn_bench *bench, attn_error *error) {
     attn_bench_row *rows = malloc((ATTN_TARGETS_MAX + 1) * sizeof *rows);
     attn_cases cases = { 0 };
     int count = 0;
-    int status = rows == NULL ? attn_fail(error, ATTN_UNSERVED, "out of memory")
-                              : attn_cases_line(&cases, "query_length=512 query_heads=2 head_dim=64", error);
+    int status = !rows ? attn_fail(error, ATTN_UNSERVED, "out of memory")
+                       : attn_cases_line(&cases, "query_length=512 query_heads=2 head_dim=64", error);
     if (status == ATTN_DONE && attn_interrupted() == 0) {
         int64_t rounds = bench->limits.rounds;
         bench->limits.rounds = 1;
@@ -141,7 +141,7 @@ static void add_rows(attn_table *table, const attn_case *c, const attn_bench_row
 static int bench_rows(attn_bench *bench, const attn_cases *cases, attn_rows_file *file, attn_table *table, int64_t *ran,
                       attn_error *error) {
     attn_bench_row *rows = malloc((ATTN_TARGETS_MAX + 1) * sizeof *rows);
-    int status = rows == NULL ? attn_fail(error, ATTN_UNSERVED, "out of memory") : ATTN_DONE;
+    int status = rows ? ATTN_DONE : attn_fail(error, ATTN_UNSERVED, "out of memory");
     for (int64_t n = 0; n < cases->count && status == ATTN_DONE && attn_interrupted() == 0; n++) {
         int64_t first = table->row_count;
         int count = 0;
@@ -293,7 +293,7 @@ int attn_command_bench(int argc, char **argv, attn_error *error) {
         return ATTN_DONE;
     }
     attn_bench *bench = calloc(1, sizeof *bench);
-    if (bench == NULL) {
+    if (!bench) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     int status = bench_all(bench, &options, error);

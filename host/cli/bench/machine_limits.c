@@ -113,12 +113,12 @@ static double best_of(fma_probe *probes, int64_t threads, attn_probe_kind kind) 
 static double time_product(clattn_runtime *runtime, clattn_linear_plan *plan, int64_t n) {
     double best = 0;
     float *matrices = clattn_allocate(runtime, 3 * n * n * (int64_t)sizeof(float));
-    for (int64_t k = 0; matrices != NULL && k < 2 * n * n; k++) {
+    for (int64_t k = 0; matrices && k < 2 * n * n; k++) {
         matrices[k] = (float)(k % 7) - 3;
     }
     clattn_linear_tensors tensors = CLATTN_LINEAR_TENSORS_INIT;
     tensors.input = matrices;
-    for (int round = 0; matrices != NULL && round < ATTN_PROBE_ROUNDS; round++) {
+    for (int round = 0; matrices && round < ATTN_PROBE_ROUNDS; round++) {
         tensors.w = matrices + n * n;
         tensors.output = matrices + 2 * n * n;
         double start = attn_seconds();
@@ -163,7 +163,7 @@ void attn_measure_limits(int64_t threads, attn_limits *limits) {
     }
     limits->fma_gflops = best_of(probes, threads, ATTN_PROBE_FP32);
     limits->fma_gflops_fp64 = best_of(probes, threads, ATTN_PROBE_FP64);
-    if (memory != NULL) {
+    if (memory) {
         memset(memory, 1, (size_t)threads * 2 * words * 8);
         limits->copy_gbytes = best_of(probes, threads, ATTN_PROBE_COPY);
         limits->read_gbytes = best_of(probes, threads, ATTN_PROBE_READ);
@@ -178,7 +178,7 @@ double attn_measure_reading(int64_t threads, double bytes) {
     bytes = bytes > 256e6 ? 256e6 : bytes < 65536 ? 65536 : bytes;
     size_t words = (size_t)(bytes / 16 / (double)threads) / 64 * 64 + 64;
     uint64_t *memory = malloc((size_t)threads * 16 * words);
-    if (memory == NULL) {
+    if (!memory) {
         return 0;
     }
     memset(memory, 1, (size_t)threads * 16 * words);

@@ -25,7 +25,7 @@ clattn_type attn_case_weights_type(const clattn_problem *problem) {
 static int guarded_create(attn_guarded *guarded, int64_t bytes, attn_error *error) {
     size_t total = (size_t)bytes + 2 * ATTN_GUARD + 64;
     guarded->block = bytes <= INT64_MAX - 16384 ? malloc(total) : NULL;
-    if (guarded->block == NULL) {
+    if (!guarded->block) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory for the problem's tensors");
     }
     memset(guarded->block, 0xff, ATTN_GUARD + 64);
@@ -262,7 +262,7 @@ void attn_case_data_free(attn_case_data *data) {
 /* ------------------------------------------------------------------------------------ outputs */
 
 static void guarded_fill(attn_guarded *guarded, unsigned char pattern) {
-    if (guarded->block != NULL) {
+    if (guarded->block) {
         memset(guarded->block, pattern, (size_t)guarded->bytes + 2 * ATTN_GUARD + 64);
     }
 }
@@ -274,7 +274,7 @@ void attn_case_data_fill_outputs(attn_case_data *data, unsigned char pattern) {
 }
 
 static bool guarded_holds(const attn_guarded *guarded, unsigned char pattern) {
-    const unsigned char *at = guarded->block, *end = at + (at != NULL ? guarded->bytes + 2 * ATTN_GUARD + 64 : 0);
+    const unsigned char *at = guarded->block, *end = at + (at ? guarded->bytes + 2 * ATTN_GUARD + 64 : 0);
     for (; at < end; at++) {
         if (*at != pattern) {
             return false;
@@ -294,9 +294,8 @@ const char *attn_case_data_check_guards(attn_case_data *data, unsigned char patt
             }
         }
     }
-    memset(data->logsumexp.block != NULL ? data->logsumexp.data : data->output.data, pattern,
-           (size_t)data->logsumexp.bytes);
-    memset(data->weights.block != NULL ? data->weights.data : data->output.data, pattern, (size_t)data->weights.bytes);
+    memset(data->logsumexp.block ? data->logsumexp.data : data->output.data, pattern, (size_t)data->logsumexp.bytes);
+    memset(data->weights.block ? data->weights.data : data->output.data, pattern, (size_t)data->weights.bytes);
     return !guarded_holds(&data->output, pattern)      ? "output"
            : !guarded_holds(&data->logsumexp, pattern) ? "logsumexp"
            : !guarded_holds(&data->weights, pattern)   ? "weights"

@@ -25,7 +25,8 @@ int attn_later_size(attn_case *c, const attn_word *word, const char *value, attn
     int64_t size = 0;
     char wants[64];
     if (attn_text_integer(value, &size) != 0 || size < word->minimum) {
-        snprintf(wants, sizeof wants, "a whole number of %s is expected", word->minimum > 0 ? "at least 1" : "0 or more");
+        snprintf(wants, sizeof wants, "a whole number of %s is expected",
+                 word->minimum > 0 ? "at least 1" : "0 or more");
         return attn_word_bad(error, word, value, wants);
     }
     return note(c, word, size > 0);

@@ -125,7 +125,7 @@ static void add_difference(const attn_cases *cases, int64_t n, char name[ATTN_CA
 
 int attn_cases_tell_apart(attn_cases *cases, attn_error *error) {
     char(*names)[ATTN_CASE_NAME] = calloc((size_t)cases->count + 1, sizeof *names);
-    if (names == NULL) {
+    if (!names) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     for (int64_t n = 0; n < cases->count; n++) {

@@ -121,11 +121,11 @@ static int read_choice(word_choice *choice, const char *word, attn_error *error)
     snprintf(choice->name, sizeof choice->name, "%.*s", (int)length, word);
     const char *value = word + length + 1;
     const attn_word *known = attn_word_find(word, length);
-    if ((known && known->whole) || (strchr(value, ',') == NULL && strstr(value, "..") == NULL)) {
+    if ((known && known->whole) || (!strchr(value, ',') && !strstr(value, ".."))) {
         return ATTN_DONE;
     }
     choice->values = malloc(ATTN_VALUES_MAX * sizeof *choice->values);
-    if (choice->values == NULL) {
+    if (!choice->values) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     choice->count = 0;
@@ -136,7 +136,7 @@ static int read_choice(word_choice *choice, const char *word, attn_error *error)
             return attn_fail(error, ATTN_USAGE, "%s=%s: a list of values is expected", choice->name, value);
         }
         snprintf(part, sizeof part, "%.*s", (int)part_length, at);
-        if (strstr(part, "..") == NULL) {
+        if (!strstr(part, "..")) {
             memcpy(choice->values[choice->count++], part, sizeof part);
         } else if (add_range(choice, part, error) != ATTN_DONE) {
             return error->status;
@@ -155,7 +155,7 @@ static int cases_append(attn_cases *cases, const attn_case *c, attn_error *error
     if (cases->count == cases->capacity) {
         int64_t capacity = cases->capacity == 0 ? 16 : 2 * cases->capacity;
         attn_case *items = realloc(cases->items, (size_t)capacity * sizeof *items);
-        if (items == NULL) {
+        if (!items) {
             return attn_fail(error, ATTN_UNSERVED, "out of memory");
         }
         cases->items = items;
@@ -170,12 +170,12 @@ static int add_combination(attn_cases *cases, word_choice *choices, int count, a
     char single[ATTN_WORDS_MAX][130];
     char *words[ATTN_WORDS_MAX];
     attn_case *c = malloc(sizeof *c);
-    if (c == NULL) {
+    if (!c) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     for (int w = 0; w < count; w++) {
         words[w] = single[w];
-        if (choices[w].values == NULL) {
+        if (!choices[w].values) {
             words[w] = (char *)(uintptr_t)choices[w].whole;
         } else {
             snprintf(single[w], sizeof single[w], "%.63s=%.63s", choices[w].name, choices[w].values[choices[w].now]);
@@ -239,7 +239,7 @@ int attn_cases_line(attn_cases *cases, const char *line, attn_error *error) {
     memcpy(text, line, length);
     text[length] = '\0';
     char *rest = NULL;
-    for (char *word = strtok_r(text, blanks, &rest); word != NULL; word = strtok_r(NULL, blanks, &rest)) {
+    for (char *word = strtok_r(text, blanks, &rest); word; word = strtok_r(NULL, blanks, &rest)) {
         if (count == ATTN_WORDS_MAX) {
             return attn_fail(error, ATTN_USAGE, "more than %d words", ATTN_WORDS_MAX);
         }

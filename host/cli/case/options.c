@@ -21,27 +21,27 @@ static const attn_flag *find_flag(const attn_flag *flags, int count, const char 
 /* Reads the flag at argv[at]; *at moves on when its value is the next argument. */
 static int read_flag(const attn_flag *flag, int argc, char **argv, int *at, attn_error *error) {
     const char *equals = strchr(argv[*at], '=');
-    if (flag->value == NULL && flag->set == NULL) {
+    if (!flag->value && !flag->set) {
         return attn_fail(error, ATTN_UNSERVED, "%s is of a later release", flag->name);
     }
-    if (flag->value == NULL) {
-        if (equals != NULL) {
+    if (!flag->value) {
+        if (equals) {
             return attn_fail(error, ATTN_USAGE, "%s takes no value", flag->name);
         }
         *flag->set = true;
         return ATTN_DONE;
     }
-    if (*flag->value != NULL) {
+    if (*flag->value) {
         return attn_fail(error, ATTN_USAGE, "%s is given twice", flag->name);
     }
-    if (equals == NULL && *at + 1 >= argc) {
+    if (!equals && *at + 1 >= argc) {
         return attn_fail(error, ATTN_USAGE, "%s needs a value", flag->name);
     }
-    if (equals == NULL && strncmp(argv[*at + 1], "--", 2) == 0) { /* a value left out, most likely */
+    if (!equals && strncmp(argv[*at + 1], "--", 2) == 0) { /* a value left out, most likely */
         return attn_fail(error, ATTN_USAGE, "%s needs a value; %s is none (%s=%s would be)", flag->name, argv[*at + 1],
                          flag->name, argv[*at + 1]);
     }
-    *flag->value = equals != NULL ? equals + 1 : argv[++*at];
+    *flag->value = equals ? equals + 1 : argv[++*at];
     return (*flag->value)[0] != '\0' ? ATTN_DONE : attn_fail(error, ATTN_USAGE, "%s needs a value", flag->name);
 }
 
@@ -65,7 +65,7 @@ static int refuse_flag(const char *argument, const attn_flag *common, int common
 }
 
 int attn_options_number(const char *flag, const char *text, int64_t minimum, int64_t *value, attn_error *error) {
-    if (text == NULL) {
+    if (!text) {
         return ATTN_DONE;
     }
     if (attn_text_integer(text, value) != 0 || *value < minimum) {
@@ -102,8 +102,8 @@ int attn_options_read(attn_options *options, const attn_flag *flags, int count, 
         }
         size_t length = strcspn(argument, "=");
         const attn_flag *flag = find_flag(common, common_count, argument, length);
-        flag = flag != NULL ? flag : find_flag(flags, count, argument, length);
-        if (flag == NULL) {
+        flag = flag ? flag : find_flag(flags, count, argument, length);
+        if (!flag) {
             return refuse_flag(argument, common, common_count, flags, count, error);
         }
         if (read_flag(flag, argc, argv, &at, error) != ATTN_DONE) {

@@ -53,7 +53,7 @@ static bool name_contains(const char *name, const char *part) {
 static int select_device(attn_session *session, const char *selector, attn_error *error) {
     int64_t count = clattn_runtime_device_count(session->runtime);
     session->device = CLATTN_ANY_DEVICE;
-    if (selector == NULL) {
+    if (!selector) {
         return ATTN_DONE;
     }
     int64_t number = 0;
@@ -142,7 +142,7 @@ static int add_named(attn_session *session, const char *name, attn_error *error)
         return add_opencl(session, error);
     }
     const char *known = known_engine(name);
-    if (known == NULL) {
+    if (!known) {
         return refuse_engine(name, error);
     }
     if (!clattn_engine_built(known)) {
@@ -158,7 +158,7 @@ static int add_named(attn_session *session, const char *name, attn_error *error)
 
 static int select_engines(attn_session *session, const char *engines, attn_error *error) {
     char names[ATTN_TARGETS_MAX][64];
-    if (engines == NULL) {
+    if (!engines) {
         return add_all(session, false, error);
     }
     int count = attn_text_split(engines, names, ATTN_TARGETS_MAX);
@@ -166,7 +166,7 @@ static int select_engines(attn_session *session, const char *engines, attn_error
         return attn_fail(error, ATTN_USAGE, "--engine %s: a list of engine names is expected", engines);
     }
     for (int n = 0; n < count; n++) { /* unknown names first: they are bad whatever is here */
-        if (known_engine(names[n]) == NULL && strcmp(names[n], "all") != 0 && strcmp(names[n], "opencl") != 0) {
+        if (!known_engine(names[n]) && strcmp(names[n], "all") != 0 && strcmp(names[n], "opencl") != 0) {
             return refuse_engine(names[n], error);
         }
     }
@@ -187,7 +187,7 @@ static int read_blocks(const char *text, clattn_block_override *blocks, attn_err
         int64_t *value;
     } known[] = { { "query=", &blocks->block_query }, { "key=", &blocks->block_key }, { "splits=", &blocks->splits } };
     char parts[4][64];
-    int count = text == NULL ? 0 : attn_text_split(text, parts, 4);
+    int count = !text ? 0 : attn_text_split(text, parts, 4);
     for (int n = 0; n < count; n++) {
         bool read = false;
         if (strncmp(parts[n], "variant=", 8) == 0) {
@@ -237,15 +237,14 @@ static int select_blocks(const attn_session *session, const attn_options *option
 static int load_tuning(attn_session *session, const char *named, attn_error *error) {
     clattn_report report = { 0 };
     char path[sizeof session->tuning];
-    if (named == NULL) {
+    if (!named) {
         attn_tuning_path(path, sizeof path);
     } else if (strlen(named) < sizeof path) {
         strcpy(path, named);
     } else {
         return attn_fail(error, ATTN_USAGE, "--tuning %s: the path is too long", named);
     }
-    if (path[0] == '\0' || (named == NULL && access(path, F_OK) != 0) ||
-        (named != NULL && strcmp(named, "none") == 0)) {
+    if (path[0] == '\0' || (!named && access(path, F_OK) != 0) || (named && strcmp(named, "none") == 0)) {
         return ATTN_DONE;
     }
     if (attn_input_check(path, error) != ATTN_DONE) {

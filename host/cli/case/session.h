@@ -20,7 +20,7 @@ typedef struct attn_session {
     const char *engine; /* the one --engine names, NULL = the best here or a list */
     int target_count;   /* engines to loop over: those named, else all that are here but the reference */
     attn_target targets[ATTN_TARGETS_MAX];
-    bool listed;       /* --engine names several, or all */
+    bool listed;                /* --engine names several, or all */
     char tuning[ATTN_PATH_MAX]; /* the file of block sizes that is in force; "" = none */
 } attn_session;
 

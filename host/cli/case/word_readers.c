@@ -164,7 +164,8 @@ static int read_shape(const attn_word *word, const char *value, char parts[][64]
         if (parts[at][0] == "bhqk"[d] && parts[at][1] == '\0') {
             shape[d] = CLATTN_SAME;
         } else if (attn_text_integer(parts[at], &shape[d]) != 0 || shape[d] < 0) {
-            return attn_word_bad(error, word, value, "1 to 4 sizes are expected, each 1 or a full one, such as 1,1,q,k");
+            return attn_word_bad(error, word, value,
+                                 "1 to 4 sizes are expected, each 1 or a full one, such as 1,1,q,k");
         }
     }
     return ATTN_DONE;

@@ -114,7 +114,7 @@ static void check_output(attn_gate_row *row, const attn_gate_subject *subject, e
 static void check_logsumexp(const attn_gate_row *row, const attn_gate_subject *subject) {
     const clattn_problem *p = &row->data->problem;
     double error = 0, gold = (double)row->gold.logsumexp;
-    if (subject->logsumexp == NULL) {
+    if (!subject->logsumexp) {
         return;
     }
     int64_t at = (row->b * p->query_heads + row->h) * p->query_length + row->i;
@@ -146,7 +146,7 @@ static long double gold_weight(const attn_gate_row *row, int64_t j) {
 static void check_weights(const attn_gate_row *row, const attn_gate_subject *subject) {
     const clattn_problem *p = &row->data->problem;
     int64_t h = row->h - p->weights_first_head, i = row->i - p->weights_first_row;
-    if (subject->weights == NULL || h < 0 || h >= p->weights_heads || i < 0 || i >= p->weights_rows) {
+    if (!subject->weights || h < 0 || h >= p->weights_heads || i < 0 || i >= p->weights_rows) {
         return;
     }
     clattn_type type = attn_case_weights_type(p);
@@ -230,7 +230,7 @@ static int check_row(attn_gate_row *row, attn_gate_subject *subjects, error_pool
 static int64_t rows_to_check(const attn_case_data *data, const attn_gate_options *options, int64_t all) {
     const clattn_problem *p = &data->problem;
     double row = (double)(p->key_length + 1) * (double)(p->head_dim + 2 * p->value_dim);
-    if (options == NULL || options->max_work <= 0 || row * (double)all <= options->max_work) {
+    if (!options || options->max_work <= 0 || row * (double)all <= options->max_work) {
         return all;
     }
     int64_t rows = (int64_t)(options->max_work / row / 2); /* a sampled row loads its head, too */
@@ -247,7 +247,7 @@ static int walk(const attn_case_data *data, const attn_gate_options *options, at
         return error->status;
     }
     int status = ATTN_DONE;
-    row.plain_runs = options != NULL ? options->plain_runs : 0;
+    row.plain_runs = options ? options->plain_runs : 0;
     for (int64_t n = 0; n < rows && status == ATTN_DONE; n++) {
         int64_t which = rows == 1 ? 0 : (int64_t)((double)n * (double)(all - 1) / (double)(rows - 1) + 0.5);
         which = rows == all ? n : which;
@@ -268,7 +268,7 @@ static int walk(const attn_case_data *data, const attn_gate_options *options, at
 int attn_gate_check(const attn_case_data *data, const attn_gate_options *options, attn_gate_subject *subjects,
                     int count, attn_error *error) {
     error_pool *pools = calloc((size_t)count + 1, sizeof *pools);
-    if (pools == NULL) {
+    if (!pools) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     for (int s = 0; s < count; s++) {

@@ -13,7 +13,7 @@
 typedef struct attn_gate_result {
     bool passed, refused;
     char failure[1024]; /* the first broken rule, with numbers; or why it was refused */
-    int64_t failures;  /* elements beyond their bound */
+    int64_t failures;   /* elements beyond their bound */
     int64_t rows, outputs;
     double worst;   /* largest error as a part of its bound */
     int64_t pooled; /* outputs pooled for the comparisons below; they are made from 4096 on */

@@ -12,11 +12,11 @@ static int copy_outputs(const attn_case_data *data, attn_guarded copies[3], attn
     const attn_guarded *const from[3] = { &data->output, &data->logsumexp, &data->weights };
     for (int n = 0; n < 3; n++) {
         copies[n] = (attn_guarded){ 0 };
-        if (from[n]->block == NULL) {
+        if (!from[n]->block) {
             continue;
         }
         copies[n].block = malloc((size_t)from[n]->bytes + 1);
-        if (copies[n].block == NULL) {
+        if (!copies[n].block) {
             return attn_fail(error, ATTN_UNSERVED, "out of memory for a copy of the result");
         }
         copies[n].data = copies[n].block;
@@ -44,19 +44,18 @@ static const char *compare_rows(const attn_case_data *data, const attn_guarded *
 
 /* NULL, or the output whose elements differ from those of the run before. */
 static const char *compare_outputs(const attn_case_data *data, const attn_guarded copies[3]) {
-    if (compare_rows(data, &copies[0]) != NULL) {
+    if (compare_rows(data, &copies[0])) {
         return "output";
     }
-    if (copies[1].block != NULL && memcmp(data->logsumexp.data, copies[1].data, (size_t)copies[1].bytes) != 0) {
+    if (copies[1].block && memcmp(data->logsumexp.data, copies[1].data, (size_t)copies[1].bytes) != 0) {
         return "logsumexp";
     }
-    return copies[2].block != NULL && memcmp(data->weights.data, copies[2].data, (size_t)copies[2].bytes) != 0
-               ? "weights"
-               : NULL;
+    return copies[2].block && memcmp(data->weights.data, copies[2].data, (size_t)copies[2].bytes) != 0 ? "weights"
+                                                                                                       : NULL;
 }
 
 static void gate_fail(attn_gate_result *result, const char *what, const char *which) {
-    if (which != NULL && result->failures++ == 0) {
+    if (which && result->failures++ == 0) {
         snprintf(result->failure, sizeof result->failure, "%s: %s", what, which);
     }
 }
@@ -134,7 +133,7 @@ int attn_gate_engine(clattn_runtime *runtime, const char *engine, int64_t device
                      const attn_gate_options *options, attn_gate_result *result, attn_error *error) {
     attn_guarded copies[3];
     int status = attn_gate_execute(runtime, engine, device, data, copies, result, error);
-    if (status == ATTN_DONE && !result->refused && copies[0].block != NULL) {
+    if (status == ATTN_DONE && !result->refused && copies[0].block) {
         attn_gate_subject subject = { copies[0].data, copies[1].data, copies[2].data, result };
         status = attn_gate_check(data, options, &subject, 1, error);
     }

@@ -38,7 +38,7 @@ int attn_gate_row_create(attn_gate_row *row, const attn_case_data *data, attn_er
     size_t floats = rows * (p->allow_tf32 ? 2 : 1) + 2 * keys + ATTN_PLAIN_FORMS * values;
     *row = (attn_gate_row){ .data = data };
     row->block = malloc(wide * sizeof(long double) + doubles * sizeof(double) + floats * sizeof(float) + keys);
-    if (row->block == NULL) {
+    if (!row->block) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory for the check against the reference");
     }
     long double *w = row->block;
@@ -90,7 +90,7 @@ void attn_gate_row_load_head(attn_gate_row *row, int64_t b, int64_t g) {
             row->values_float[j * p->value_dim + d] = (float)x;
         }
     }
-    if (row->tf32 != NULL) { /* the query comes with its row */
+    if (row->tf32) { /* the query comes with its row */
         float *keys = row->tf32 + (row->keys_float - row->query_float);
         float *values = row->tf32 + (row->values_float - row->query_float);
         for (int64_t n = 0; n < row->used_keys * p->head_dim; n++) {
@@ -148,7 +148,7 @@ static void sum_keys(attn_gate_row *row) {
             row->weight_sum[d] += weight * size;
             row->error_sum[d] += part * size;
         }
-        if (row->tf32 != NULL) {
+        if (row->tf32) {
             sum_tf32(row, weight, (double)row->gold.magnitude[j], value);
         }
     }
@@ -198,7 +198,7 @@ static double length_part(const attn_gate_row *row, const clattn_plan_info *info
 }
 
 attn_plain_form attn_gate_form(const attn_gate_row *row, const clattn_plan_info *info) {
-    if (info->products_tf32 && row->tf32 != NULL) {
+    if (info->products_tf32 && row->tf32) {
         return ATTN_PLAIN_TF32;
     }
     return info->weights_rounded ? ATTN_PLAIN_STORED : ATTN_PLAIN_FP32;

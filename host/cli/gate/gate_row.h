@@ -18,11 +18,13 @@ typedef struct attn_gate_row {
     double *weight_sum;       /* [value_dim] sum_j w_j |v_j| */
     double *error_sum;        /* [value_dim] sum_j w_j F_j |v_j| */
     double *values;           /* [key_length][value_dim] of the present key-value head */
-    double tf32_score, tf32_least; /* sum_j w_j (exp(e_j) - 1); 1 + sum_j w_j (exp(-e_j) - 1), e_j the error of a score */
-    double *tf32_sum;              /* [value_dim] sum_j w_j (exp(e_j) - 1) |v_j| */
-    double score_square;           /* sum_j w_j scale^2 sum_d (q_d k_jd)^2; there once the plain TF32 row is */
+    double tf32_score,
+        tf32_least;      /* sum_j w_j (exp(e_j) - 1); 1 + sum_j w_j (exp(-e_j) - 1), e_j the error of a score */
+    double *tf32_sum;    /* [value_dim] sum_j w_j (exp(e_j) - 1) |v_j| */
+    double score_square; /* sum_j w_j scale^2 sum_d (q_d k_jd)^2; there once the plain TF32 row is */
     float *keys_float, *values_float, *query_float, *added, *plain_scores, *plain[ATTN_PLAIN_FORMS];
-    float *tf32; /* query, keys and values like those above, rounded to TF32; NULL where the problem does not allow it */
+    float
+        *tf32; /* query, keys and values like those above, rounded to TF32; NULL where the problem does not allow it */
     unsigned char *allowed;
     bool plain_done[ATTN_PLAIN_FORMS];
     double plain_seconds[ATTN_PLAIN_FORMS]; /* of the present row: the fastest of plain_runs */

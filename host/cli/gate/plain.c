@@ -37,13 +37,13 @@ static float plain_score(const attn_plain *plain, int64_t j) {
     if (plain->softcap > 0) {
         score = plain->softcap * tanhf(score / plain->softcap);
     }
-    return plain_store(plain, plain->added != NULL ? score + plain->added[j] : score);
+    return plain_store(plain, plain->added ? score + plain->added[j] : score);
 }
 
 void attn_plain_row(const attn_plain *plain, float *scores, float *output) {
     float maximum = plain->has_sink ? plain->sink : -INFINITY;
     for (int64_t j = 0; j < plain->key_length; j++) {
-        if (plain->allowed != NULL && !plain->allowed[j]) {
+        if (plain->allowed && !plain->allowed[j]) {
             continue;
         }
         scores[j] = plain_score(plain, j);
@@ -51,7 +51,7 @@ void attn_plain_row(const attn_plain *plain, float *scores, float *output) {
     }
     float denominator = plain->has_sink ? expf(plain->sink - maximum) : 0;
     for (int64_t j = 0; j < plain->key_length; j++) {
-        if (plain->allowed == NULL || plain->allowed[j]) {
+        if (!plain->allowed || plain->allowed[j]) {
             scores[j] = expf(scores[j] - maximum);
             denominator += scores[j];
         }
@@ -60,7 +60,7 @@ void attn_plain_row(const attn_plain *plain, float *scores, float *output) {
         output[d] = 0;
     }
     for (int64_t j = 0; j < plain->key_length; j++) {
-        if (plain->allowed != NULL && !plain->allowed[j]) {
+        if (plain->allowed && !plain->allowed[j]) {
             continue;
         }
         float weight = plain_store(plain, scores[j] / denominator);

@@ -85,8 +85,8 @@ static bool continues(char letter) { /* a UTF-8 character begins with another by
 
 static void raster_letter(attn_canvas *canvas, int left, int top, bool up, char letter, uint32_t colour) {
     const char *found = strchr(known_letters, letter);
-    const uint8_t *rows = found != NULL ? points[found - known_letters] : unknown_points;
-    int lower = strchr("gpqy", letter) != NULL ? 4 : 0;
+    const uint8_t *rows = found ? points[found - known_letters] : unknown_points;
+    int lower = strchr("gpqy", letter) ? 4 : 0;
     for (int y = 0; y < 14 && letter != ' '; y++) {
         for (int x = 0; x < 10; x++) {
             if ((rows[y / 2] >> (4 - x / 2) & 1) != 0) {
@@ -133,7 +133,7 @@ int attn_canvas_png_begin(attn_canvas *canvas, int width, int height) {
     size_t bytes = 3 * (size_t)width * (size_t)height;
     *canvas = (attn_canvas){ width,      height,      NULL,           malloc(bytes), raster_line,
                              raster_dot, raster_text, raster_text_up, raster_box };
-    if (canvas->pixels == NULL) {
+    if (!canvas->pixels) {
         return 0;
     }
     memset(canvas->pixels, 255, bytes);

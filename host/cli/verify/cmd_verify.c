@@ -65,7 +65,7 @@ static int judge(verify_run *verify, attn_case_data *data, attn_error *error) {
                               error) != ATTN_DONE) {
             return error->status;
         }
-        if (!result->refused && verify->copies[t][0].block != NULL) {
+        if (!result->refused && verify->copies[t][0].block) {
             subjects[count++] = (attn_gate_subject){ verify->copies[t][0].data, verify->copies[t][1].data,
                                                      verify->copies[t][2].data, result };
         }
@@ -75,7 +75,7 @@ static int judge(verify_run *verify, attn_case_data *data, attn_error *error) {
 
 static int verify_case(verify_run *verify, const attn_case *c, attn_error *error) {
     attn_case_data *data = malloc(sizeof *data);
-    if (data == NULL) {
+    if (!data) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     memset(verify->copies, 0, sizeof verify->copies);
@@ -103,7 +103,7 @@ static int verify_case(verify_run *verify, const attn_case *c, attn_error *error
 static int verify_cases(verify_run *verify, attn_error *error) {
     int64_t all = verify->cases.count + verify->random_count;
     attn_case *random = malloc(sizeof *random);
-    int status = random == NULL ? attn_fail(error, ATTN_UNSERVED, "out of memory") : ATTN_DONE;
+    int status = random ? ATTN_DONE : attn_fail(error, ATTN_UNSERVED, "out of memory");
     for (int64_t n = 0; n < all && status == ATTN_DONE && attn_interrupted() == 0; n++) {
         const attn_case *c = n < verify->cases.count ? &verify->cases.items[n] : random;
         if (c == random) {
@@ -158,7 +158,7 @@ int attn_command_verify(int argc, char **argv, attn_error *error) {
         { "--json", &json, NULL },   { "--dims", &dims, NULL }, { "--full", NULL, &full },
     };
     verify_run *verify = calloc(1, sizeof *verify);
-    if (verify == NULL) {
+    if (!verify) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     verify->seed = 1;
@@ -168,20 +168,20 @@ int attn_command_verify(int argc, char **argv, attn_error *error) {
         free(verify);
         return ATTN_DONE;
     }
-    verify->random_count = verify->options.word_count > 0 || suite != NULL ? 0 : 100;
+    verify->random_count = verify->options.word_count > 0 || suite ? 0 : 100;
     verify->gate.max_work = full ? 0 : 4e9;
     verify->dims = dims;
     verify->file = (attn_rows_file){ .csv = csv, .json = json };
     status = status != ATTN_DONE ? status : attn_options_number("--cases", cases, 1, &verify->random_count, error);
-    bool drawn = verify->random_count > 0 || cases != NULL;
-    if (status == ATTN_DONE && !drawn && (dims != NULL || seed != NULL)) {
+    bool drawn = verify->random_count > 0 || cases;
+    if (status == ATTN_DONE && !drawn && (dims || seed)) {
         status = attn_fail(error, ATTN_USAGE, "%s: no problems are drawn here; --cases N draws some",
-                           dims != NULL ? "--dims" : "--seed");
+                           dims ? "--dims" : "--seed");
     }
     status = status != ATTN_DONE ? status : attn_options_number("--seed", seed, 0, &verify->seed, error);
     status = status != ATTN_DONE ? status : attn_words_join(&verify->options, line, error);
     status = status != ATTN_DONE ? status : attn_cases_line(&verify->cases, line, error);
-    if (status == ATTN_DONE && suite != NULL) {
+    if (status == ATTN_DONE && suite) {
         status = attn_cases_file(&verify->cases, suite, error);
     }
     status = status != ATTN_DONE ? status : attn_output_take_stdout(csv, json, error);

@@ -35,7 +35,8 @@ bool attn_must_serve(const char *engine, const clattn_problem *problem) {
             continue;
         }
         int64_t dim = problem->head_dim > problem->value_dim ? problem->head_dim : problem->value_dim;
-        bool numbers = strncmp(engine, "opencl", 6) != 0 || (fits_float(problem->scale) && fits_float(problem->softcap));
+        bool numbers =
+            strncmp(engine, "opencl", 6) != 0 || (fits_float(problem->scale) && fits_float(problem->softcap));
         return numbers && (attn_table[e].types >> problem->type & 1u) != 0 &&
                (attn_table[e].weights || problem->weights == CLATTN_WEIGHTS_NONE) &&
                (attn_table[e].max_head_dim == 0 || dim <= attn_table[e].max_head_dim) &&

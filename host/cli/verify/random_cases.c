@@ -38,7 +38,7 @@ static int draw_dims(attn_drawing *drawing, const char *dims_text, attn_error *e
     int64_t given[64];
     char parts[64][64];
     int count = 0;
-    if (dims_text != NULL) {
+    if (dims_text) {
         count = attn_text_split(dims_text, parts, 64);
         for (int d = 0; d < count; d++) {
             if (attn_text_integer(parts[d], &given[d]) != 0 || given[d] < 1) {

@@ -49,7 +49,7 @@ void attn_verify_report_free(attn_verify_report *report) {
 
 /* The tally that is printed at a place, from 1 on, and its word; NULL after the last one. */
 static const attn_word_tally *find_tally(int place, const attn_word **word) {
-    for (int n = 0; (*word = attn_word_row(n)) != NULL; n++) {
+    for (int n = 0; (*word = attn_word_row(n)); n++) {
         for (int t = 0; t < ATTN_WORD_TALLIES; t++) {
             if ((*word)->tallies[t].place == place) {
                 return &(*word)->tallies[t];
@@ -66,7 +66,7 @@ void attn_verify_report_count(attn_verify_report *report, const attn_case *c, co
     report->beyond_512 += problem->key_length > 512 ? 1 : 0;
     report->beyond_4096 += problem->key_length > 4096 ? 1 : 0;
     report->empty += problem->batch == 0 || problem->query_length == 0 || problem->key_length == 0 ? 1 : 0;
-    for (int place = 1; place <= ATTN_TALLIES && (tally = find_tally(place, &word)) != NULL; place++) {
+    for (int place = 1; place <= ATTN_TALLIES && (tally = find_tally(place, &word)); place++) {
         report->tallies[place - 1] += tally->counts(word, c, problem, tally->value) ? 1 : 0;
     }
 }
@@ -75,7 +75,7 @@ void attn_verify_report_count(attn_verify_report *report, const attn_case *c, co
 
 static void count_reason(attn_verify_engine *engine, const char *text) {
     const char *start = strstr(text, ": "); /* after "engine on device N: " */
-    start = start != NULL ? start + 2 : text;
+    start = start ? start + 2 : text;
     int r = 0;
     char text_cut[sizeof engine->reasons[r].text];
     attn_text_copy(text_cut, sizeof text_cut, start, strlen(start));
@@ -156,7 +156,7 @@ static void print_drawing(const attn_verify_report *report, int64_t random_count
     }
     printf(": %lld with more than 512 keys, %lld with more than 4096;\n ", (long long)report->beyond_512,
            (long long)report->beyond_4096);
-    for (int place = 1; place <= ATTN_TALLIES && (tally = find_tally(place, &word)) != NULL; place++) {
+    for (int place = 1; place <= ATTN_TALLIES && (tally = find_tally(place, &word)); place++) {
         print_tally(tally->name, report->tallies[place - 1], &on_line);
     }
     print_tally("a size of 0", report->empty, &on_line);

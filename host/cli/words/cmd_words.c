@@ -145,7 +145,7 @@ static int read_arguments(attn_words *w, int sub, attn_error *error) {
         length += strlen(w->options.words[n]) + 1;
     }
     char *joined = calloc(length, 1);
-    if (joined == NULL) {
+    if (!joined) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     for (int n = 1; n < w->options.word_count && error->status == ATTN_DONE; n++) {
@@ -156,10 +156,10 @@ static int read_arguments(attn_words *w, int sub, attn_error *error) {
         if (attn_subs[sub].bit == COUNT) {
             attn_fail(error, ATTN_USAGE, "%s: words count takes no word (--text FILE names a text)", word);
         }
-        attn_text_add(joined, length, "%s%s", w->argument != NULL ? " " : "", word);
+        attn_text_add(joined, length, "%s%s", w->argument ? " " : "", word);
         w->argument = joined;
     }
-    if (w->argument == NULL) {
+    if (!w->argument) {
         free(joined);
     }
     return error->status;
@@ -167,12 +167,12 @@ static int read_arguments(attn_words *w, int sub, attn_error *error) {
 
 static int choice(const char *flag, const char *value, const char *const *names, const char *wanted,
                   attn_error *error) {
-    for (int n = 0; value != NULL && names[n] != NULL; n++) {
+    for (int n = 0; value && names[n]; n++) {
         if (strcmp(names[n], value) == 0) {
             return n;
         }
     }
-    if (value != NULL) {
+    if (value) {
         attn_fail(error, ATTN_USAGE, "%s %s: %s is expected", flag, value, wanted);
     }
     return 0;
@@ -180,14 +180,14 @@ static int choice(const char *flag, const char *value, const char *const *names,
 
 static int open_text(attn_words *w, attn_error *error) {
     const char *vectors = w->settings.vectors; /* said before a word is found missing in it */
-    if (vectors != NULL && attn_input_check(vectors, error) != ATTN_DONE) {
+    if (vectors && attn_input_check(vectors, error) != ATTN_DONE) {
         return error->status;
     }
     static const char *const tokens[] = { "space", "words", "subwords", NULL };
     static const char *const sentences[] = { "lines", "marks", NULL };
     int token = choice("--tokens", w->tokens, tokens, "space, words or subwords", error);
     int sentence = choice("--sentences", w->sentences, sentences, "lines or marks", error);
-    if (error->status == ATTN_DONE && w->subword_model != NULL && token != ATTN_TOKENS_SUBWORDS) {
+    if (error->status == ATTN_DONE && w->subword_model && token != ATTN_TOKENS_SUBWORDS) {
         attn_fail(error, ATTN_USAGE, "--subword-model: needs --tokens subwords");
     }
     return error->status != ATTN_DONE ? error->status
@@ -238,7 +238,7 @@ static int read_words_flags(attn_words *w, int sub, int argc, char **argv, attn_
 
 static int run_sub(int sub, int argc, char **argv, attn_error *error) {
     attn_words *w = calloc(1, sizeof *w);
-    if (w == NULL) {
+    if (!w) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     int status = read_words_flags(w, sub, argc, argv, error);
@@ -270,8 +270,8 @@ int attn_command_words(int argc, char **argv, attn_error *error) {
     attn_hint_begin(&hint, name, strlen(name));
     for (int sub = 0; sub < SUBS; sub++) {
         if (strcmp(attn_subs[sub].name, name) == 0) {
-            return attn_subs[sub].run != NULL ? run_sub(sub, argc, argv, error)
-                                              : attn_fail(error, ATTN_UNSERVED, "words %s is of a later release", name);
+            return attn_subs[sub].run ? run_sub(sub, argc, argv, error)
+                                      : attn_fail(error, ATTN_UNSERVED, "words %s is of a later release", name);
         }
         attn_hint_try(&hint, attn_subs[sub].name);
     }

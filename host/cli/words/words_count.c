@@ -18,12 +18,11 @@ int attn_words_read_sentence(attn_words *w, int64_t **ids, int64_t *count, attn_
     bool npy = attn_word_vectors_are_npy(w->settings.vectors);
     *ids = NULL;
     w->text.name = "the sentence";
-    bool own_words =
-        w->settings.vectors != NULL && !npy && w->text_path == NULL; /* the file need not know the six sentences */
+    bool own_words = w->settings.vectors && !npy && !w->text_path; /* the file need not know the six sentences */
     if (!own_words && attn_word_text_read(&w->text, w->text_path, error) != ATTN_DONE) {
         return error->status;
     }
-    const char *sentence = w->argument != NULL ? w->argument : show_sentence;
+    const char *sentence = w->argument ? w->argument : show_sentence;
     if (attn_words_cut(w, "SENTENCE", sentence, ids, count, error) != ATTN_DONE) {
         return error->status;
     }
@@ -107,7 +106,7 @@ int attn_words_count(attn_words *w, attn_error *error) {
         return ATTN_DONE;
     }
     frequency *sorted = malloc((size_t)w->text.word_count * sizeof *sorted);
-    if (sorted == NULL) {
+    if (!sorted) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     for (int64_t n = 0; n < w->text.word_count; n++) {

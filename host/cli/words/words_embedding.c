@@ -13,7 +13,7 @@ static int draw_table(attn_word_model *model, attn_error *error) {
     static const char *const names[] = { "uniform", "xavier", "he" };
     const attn_word_settings *s = &model->settings;
     int kind = 0;
-    while (s->embedding != NULL && kind < 3 && strcmp(s->embedding, names[kind]) != 0) {
+    while (s->embedding && kind < 3 && strcmp(s->embedding, names[kind]) != 0) {
         kind++;
     }
     if (kind == 3) {
@@ -29,7 +29,7 @@ static int draw_table(attn_word_model *model, attn_error *error) {
     model->embedding = names[kind];
     int64_t words = model->text->word_count;
     model->table = clattn_allocate(model->session.runtime, words * model->dim * (int64_t)sizeof(float));
-    if (model->table == NULL) {
+    if (!model->table) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     clattn_status status = clattn_fill((clattn_fill_kind)kind, (uint64_t)model->seed, words, model->dim, model->table);
@@ -47,7 +47,7 @@ static int take_npy(attn_word_model *model, const attn_npy *array, attn_error *e
     }
     model->dim = array->shape[1];
     model->table = clattn_allocate(model->session.runtime, array->count * (int64_t)sizeof(float));
-    if (model->table == NULL) {
+    if (!model->table) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     clattn_type type = array->type == ATTN_NPY_FLOAT32 ? CLATTN_FP32 : CLATTN_FP64;
@@ -77,7 +77,7 @@ static int take_vectors(attn_word_model *model, const clattn_word_vectors *vecto
     int64_t *ids = malloc((size_t)text->word_count * sizeof *ids);
     model->dim = clattn_word_vectors_dim(vectors);
     model->table = clattn_allocate(model->session.runtime, text->word_count * model->dim * (int64_t)sizeof(float));
-    int status = ids != NULL && model->table != NULL ? ATTN_DONE : attn_fail(error, ATTN_UNSERVED, "out of memory");
+    int status = ids && model->table ? ATTN_DONE : attn_fail(error, ATTN_UNSERVED, "out of memory");
     for (int64_t w = 0; status == ATTN_DONE && w < text->word_count; w++) {
         ids[w] = clattn_word_vectors_find(vectors, text->words[w]);
         if (ids[w] < 0) {
@@ -111,7 +111,7 @@ static int read_vectors(attn_word_model *model, attn_error *error) {
 }
 
 bool attn_word_vectors_are_npy(const char *path) {
-    size_t length = path != NULL ? strlen(path) : 0;
+    size_t length = path ? strlen(path) : 0;
     return length > 4 && strcmp(path + length - 4, ".npy") == 0;
 }
 
@@ -121,14 +121,14 @@ int attn_word_model_embed(attn_word_model *model, attn_error *error) {
     if (attn_options_number("--seed", s->seed_text, 0, &model->seed, error) != ATTN_DONE) {
         return error->status;
     }
-    if (s->vectors == NULL) {
+    if (!s->vectors) {
         return draw_table(model, error);
     }
-    if (s->embedding != NULL || s->dim_text != NULL || (s->seed_text != NULL && !s->project)) {
+    if (s->embedding || s->dim_text || (s->seed_text && !s->project)) {
         return attn_fail(error, ATTN_USAGE, "%s: not together with --vectors, which brings its own",
-                         s->embedding != NULL  ? "--embedding"
-                         : s->dim_text != NULL ? "--dim"
-                                               : "--seed");
+                         s->embedding  ? "--embedding"
+                         : s->dim_text ? "--dim"
+                                       : "--seed");
     }
     model->embedding = s->vectors;
     return attn_word_vectors_are_npy(s->vectors) ? read_npy(model, error) : read_vectors(model, error);

@@ -23,20 +23,20 @@ static attn_map_kind map_find(const char *map) {
 }
 
 int attn_words_map_check(const char *map, attn_error *error) {
-    return map == NULL || map_find(map) < ATTN_MAP_KINDS
+    return !map || map_find(map) < ATTN_MAP_KINDS
                ? ATTN_DONE
                : attn_fail(error, ATTN_USAGE, "--map %s: numbers, blocks or colours is expected", map);
 }
 
 static attn_map_kind map_choose(const char *map) {
     const char *terminal = getenv("TERM"), *no_colour = getenv("NO_COLOR");
-    if (map != NULL) {
+    if (map) {
         return map_find(map);
     }
     if (isatty(STDOUT_FILENO) == 0) {
         return ATTN_MAP_NUMBERS;
     }
-    bool plain = terminal == NULL || strcmp(terminal, "dumb") == 0 || (no_colour != NULL && no_colour[0] != '\0');
+    bool plain = !terminal || strcmp(terminal, "dumb") == 0 || (no_colour && no_colour[0] != '\0');
     return plain ? ATTN_MAP_BLOCKS : ATTN_MAP_COLOURS;
 }
 

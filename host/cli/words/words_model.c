@@ -14,7 +14,7 @@ enum { ATTN_UNIT_BLOCK = 256 };
 
 static float *floats(attn_word_model *model, int64_t count, bool *failed) {
     float *memory = clattn_allocate(model->session.runtime, count * (int64_t)sizeof(float));
-    *failed = *failed || memory == NULL;
+    *failed = *failed || !memory;
     return memory;
 }
 
@@ -35,7 +35,7 @@ static int make_memory(attn_word_model *model, attn_error *error) {
                                  model->projections + m * dim * dim) != CLATTN_OK;
         }
     }
-    if (model->unit_plan != NULL) {
+    if (model->unit_plan) {
         model->units = floats(model, model->unit_block * keys, &failed);
         model->unit_rows = floats(model, rows * model->heads * model->unit_block, &failed);
     }
@@ -116,7 +116,7 @@ int attn_word_model_open(attn_word_model *model, const attn_word_text *text, con
 
 void attn_word_model_close(attn_word_model *model) {
     clattn_runtime *runtime = model->session.runtime;
-    if (runtime == NULL) {
+    if (!runtime) {
         return;
     }
     float *const memory[] = { model->table, model->projections, model->rows,   model->keys,
@@ -195,7 +195,7 @@ int attn_word_model_attend(attn_word_model *model, attn_word_span rows, int64_t 
     clattn_attention_layer_io io = CLATTN_ATTENTION_LAYER_IO_INIT;
     int64_t square = model->dim * model->dim;
     clattn_attention_weights weights = { .w_query = model->projections };
-    if (model->projections != NULL) {
+    if (model->projections) {
         weights.w_key = model->projections + square;
         weights.w_value = model->projections + 2 * square;
     }
@@ -214,8 +214,8 @@ int attn_word_model_attend(attn_word_model *model, attn_word_span rows, int64_t 
     io.attention.offsets = (clattn_integers){ &first, 0, CLATTN_INT64 };
     io.attention.weights = (clattn_array){ model->raw, 0 };
     io.attention.report = &report;
-    status = clattn_attention_layer_forward(model->layer, model->projections != NULL ? &weights : NULL, &io);
-    if (status == CLATTN_OK && model->unit_plan != NULL) {
+    status = clattn_attention_layer_forward(model->layer, model->projections ? &weights : NULL, &io);
+    if (status == CLATTN_OK && model->unit_plan) {
         status = read_weights(model, &io.attention, rows.count, keys.count);
     } else if (status == CLATTN_OK) {
         pack_weights(model, rows.count, keys.count);
@@ -251,14 +251,14 @@ void attn_word_model_describe(const attn_word_model *model, char *text, size_t s
     }
     attn_text_add(text, size, "%s, %lld head%s of %lld", model->settings.causal ? ", causal" : "",
                   (long long)model->heads, model->heads > 1 ? "s" : "", (long long)(model->dim / model->heads));
-    if (model->settings.vectors == NULL) {
+    if (!model->settings.vectors) {
         attn_text_add(text, size, ", %s embeddings (seed %lld)", model->embedding, (long long)model->seed);
     } else {
         attn_text_add(text, size, ", vectors of %s", model->embedding);
     }
     attn_text_add(text, size, "%s%s, engine %s%s", model->settings.positions ? ", positions" : "",
                   model->settings.project ? ", drawn projections" : "", model->info.engine,
-                  model->unit_plan != NULL ? " (weights read with unit values)" : "");
+                  model->unit_plan ? " (weights read with unit values)" : "");
 }
 
 void attn_word_model_json(const attn_word_model *model, FILE *file) {

@@ -47,7 +47,7 @@ static int look(attn_words *w, attn_word_span span, int64_t from, sentence_view 
     size_t context = (size_t)model->dim * sizeof(float);
     view_free(view);
     *view = (sentence_view){ .span = span, .from = from, .pattern = malloc(pattern), .context = malloc(context) };
-    if (view->pattern == NULL || view->context == NULL) {
+    if (!view->pattern || !view->context) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     if (attn_word_model_attend(&w->model, span, 0, span, error) != ATTN_DONE) {
@@ -108,7 +108,7 @@ static int read_place(probe *p, const char *flag, const char *value, int64_t *pl
 static int read_from(probe *p, attn_error *error) {
     int64_t count = 1;
     p->from = p->sentence.count - 1;
-    if (p->w->word == NULL) {
+    if (!p->w->word) {
         return ATTN_DONE;
     }
     if (read_place(p, "--word", p->w->word, &p->from, &count, error) != ATTN_DONE) {
@@ -122,21 +122,21 @@ static int read_change(probe *p, int64_t **added, attn_error *error) {
     word_change *c = &p->change;
     int64_t at = 0;
     c->first = p->sentence.count;
-    if (w->remove != NULL && read_place(p, "--remove", w->remove, &c->first, &c->removed, error) != ATTN_DONE) {
+    if (w->remove && read_place(p, "--remove", w->remove, &c->first, &c->removed, error) != ATTN_DONE) {
         return error->status;
     }
-    if (w->remove != NULL && p->from >= c->first && p->from < c->first + c->removed) {
+    if (w->remove && p->from >= c->first && p->from < c->first + c->removed) {
         return attn_fail(error, ATTN_USAGE, "--remove \"%s\": that is the word looked from; --word names another",
                          w->remove);
     }
-    if (w->add != NULL && attn_words_cut(p->w, "--add", w->add, added, &c->added.count, error) != ATTN_DONE) {
+    if (w->add && attn_words_cut(p->w, "--add", w->add, added, &c->added.count, error) != ATTN_DONE) {
         return error->status;
     }
     c->added.ids = *added;
-    if (w->at == NULL) {
+    if (!w->at) {
         return ATTN_DONE;
     }
-    if (w->add == NULL || w->remove != NULL) {
+    if (!w->add || w->remove) {
         return attn_fail(error, ATTN_USAGE, "--at: goes with --add, without --remove");
     }
     if (attn_options_number("--at", w->at, 1, &at, error) == ATTN_DONE && at > p->sentence.count + 1) {
@@ -289,7 +289,7 @@ static int plot_change(const probe *p, const char *caption, attn_error *error) {
     int64_t heads = p->w->model.heads;
     attn_word_pattern *patterns = calloc((size_t)(2 * heads), sizeof *patterns);
     char(*titles)[40] = calloc((size_t)(2 * heads), sizeof *titles);
-    int status = patterns != NULL && titles != NULL ? ATTN_DONE : attn_fail(error, ATTN_UNSERVED, "out of memory");
+    int status = patterns && titles ? ATTN_DONE : attn_fail(error, ATTN_UNSERVED, "out of memory");
     for (int64_t n = 0; n < 2 * heads && status == ATTN_DONE; n++) {
         const sentence_view *view = n % 2 == 0 ? &p->before : &p->after;
         snprintf(titles[n], sizeof titles[n], "head %lld, %s", (long long)n / 2 + 1, n % 2 == 0 ? "before" : "after");
@@ -309,7 +309,7 @@ static int tell(probe *p, attn_error *error) {
     if (p->one && look_changed(p, &p->change, error) != ATTN_DONE) {
         return error->status;
     }
-    if (w->plot != NULL && plot_change(p, description, error) != ATTN_DONE) {
+    if (w->plot && plot_change(p, description, error) != ATTN_DONE) {
         return error->status;
     }
     if (w->json) {
@@ -338,12 +338,12 @@ static int probe_run(probe *p, int64_t **added, attn_error *error) {
         return attn_fail(error, ATTN_USAGE, "--add: %lld words; at most %d", (long long)longest,
                          ATTN_WORDS_PICTURE_MAX);
     }
-    p->one = w->add != NULL || w->remove != NULL;
+    p->one = w->add || w->remove;
     if (!p->one && p->sentence.count < 2) {
         return attn_fail(error, ATTN_USAGE, "SENTENCE: one word; there is nothing to take away");
     }
     p->changed = malloc((size_t)longest * sizeof *p->changed);
-    if (p->changed == NULL) {
+    if (!p->changed) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     if (attn_word_model_open(&w->model, &w->text, &w->settings, &w->options, longest, longest, error) != ATTN_DONE ||
@@ -356,10 +356,10 @@ static int probe_run(probe *p, int64_t **added, attn_error *error) {
 int attn_words_probe(attn_words *w, attn_error *error) {
     probe p = { .w = w };
     int64_t *ids = NULL, *added = NULL, count = 0;
-    if (w->plot != NULL && w->add == NULL && w->remove == NULL) {
+    if (w->plot && !w->add && !w->remove) {
         return attn_fail(error, ATTN_USAGE, "--plot: needs --add or --remove, the change to draw");
     }
-    if (w->plot != NULL && attn_plot_check(w->plot, error) != ATTN_DONE) {
+    if (w->plot && attn_plot_check(w->plot, error) != ATTN_DONE) {
         return error->status;
     }
     int status = attn_words_read_sentence(w, &ids, &count, error);

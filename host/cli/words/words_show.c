@@ -31,13 +31,13 @@ static int show_patterns(attn_words *w, attn_word_span span, attn_error *error) 
     char description[1024];
     char(*titles)[32] = malloc((size_t)heads * sizeof *titles);
     attn_word_pattern *patterns = malloc((size_t)heads * sizeof *patterns);
-    int status = titles != NULL && patterns != NULL ? ATTN_DONE : attn_fail(error, ATTN_UNSERVED, "out of memory");
+    int status = titles && patterns ? ATTN_DONE : attn_fail(error, ATTN_UNSERVED, "out of memory");
     attn_word_model_describe(&w->model, description, sizeof description);
     for (int64_t h = 0; h < heads && status == ATTN_DONE; h++) {
         snprintf(titles[h], sizeof titles[h], "head %lld", (long long)h + 1);
         patterns[h] = (attn_word_pattern){ titles[h], span, w->model.weights + h * span.count * span.count };
     }
-    if (status == ATTN_DONE && w->plot != NULL) {
+    if (status == ATTN_DONE && w->plot) {
         status = attn_words_plot(w, patterns, heads, (int)ceil(sqrt((double)heads)), description, error);
     }
     if (status == ATTN_DONE && w->json) {
@@ -54,8 +54,7 @@ static int show_patterns(attn_words *w, attn_word_span span, attn_error *error) 
 
 int attn_words_show(attn_words *w, attn_error *error) {
     int64_t *ids = NULL, count = 0;
-    if (attn_words_map_check(w->map, error) != ATTN_DONE ||
-        (w->plot != NULL && attn_plot_check(w->plot, error) != ATTN_DONE)) {
+    if (attn_words_map_check(w->map, error) != ATTN_DONE || (w->plot && attn_plot_check(w->plot, error) != ATTN_DONE)) {
         return error->status;
     }
     int status = attn_words_read_sentence(w, &ids, &count, error);

@@ -21,29 +21,28 @@ static int take_piece(void *user, const char *piece, long long length) {
 }
 
 int attn_subwords_open(void **model, const char *path, attn_error *error) {
-    if (path == NULL) {
+    if (!path) {
         return attn_fail(error, ATTN_USAGE, "--tokens subwords: --subword-model FILE is missing");
     }
     if (attn_input_check(path, error) != ATTN_DONE) { /* the library's own message would go to stderr */
         return error->status;
     }
     *model = attn_sentencepiece_open(path);
-    return *model != NULL ? ATTN_DONE
-                          : attn_fail(error, ATTN_USAGE, "--subword-model %s: not a model of SentencePiece", path);
+    return *model ? ATTN_DONE : attn_fail(error, ATTN_USAGE, "--subword-model %s: not a model of SentencePiece", path);
 }
 
 void attn_subwords_close(void *model) {
-    if (model != NULL) {
+    if (model) {
         attn_sentencepiece_close(model);
     }
 }
 
 int attn_subwords_cut(attn_word_text *text, const char *sentence, int64_t length, attn_error *error) {
     piece_taker taking = { text, error };
-    while (length > 0 && strchr(" \t\r\n", sentence[length - 1]) != NULL) { /* the library takes them for words */
+    while (length > 0 && strchr(" \t\r\n", sentence[length - 1])) { /* the library takes them for words */
         length--;
     }
-    while (length > 0 && strchr(" \t\r\n", sentence[0]) != NULL) {
+    while (length > 0 && strchr(" \t\r\n", sentence[0])) {
         sentence++;
         length--;
     }

@@ -29,7 +29,7 @@ static bool make_room(void **items, int64_t count, int64_t *capacity, size_t siz
     }
     int64_t more = *capacity < 64 ? 64 : 2 * *capacity;
     void *grown = realloc(*items, (size_t)more * size);
-    if (grown == NULL) {
+    if (!grown) {
         return false;
     }
     *items = grown;
@@ -60,7 +60,7 @@ static int64_t slot_of(const attn_word_text *text, const char *word, int64_t len
 static bool rehash(attn_word_text *text) {
     int64_t count = text->slot_count < 64 ? 128 : 2 * text->slot_count;
     int64_t *slots = calloc((size_t)count, sizeof *slots);
-    if (slots == NULL) {
+    if (!slots) {
         return false;
     }
     free(text->slots);
@@ -80,7 +80,7 @@ static bool new_word(attn_word_text *text, const char *word, int64_t length) {
         return false;
     }
     char *copy = malloc((size_t)length + 1);
-    if (copy == NULL) {
+    if (!copy) {
         return false;
     }
     memcpy(copy, word, (size_t)length);
@@ -101,7 +101,7 @@ static int not_there(const attn_word_text *text, const char *word, int64_t lengt
     bool whole = length < (int64_t)sizeof part;
     attn_text_copy(part, sizeof part, word, (size_t)length);
     for (int64_t w = 0; whole && w < text->word_count; w++) {
-        if (strstr(text->words[w], part) != NULL) {
+        if (strstr(text->words[w], part)) {
             return attn_fail(error, ATTN_USAGE, "\"%s\": not in the vocabulary of %s (\"%.200s\" is)", part, text->name,
                              text->words[w]);
         }
@@ -150,18 +150,18 @@ static int check_text(const char *name, const char *text, int64_t length, attn_e
 static int64_t sentence_length(const attn_word_text *kind, const char *text, int64_t length) {
     if (kind->sentences == ATTN_SENTENCES_LINES) {
         const char *newline = memchr(text, '\n', (size_t)length);
-        return newline != NULL ? newline - text + 1 : length;
+        return newline ? newline - text + 1 : length;
     }
     for (int64_t at = 0; at < length; at++) {
         if (text[at] == '\n' && at + 1 < length && text[at + 1] == '\n') {
             return at + 1;
         }
-        if (strchr(".!?", text[at]) != NULL) {
+        if (strchr(".!?", text[at])) {
             int64_t end = at + 1;
-            while (end < length && strchr("\"')]", text[end]) != NULL) {
+            while (end < length && strchr("\"')]", text[end])) {
                 end++;
             }
-            if (end == length || strchr(" \t\r\n", text[end]) != NULL) {
+            if (end == length || strchr(" \t\r\n", text[end])) {
                 return end;
             }
         }
@@ -189,8 +189,8 @@ static int add_sentences(attn_word_text *text, const char *content, int64_t leng
 
 int attn_word_text_read(attn_word_text *text, const char *path, attn_error *error) {
     text->use = ATTN_TOKEN_COUNT;
-    text->name = text->reading = path != NULL ? path : "the six sentences";
-    if (path == NULL) {
+    text->name = text->reading = path ? path : "the six sentences";
+    if (!path) {
         return add_sentences(text, six_sentences, (int64_t)strlen(six_sentences), error);
     }
     char *content;
@@ -225,7 +225,7 @@ int attn_word_text_cut(attn_word_text *text, const char *name, const char *sente
         return attn_fail(error, ATTN_USAGE, "%s: no words in it", name);
     }
     *ids = malloc((size_t)*count * sizeof **ids);
-    if (*ids == NULL) {
+    if (!*ids) {
         return no_memory(error);
     }
     memcpy(*ids, text->ids + before, (size_t)*count * sizeof **ids);

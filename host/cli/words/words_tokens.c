@@ -36,7 +36,7 @@ static int cut_words(attn_word_text *text, const char *sentence, int64_t length,
     locale_t letters = (locale_t)text->letters;
     char *word = malloc(2 * (size_t)length + 4); /* lower case may be longer */
     int64_t used = 0;
-    int status = word != NULL ? ATTN_DONE : attn_fail(error, ATTN_UNSERVED, "out of memory");
+    int status = word ? ATTN_DONE : attn_fail(error, ATTN_UNSERVED, "out of memory");
     for (int64_t at = 0, step; status == ATTN_DONE && at <= length; at += step) {
         uint32_t code = ' ';
         step = at < length ? attn_utf8_next(sentence + at, length - at, &code) : 1;
@@ -85,7 +85,7 @@ int attn_tokens_init(attn_word_text *text, const char *subword_model, attn_error
 }
 
 void attn_tokens_free(attn_word_text *text) {
-    if (text->letters != NULL) {
+    if (text->letters) {
         freelocale((locale_t)text->letters);
     }
     attn_subwords_close(text->subwords);

@@ -72,7 +72,8 @@ int64_t attn_linear_cut(const attn_linear_kernel *kernel, int64_t threads, attn_
         return attn_divide_up(out, job->columns);
     }
     /* Columns first: a block of rows more packs every column once more. */
-    int64_t blocks = attn_clamp(useful, attn_divide_up(out, ATTN_LINEAR_COLUMNS), attn_divide_up(out, kernel->tile_columns));
+    int64_t blocks =
+        attn_clamp(useful, attn_divide_up(out, ATTN_LINEAR_COLUMNS), attn_divide_up(out, kernel->tile_columns));
     job->columns = block_of(out, blocks, kernel->tile_columns);
     int64_t column_blocks = attn_divide_up(out, job->columns);
     blocks = attn_min(attn_divide_up(useful, column_blocks), attn_divide_up(rows, 4 * kernel->tile_rows));

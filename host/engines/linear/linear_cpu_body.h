@@ -78,8 +78,12 @@ static void store_some(const tile_place *place, float *output, const vf *sums) {
 INLINE void store_row(const tile_place *place, float *output, const vf *sums) {
     UNROLL for (int n = 0; n < TILE_VECTORS; n++) {
         vf sum = sums[n];
-        if (place->bias) sum += load(place->bias + n * LANES);
-        if (place->keep) sum += load(output + n * LANES);
+        if (place->bias) {
+            sum += load(place->bias + n * LANES);
+        }
+        if (place->keep) {
+            sum += load(output + n * LANES);
+        }
         store(output + n * LANES, sum);
     }
 }
@@ -101,7 +105,9 @@ INLINE void tile(const int height, const float *input, const float *panel, int w
     vf a[TILE_ROWS][TILE_VECTORS];
     UNROLL for (int i = 0; i < height; i++) {
         UNROLL for (int n = 0; n < TILE_VECTORS; n++) a[i][n] = splat(0.0f);
-        if (i < place->rows) __builtin_prefetch(place->output + i * place->pitch, 1, 3);
+        if (i < place->rows) {
+            __builtin_prefetch(place->output + i * place->pitch, 1, 3);
+        }
     }
     const float *rows[TILE_ROWS / 3];
     UNROLL for (int i = 0; i < height; i += 3) rows[i / 3] = input + i * PITCH;
@@ -109,7 +115,9 @@ INLINE void tile(const int height, const float *input, const float *panel, int w
     for (; d + 4 <= words; d += 4) {
         UNROLL for (int u = 0; u < 4; u++, panel += TILE_KEYS) tile_step(height, rows, panel, a);
     }
-    for (; d < words; d++, panel += TILE_KEYS) tile_step(height, rows, panel, a);
+    for (; d < words; d++, panel += TILE_KEYS) {
+        tile_step(height, rows, panel, a);
+    }
     UNROLL for (int i = 0; i < height; i++) {
         if (i < place->rows && place->columns == TILE_KEYS) {
             store_row(place, place->output + i * place->pitch, a[i]);
@@ -198,8 +206,12 @@ INLINE void dot_tile(const int height, const int width, const float *input, cons
     vf a[DOT_MOST];
     UNROLL for (int i = 0; i < DOT_MOST; i++) a[i] = splat(0.0f);
     int d = 0;
-    for (; d + LANES <= words; d += LANES) dot_step(height, width, input + d, w + d, in_dim, LANES, a);
-    if (d < words) dot_step(height, width, input + d, w + d, in_dim, words - d, a);
+    for (; d + LANES <= words; d += LANES) {
+        dot_step(height, width, input + d, w + d, in_dim, LANES, a);
+    }
+    if (d < words) {
+        dot_step(height, width, input + d, w + d, in_dim, words - d, a);
+    }
     UNROLL for (int i = 0; i < height * width; i += LANES) store(total + i, load(total + i) + transposed_sums(a + i));
 }
 
@@ -223,7 +235,9 @@ INLINE void dot_block(const attn_linear_job *job, const int height, const int wi
 /* All rows, width columns (a constant). */
 INLINE void dot_columns(const attn_linear_job *job, const int width, int64_t column) {
     int64_t rows = job->call->rows, row = 0;
-    for (; row + DOT_ROWS <= rows; row += DOT_ROWS) dot_block(job, DOT_ROWS, width, row, column);
+    for (; row + DOT_ROWS <= rows; row += DOT_ROWS) {
+        dot_block(job, DOT_ROWS, width, row, column);
+    }
     switch (rows - row) {
         case 3: dot_block(job, 3, width, row, column); break;
         case 2: dot_block(job, 2, width, row, column); break;
@@ -237,8 +251,12 @@ static void dots_item(const attn_linear_job *job, int64_t item) {
     for (; job->call->rows == 1 && column + 2 * DOT_COLUMNS <= last; column += 2 * DOT_COLUMNS) {
         dot_block(job, 1, 2 * DOT_COLUMNS, 0, column);
     }
-    for (; column + DOT_COLUMNS <= last; column += DOT_COLUMNS) dot_columns(job, DOT_COLUMNS, column);
-    for (; column < last; column++) dot_columns(job, 1, column);
+    for (; column + DOT_COLUMNS <= last; column += DOT_COLUMNS) {
+        dot_columns(job, DOT_COLUMNS, column);
+    }
+    for (; column < last; column++) {
+        dot_columns(job, 1, column);
+    }
 }
 
 const attn_linear_kernel *ATTN_KERNEL(void) {

@@ -47,14 +47,14 @@ static attn_position position_of(const clattn_problem *p, const attn_call *c, in
         case CLATTN_ALIGN_OFFSET: offset = p->offset; break;
         case CLATTN_ALIGN_OFFSETS: offset = attn_integer(&c->offsets, b); break;
     }
-    return (attn_position){b, h, h / (p->query_heads / p->kv_heads), i, offset, used_key, i < used_query};
+    return (attn_position){ b, h, h / (p->query_heads / p->kv_heads), i, offset, used_key, i < used_query };
 }
 
-void attn_reference_row(const clattn_problem *p, const attn_call *c, int64_t b, int64_t h, int64_t i, clattn_reference_row *row,
-                        long double *scratch) {
+void attn_reference_row(const clattn_problem *p, const attn_call *c, int64_t b, int64_t h, int64_t i,
+                        clattn_reference_row *row, long double *scratch) {
     attn_position at = position_of(p, c, b, h, i);
-    attn_row_arrays out = {row->raw, row->softcap, row->scores, row->weights, row->magnitude};
-    long double **arrays[] = {&out.raw, &out.softcap, &out.scores, &out.weights};
+    attn_row_arrays out = { row->raw, row->softcap, row->scores, row->weights, row->magnitude };
+    long double **arrays[] = { &out.raw, &out.softcap, &out.scores, &out.weights };
     for (int k = 0; k < 4; k++) {
         *arrays[k] = *arrays[k] ? *arrays[k] : scratch + k * c->key_length;
     }
@@ -65,14 +65,18 @@ void attn_reference_row(const clattn_problem *p, const attn_call *c, int64_t b, 
     }
 }
 
-static void write_weights(const clattn_problem *p, const attn_call *c, int64_t b, int64_t h, int64_t i, const clattn_reference_row *row) {
+static void write_weights(const clattn_problem *p, const attn_call *c, int64_t b, int64_t h, int64_t i,
+                          const clattn_reference_row *row) {
     int64_t head = h - p->weights_first_head, line = i - p->weights_first_row;
-    if (p->weights == CLATTN_WEIGHTS_NONE || head < 0 || head >= p->weights_heads || line < 0 || line >= p->weights_rows) {
+    if (p->weights == CLATTN_WEIGHTS_NONE || head < 0 || head >= p->weights_heads || line < 0 ||
+        line >= p->weights_rows) {
         return;
     }
-    const long double *stages[] = {NULL, row->raw, row->softcap, row->scores, row->weights};
+    const long double *stages[] = { NULL, row->raw, row->softcap, row->scores, row->weights };
     int64_t used = position_of(p, c, b, h, i).key_length, index = attn_view_row(&c->weights, b, head, line);
-    clattn_type type = p->type == CLATTN_FP64 ? CLATTN_FP64 : p->weights == CLATTN_WEIGHTS_SOFTMAX ? p->type : CLATTN_FP32;
+    clattn_type type = p->type == CLATTN_FP64                 ? CLATTN_FP64
+                       : p->weights == CLATTN_WEIGHTS_SOFTMAX ? p->type
+                                                              : CLATTN_FP32;
     for (int64_t j = 0; j < p->key_length; j++) {
         double x = row->row_used && j < used ? (double)stages[p->weights][j] : 0;
         attn_set_element(type, c->weights.data, index + j, x);
@@ -96,11 +100,11 @@ static void run_row(void *user, int64_t item, int64_t worker) {
     long double *scratch = (long double *)((char *)job->execution->workspace + worker * scratch_bytes(p));
     int64_t index = job->first + item, i = index % c->query_length, h = index / c->query_length % p->query_heads;
     int64_t b = index / c->query_length / p->query_heads;
-    clattn_reference_row row = {.raw = scratch,
-                                .softcap = scratch + c->key_length,
-                                .scores = scratch + 2 * c->key_length,
-                                .weights = scratch + 3 * c->key_length,
-                                .output = scratch + 4 * c->key_length};
+    clattn_reference_row row = { .raw = scratch,
+                                 .softcap = scratch + c->key_length,
+                                 .scores = scratch + 2 * c->key_length,
+                                 .weights = scratch + 3 * c->key_length,
+                                 .output = scratch + 4 * c->key_length };
     attn_reference_row(p, c, b, h, i, &row, NULL);
     int64_t output = attn_view_row(&c->output, b, h, i);
     for (int64_t d = 0; d < p->value_dim; d++) {
@@ -131,8 +135,8 @@ static int preference(const clattn_problem *problem, const attn_device *device) 
     return ATTN_PREFER_NEVER;
 }
 
-static clattn_status prepare(const clattn_problem *problem, const attn_device *device, void **state, clattn_plan_info *info,
-                             clattn_report *report) {
+static clattn_status prepare(const clattn_problem *problem, const attn_device *device, void **state,
+                             clattn_plan_info *info, clattn_report *report) {
     bool wide = problem->type == CLATTN_FP64;
     strcpy(info->kernel, wide ? "plain loops in long double" : "plain loops in double");
     info->accumulate = wide ? "fp80" : "fp64";
@@ -152,9 +156,10 @@ static clattn_status execute(void *state, const attn_execution *execution) {
     int64_t rows = p->batch * p->query_heads * call->query_length, slice = 64 * attn_threads_count(state);
     int64_t start = attn_clock_now();
     for (int64_t first = 0; first < rows; first += slice) {
-        reference_job job = {execution, first};
+        reference_job job = { execution, first };
         attn_threads_run(state, attn_min(slice, rows - first), run_row, &job);
-        if (call->progress && !call->progress(call->progress_user, (double)attn_min(first + slice, rows) / (double)rows)) {
+        if (call->progress &&
+            !call->progress(call->progress_user, (double)attn_min(first + slice, rows) / (double)rows)) {
             return CLATTN_CANCELLED;
         }
     }
@@ -171,5 +176,10 @@ static void release(void *state) {
 }
 
 const attn_engine attn_engine_reference = {
-    .name = "reference", .supports = supports, .preference = preference, .prepare = prepare, .execute = execute, .release = release,
+    .name = "reference",
+    .supports = supports,
+    .preference = preference,
+    .prepare = prepare,
+    .execute = execute,
+    .release = release,
 };

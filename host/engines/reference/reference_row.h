@@ -9,11 +9,13 @@
 #include "engines/reference/reference_rules.h"
 
 static inline REAL NAME(element)(clattn_type type, const attn_view *view, int64_t index) {
-    return type == CLATTN_FP64 ? (REAL)((const double *)view->data)[index] : (REAL)attn_load_float(type, view->data, index);
+    return type == CLATTN_FP64 ? (REAL)((const double *)view->data)[index]
+                               : (REAL)attn_load_float(type, view->data, index);
 }
 
 /** Score of key j before anybody asks whether it is allowed; raw, after softcap, and the size of its terms. */
-static REAL NAME(score)(const clattn_problem *p, const attn_call *c, const attn_position *at, int64_t j, const attn_row_arrays *out) {
+static REAL NAME(score)(const clattn_problem *p, const attn_call *c, const attn_position *at, int64_t j,
+                        const attn_row_arrays *out) {
     REAL dot = 0, magnitude = 0;
     for (int64_t d = 0; d < p->head_dim; d++) {
         REAL q = NAME(element)(p->type, &c->query, attn_view_row(&c->query, at->b, at->h, at->i) + d);
@@ -42,7 +44,8 @@ static REAL NAME(score)(const clattn_problem *p, const attn_call *c, const attn_
 }
 
 /** Scores of one row; answers the maximum over allowed keys: -inf when there is none, NaN once one is NaN. */
-static REAL NAME(scores)(const clattn_problem *p, const attn_call *c, const attn_position *at, const attn_row_arrays *out) {
+static REAL NAME(scores)(const clattn_problem *p, const attn_call *c, const attn_position *at,
+                         const attn_row_arrays *out) {
     REAL maximum = -(REAL)INFINITY;
     for (int64_t j = 0; j < c->key_length; j++) {
         out->raw[j] = out->softcap[j] = 0;
@@ -90,7 +93,8 @@ static void NAME(row)(const clattn_problem *p, const attn_call *c, const attn_po
         REAL total = 0;
         for (int64_t j = 0; j < at->key_length && at->used && !nothing; j++) {
             if (out->scores[j] != -(long double)INFINITY) { /* a value that may not be attended to may hold anything */
-                total += (REAL)out->weights[j] * NAME(element)(p->type, &c->value, attn_view_row(&c->value, at->b, at->g, j) + d);
+                total += (REAL)out->weights[j] *
+                         NAME(element)(p->type, &c->value, attn_view_row(&c->value, at->b, at->g, j) + d);
             }
         }
         row->output[d] = total;
