@@ -1,6 +1,7 @@
 /*
  * Additive attention on every engine: PyTorch's numbers, the reference on awkward sizes, tanh, what may not be read.
  */
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,14 +25,14 @@ static void compare(const additive_case *gold, const additive_case *c, const cha
     for (int64_t row = 0; row < c->rows; row++) {
         float expected = gold->tensors.logsumexp[row], got = c->tensors.logsumexp[row];
         ck_assert_msg(expected == got || fabs((double)expected - (double)got) <= relative,
-                      "%s: logsumexp of row %lld: %g, not %g", engine, (long long)row, (double)got, (double)expected);
+                      "%s: logsumexp of row %" PRId64 ": %g, not %g", engine, row, (double)got, (double)expected);
         double allowed = 0;
         const float *value = c->tensors.value + row / p->query_length * p->key_length * p->value_dim;
         for (int64_t j = 0; j < p->key_length; j++) {
             double w = (double)gold->tensors.weights[row * p->key_length + j];
             double error = fabs((double)c->tensors.weights[row * p->key_length + j] - w);
-            ck_assert_msg(error <= relative * w + 0x1p-126, "%s: weight %lld of row %lld is off by %g", engine,
-                          (long long)j, (long long)row, error);
+            ck_assert_msg(error <= relative * w + 0x1p-126, "%s: weight %" PRId64 " of row %" PRId64 " is off by %g", engine,
+                          j, row, error);
             for (int64_t d = 0; w > 0 && d < p->value_dim; d++) {
                 allowed = fmax(allowed, fabs((double)value[j * p->value_dim + d]));
             }
@@ -39,8 +40,8 @@ static void compare(const additive_case *gold, const additive_case *c, const cha
         for (int64_t d = 0; d < p->value_dim; d++) {
             int64_t at = row * p->value_dim + d;
             double error = fabs((double)c->tensors.output[at] - (double)gold->tensors.output[at]);
-            ck_assert_msg(error <= 2 * relative * allowed, "%s: output %lld of row %lld is off by %g", engine,
-                          (long long)d, (long long)row, error);
+            ck_assert_msg(error <= 2 * relative * allowed, "%s: output %" PRId64 " of row %" PRId64 " is off by %g", engine,
+                          d, row, error);
         }
     }
 }
@@ -194,8 +195,8 @@ START_TEST(masked_values_and_nan) {
         c.memory[3][7 * 20] = c.memory[3][9 * 20] = NAN;
         additive_run(runtime, &c, additive_engines[e]);
         for (int64_t k = 0; k < c.outputs; k++) {
-            ck_assert_msg(!isnan(c.tensors.output[k]) == (k != 3 * 20), "%s: output %lld", additive_engines[e],
-                          (long long)k);
+            ck_assert_msg(!isnan(c.tensors.output[k]) == (k != 3 * 20), "%s: output %" PRId64, additive_engines[e],
+                          k);
         }
         c.memory[0][8] = NAN; /* of row 1's query */
         additive_run(runtime, &c, additive_engines[e]);

@@ -1,6 +1,7 @@
 /*
  * Calls of additive attention: one step against all at once, several callers, memory, refusals, nothing to do.
  */
+#include <inttypes.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -99,8 +100,8 @@ START_TEST(memory_is_linear) {
             clattn_additive_plan_destroy(plan);
             additive_free(&c);
         }
-        ck_assert_msg(!additive_is_here(runtime, e) || bytes[1] <= 2 * bytes[0] + 4096, "%s: %lld, then %lld bytes",
-                      additive_engines[e], (long long)bytes[0], (long long)bytes[1]);
+        ck_assert_msg(!additive_is_here(runtime, e) || bytes[1] <= 2 * bytes[0] + 4096, "%s: %" PRId64 ", then %" PRId64 " bytes",
+                      additive_engines[e], bytes[0], bytes[1]);
     }
     clattn_runtime_destroy(runtime);
 }

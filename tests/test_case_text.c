@@ -2,6 +2,7 @@
  * The grammar of problems: every word, what each refuses (by the word's name), lists and ranges, suites, and that the text
  * of a case read again is the same case. Also the table of words, and that random problems stay what they are.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +23,7 @@ static void read_line(const char *line) {
 /* One case from one line, in `c`. */
 static void read_one(const char *line) {
     read_line(line);
-    ck_assert_msg(cases.count == 1, "%s: %lld cases", line, (long long)cases.count);
+    ck_assert_msg(cases.count == 1, "%s: %" PRId64 " cases", line, cases.count);
     c = cases.items[0];
 }
 

@@ -3,6 +3,7 @@
  * all, and `run` against the golden numbers of other implementations. Starts the program by the shell, as a user does.
  */
 #define _POSIX_C_SOURCE 200809L
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -217,8 +218,8 @@ static void compare_file(const char *name, const char *engine, const char *what)
     ck_assert_int_eq(got.dimensions, expected.dimensions);
     for (int64_t n = 0; n < got.count; n++) {
         double x = got_element(&got, n), w = test_array_get(&expected, n);
-        ck_assert_msg(isfinite(w) ? fabs(x - w) <= unit * fabs(w) + slack : x == w, "%s by %s: %s[%lld] is %.9g, not %.9g", name, engine,
-                      what, (long long)n, x, w);
+        ck_assert_msg(isfinite(w) ? fabs(x - w) <= unit * fabs(w) + slack : x == w, "%s by %s: %s[%" PRId64 "] is %.9g, not %.9g", name, engine,
+                      what, n, x, w);
     }
     test_array_free(&got);
     test_array_free(&expected);

@@ -3,6 +3,7 @@
  * that overflow fp16, strides of 0, rows with nothing allowed, NaN where nobody may look.
  */
 #include <float.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,7 +42,7 @@ static void fill(float *x, int64_t count, float with) {
 
 static void expect_rows(const engine_at *at, const char *what, int64_t first, int64_t rows, int64_t dim, float expected, float tolerance) {
     for (int64_t n = first * dim; n < (first + rows) * dim; n++) {
-        ck_assert_msg(fabsf(output[n] - expected) <= tolerance, "%s, %s: output[%lld] is %g, not %g", at->name, what, (long long)n,
+        ck_assert_msg(fabsf(output[n] - expected) <= tolerance, "%s, %s: output[%" PRId64 "] is %g, not %g", at->name, what, n,
                       (double)output[n], (double)expected);
     }
 }
@@ -49,7 +50,7 @@ static void expect_rows(const engine_at *at, const char *what, int64_t first, in
 /* All scores equal: the output is the mean of the values. Then one key alone counts. */
 static void check_decisive(const engine_at *at, int64_t keys, int64_t which) {
     char what[64];
-    snprintf(what, sizeof what, "key %lld of %lld", (long long)which, (long long)keys);
+    snprintf(what, sizeof what, "key %" PRId64 " of %" PRId64, which, keys);
     fill(query, 2 * DIM, 1);
     fill(key, keys * DIM, 0.25F);
     fill(value, keys * DIM, 0);

@@ -3,6 +3,7 @@
  * line (names in tests/cases). Prints each failing problem as one line that `clattn verify` takes, and goes on; so this is
  * no Check suite. A refusal inside the table of must_serve.c is a failure.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,7 +91,7 @@ static int judge_file(clattn_runtime *runtime, const char *name, tally *tallies,
     for (int64_t n = 0; n < cases.count; n++) {
         failed += judge_case(runtime, &cases.items[n], tallies, count);
     }
-    printf("%s: %lld problems\n", name, (long long)cases.count);
+    printf("%s: %" PRId64 " problems\n", name, cases.count);
     attn_cases_free(&cases);
     return failed;
 }

@@ -2,6 +2,7 @@
  * The judge judged: a plain evaluation in double passes the gate, and the same evaluation with one deliberate mistake does
  * not. The mistakes are the ones that engines make. To add one, add it to the list and to evaluate_row().
  */
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -257,7 +258,7 @@ START_TEST(test_guards) {
             int64_t start = attn_rows_at(&data.output_rows, row / 10, row / 5 % 2, row % 5) * 4;
             inside = inside || (at >= start && at < start + 7 * 4);
         }
-        ck_assert_msg((!attn_case_data_check_guards(&data, 0x5a)) == inside, "byte %lld", (long long)at);
+        ck_assert_msg((!attn_case_data_check_guards(&data, 0x5a)) == inside, "byte %" PRId64, at);
     }
     attn_case_data_free(&data);
 }

@@ -4,6 +4,7 @@
  * set, add it to kernels().
  */
 #define _DEFAULT_SOURCE
+#include <inttypes.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -99,8 +100,8 @@ static void check(shape s, const memory *m, const attn_linear_call *c, const cha
             }
             double error = fabs((double)c->output[r * s.out + o] - sum);
             ck_assert_msg(error <= (double)(s.in + 2) * 0x1p-24 * size,
-                          "%s, %lld x %lld -> %lld: output %lld of row %lld is off by %g", what, (long long)s.rows,
-                          (long long)s.in, (long long)s.out, (long long)o, (long long)r, error);
+                          "%s, %" PRId64 " x %" PRId64 " -> %" PRId64 ": output %" PRId64 " of row %" PRId64 " is off by %g", what, s.rows,
+                          s.in, s.out, o, r, error);
         }
     }
 }
@@ -194,7 +195,7 @@ START_TEST(not_finite) {
                 ck_assert_msg(r == 5    ? isnan(y)
                               : o == 44 ? isinf(y)
                                         : isfinite(y),
-                              "%s: output %lld of row %lld is %g", list[k]->name, (long long)o, (long long)r,
+                              "%s: output %" PRId64 " of row %" PRId64 " is %g", list[k]->name, o, r,
                               (double)y);
             }
         }
@@ -240,7 +241,7 @@ START_TEST(threads_change_no_bit) {
                 memset(t.output, 0xff, (size_t)(s.rows * s.out) * sizeof(float));
                 EXPECT_STATUS(clattn_linear_execute(plan, &t), CLATTN_OK, NULL);
                 ck_assert_msg(memcmp(m.before.floats, t.output, (size_t)(s.rows * s.out) * sizeof(float)) == 0,
-                              "%lld rows: other bits on %lld threads", (long long)s.rows, (long long)threads[n]);
+                              "%" PRId64 " rows: other bits on %" PRId64 " threads", s.rows, threads[n]);
             }
             clattn_inspect_memory(runtime, &after);
             ck_assert_msg(before.peak == after.peak, "a call took memory");

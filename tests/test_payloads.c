@@ -3,6 +3,7 @@
  * the plain NAN of the C library would pass. One of them in a query, in the last key, in a value or in the bias, on every
  * engine, body and type: the rows that may attend to it must come out NaN, the others finite.
  */
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -75,8 +76,8 @@ static void try_place(clattn_plan *plan, const clattn_problem *p, const char *na
     char what[400];
     double before = clattn_get_element(type, data, index);
     for (int n = 0; n < PAYLOADS; n++) {
-        snprintf(what, sizeof what, "%s, %s, %lld rows, NaN %llx in %s", name, clattn_type_name(p->type),
-                 (long long)p->query_length, (unsigned long long)payloads[type][n], place);
+        snprintf(what, sizeof what, "%s, %s, %" PRId64 " rows, NaN %llx in %s", name, clattn_type_name(p->type),
+                 p->query_length, (unsigned long long)payloads[type][n], place);
         put_bits(type, data, index, payloads[type][n]);
         memset(output, 0, sizeof output);
         run(plan, what);

@@ -2,6 +2,7 @@
  * Tensors of a call: what the problem asks for and is missing, what does not fit, what overlaps; each refused by name
  * before anything is written. And the views that the library makes of layouts and strides.
  */
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -240,7 +241,7 @@ START_TEST(test_last_stride_of_bits) {
         if (n % 5 == 0) {
             memcpy(wanted, output, sizeof wanted);
         }
-        ck_assert_msg(memcmp(wanted, output, sizeof wanted) == 0, "strides[3] = %lld is used", (long long)last[n % 5]);
+        ck_assert_msg(memcmp(wanted, output, sizeof wanted) == 0, "strides[3] = %" PRId64 " is used", last[n % 5]);
     }
     clattn_runtime_destroy(runtime);
 }

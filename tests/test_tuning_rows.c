@@ -2,6 +2,7 @@
  * Rows of a user's tuning file whose numbers make no sense, for every column of every table: a plan names the column, or what
  * the row makes is right. Nothing else will do: sizes become build options, and no compiler sees a block too short.
  */
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -148,7 +149,7 @@ static void load_row(clattn_runtime *runtime, const table_case *c, int column, i
     const char *header = table_text(c->name);
     int n = snprintf(text, sizeof text, "[%s]\n%.*s\n*,*,*,*", c->name, (int)strcspn(header, "\n"), header);
     for (int k = 0; k < columns; k++) {
-        n += snprintf(text + n, sizeof text - (size_t)n, ",%lld", (long long)(k == column ? size : c->sizes[k]));
+        n += snprintf(text + n, sizeof text - (size_t)n, ",%" PRId64, k == column ? size : c->sizes[k]);
     }
     snprintf(text + n, sizeof text - (size_t)n, ",tested\n");
     EXPECT_STATUS(clattn_inspect_tuning(runtime, text, true, &report), CLATTN_OK, &report);
@@ -196,7 +197,7 @@ static void try_table(clattn_runtime *runtime, const table_case *c) {
     for (int k = 0; k < columns; k++) {
         column_name(table_text(c->name), k, name, sizeof name);
         for (int n = 0; n < MOST_VALUES && c->values[k][n] != 0; n++) {
-            snprintf(what, sizeof what, "%s: %s = %lld", c->name, name, (long long)c->values[k][n]);
+            snprintf(what, sizeof what, "%s: %s = %" PRId64, c->name, name, c->values[k][n]);
             load_row(runtime, c, k, c->values[k][n], columns);
             refused += !is_served(runtime, c, device, what, name);
         }

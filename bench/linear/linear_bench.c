@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <inttypes.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -21,7 +22,6 @@
 #include "engines/linear/linear_cpu.h"
 
 enum { AVX2 = 1, AVX512 = 2, ROUNDS = 7, MOST_THREADS = 64 };
-
 #define SLOT 0.012 /* seconds of calls in a turn, at least one call */
 
 typedef struct shape {
@@ -339,23 +339,23 @@ static void measure(shape s, int threads, const float *x, const float *w, float 
 static void report(shape s, int threads, const char *facts, results *r, FILE *csv) {
     for (int n = 0; n < CANDIDATES; n++) {
         const candidate *c = &candidates[n];
-        double probe[ROUNDS];
         if (!c->library) {
             continue;
         }
+        double probe[ROUNDS];
         memcpy(probe, r->probe[c->level], sizeof probe);
         double rate = attn_median(r->rate[n], ROUNDS), of_own = attn_median(r->of_own[n], ROUNDS);
         double of_probe = attn_median(r->of_probe[n], ROUNDS);
-        fprintf(csv, "%s,%d,%lld,%lld,%lld,%s,%s%s%s,\"%s\",%.1f,%.1f,%.3f,%.3f,%.3f,%.3f\n", facts, threads,
-                (long long)s.rows, (long long)s.in, (long long)s.out, c->level == AVX512 ? "avx512" : "avx2", c->name,
+        fprintf(csv, "%s,%d,%" PRId64 ",%" PRId64 ",%" PRId64 ",%s,%s%s%s,\"%s\",%.1f,%.1f,%.3f,%.3f,%.3f,%.3f\n",
+                facts, threads, s.rows, s.in, s.out, c->level == AVX512 ? "avx512" : "avx2", c->name,
                 c->variable ? " " : "", c->variable ? c->value : "", c->told, rate / 1e9,
                 attn_median(probe, ROUNDS) / 1e9, of_probe, r->of_probe[n][0], r->of_probe[n][ROUNDS - 1], of_own);
-        printf("%5lld x %4lld -> %4lld  %d %s  %-7s %-9s %7.1f GFLOP/s  %5.1f %% of the probe  %5.2f of clattn\n",
-               (long long)s.rows, (long long)s.in, (long long)s.out, threads, threads == 1 ? "thread " : "threads",
+        printf("%5" PRId64 " x %4" PRId64 " -> %4" PRId64
+               "  %d %s  %-7s %-9s %7.1f GFLOP/s  %5.1f %% of the probe  %5.2f of clattn\n",
+               s.rows, s.in, s.out, threads, threads == 1 ? "thread " : "threads",
                c->level == AVX512 ? "avx512" : "avx2", c->name, rate / 1e9, 100 * of_probe, of_own);
     }
-    fflush(csv);
-    fflush(stdout);
+    fflush(NULL);
 }
 
 static float *draw(int64_t count) {

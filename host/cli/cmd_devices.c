@@ -2,6 +2,7 @@
  * `clattn devices`: what is here and which engines it gets. Asks the library only; the numbers printed are the ones
  * that --device takes.
  */
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/table.h"
@@ -89,19 +90,19 @@ static void print_bodies_json(const attn_session *session, int64_t device) {
 
 static void print_device(const clattn_device_info *info, int64_t device, const char *engines) {
     char memory[32], most[32], local[32];
-    printf("%lld  %s\n", (long long)device, info->name);
+    printf("%" PRId64 "  %s\n", device, info->name);
     printf("   kind            %s\n", attn_device_kind_name(info->kind));
     if (info->kind != CLATTN_DEVICE_CPU) {
         printf("   platform        %s, %s\n", info->platform, info->version);
         printf("   vendor, driver  %s, %s\n", info->vendor, info->driver);
     }
-    printf("   %s %lld\n", info->kind == CLATTN_DEVICE_CPU ? "threads        " : "compute units  ",
-           (long long)info->compute_units);
+    printf("   %s %" PRId64 "\n", info->kind == CLATTN_DEVICE_CPU ? "threads        " : "compute units  ",
+           info->compute_units);
     printf("   memory          %s", attn_text_bytes((double)info->memory, memory));
     if (info->kind != CLATTN_DEVICE_CPU) {
-        printf(", largest buffer %s, local %s, work-group up to %lld",
+        printf(", largest buffer %s, local %s, work-group up to %" PRId64,
                attn_text_bytes((double)info->max_allocation, most), attn_text_bytes((double)info->local_memory, local),
-               (long long)info->max_work_group);
+               info->max_work_group);
     }
     printf("\n   arithmetic      fp32%s%s%s\n", info->fp16_arithmetic ? " fp16" : "",
            info->fp64_arithmetic ? " fp64" : "", info->subgroups ? ", subgroups" : "");
@@ -118,17 +119,17 @@ static void print_device_json(const clattn_device_info *info, int64_t device, co
                   { "vendor", info->vendor },     { "driver", info->driver },
                   { "platform", info->platform }, { "version", info->version },
                   { "features", info->features } };
-    printf("%s\n  { \"device\": %lld", device > 0 ? "," : "", (long long)device);
+    printf("%s\n  { \"device\": %" PRId64, device > 0 ? "," : "", device);
     for (size_t t = 0; t < sizeof texts / sizeof texts[0]; t++) {
         printf(", \"%s\": ", texts[t].key);
         attn_json_write_string(stdout, texts[t].text);
     }
-    printf(", \"compute_units\": %lld, \"memory\": %lld, \"max_allocation\": %lld, \"local_memory\": %lld",
-           (long long)info->compute_units, (long long)info->memory, (long long)info->max_allocation,
-           (long long)info->local_memory);
-    printf(", \"max_work_group\": %lld, \"fp16_arithmetic\": %s, \"fp64_arithmetic\": %s, \"subgroups\": %s, ",
-           (long long)info->max_work_group, info->fp16_arithmetic ? "true" : "false",
-           info->fp64_arithmetic ? "true" : "false", info->subgroups ? "true" : "false");
+    printf(", \"compute_units\": %" PRId64 ", \"memory\": %" PRId64 ", \"max_allocation\": %" PRId64
+           ", \"local_memory\": %" PRId64,
+           info->compute_units, info->memory, info->max_allocation, info->local_memory);
+    printf(", \"max_work_group\": %" PRId64 ", \"fp16_arithmetic\": %s, \"fp64_arithmetic\": %s, \"subgroups\": %s, ",
+           info->max_work_group, info->fp16_arithmetic ? "true" : "false", info->fp64_arithmetic ? "true" : "false",
+           info->subgroups ? "true" : "false");
     printf("\"engines\": ");
     attn_json_write_list(stdout, engines, ' ', false);
 }

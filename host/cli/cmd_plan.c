@@ -2,6 +2,7 @@
  * `clattn plan`: which engine would serve a problem and with what, without running it. Makes the plan as a program
  * would and prints what the library says about it.
  */
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/progress.h"
@@ -25,13 +26,13 @@ static void print_plan(const attn_session *session, const clattn_plan_info *info
     char device[300], workspace[32], bytes[32], text[32];
     attn_session_device_name(session, info->device, device, sizeof device);
     printf("engine            %s\n", info->engine);
-    printf("device            %lld  %s\n", (long long)info->device, device);
+    printf("device            %" PRId64 "  %s\n", info->device, device);
     printf("kernel            %s\n", info->kernel);
     printf("accumulate        %s%s%s%s\n", info->accumulate, info->sum_running ? ", one running sum over the keys" : "",
            info->weights_rounded ? ", weights rounded to the storage type" : "",
            info->products_tf32 ? ", products of numbers rounded to TF32" : "");
     if (info->block_query > 0 || info->block_key > 0) {
-        printf("blocks            %lld rows, %lld keys\n", (long long)info->block_query, (long long)info->block_key);
+        printf("blocks            %" PRId64 " rows, %" PRId64 " keys\n", info->block_query, info->block_key);
     }
     if (session->tuning[0] != '\0') {
         printf("tuning file       %s\n", session->tuning);
@@ -63,16 +64,16 @@ static void json_lines(const char *text) {
 }
 
 static void print_plan_json(const clattn_plan_info *info, const char *refusals) {
-    printf("  { \"engine\": \"%s\", \"device\": %lld, \"kernel\": ", info->engine, (long long)info->device);
+    printf("  { \"engine\": \"%s\", \"device\": %" PRId64 ", \"kernel\": ", info->engine, info->device);
     attn_json_write_string(stdout, info->kernel);
     printf(", \"accumulate\": \"%s\", \"weights_rounded\": %s, \"products_tf32\": %s, \"sum_running\": %s",
            info->accumulate, info->weights_rounded ? "true" : "false", info->products_tf32 ? "true" : "false",
            info->sum_running ? "true" : "false");
     printf(", \"clean_values\": %s", info->clean_values ? "true" : "false");
-    printf(", \"block_query\": %lld, \"block_key\": %lld, \"workspace_size\": %lld, \"private_memory\": %lld",
-           (long long)info->block_query, (long long)info->block_key, (long long)info->workspace_size,
-           (long long)info->private_memory);
-    printf(", \"local_memory\": %lld, \"flops\": ", (long long)info->local_memory);
+    printf(", \"block_query\": %" PRId64 ", \"block_key\": %" PRId64 ", \"workspace_size\": %" PRId64
+           ", \"private_memory\": %" PRId64,
+           info->block_query, info->block_key, info->workspace_size, info->private_memory);
+    printf(", \"local_memory\": %" PRId64 ", \"flops\": ", info->local_memory);
     attn_json_write_number(stdout, info->flops, 17);
     fputs(", \"bytes\": ", stdout);
     attn_json_write_number(stdout, info->bytes, 17);
@@ -107,8 +108,8 @@ static void list_refusals(const attn_session *session, const clattn_problem *pro
         report = (clattn_report){ 0 };
         if (asked && strcmp(name, chosen) != 0 && clattn_engine_built(name) && device >= 0 &&
             clattn_engine_supports(session->runtime, name, device, problem, &report) != CLATTN_OK) {
-            attn_text_add(text, size, "%s on device %lld: %.*s\n", name, (long long)device,
-                          (int)strcspn(report.text, "\n"), report.text);
+            attn_text_add(text, size, "%s on device %" PRId64 ": %.*s\n", name, device, (int)strcspn(report.text, "\n"),
+                          report.text);
         }
     }
     for (size_t length; *told != '\0'; told += length + (told[length] == '\n')) {

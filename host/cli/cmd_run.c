@@ -2,6 +2,7 @@
  * `clattn run`: attention on the user's own arrays. Reads and checks everything first, computes, writes every output
  * beside its place and then puts them there. The problem is made in run_inputs.c.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -225,7 +226,7 @@ static void print_run(const attn_run *run, const attn_session *session, const cl
         attn_json_write_string(stdout, run->output_path[o]);
         printf(", \"type\": \"%s\", \"shape\": [", attn_npy_type_name(array->type));
         for (int d = 0; d < array->dims; d++) {
-            printf("%s%lld", d > 0 ? ", " : "", (long long)array->shape[d]);
+            printf("%s%" PRId64, d > 0 ? ", " : "", array->shape[d]);
         }
         printf("] }");
         separator = ", ";

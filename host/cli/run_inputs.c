@@ -4,6 +4,7 @@
  */
 #include "run_inputs.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 const char *const attn_run_input_flags[ATTN_RUN_INPUTS] = {
@@ -172,8 +173,8 @@ static int check_words(const attn_run *run, attn_error *error) {
     };
     for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
         if (word_given(&run->c, sizes[s].name) && sizes[s].said != sizes[s].held) {
-            return attn_fail(error, ATTN_USAGE, "%s=%lld: the files hold %lld", sizes[s].name, (long long)sizes[s].said,
-                             (long long)sizes[s].held);
+            return attn_fail(error, ATTN_USAGE, "%s=%" PRId64 ": the files hold %" PRId64, sizes[s].name, sizes[s].said,
+                             sizes[s].held);
         }
     }
     return ATTN_DONE;
@@ -185,8 +186,9 @@ static int find_broadcast(attn_run *run, int which, int64_t shape[4], clattn_bro
     const int64_t full[4] = { problem->batch, problem->query_heads, problem->query_length, problem->key_length };
     const attn_npy *array = &run->input[which];
     char wants[160];
-    snprintf(wants, sizeof wants, "1 to 4 dimensions that broadcast to (%lld, %lld, %lld, %lld) are expected",
-             (long long)full[0], (long long)full[1], (long long)full[2], (long long)full[3]);
+    snprintf(wants, sizeof wants,
+             "1 to 4 dimensions that broadcast to (%" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64 ") are expected",
+             full[0], full[1], full[2], full[3]);
     if (array->dims < 1 || array->dims > 4) {
         return refuse_input(run, which, wants, error);
     }
@@ -226,8 +228,8 @@ static int find_mask_and_bias(attn_run *run, attn_error *error) {
 static int check_vector(const attn_run *run, int which, int64_t count, bool integers, attn_error *error) {
     const attn_npy *array = &run->input[which];
     char wants[96];
-    snprintf(wants, sizeof wants, "%s of shape (%lld,) is expected", integers ? "int32 or int64" : "float32",
-             (long long)count);
+    snprintf(wants, sizeof wants, "%s of shape (%" PRId64 ",) is expected", integers ? "int32 or int64" : "float32",
+             count);
     bool type_fits =
         integers ? array->type == ATTN_NPY_INT32 || array->type == ATTN_NPY_INT64 : array->type == ATTN_NPY_FLOAT32;
     return type_fits && array->dims == 1 && array->shape[0] == count ? ATTN_DONE

@@ -4,6 +4,8 @@
  */
 #include "layers/layer.h"
 
+#include <inttypes.h>
+
 struct clattn_additive_layer {
     clattn_runtime *runtime;
     clattn_additive_problem problem;
@@ -52,8 +54,9 @@ clattn_status clattn_additive_layer_create(clattn_runtime *runtime, const clattn
                             "clattn_additive_layer_options'");
     }
     if (options->query_dim < 1 || options->key_dim < 1) {
-        return LAYER_REFUSE(report, CLATTN_INVALID_PROBLEM, "query_dim, key_dim: %lld, %lld; each must be at least 1",
-                            (long long)options->query_dim, (long long)options->key_dim);
+        return LAYER_REFUSE(report, CLATTN_INVALID_PROBLEM,
+                            "query_dim, key_dim: %" PRId64 ", %" PRId64 "; each must be at least 1", options->query_dim,
+                            options->key_dim);
     }
     clattn_additive_layer *made = clattn_allocate(runtime, sizeof *made);
     if (!made) {
@@ -94,8 +97,9 @@ clattn_status clattn_additive_layer_forward(clattn_additive_layer *layer, const 
     clattn_report_clear(report);
     if (!io->value && p->value_dim != layer->key_dim) {
         return LAYER_REFUSE(report, CLATTN_INVALID_TENSORS,
-                            "value: missing, and key, which would serve, has rows of %lld, not of value_dim %lld",
-                            (long long)layer->key_dim, (long long)p->value_dim);
+                            "value: missing, and key, which would serve, has rows of %" PRId64
+                            ", not of value_dim %" PRId64,
+                            layer->key_dim, p->value_dim);
     }
     ATTN_TRY(attn_layer_apply(layer->query_plan, p->batch * p->query_length, io->query, weights->w_query, NULL, false,
                               layer->query, report));

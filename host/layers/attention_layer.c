@@ -3,6 +3,7 @@
  * engine: the attention plan chooses one, and the products go where it went. attention_systems.c has the options of
  * known systems.
  */
+#include <inttypes.h>
 #include <string.h>
 
 #include "clattn/clattn_inspect.h" /* clattn_problem_resolve() */
@@ -48,18 +49,21 @@ static clattn_status check_dims(clattn_attention_layer *l, clattn_report *report
     l->value_dim = p->kv_heads * p->value_dim;
     l->context_dim = p->query_heads * p->value_dim;
     if (o->input_dim < 1 || o->memory_dim < 1 || o->output_dim < 0) {
-        return LAYER_REFUSE(report, CLATTN_INVALID_PROBLEM, "input_dim, memory_dim, output_dim: %lld, %lld, %lld",
-                            (long long)o->input_dim, (long long)o->memory_dim, (long long)o->output_dim);
+        return LAYER_REFUSE(report, CLATTN_INVALID_PROBLEM,
+                            "input_dim, memory_dim, output_dim: %" PRId64 ", %" PRId64 ", %" PRId64, o->input_dim,
+                            o->memory_dim, o->output_dim);
     }
     if (!o->project && (o->input_dim != l->query_dim || o->memory_dim != l->key_dim || o->memory_dim != l->value_dim)) {
         return LAYER_REFUSE(report, CLATTN_INVALID_PROBLEM,
-                            "project: without it input_dim must be heads * head_dim = %lld, memory_dim %lld and %lld",
-                            (long long)l->query_dim, (long long)l->key_dim, (long long)l->value_dim);
+                            "project: without it input_dim must be heads * head_dim = %" PRId64 ", memory_dim %" PRId64
+                            " and %" PRId64,
+                            l->query_dim, l->key_dim, l->value_dim);
     }
     int64_t output_dim = o->output_dim > 0 ? o->output_dim : l->context_dim;
     if (o->residual && output_dim != o->input_dim) {
-        return LAYER_REFUSE(report, CLATTN_INVALID_PROBLEM, "residual: the output has %lld columns, the input %lld",
-                            (long long)output_dim, (long long)o->input_dim);
+        return LAYER_REFUSE(report, CLATTN_INVALID_PROBLEM,
+                            "residual: the output has %" PRId64 " columns, the input %" PRId64, output_dim,
+                            o->input_dim);
     }
     return CLATTN_OK;
 }
@@ -127,8 +131,8 @@ clattn_status clattn_attention_layer_create(clattn_runtime *runtime, const clatt
     if (options->attention.head_dim == 0 && options->attention.query_heads > 0 &&
         options->input_dim % options->attention.query_heads != 0) {
         return LAYER_REFUSE(report, CLATTN_INVALID_PROBLEM,
-                            "head_dim: 0; input_dim %lld does not divide among %lld heads",
-                            (long long)options->input_dim, (long long)options->attention.query_heads);
+                            "head_dim: 0; input_dim %" PRId64 " does not divide among %" PRId64 " heads",
+                            options->input_dim, options->attention.query_heads);
     }
     clattn_problem problem;
     ATTN_TRY(clattn_problem_resolve(&options->attention, &problem, report));
@@ -293,8 +297,8 @@ static clattn_status check_call(forward_call *c) {
     int64_t keys = t->key_length == CLATTN_SAME ? p->key_length : t->key_length;
     if (rows < 0 || rows > p->query_length || keys < 0 || keys > p->key_length) {
         return LAYER_REFUSE(t->report, CLATTN_INVALID_TENSORS,
-                            "query_length, key_length: %lld, %lld of at most %lld, %lld", (long long)rows,
-                            (long long)keys, (long long)p->query_length, (long long)p->key_length);
+                            "query_length, key_length: %" PRId64 ", %" PRId64 " of at most %" PRId64 ", %" PRId64, rows,
+                            keys, p->query_length, p->key_length);
     }
     /* entries lie at the largest length: of a single one only the used rows are projected */
     c->rows = p->batch == 1 ? rows : p->batch * p->query_length;

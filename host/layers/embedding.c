@@ -1,6 +1,7 @@
 /*
  * Embedding tables and positions: drawing numbers by a seed, looking rows up, the sinusoidal code. Knows no engine.
  */
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -55,8 +56,8 @@ clattn_status clattn_embedding_forward(const float *table, int64_t words, int64_
     }
     for (int64_t n = 0; n < count; n++) {
         if (ids[n] < 0 || ids[n] >= words) {
-            return LAYER_REFUSE(report, CLATTN_INVALID_ARGUMENT, "ids[%lld]: %lld is not one of %lld words",
-                                (long long)n, (long long)ids[n], (long long)words);
+            return LAYER_REFUSE(report, CLATTN_INVALID_ARGUMENT,
+                                "ids[%" PRId64 "]: %" PRId64 " is not one of %" PRId64 " words", n, ids[n], words);
         }
     }
     for (int64_t n = 0; n < count; n++) {

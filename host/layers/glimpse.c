@@ -4,6 +4,8 @@
  */
 #include "layers/layer.h"
 
+#include <inttypes.h>
+
 struct clattn_glimpse {
     clattn_runtime *runtime;
     clattn_glimpse_options options;
@@ -46,9 +48,9 @@ clattn_status clattn_glimpse_create(clattn_runtime *runtime, const clattn_glimps
     }
     if (options->input_dim < 1 || options->context_dim < 1 || options->output_dim < 1) {
         return LAYER_REFUSE(report, CLATTN_INVALID_PROBLEM,
-                            "input_dim, context_dim, output_dim: %lld, %lld, %lld; each must be at least 1",
-                            (long long)options->input_dim, (long long)options->context_dim,
-                            (long long)options->output_dim);
+                            "input_dim, context_dim, output_dim: %" PRId64 ", %" PRId64 ", %" PRId64
+                            "; each must be at least 1",
+                            options->input_dim, options->context_dim, options->output_dim);
     }
     clattn_glimpse *made = clattn_allocate(runtime, sizeof *made);
     if (!made) {
@@ -113,8 +115,8 @@ clattn_status clattn_glimpse_forward(clattn_glimpse *glimpse, const clattn_glimp
     const clattn_glimpse_options *o = &glimpse->options;
     int64_t rows = io->rows == CLATTN_SAME ? o->rows : io->rows;
     if (rows < 0 || rows > o->rows) {
-        return LAYER_REFUSE(io->report, CLATTN_INVALID_TENSORS, "rows: %lld is not within 0 and %lld",
-                            (long long)io->rows, (long long)o->rows);
+        return LAYER_REFUSE(io->report, CLATTN_INVALID_TENSORS, "rows: %" PRId64 " is not within 0 and %" PRId64,
+                            io->rows, o->rows);
     }
     if (rows == 0) {
         return CLATTN_OK;

@@ -4,6 +4,7 @@
  * is listed like any other, and only reading that array fails. To read another type as float: its row, and type_of().
  */
 #define _POSIX_C_SOURCE 200809L
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -385,8 +386,8 @@ clattn_status clattn_safetensors_read(clattn_safetensors *file, const char *name
                             e->told.dtype);
     }
     if (e->told.count != count) {
-        return LAYER_REFUSE(report, CLATTN_INVALID_ARGUMENT, "%.1000s: has %lld elements, not %lld", name,
-                            (long long)e->told.count, (long long)count);
+        return LAYER_REFUSE(report, CLATTN_INVALID_ARGUMENT, "%.1000s: has %" PRId64 " elements, not %" PRId64, name,
+                            e->told.count, count);
     }
     file->report = report;
     attn_visit visit = attn_visit_begin();

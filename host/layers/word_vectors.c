@@ -3,6 +3,7 @@
  * lines are cut up in place, so words are pointers into it. Words are found by a hash table. Memory for the table is
  * asked for only after the file proved long enough to hold it. Knows nothing of models.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -37,7 +38,7 @@ void clattn_word_vectors_destroy(clattn_word_vectors *vectors) {
 }
 
 static clattn_status refuse(const reading *r, const char *what) {
-    return LAYER_REFUSE(r->report, CLATTN_INVALID_ARGUMENT, "line %lld: %s", (long long)r->line, what);
+    return LAYER_REFUSE(r->report, CLATTN_INVALID_ARGUMENT, "line %" PRId64 ": %s", r->line, what);
 }
 
 /* Bytes of the UTF-8 character at text, 0 when there is none. */
@@ -113,8 +114,8 @@ static clattn_status add_line(reading *r, char *line) {
             return refuse(r, "fewer numbers than the dim");
         }
         if (!attn_layer_float(number, &row[d])) {
-            return LAYER_REFUSE(r->report, CLATTN_INVALID_ARGUMENT, "line %lld: \"%.40s\" is no finite number",
-                                (long long)r->line, number);
+            return LAYER_REFUSE(r->report, CLATTN_INVALID_ARGUMENT, "line %" PRId64 ": \"%.40s\" is no finite number",
+                                r->line, number);
         }
     }
     if (!is_utf8(line)) {
@@ -123,9 +124,9 @@ static clattn_status add_line(reading *r, char *line) {
     int64_t slot = find_slot(v, line);
     if (v->slots[slot] != 0) {
         return LAYER_REFUSE(r->report, CLATTN_INVALID_ARGUMENT,
-                            "line %lld: \"%.80s\" is there twice (a line with more numbers "
+                            "line %" PRId64 ": \"%.80s\" is there twice (a line with more numbers "
                             "than the dim can look so)",
-                            (long long)r->line, line);
+                            r->line, line);
     }
     v->words[v->count++] = line;
     v->slots[slot] = v->count;
@@ -183,8 +184,8 @@ static clattn_status make_room(reading *r, int64_t lines, int64_t length) {
     int64_t most = v->dim > length / 2 ? 0 : (length + 1) / (2 * v->dim + 2);
     if (r->told > lines || r->told > most) {
         return LAYER_REFUSE(r->report, CLATTN_INVALID_ARGUMENT,
-                            "line 1: promises %lld words of %lld numbers, more than the file holds", (long long)r->told,
-                            (long long)v->dim);
+                            "line 1: promises %" PRId64 " words of %" PRId64 " numbers, more than the file holds",
+                            r->told, v->dim);
     }
     r->room = lines < most ? lines : most;
     v->slot_count = 2 * r->room + 1;
@@ -227,8 +228,8 @@ static clattn_status read_lines(reading *r, char *at, int64_t length) {
         at = next;
     }
     if (r->told >= 0 && r->told != r->vectors->count) {
-        return LAYER_REFUSE(r->report, CLATTN_INVALID_ARGUMENT, "line 1: promises %lld words, there are %lld",
-                            (long long)r->told, (long long)r->vectors->count);
+        return LAYER_REFUSE(r->report, CLATTN_INVALID_ARGUMENT,
+                            "line 1: promises %" PRId64 " words, there are %" PRId64, r->told, r->vectors->count);
     }
     return r->vectors->count > 0 ? CLATTN_OK : LAYER_REFUSE(r->report, CLATTN_INVALID_ARGUMENT, "the file is empty");
 }

@@ -4,6 +4,7 @@
  */
 #include "problem/call.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -19,8 +20,8 @@ static clattn_status resolve_length(const attn_call *call, const char *field, in
                                     int64_t *length) {
     *length = given == CLATTN_SAME ? largest : given;
     if (*length < 0 || *length > largest) {
-        return attn_refuse(call->report, CLATTN_INVALID_TENSORS, "%s: %lld is outside 0..%lld, the problem's", field,
-                           (long long)given, (long long)largest);
+        return attn_refuse(call->report, CLATTN_INVALID_TENSORS,
+                           "%s: %" PRId64 " is outside 0..%" PRId64 ", the problem's", field, given, largest);
     }
     return CLATTN_OK;
 }
@@ -150,8 +151,9 @@ static clattn_status resolve_integers(const clattn_problem *p, const attn_call *
     for (int64_t b = 0; p->memory == CLATTN_MEMORY_HOST && b < p->batch; b++) {
         int64_t value = attn_integer(t, b);
         if (value < least || value > most) {
-            return attn_refuse(call->report, CLATTN_INVALID_TENSORS, "%s[%lld]: %lld is outside %lld..%lld", field,
-                               (long long)b, (long long)value, (long long)least, (long long)most);
+            return attn_refuse(call->report, CLATTN_INVALID_TENSORS,
+                               "%s[%" PRId64 "]: %" PRId64 " is outside %" PRId64 "..%" PRId64, field, b, value, least,
+                               most);
         }
     }
     return CLATTN_OK;

@@ -4,6 +4,7 @@
  */
 #include "problem/problem.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -78,22 +79,23 @@ static clattn_status resolve_sizes(clattn_problem *p, clattn_report *report) {
     };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         if (sizes[i].value < sizes[i].least) {
-            return attn_refuse(report, CLATTN_INVALID_PROBLEM, "%s: %lld, must be at least %lld", sizes[i].name,
-                               (long long)sizes[i].value, (long long)sizes[i].least);
+            return attn_refuse(report, CLATTN_INVALID_PROBLEM, "%s: %" PRId64 ", must be at least %" PRId64,
+                               sizes[i].name, sizes[i].value, sizes[i].least);
         }
     }
     if (p->concurrency > MOST_CONCURRENCY) {
-        return attn_refuse(report, CLATTN_INVALID_PROBLEM, "concurrency: %lld, must be at most %d",
-                           (long long)p->concurrency, MOST_CONCURRENCY);
+        return attn_refuse(report, CLATTN_INVALID_PROBLEM, "concurrency: %" PRId64 ", must be at most %d",
+                           p->concurrency, MOST_CONCURRENCY);
     }
     if (p->query_heads % p->kv_heads != 0) {
-        return attn_refuse(report, CLATTN_INVALID_PROBLEM, "query_heads: %lld is not a multiple of kv_heads %lld",
-                           (long long)p->query_heads, (long long)p->kv_heads);
+        return attn_refuse(report, CLATTN_INVALID_PROBLEM,
+                           "query_heads: %" PRId64 " is not a multiple of kv_heads %" PRId64, p->query_heads,
+                           p->kv_heads);
     }
     if (p->past_length > p->key_length) {
         return attn_refuse(report, CLATTN_INVALID_PROBLEM,
-                           "past_length: %lld is more than key_length %lld, which counts the past too",
-                           (long long)p->past_length, (long long)p->key_length);
+                           "past_length: %" PRId64 " is more than key_length %" PRId64 ", which counts the past too",
+                           p->past_length, p->key_length);
     }
     return CLATTN_OK;
 }
@@ -147,8 +149,8 @@ static clattn_status resolve_shape(const char *name, const clattn_problem *p, bo
         }
         shape[k] = shape[k] == CLATTN_SAME ? full[k] : shape[k];
         if (shape[k] != 1 && shape[k] != full[k]) {
-            return attn_refuse(report, CLATTN_INVALID_PROBLEM, "%s[%d]: %lld, must be 1 or %lld", name, k,
-                               (long long)shape[k], (long long)full[k]);
+            return attn_refuse(report, CLATTN_INVALID_PROBLEM, "%s[%d]: %" PRId64 ", must be 1 or %" PRId64, name, k,
+                               shape[k], full[k]);
         }
     }
     return CLATTN_OK;
@@ -171,12 +173,12 @@ static clattn_status resolve_weights(clattn_problem *p, clattn_report *report) {
         int64_t left = inside ? ranges[i].limit - ranges[i].first : 0, *count = ranges[i].count;
         *count = *count == CLATTN_SAME ? left : *count;
         if (!inside) {
-            return attn_refuse(report, CLATTN_INVALID_PROBLEM, "%s: %lld is outside 0..%lld", ranges[i].first_name,
-                               (long long)ranges[i].first, (long long)ranges[i].limit);
+            return attn_refuse(report, CLATTN_INVALID_PROBLEM, "%s: %" PRId64 " is outside 0..%" PRId64,
+                               ranges[i].first_name, ranges[i].first, ranges[i].limit);
         }
         if (*count < 0 || *count > left) {
-            return attn_refuse(report, CLATTN_INVALID_PROBLEM, "%s: %lld, there are %lld", ranges[i].count_name,
-                               (long long)*count, (long long)left);
+            return attn_refuse(report, CLATTN_INVALID_PROBLEM, "%s: %" PRId64 ", there are %" PRId64,
+                               ranges[i].count_name, *count, left);
         }
     }
     return CLATTN_OK;
@@ -189,8 +191,9 @@ static clattn_status check_bytes(const char *name, int64_t a, int64_t b, int64_t
     const int64_t dims[4] = { a, b, c, d };
     for (int k = 0; k < 4; k++) {
         if (!attn_multiply(bytes, attn_max(dims[k], 1), &bytes)) {
-            return attn_refuse(report, CLATTN_OVERFLOW, "%s: [%lld, %lld, %lld, %lld] has more than 2^63 - 1 bytes",
-                               name, (long long)a, (long long)b, (long long)c, (long long)d);
+            return attn_refuse(report, CLATTN_OVERFLOW,
+                               "%s: [%" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64 "] has more than 2^63 - 1 bytes",
+                               name, a, b, c, d);
         }
     }
     return CLATTN_OK;

@@ -4,6 +4,7 @@
  */
 #include "tuning/tuning_user.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 enum { MOST_DIGITS = 9 };
@@ -19,8 +20,8 @@ typedef struct reader {
 } reader;
 
 static clattn_status refuse(const reader *r, int64_t column, const char *what, const char *text, size_t length) {
-    return attn_refuse(r->report, CLATTN_INVALID_ARGUMENT, "%s:%lld:%lld: %s: \"%.*s\"", r->name, (long long)r->line,
-                       (long long)column + 1, what, (int)(length < 80 ? length : 80), text);
+    return attn_refuse(r->report, CLATTN_INVALID_ARGUMENT, "%s:%" PRId64 ":%" PRId64 ": %s: \"%.*s\"", r->name, r->line,
+                       column + 1, what, (int)(length < 80 ? length : 80), text);
 }
 
 static void copy(reader *r, const char *text, size_t length) {

@@ -1,4 +1,5 @@
 /* The misuse fuzzer on layers, linear maps and the functions of rows. Only in builds with layers. */
+#include <inttypes.h>
 #include <string.h>
 
 #include "clattn/clattn_layers.h"
@@ -71,7 +72,7 @@ static void misuse_attention_layer(clattn_runtime *runtime) {
         return;
     }
     if (dim % heads != 0) {
-        misuse_fail("%lld heads of %lld", (long long)heads, (long long)dim);
+        misuse_fail("%" PRId64 " heads of %" PRId64, heads, dim);
     }
     if (length < 100 && dim < 100 && heads < 100) {
         int64_t rows = length * dim, square = dim * dim;

@@ -5,6 +5,7 @@
 #include "support/golden_check.h"
 
 #include <check.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,7 +42,7 @@ static void compare(const golden *g, const char *engine, const char *what, const
         double wanted = test_array_get(expected, n), x = clattn_get_element(type, got, n);
         bool right = isfinite(wanted) ? fabs(x - wanted) <= allowed.relative * fabs(wanted) + allowed.absolute : x == wanted;
         if (!right) {
-            ck_abort_msg("golden %s on %s: %s[%lld] is %.9g, not %.9g", g->name, engine, what, (long long)n, x, wanted);
+            ck_abort_msg("golden %s on %s: %s[%" PRId64 "] is %.9g, not %.9g", g->name, engine, what, n, x, wanted);
         }
     }
 }

@@ -5,6 +5,7 @@
 #include "support/layers_golden.h"
 
 #include <check.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,7 +54,7 @@ void layers_compare(const char *name, const char *where, const float *got, int64
         bool exact = !isfinite(expected[k]) || expected[k] == 0;
         bool right = exact ? got[k] == expected[k] || (expected[k] == 0 && fabs(difference) < 1e-7)
                            : fabs(difference) <= 1e-5 * most;
-        ck_assert_msg(right, "%s on %s, element %lld: %.9g, not %.9g", name, where, (long long)k, (double)got[k],
+        ck_assert_msg(right, "%s on %s, element %" PRId64 ": %.9g, not %.9g", name, where, k, (double)got[k],
                       (double)expected[k]);
         error += exact ? 0 : difference * difference;
     }

@@ -4,6 +4,7 @@
 #include "support/opencl.h"
 
 #ifdef CLATTN_HAVE_OPENCL
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,7 +62,7 @@ void opencl_read(const opencl_side *side, cl_mem memory, void *data, size_t byte
     EXPECT_CL(clEnqueueReadBuffer(side->queue, memory, CL_TRUE, 0, all + 1, image, 0, NULL, NULL));
     for (size_t n = 0; n < all + 1; n++) {
         bool guard = n < lead || n >= lead + bytes;
-        ck_assert_msg(!guard || image[n] == GUARD, "byte %lld beside a buffer of %zu is written", (long long)n - (long long)lead,
+        ck_assert_msg(!guard || image[n] == GUARD, "byte %" PRId64 " beside a buffer of %zu is written", (int64_t)(n - lead),
                       bytes);
     }
     memcpy(data, image + lead, bytes);

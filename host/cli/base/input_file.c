@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,7 +80,7 @@ static int read_all(FILE *file, const char *path, int64_t most, char **text, int
             return attn_fail(error, ATTN_USAGE, "%s: cannot be read: %s", path, strerror(errno));
         }
         if (*length > most) {
-            return attn_fail(error, ATTN_USAGE, "%s: is longer than %lld bytes", path, (long long)most);
+            return attn_fail(error, ATTN_USAGE, "%s: is longer than %" PRId64 " bytes", path, most);
         }
     }
     (*text)[*length] = '\0';

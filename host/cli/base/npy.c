@@ -5,6 +5,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "base/npy.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -30,7 +31,7 @@ int64_t attn_npy_type_size(attn_npy_type type) {
 const char *attn_npy_shape_text(const attn_npy *array, char text[256]) {
     strcpy(text, "(");
     for (int d = 0; d < array->dims; d++) {
-        attn_text_add(text, 256, "%s%lld", d > 0 ? ", " : "", (long long)array->shape[d]);
+        attn_text_add(text, 256, "%s%" PRId64, d > 0 ? ", " : "", array->shape[d]);
     }
     attn_text_add(text, 256, array->dims == 1 ? ",)" : ")");
     return text;

@@ -2,6 +2,7 @@
  * The plot of a suite: problems that have no length in common, one below the other, with a bar for each engine in three
  * panels. Numbers stand behind the bars, so that the two logarithmic panels cannot deceive.
  */
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -185,8 +186,7 @@ static void draw_bars(attn_canvas *canvas, const void *what) {
     }
     if (b->rows < b->table->row_count) {
         char text[96];
-        snprintf(text, sizeof text, "%lld rows have no room in this picture",
-                 (long long)(b->table->row_count - b->rows));
+        snprintf(text, sizeof text, "%" PRId64 " rows have no room in this picture", b->table->row_count - b->rows);
         canvas->text(canvas, LABEL_LEFT, y + LABEL_LINE / 2.0, ATTN_ANCHOR_START, ATTN_CHART_INK, text);
     }
 }

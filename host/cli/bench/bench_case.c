@@ -3,6 +3,7 @@
  * them are timed in interleaved rounds, so that what else the machine does hits all alike. What would take too long is
  * said, not run.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -193,7 +194,7 @@ static int64_t rounds_wanted(const attn_bench *bench, const case_runner *runner)
 static void show_progress(const attn_bench *bench, const attn_case_data *data) {
     char text[160] = "";
     if (bench->case_count > 1) {
-        snprintf(text, sizeof text, "%lld of %lld: ", (long long)bench->case_number, (long long)bench->case_count);
+        snprintf(text, sizeof text, "%" PRId64 " of %" PRId64 ": ", bench->case_number, bench->case_count);
     }
     attn_text_add(text, sizeof text, "%s", data->c.text);
     attn_progress(attn_seconds() - bench->limits.began, bench->limits.seconds, text);
@@ -241,7 +242,7 @@ static bool plain_loops(attn_bench *bench, const attn_case_data *data, const att
             plain->bytes = rows[t].bytes;
             snprintf(plain->note, sizeof plain->note, "one thread, -O2%s", plain->scaled ? ", scaled from " : "");
             if (plain->scaled) {
-                attn_text_add(plain->note, sizeof plain->note, "%lld rows", (long long)gate->plain_rows);
+                attn_text_add(plain->note, sizeof plain->note, "%" PRId64 " rows", gate->plain_rows);
             }
         }
     }

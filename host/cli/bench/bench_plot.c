@@ -2,6 +2,7 @@
  * The plot of a bench: time, throughput and memory over length, a line an engine, logarithmic axes; or, where problems
  * have no length in common (a suite of models), bars, problem by problem (bench_bars.c).
  */
+#include <inttypes.h>
 #include <string.h>
 
 #include "bench/bench.h"
@@ -126,7 +127,7 @@ static void draw_lines(attn_canvas *canvas, const void *what) {
     if (plot->left_out > 0) {
         char text[96];
         int lines_above = (plot->count + plot->columns - 1) / plot->columns;
-        snprintf(text, sizeof text, "%lld points have no room in this picture", (long long)plot->left_out);
+        snprintf(text, sizeof text, "%" PRId64 " points have no room in this picture", plot->left_out);
         canvas->text(canvas, ATTN_CHART_LEFT, ATTN_CHART_BOTTOM + lines_above * ATTN_CHART_LINE, ATTN_ANCHOR_START,
                      ATTN_CHART_INK, text);
     }

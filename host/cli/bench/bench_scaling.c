@@ -2,6 +2,7 @@
  * `clattn bench --scaling`: one problem with 1 to N threads, with fewer heads, and at shorter lengths. Speed-up and
  * efficiency for threads; for heads and lengths the throughput beside the first row's.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -62,7 +63,7 @@ static void add_scaling_row(scaling_run *scaling, const char *part, int64_t valu
     bool threads = strcmp(part, "threads") == 0;
     attn_table_row(table);
     attn_table_set(table, COL_PART, "%s", part);
-    attn_table_set(table, COL_VALUE, "%lld", (long long)value);
+    attn_table_set(table, COL_VALUE, "%" PRId64, value);
     attn_table_set(table, COL_ENGINE, "%s", row->engine);
     attn_table_set(table, COL_NOTE, "%s", row->note);
     if (row->runs == 0) {

@@ -3,6 +3,7 @@
  * as many columns as fit, notes on lines of their own. Elsewhere: every column, always at the same place.
  */
 #define _POSIX_C_SOURCE 200809L
+#include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -192,17 +193,19 @@ static void print_doubts(const attn_table *table, int width, FILE *file) {
     }
     if (disturbed > 0) {
         snprintf(text, sizeof text,
-                 "! %lld of %lld rows were disturbed: others took up to %.0f %% of the processors' time from them. "
+                 "! %" PRId64 " of %" PRId64
+                 " rows were disturbed: others took up to %.0f %% of the processors' time from them. "
                  "Such rows "
                  "say little of this machine; measure again when it is quiet.",
-                 (long long)disturbed, (long long)timed, most);
+                 disturbed, timed, most);
         attn_terminal_wrap(file, text, 0, 2, width);
     }
     if (uneven > 0) {
         snprintf(text, sizeof text,
-                 "! %lld of %lld rows are uneven: the middle half of their times spreads over up to %.0f %% "
+                 "! %" PRId64 " of %" PRId64
+                 " rows are uneven: the middle half of their times spreads over up to %.0f %% "
                  "of the median.",
-                 (long long)uneven, (long long)timed, spread);
+                 uneven, timed, spread);
         attn_terminal_wrap(file, text, 0, 2, width);
     }
 }

@@ -3,6 +3,7 @@
  * so CSV and JSON need no other explanation. Tables for people are in bench_show.c.
  */
 #define _POSIX_C_SOURCE 200809L
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -73,7 +74,7 @@ static void set_times(attn_table *table, const attn_bench_row *row) {
         attn_table_set(table, ATTN_BENCH_PER_CENT, "%.1f", row->per_cent);
     }
     if (row->memory >= 0) {
-        attn_table_set(table, ATTN_BENCH_MEMORY, "%lld", (long long)row->memory);
+        attn_table_set(table, ATTN_BENCH_MEMORY, "%" PRId64, row->memory);
     }
     if (row->speed_up > 0) {
         attn_table_set(table, ATTN_BENCH_SPEED_UP, "%.4g", row->speed_up);
@@ -108,28 +109,28 @@ void attn_bench_add_row(attn_table *table, const attn_case *c, const clattn_prob
                         const attn_bench_row *row) {
     attn_table_row(table);
     attn_table_set(table, ATTN_BENCH_NAME, "%s", c->name);
-    attn_table_set(table, ATTN_BENCH_QUERY_LENGTH, "%lld", (long long)problem->query_length);
-    attn_table_set(table, ATTN_BENCH_KEY_LENGTH, "%lld", (long long)problem->key_length);
+    attn_table_set(table, ATTN_BENCH_QUERY_LENGTH, "%" PRId64, problem->query_length);
+    attn_table_set(table, ATTN_BENCH_KEY_LENGTH, "%" PRId64, problem->key_length);
     char batch[32] = "", kv_heads[32] = "", value_dim[32] = "";
     if (problem->batch != 1) {
-        snprintf(batch, sizeof batch, "%lldx", (long long)problem->batch);
+        snprintf(batch, sizeof batch, "%" PRId64 "x", problem->batch);
     }
     if (problem->kv_heads != problem->query_heads) {
-        snprintf(kv_heads, sizeof kv_heads, "/%lld", (long long)problem->kv_heads);
+        snprintf(kv_heads, sizeof kv_heads, "/%" PRId64, problem->kv_heads);
     }
     if (problem->value_dim != problem->head_dim) {
-        snprintf(value_dim, sizeof value_dim, "/%lld", (long long)problem->value_dim);
+        snprintf(value_dim, sizeof value_dim, "/%" PRId64, problem->value_dim);
     }
-    attn_table_set(table, ATTN_BENCH_HEADS, "%s%lld%s", batch, (long long)problem->query_heads, kv_heads);
-    attn_table_set(table, ATTN_BENCH_DIM, "%lld%s", (long long)problem->head_dim, value_dim);
+    attn_table_set(table, ATTN_BENCH_HEADS, "%s%" PRId64 "%s", batch, problem->query_heads, kv_heads);
+    attn_table_set(table, ATTN_BENCH_DIM, "%" PRId64 "%s", problem->head_dim, value_dim);
     attn_table_set(table, ATTN_BENCH_TYPE, "%s", clattn_type_name(problem->type));
     attn_table_set(table, ATTN_BENCH_ENGINE, "%s", row->engine);
-    attn_table_set(table, ATTN_BENCH_DEVICE, "%lld", (long long)row->device);
+    attn_table_set(table, ATTN_BENCH_DEVICE, "%" PRId64, row->device);
     attn_table_set(table, ATTN_BENCH_FLOPS, "%.17g", row->flops);
     const int64_t sizes[] = { problem->batch, problem->query_heads, problem->kv_heads, problem->head_dim,
                               problem->value_dim };
     for (int s = 0; s < 5; s++) {
-        attn_table_set(table, ATTN_BENCH_BATCH + s, "%lld", (long long)sizes[s]);
+        attn_table_set(table, ATTN_BENCH_BATCH + s, "%" PRId64, sizes[s]);
     }
     attn_table_set(table, ATTN_BENCH_PROBLEM, "%s", c->text);
     set_times(table, row);
@@ -156,8 +157,8 @@ void attn_bench_print_machine(const attn_bench *bench, FILE *file) {
     for (int64_t d = 0; d < clattn_runtime_device_count(bench->session.runtime); d++) {
         clattn_device_info info;
         if (clattn_runtime_get_device(bench->session.runtime, d, &info) == CLATTN_OK) {
-            fprintf(file, "device %lld: %s, %s, driver %s, %lld %s\n", (long long)d, info.name,
-                    attn_device_kind_name(info.kind), info.driver, (long long)info.compute_units,
+            fprintf(file, "device %" PRId64 ": %s, %s, driver %s, %" PRId64 " %s\n", d, info.name,
+                    attn_device_kind_name(info.kind), info.driver, info.compute_units,
                     info.kind == CLATTN_DEVICE_CPU ? "threads" : "compute units");
         }
     }
@@ -173,7 +174,7 @@ void attn_bench_print_machine(const attn_bench *bench, FILE *file) {
     for (int t = 0; t < bench->session.target_count; t++) {
         int64_t device = bench->session.targets[t].device;
         if (bench->gpu_gflops[t] > 0 && (t == 0 || bench->session.targets[t - 1].device != device)) {
-            fprintf(file, "\nmeasured limits of device %lld: %.0f GFLOP/s fp32, copy %.0f GB/s", (long long)device,
+            fprintf(file, "\nmeasured limits of device %" PRId64 ": %.0f GFLOP/s fp32, copy %.0f GB/s", device,
                     bench->gpu_gflops[t], bench->gpu_gbytes[t]);
         }
     }

@@ -5,6 +5,7 @@
  */
 #include "case/case_data.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -234,8 +235,9 @@ int attn_case_data_create(attn_case_data *data, const attn_case *c, bool logsume
         return attn_fail_status(error, status, &report);
     }
     if ((double)data->problem.batch * (double)data->problem.query_heads > ATTN_CASE_HEADS_MAX) {
-        return attn_fail(error, ATTN_UNSERVED, "batch=%lld of %lld heads: more heads than the program walks over",
-                         (long long)data->problem.batch, (long long)data->problem.query_heads);
+        return attn_fail(error, ATTN_UNSERVED,
+                         "batch=%" PRId64 " of %" PRId64 " heads: more heads than the program walks over",
+                         data->problem.batch, data->problem.query_heads);
     }
     if (make_vectors(data, error) != ATTN_DONE || make_tensors(data, error) != ATTN_DONE ||
         make_mask_and_bias(data, error) != ATTN_DONE || make_results(data, error) != ATTN_DONE) {

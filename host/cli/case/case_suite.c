@@ -2,6 +2,7 @@
  * Suites: files of lines of words, and names for their cases. A line may be of any length; what a file holds besides
  * text is refused by file and line. Knows no word.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,12 +43,11 @@ static int read_lines(attn_cases *cases, char *text, int64_t length, const char 
         end = end ? end : text + length;
         *end = '\0';
         if (strlen(line) < (size_t)(end - line)) {
-            return attn_fail(error, ATTN_USAGE, "%s:%lld: a NUL character; a text is expected", path,
-                             (long long)number);
+            return attn_fail(error, ATTN_USAGE, "%s:%" PRId64 ": a NUL character; a text is expected", path, number);
         }
         if (read_line(cases, line, name, error) != ATTN_DONE) {
             attn_error inner = *error;
-            return attn_fail(error, inner.status, "%s:%lld: %s", path, (long long)number, inner.text);
+            return attn_fail(error, inner.status, "%s:%" PRId64 ": %s", path, number, inner.text);
         }
     }
     return ATTN_DONE;

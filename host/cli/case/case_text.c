@@ -4,6 +4,7 @@
  * says.
  */
 #define _POSIX_C_SOURCE 200809L
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,14 +46,14 @@ static int check_list(const attn_case *c, const attn_word *word, const clattn_pr
         return ATTN_DONE;
     }
     if (list->count != c->problem.batch) {
-        return attn_fail(error, ATTN_USAGE, "%s: %lld numbers for batch=%lld", word->name, (long long)list->count,
-                         (long long)c->problem.batch);
+        return attn_fail(error, ATTN_USAGE, "%s: %" PRId64 " numbers for batch=%" PRId64, word->name, list->count,
+                         c->problem.batch);
     }
     int64_t most = word->second != 0 ? attn_word_size(resolved, word->second) : INT64_MAX;
     for (int64_t b = 0; b < list->count; b++) {
         if (list->values[b] > most) {
-            return attn_fail(error, ATTN_USAGE, "%s: %lld is beyond the length %lld", word->name,
-                             (long long)list->values[b], (long long)most);
+            return attn_fail(error, ATTN_USAGE, "%s: %" PRId64 " is beyond the length %" PRId64, word->name,
+                             list->values[b], most);
         }
     }
     return ATTN_DONE;
@@ -104,7 +105,7 @@ static int add_range(word_choice *choice, const char *part, attn_error *error) {
         if (choice->count == ATTN_VALUES_MAX) {
             return attn_fail(error, ATTN_USAGE, "%s: more than %d values", choice->name, ATTN_VALUES_MAX);
         }
-        snprintf(choice->values[choice->count++], 64, "%lld", (long long)value);
+        snprintf(choice->values[choice->count++], 64, "%" PRId64, value);
         if (value > INT64_MAX / 2) {
             break;
         }

@@ -4,6 +4,7 @@
  */
 #include "case/options.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/hint.h"
@@ -69,8 +70,8 @@ int attn_options_number(const char *flag, const char *text, int64_t minimum, int
         return ATTN_DONE;
     }
     if (attn_text_integer(text, value) != 0 || *value < minimum) {
-        return attn_fail(error, ATTN_USAGE, "%s %s: a whole number of at least %lld is expected", flag, text,
-                         (long long)minimum);
+        return attn_fail(error, ATTN_USAGE, "%s %s: a whole number of at least %" PRId64 " is expected", flag, text,
+                         minimum);
     }
     return ATTN_DONE;
 }

@@ -6,6 +6,7 @@
 #include "case/session.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -62,8 +63,7 @@ static int select_device(attn_session *session, const char *selector, attn_error
         session->device = number;
         return status == 0 && number >= 0 && number < count
                    ? ATTN_DONE
-                   : attn_fail(error, ATTN_USAGE, "--device %s: there are devices 0 to %lld", selector,
-                               (long long)count - 1);
+                   : attn_fail(error, ATTN_USAGE, "--device %s: there are devices 0 to %" PRId64, selector, count - 1);
     }
     for (int64_t d = 0; d < count; d++) {
         clattn_device_info info;
@@ -289,7 +289,7 @@ void attn_session_close(attn_session *session) {
 void attn_session_device_name(const attn_session *session, int64_t device, char *text, size_t size) {
     clattn_device_info info;
     if (clattn_runtime_get_device(session->runtime, device, &info) != CLATTN_OK) {
-        snprintf(text, size, "device %lld", (long long)device);
+        snprintf(text, size, "device %" PRId64, device);
         return;
     }
     snprintf(text, size, "%s%s%s%s", info.name, info.driver[0] != '\0' ? " (" : "", info.driver,

@@ -4,6 +4,7 @@
  */
 #include "case/word_draws.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -75,7 +76,7 @@ void attn_say_one(attn_drawing *drawing, const attn_word *word) {
 }
 
 void attn_say_any_size(attn_drawing *drawing, const attn_word *word) {
-    say(drawing, word, "%lld", (long long)attn_word_size(&drawing->sizes, word->member));
+    say(drawing, word, "%" PRId64, attn_word_size(&drawing->sizes, word->member));
 }
 
 void attn_say_size(attn_drawing *drawing, const attn_word *word) {
@@ -89,10 +90,10 @@ void attn_say_window(attn_drawing *drawing, const attn_word *word) {
     static const int64_t sides[] = { 0, 0, 1, 2, 7, 16, 31, 64, 100, 129, 500 };
     char left[32] = "open", right[32] = "open";
     if (!attn_draw_chance(drawing, 20)) {
-        snprintf(left, sizeof left, "%lld", (long long)PICK(drawing, sides));
+        snprintf(left, sizeof left, "%" PRId64, PICK(drawing, sides));
     }
     if (!attn_draw_chance(drawing, 40)) {
-        snprintf(right, sizeof right, "%lld", (long long)PICK(drawing, sides));
+        snprintf(right, sizeof right, "%" PRId64, PICK(drawing, sides));
     }
     say(drawing, word, "%s,%s", left, right);
 }
@@ -111,7 +112,7 @@ void attn_say_align(attn_drawing *drawing, const attn_word *word) {
         return;
     }
     if (attn_draw_chance(drawing, 20)) {
-        say(drawing, word, "%lld", (long long)attn_draw_below(drawing, (uint64_t)sizes->key_length + 2) - 3);
+        say(drawing, word, "%" PRId64, (int64_t)attn_draw_below(drawing, (uint64_t)sizes->key_length + 2) - 3);
     } else {
         attn_say_one(drawing, word);
     }
@@ -123,7 +124,7 @@ void attn_say_offsets(attn_drawing *drawing, const attn_word *word) {
     int64_t span = drawing->sizes.key_length + drawing->sizes.query_length + 1;
     for (int64_t b = 0; b < drawing->sizes.batch && drawing->has_offsets; b++) {
         int64_t offset = (int64_t)attn_draw_below(drawing, (uint64_t)span) - drawing->sizes.query_length;
-        attn_text_add(list, sizeof list, "%s%lld", b > 0 ? "," : "", (long long)offset);
+        attn_text_add(list, sizeof list, "%s%" PRId64, b > 0 ? "," : "", offset);
     }
     if (drawing->has_offsets) {
         say(drawing, word, "%s", list);
@@ -147,14 +148,14 @@ void attn_say_weights(attn_drawing *drawing, const attn_word *word) {
 void attn_say_heads(attn_drawing *drawing, const attn_word *word) {
     if (drawing->has_part) {
         int64_t heads = drawing->sizes.query_heads, first = (int64_t)attn_draw_below(drawing, (uint64_t)heads);
-        say(drawing, word, "%lld,%lld", (long long)first, (long long)(heads - first));
+        say(drawing, word, "%" PRId64 ",%" PRId64, first, heads - first);
     }
 }
 
 void attn_say_rows(attn_drawing *drawing, const attn_word *word) {
     if (drawing->has_part) {
         int64_t rows = drawing->sizes.query_length, first = (int64_t)attn_draw_below(drawing, (uint64_t)rows);
-        say(drawing, word, "%lld,%lld", (long long)first, (long long)(rows - first + 1) / 2);
+        say(drawing, word, "%" PRId64 ",%" PRId64, first, (rows - first + 1) / 2);
     }
 }
 

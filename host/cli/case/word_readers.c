@@ -4,6 +4,7 @@
  */
 #include "case/word_readers.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 int attn_word_bad(attn_error *error, const attn_word *word, const char *value, const char *wants) {
@@ -24,8 +25,8 @@ int attn_read_size(attn_case *c, const attn_word *word, const char *value, attn_
         return error->status;
     }
     if (read < word->minimum) {
-        return attn_fail(error, ATTN_USAGE, "%s=%s: at least %lld is expected", word->name, value,
-                         (long long)word->minimum);
+        return attn_fail(error, ATTN_USAGE, "%s=%s: at least %" PRId64 " is expected", word->name, value,
+                         word->minimum);
     }
     *(int64_t *)attn_word_at(c, word->member) = read;
     return ATTN_DONE;

@@ -5,6 +5,7 @@
  */
 #include "gate/gate.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -83,18 +84,19 @@ static void check_output(attn_gate_row *row, const attn_gate_subject *subject, e
         result->outputs++;
         if (!row->any_allowed) {
             if (got != 0) {
-                break_rule(result, "rule 5 (nothing allowed is exactly 0): output[%lld,%lld,%lld,%lld] is %.9g",
-                           (long long)row->b, (long long)row->h, (long long)row->i, (long long)d, got);
+                break_rule(result,
+                           "rule 5 (nothing allowed is exactly 0): output[%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64
+                           "] is %.9g",
+                           row->b, row->h, row->i, d, got);
             }
             continue;
         }
         double bound = attn_gate_output_bound(row, &result->info, d);
         if (!is_within(type, got, row->gold.output[d], bound, &error)) {
-            break_rule(
-                result,
-                "rule 1 (bound of an element): output[%lld,%lld,%lld,%lld] is %.9g, gold %.9Lg, error %.3g, bound %.3g",
-                (long long)row->b, (long long)row->h, (long long)row->i, (long long)d, got, row->gold.output[d], error,
-                bound);
+            break_rule(result,
+                       "rule 1 (bound of an element): output[%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64
+                       "] is %.9g, gold %.9Lg, error %.3g, bound %.3g",
+                       row->b, row->h, row->i, d, got, row->gold.output[d], error, bound);
         }
         if (isfinite(error)) {
             result->worst = fmax(result->worst, error / bound);
@@ -125,9 +127,9 @@ static void check_logsumexp(const attn_gate_row *row, const attn_gate_subject *s
                                          attn_gate_logsumexp_bound(row, &subject->result->info), &error);
     if (!right) {
         break_rule(subject->result,
-                   "rule 5 (logsumexp): logsumexp[%lld,%lld,%lld] is %.9g, gold %.9g, error %.3g, bound %.3g",
-                   (long long)row->b, (long long)row->h, (long long)row->i, got, gold, error,
-                   attn_gate_logsumexp_bound(row, &subject->result->info));
+                   "rule 5 (logsumexp): logsumexp[%" PRId64 ",%" PRId64 ",%" PRId64
+                   "] is %.9g, gold %.9g, error %.3g, bound %.3g",
+                   row->b, row->h, row->i, got, gold, error, attn_gate_logsumexp_bound(row, &subject->result->info));
     }
 }
 
@@ -160,8 +162,9 @@ static void check_weights(const attn_gate_row *row, const attn_gate_subject *sub
         bool right = exact || isinf((double)gold) ? got == (double)gold : is_within(type, got, gold, bound, &error);
         if (!right) {
             break_rule(subject->result,
-                       "rule 5 (weights): weights[%lld,%lld,%lld,%lld] is %.9g, gold %.9Lg, error %.3g, bound %.3g",
-                       (long long)row->b, (long long)row->h, (long long)row->i, (long long)j, got, gold, error, bound);
+                       "rule 5 (weights): weights[%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64
+                       "] is %.9g, gold %.9Lg, error %.3g, bound %.3g",
+                       row->b, row->h, row->i, j, got, gold, error, bound);
         }
     }
 }

@@ -3,6 +3,7 @@
  * prints one problem line that reproduces it. What is right the gate says; what must be served the table in
  * must_serve.c.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,9 +50,9 @@ typedef struct verify_run {
 
 static int case_failed(const verify_run *verify, const attn_case *c, int target, attn_error *error) {
     const attn_gate_result *result = &verify->results[target];
-    return attn_fail(error, ATTN_MISMATCH, "%s is wrong: %s%s (%lld failing)\n%s",
+    return attn_fail(error, ATTN_MISMATCH, "%s is wrong: %s%s (%" PRId64 " failing)\n%s",
                      verify->session.targets[target].engine, result->refused ? "refuses what it must serve: " : "",
-                     result->failure, (long long)result->failures, c->text);
+                     result->failure, result->failures, c->text);
 }
 
 /* Runs every engine on the data, then judges all of them in one walk of the reference. */

@@ -4,6 +4,7 @@
  */
 #include "verify/verify_report.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -96,7 +97,7 @@ static void add_to_table(attn_table *table, const attn_target *target, const att
                          const attn_gate_result *result) {
     attn_table_row(table);
     attn_table_set(table, COL_ENGINE, "%s", target->engine);
-    attn_table_set(table, COL_DEVICE, "%lld", (long long)target->device);
+    attn_table_set(table, COL_DEVICE, "%" PRId64, target->device);
     attn_table_set(table, COL_RESULT, "%s", result->refused ? "refused" : result->passed ? "passed" : "failed");
     attn_table_set(table, COL_NOTE, "%s", result->failure);
     attn_table_set(table, COL_PROBLEM, "%s", c->text);
@@ -104,7 +105,7 @@ static void add_to_table(attn_table *table, const attn_target *target, const att
         return;
     }
     attn_table_set(table, COL_WORST, "%.3g", result->worst);
-    attn_table_set(table, COL_ROWS, "%lld", (long long)result->rows);
+    attn_table_set(table, COL_ROWS, "%" PRId64, result->rows);
     if (result->plain_max > 0) {
         attn_table_set(table, COL_MAX, "%.3g", result->max_error);
         attn_table_set(table, COL_PLAIN_MAX, "%.3g", result->plain_max);
@@ -141,7 +142,7 @@ void attn_verify_report_add(attn_verify_report *report, const attn_case *c, cons
 static void print_tally(const char *name, int64_t count, int *on_line) {
     if (count > 0) {
         const char *comma = *on_line == 0 ? "" : *on_line % 10 == 0 ? ",\n " : ",";
-        printf("%s %s %lld", comma, name, (long long)count);
+        printf("%s %s %" PRId64, comma, name, count);
         ++*on_line;
     }
 }
@@ -150,12 +151,12 @@ static void print_drawing(const attn_verify_report *report, int64_t random_count
     const attn_word_tally *tally;
     const attn_word *word;
     int on_line = 0;
-    printf("%lld problem%s", (long long)report->cases, report->cases == 1 ? "" : "s");
+    printf("%" PRId64 " problem%s", report->cases, report->cases == 1 ? "" : "s");
     if (random_count > 0) {
-        printf(" (%lld drawn from seed %lld)", (long long)random_count, (long long)seed);
+        printf(" (%" PRId64 " drawn from seed %" PRId64 ")", random_count, seed);
     }
-    printf(": %lld with more than 512 keys, %lld with more than 4096;\n ", (long long)report->beyond_512,
-           (long long)report->beyond_4096);
+    printf(": %" PRId64 " with more than 512 keys, %" PRId64 " with more than 4096;\n ", report->beyond_512,
+           report->beyond_4096);
     for (int place = 1; place <= ATTN_TALLIES && (tally = find_tally(place, &word)); place++) {
         print_tally(tally->name, report->tallies[place - 1], &on_line);
     }
@@ -169,18 +170,19 @@ void attn_verify_report_print(const attn_verify_report *report, int64_t random_c
         const attn_verify_engine *engine = &report->engines[t];
         char device[300];
         attn_session_device_name(report->session, report->session->targets[t].device, device, sizeof device);
-        printf("%-15s %lld passed (%lld with more than 512 keys, %lld with more than 4096), %lld failed, %lld refused; "
+        printf("%-15s %" PRId64 " passed (%" PRId64 " with more than 512 keys, %" PRId64
+               " with more than 4096), %" PRId64 " failed, %" PRId64 " refused; "
                "nearest "
                "to a bound %.2f",
-               report->session->targets[t].engine, (long long)engine->passed, (long long)engine->beyond_512,
-               (long long)engine->beyond_4096, (long long)engine->failed, (long long)engine->refused, engine->worst);
+               report->session->targets[t].engine, engine->passed, engine->beyond_512, engine->beyond_4096,
+               engine->failed, engine->refused, engine->worst);
         if (engine->worst_max > 0) {
             printf("; errors at most %.2fx of plain in the maximum, %.2fx in the mean", engine->worst_max,
                    engine->worst_mean);
         }
         printf("; on %s\n", device);
         for (int r = 0; r < engine->reason_count; r++) {
-            printf("                refused %lld: %s\n", (long long)engine->reasons[r].count, engine->reasons[r].text);
+            printf("                refused %" PRId64 ": %s\n", engine->reasons[r].count, engine->reasons[r].text);
         }
     }
 }

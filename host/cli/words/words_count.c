@@ -1,6 +1,7 @@
 /*
  * words count, and how words are printed by all sub-commands. Knows nothing of attention.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,8 +28,8 @@ int attn_words_read_sentence(attn_words *w, int64_t **ids, int64_t *count, attn_
         return error->status;
     }
     return *count <= ATTN_WORDS_PICTURE_MAX ? ATTN_DONE
-                                            : attn_fail(error, ATTN_USAGE, "SENTENCE: %lld words; at most %d",
-                                                        (long long)*count, ATTN_WORDS_PICTURE_MAX);
+                                            : attn_fail(error, ATTN_USAGE, "SENTENCE: %" PRId64 " words; at most %d",
+                                                        *count, ATTN_WORDS_PICTURE_MAX);
 }
 
 void attn_words_print_span(const attn_words *w, attn_word_span span, FILE *file) {
@@ -79,20 +80,20 @@ static int more_often(const void *first, const void *second) {
 
 static void print_frequencies(const attn_words *w, const frequency *sorted) {
     int64_t words = w->text.word_count;
-    printf("%lld sentence%s, %lld words, a vocabulary of %lld\n", (long long)w->text.sentence_count,
-           w->text.sentence_count == 1 ? "" : "s", (long long)w->text.token_count, (long long)words);
+    printf("%" PRId64 " sentence%s, %" PRId64 " words, a vocabulary of %" PRId64 "\n", w->text.sentence_count,
+           w->text.sentence_count == 1 ? "" : "s", w->text.token_count, words);
     for (int64_t n = 0; n < words; n++) {
-        printf("%6lld  %s\n", (long long)sorted[n].count, w->text.words[sorted[n].word]);
+        printf("%6" PRId64 "  %s\n", sorted[n].count, w->text.words[sorted[n].word]);
     }
 }
 
 static void json_frequencies(const attn_words *w) {
-    printf("{ \"sentences\": %lld, \"words\": %lld, \"vocabulary\": %lld, \"frequencies\": [",
-           (long long)w->text.sentence_count, (long long)w->text.token_count, (long long)w->text.word_count);
+    printf("{ \"sentences\": %" PRId64 ", \"words\": %" PRId64 ", \"vocabulary\": %" PRId64 ", \"frequencies\": [",
+           w->text.sentence_count, w->text.token_count, w->text.word_count);
     for (int64_t n = 0; n < w->text.word_count; n++) {
         printf("%s\n  { \"word\": ", n > 0 ? "," : "");
         attn_json_write_string(stdout, w->text.words[n]);
-        printf(", \"count\": %lld }", (long long)w->text.counts[n]);
+        printf(", \"count\": %" PRId64 " }", w->text.counts[n]);
     }
     fputs("\n] }\n", stdout);
 }

@@ -2,6 +2,7 @@
  * A vector for each word of the vocabulary: drawn by a seed, read from a text file of word vectors, or from an array in the
  * vocabulary's order. Knows nothing of attention.
  */
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,7 @@ static int draw_table(attn_word_model *model, attn_error *error) {
         return error->status;
     }
     if (model->dim > 65536) {
-        return attn_fail(error, ATTN_USAGE, "--dim %lld: at most 65536", (long long)model->dim);
+        return attn_fail(error, ATTN_USAGE, "--dim %" PRId64 ": at most 65536", model->dim);
     }
     model->embedding = names[kind];
     int64_t words = model->text->word_count;
@@ -41,9 +42,9 @@ static int take_npy(attn_word_model *model, const attn_npy *array, attn_error *e
     char shape[256];
     bool floats = array->type == ATTN_NPY_FLOAT32 || array->type == ATTN_NPY_FLOAT64;
     if (!floats || array->dims != 2 || array->shape[0] != model->text->word_count || array->shape[1] < 1) {
-        return attn_fail(
-            error, ATTN_USAGE, "--vectors %s: %s %s; float32 or float64 (%lld, dim) is expected, a row a word", path,
-            attn_npy_type_name(array->type), attn_npy_shape_text(array, shape), (long long)model->text->word_count);
+        return attn_fail(error, ATTN_USAGE,
+                         "--vectors %s: %s %s; float32 or float64 (%" PRId64 ", dim) is expected, a row a word", path,
+                         attn_npy_type_name(array->type), attn_npy_shape_text(array, shape), model->text->word_count);
     }
     model->dim = array->shape[1];
     model->table = clattn_allocate(model->session.runtime, array->count * (int64_t)sizeof(float));

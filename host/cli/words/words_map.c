@@ -3,6 +3,7 @@
  * are numbered, and columns carry the same numbers.
  */
 #define _POSIX_C_SOURCE 200809L
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -61,11 +62,11 @@ static void map_one(const attn_words *w, const attn_word_pattern *pattern, attn_
     printf("\n%s%*s", pattern->title,
            width + 5 > (int)strlen(pattern->title) ? width + 5 - (int)strlen(pattern->title) : 0, "");
     for (int64_t j = 0; j < count; j++) { /* blocks have room for the last two digits */
-        printf("%*lld", cell, (long long)(cell == 2 ? (j + 1) % 100 : j + 1));
+        printf("%*" PRId64, cell, cell == 2 ? (j + 1) % 100 : j + 1);
     }
     fputc('\n', stdout);
     for (int64_t i = 0; i < count; i++) {
-        printf("%3lld ", (long long)i + 1);
+        printf("%3" PRId64 " ", i + 1);
         attn_words_print_padded(w->text.words[pattern->span.ids[i]], width + 1);
         for (int64_t j = 0; j < count; j++) {
             map_cell(kind, (double)pattern->weights[i * count + j], range);

@@ -5,6 +5,7 @@
  */
 #include "words/words_model.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -89,8 +90,9 @@ static int read_heads(attn_word_model *model, attn_error *error) {
         return error->status;
     }
     if (model->dim % model->heads != 0) {
-        return attn_fail(error, ATTN_USAGE, "--heads %lld: vectors of %lld numbers cannot be shared out evenly",
-                         (long long)model->heads, (long long)model->dim);
+        return attn_fail(error, ATTN_USAGE,
+                         "--heads %" PRId64 ": vectors of %" PRId64 " numbers cannot be shared out evenly",
+                         model->heads, model->dim);
     }
     model->scale = model->settings.has_scale ? model->settings.scale : 1 / sqrt((double)(model->dim / model->heads));
     return ATTN_DONE;
@@ -249,10 +251,10 @@ void attn_word_model_describe(const attn_word_model *model, char *text, size_t s
     } else {
         attn_text_add(text, size, "dot products scaled by %.4g", model->scale);
     }
-    attn_text_add(text, size, "%s, %lld head%s of %lld", model->settings.causal ? ", causal" : "",
-                  (long long)model->heads, model->heads > 1 ? "s" : "", (long long)(model->dim / model->heads));
+    attn_text_add(text, size, "%s, %" PRId64 " head%s of %" PRId64, model->settings.causal ? ", causal" : "",
+                  model->heads, model->heads > 1 ? "s" : "", model->dim / model->heads);
     if (!model->settings.vectors) {
-        attn_text_add(text, size, ", %s embeddings (seed %lld)", model->embedding, (long long)model->seed);
+        attn_text_add(text, size, ", %s embeddings (seed %" PRId64 ")", model->embedding, model->seed);
     } else {
         attn_text_add(text, size, ", vectors of %s", model->embedding);
     }
@@ -268,8 +270,8 @@ void attn_word_model_json(const attn_word_model *model, FILE *file) {
     attn_json_write_string(file, device);
     fputs(", \"embedding\": ", file);
     attn_json_write_string(file, model->embedding);
-    fprintf(file, ", \"seed\": %lld, \"dim\": %lld, \"heads\": %lld, \"scale\": ", (long long)model->seed,
-            (long long)model->dim, (long long)model->heads);
+    fprintf(file, ", \"seed\": %" PRId64 ", \"dim\": %" PRId64 ", \"heads\": %" PRId64 ", \"scale\": ", model->seed,
+            model->dim, model->heads);
     attn_json_write_number(file, model->scale, 9);
     fputs(", \"causal\": ", file);
     attn_json_write_bool(file, model->settings.causal);

@@ -2,6 +2,7 @@
  * words probe: looks from one word of a sentence before and after a change, and reports what moved: each weight, the context
  * vector, the word nearest to it. Weights and contexts are the model's; here are the changes and the differences.
  */
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,8 +141,7 @@ static int read_change(probe *p, int64_t **added, attn_error *error) {
         return attn_fail(error, ATTN_USAGE, "--at: goes with --add, without --remove");
     }
     if (attn_options_number("--at", w->at, 1, &at, error) == ATTN_DONE && at > p->sentence.count + 1) {
-        attn_fail(error, ATTN_USAGE, "--at %lld: the sentence has %lld words", (long long)at,
-                  (long long)p->sentence.count);
+        attn_fail(error, ATTN_USAGE, "--at %" PRId64 ": the sentence has %" PRId64 " words", at, p->sentence.count);
     }
     c->first = at - 1;
     return error->status;
@@ -178,7 +178,7 @@ static void print_change(const probe *p) {
     for (int64_t h = 0; h < p->w->model.heads; h++) {
         char title[32] = "";
         if (p->w->model.heads > 1) {
-            snprintf(title, sizeof title, "head %lld", (long long)h + 1);
+            snprintf(title, sizeof title, "head %" PRId64, h + 1);
         }
         printf("     %-*s  %-6s  %-6s  change\n", width, title, "before", "after");
         for (int64_t old = 0; old <= p->sentence.count; old++) {
@@ -216,7 +216,7 @@ static int print_each(probe *p, attn_error *error) {
         for (int64_t h = 0; h < w->model.heads; h++) {
             weight += seen(&p->before, h, t) / (float)w->model.heads;
         }
-        printf("%3lld  ", (long long)t + 1);
+        printf("%3" PRId64 "  ", t + 1);
         attn_words_print_padded(w->text.words[p->sentence.ids[t]], width);
         printf("  %10.4f  %13.4f  %s%s\n", (double)weight, context_moves(p), w->text.words[p->after.nearest],
                p->after.nearest != p->before.nearest ? "  (changes)" : "");
@@ -248,7 +248,7 @@ static int json_change(probe *p, const word_change *change, const char *separato
     if (look_changed(p, change, error) != ATTN_DONE) {
         return error->status;
     }
-    printf("%s\n  { \"at\": %lld, \"removed\": ", separator, (long long)change->first + 1);
+    printf("%s\n  { \"at\": %" PRId64 ", \"removed\": ", separator, change->first + 1);
     attn_words_json_span(p->w, (attn_word_span){ p->sentence.ids + change->first, change->removed }, stdout);
     fputs(", \"added\": ", stdout);
     attn_words_json_span(p->w, change->added, stdout);
@@ -264,7 +264,7 @@ static int json_probe(probe *p, attn_error *error) {
     int status = ATTN_DONE;
     fputs("{ \"word\": ", stdout);
     attn_json_write_string(stdout, p->w->text.words[p->sentence.ids[p->from]]);
-    printf(", \"place\": %lld, ", (long long)p->from + 1);
+    printf(", \"place\": %" PRId64 ", ", p->from + 1);
     attn_word_model_json(&p->w->model, stdout);
     fputs("\n  ", stdout);
     json_view(p, &p->before);
@@ -292,7 +292,7 @@ static int plot_change(const probe *p, const char *caption, attn_error *error) {
     int status = patterns && titles ? ATTN_DONE : attn_fail(error, ATTN_UNSERVED, "out of memory");
     for (int64_t n = 0; n < 2 * heads && status == ATTN_DONE; n++) {
         const sentence_view *view = n % 2 == 0 ? &p->before : &p->after;
-        snprintf(titles[n], sizeof titles[n], "head %lld, %s", (long long)n / 2 + 1, n % 2 == 0 ? "before" : "after");
+        snprintf(titles[n], sizeof titles[n], "head %" PRId64 ", %s", n / 2 + 1, n % 2 == 0 ? "before" : "after");
         patterns[n] =
             (attn_word_pattern){ titles[n], view->span, view->pattern + n / 2 * view->span.count * view->span.count };
     }
@@ -335,8 +335,7 @@ static int probe_run(probe *p, int64_t **added, attn_error *error) {
     }
     int64_t longest = p->sentence.count + p->change.added.count;
     if (longest > ATTN_WORDS_PICTURE_MAX) {
-        return attn_fail(error, ATTN_USAGE, "--add: %lld words; at most %d", (long long)longest,
-                         ATTN_WORDS_PICTURE_MAX);
+        return attn_fail(error, ATTN_USAGE, "--add: %" PRId64 " words; at most %d", longest, ATTN_WORDS_PICTURE_MAX);
     }
     p->one = w->add || w->remove;
     if (!p->one && p->sentence.count < 2) {

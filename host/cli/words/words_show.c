@@ -1,6 +1,7 @@
 /*
  * words show: the whole pattern of attention inside a sentence, head by head: on standard output, as JSON, as a picture.
  */
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -34,7 +35,7 @@ static int show_patterns(attn_words *w, attn_word_span span, attn_error *error) 
     int status = titles && patterns ? ATTN_DONE : attn_fail(error, ATTN_UNSERVED, "out of memory");
     attn_word_model_describe(&w->model, description, sizeof description);
     for (int64_t h = 0; h < heads && status == ATTN_DONE; h++) {
-        snprintf(titles[h], sizeof titles[h], "head %lld", (long long)h + 1);
+        snprintf(titles[h], sizeof titles[h], "head %" PRId64, h + 1);
         patterns[h] = (attn_word_pattern){ titles[h], span, w->model.weights + h * span.count * span.count };
     }
     if (status == ATTN_DONE && w->plot) {

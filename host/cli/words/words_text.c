@@ -4,6 +4,7 @@
  */
 #include "words/words_text.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -134,12 +135,13 @@ static int check_text(const char *name, const char *text, int64_t length, attn_e
     for (int64_t at = 0, step; at < length; at += step) {
         step = attn_utf8_next(text + at, length - at, &code);
         if (step == 0) {
-            return attn_fail(error, ATTN_USAGE, "%s: line %lld: invalid UTF-8 (byte 0x%02x)", name, (long long)line,
+            return attn_fail(error, ATTN_USAGE, "%s: line %" PRId64 ": invalid UTF-8 (byte 0x%02x)", name, line,
                              (unsigned)(unsigned char)text[at]);
         }
         if ((code < 0x20 || (code >= 0x7f && code < 0xa0)) && !attn_utf8_is_space(code)) {
-            return attn_fail(error, ATTN_USAGE, "%s: line %lld: a control character (0x%02x); a text is expected", name,
-                             (long long)line, (unsigned)code);
+            return attn_fail(error, ATTN_USAGE,
+                             "%s: line %" PRId64 ": a control character (0x%02x); a text is expected", name, line,
+                             (unsigned)code);
         }
         line += code == '\n';
     }

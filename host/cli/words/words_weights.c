@@ -2,6 +2,7 @@
  * words weights: one word looks at every sentence. Prints weights, the weighted sum, and the word nearest to it. The
  * weights and the sum are the model's; nothing is computed here.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "words/words.h"
@@ -66,7 +67,7 @@ static int each_sentence(attn_words *w, int64_t word, attn_error *error) {
             json_weights(w, sentence);
             continue;
         }
-        printf("\n%lld. ", (long long)s + 1);
+        printf("\n%" PRId64 ". ", s + 1);
         attn_words_print_span(w, sentence, stdout);
         fputc('\n', stdout);
         print_weights(w, sentence);
@@ -101,7 +102,7 @@ int attn_words_weights(attn_words *w, attn_error *error) {
     int64_t word = ids[0];
     free(ids);
     if (count != 1) {
-        return attn_fail(error, ATTN_USAGE, "\"%s\": one word is expected, this is %lld", argument, (long long)count);
+        return attn_fail(error, ATTN_USAGE, "\"%s\": one word is expected, this is %" PRId64, argument, count);
     }
     for (int64_t s = 0; s < w->text.sentence_count; s++) {
         int64_t length = attn_word_text_sentence(&w->text, s).count;

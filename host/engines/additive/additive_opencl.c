@@ -81,10 +81,12 @@ static clattn_status get_kernel(opencl_state *s, const char *name, const char *e
     ATTN_TRY(attn_kernel_create(program, name, kernel, report));
     ATTN_TRY(attn_kernel_ask(s->device, *kernel, &limits, report));
     if (limits.work_group < (int64_t)s->group || limits.local_memory > s->device->info.local_memory) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED,
-                           "%s: needs work-groups of %d with %lld bytes of local memory, the device allows it %lld, and %lld "
-                           "bytes", name, (int)s->group, (long long)limits.local_memory, (long long)limits.work_group,
-                           (long long)s->device->info.local_memory);
+        return attn_refuse(
+            report, CLATTN_UNSUPPORTED,
+            "%s: needs work-groups of %d with %lld bytes of local memory, the device allows it %lld, and %lld "
+            "bytes",
+            name, (int)s->group, (long long)limits.local_memory, (long long)limits.work_group,
+            (long long)s->device->info.local_memory);
     }
     return CLATTN_OK;
 }

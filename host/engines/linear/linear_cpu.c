@@ -2,6 +2,7 @@
  * Linear maps on the host's processors: cuts a call into items for the runtime's threads, the kernel of the best
  * instruction set. Takes scratch at creation, none in a call. Knows nothing of vectors (linear_cpu_body.h does).
  */
+#include <inttypes.h>
 #include <string.h>
 
 #include "cpu/cpu_features.h"
@@ -95,7 +96,7 @@ static clattn_status prepare(const void *problem, const attn_device *device, voi
     if (!made || !scratch) {
         attn_release(device->memory, made);
         attn_release(device->memory, scratch);
-        return attn_refuse(report, CLATTN_OUT_OF_MEMORY, "no memory for %lld bytes of scratch", (long long)bytes);
+        return attn_refuse(report, CLATTN_OUT_OF_MEMORY, "no memory for %" PRId64 " bytes of scratch", bytes);
     }
     *made = (cpu_state){
         *(const clattn_linear_problem *)problem, device->memory, device->threads, kernel, scratch, floats
