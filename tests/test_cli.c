@@ -316,6 +316,7 @@ START_TEST(test_verify) {
     refused(2, "verify --cases many", "--cases");
     refused(2, "verify --cases -3", "--cases");
     refused(2, "verify query_length=3 head_dim=4 --engine nothing", "nothing");
+    refused(3, "verify query_length=3 head_dim=4 --engine reference --body portable-tiles", "nothing here serves it");
     program_end();
 }
 END_TEST
@@ -331,6 +332,10 @@ START_TEST(test_bench) {
                             "bias=1,1,q,k --rounds 1 --engine cpu --csv used.csv"), 0);
     shell("grep -q ',cpu,.*,8192,' used.csv && grep -q ',plain,.*,8192,' used.csv");
     refused(2, "bench query_length=16 head_dim=16 --engine cpu --memory card", "card");
+    /* the last problems are larger than any memory: when the time is used up, nothing is made for them */
+    int status = clattn("bench query_length=1..5000000000000 query_heads=1 head_dim=1 --engine cpu --seconds 1");
+    ck_assert_msg(status == 0 || (status == 3 && strstr(complained, "--seconds")), "%d: %s", status, complained);
+    ck_assert(strstr(said, "4398046511104") && strstr(said, "is used up"));
     refused(2, "bench query_length=16 head_dim=16 --engine cpu --suite nowhere.txt", "nowhere.txt");
     refused(2, "bench query_length=0..4 head_dim=16 --engine cpu", "query_length");
     refused(2, "bench query_length=16 head_dim=16 --engine cpu --csv no/such/folder/x.csv", "no/such/folder");

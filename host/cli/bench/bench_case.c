@@ -24,6 +24,14 @@ static void add_note(attn_bench_row *row, const char *text) {
     attn_text_copy(row->note, sizeof row->note, text, strcspn(text, "\n"));
 }
 
+static bool is_time_over(const attn_bench *bench) {
+    return attn_seconds() - bench->limits.began > bench->limits.seconds;
+}
+
+static void add_time_over(attn_bench_row *row) {
+    add_note(row, "not run: the time for this command (--seconds) is used up");
+}
+
 /* Whether the row would take too long or too much memory, judged by what the engine did before. */
 static bool is_too_much(const attn_bench *bench, int t, const clattn_problem *problem, attn_bench_row *row) {
     clattn_device_info device;
@@ -32,8 +40,8 @@ static bool is_too_much(const attn_bench *bench, int t, const clattn_problem *pr
                     (double)problem->key_length;
     double rate = bench->rate[attn_case_is_decode(problem)][t];
     double seconds = rate > 0 ? row->flops / rate : 0;
-    if (attn_seconds() - bench->limits.began > bench->limits.seconds) {
-        add_note(row, "not run: the time for this command (--seconds) is used up");
+    if (is_time_over(bench)) {
+        add_time_over(row);
         return true;
     }
     if (seconds > bench->limits.run_seconds) {
@@ -294,16 +302,23 @@ static int bench_data(attn_bench *bench, attn_case_data *data, attn_bench_row *r
 }
 
 int attn_bench_case(attn_bench *bench, const attn_case *c, attn_bench_row *rows, int *count, attn_error *error) {
-    attn_case_data *data = malloc(sizeof *data);
-    if (!data) {
-        return attn_fail(error, ATTN_UNSERVED, "out of memory");
-    }
     memset(rows, 0, (ATTN_TARGETS_MAX + 1) * sizeof *rows);
     for (int t = 0; t < bench->session.target_count; t++) {
         rows[t].engine = bench->session.targets[t].engine;
         rows[t].device = bench->session.targets[t].device;
         rows[t].memory = -1;
         rows[t].per_cent = rows[t].spread = rows[t].taken = -1;
+    }
+    if (is_time_over(bench)) { /* before tensors are made: those of a long list's last problems take minutes */
+        for (int t = 0; t < bench->session.target_count; t++) {
+            add_time_over(&rows[t]);
+        }
+        *count = bench->session.target_count;
+        return ATTN_DONE;
+    }
+    attn_case_data *data = malloc(sizeof *data);
+    if (!data) {
+        return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
     int status = attn_case_data_create(data, c, false, error);
     if (status == ATTN_DONE) {

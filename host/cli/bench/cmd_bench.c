@@ -185,7 +185,10 @@ static int bench_tables(attn_bench *bench, const bench_options *o, const attn_ca
         status = attn_fail(error, other.status, "%s", other.text);
     }
     if (status == ATTN_DONE && ran == 0 && cases->count > 0 && complete) {
-        status = attn_fail(error, ATTN_UNSERVED, "nothing here serves it (the rows above say why)");
+        bool late = attn_seconds() - bench->limits.began > bench->limits.seconds;
+        status = late ? attn_fail(error, ATTN_UNSERVED, "--seconds %.0f: used up before anything was measured",
+                                  bench->limits.seconds)
+                      : attn_fail(error, ATTN_UNSERVED, "nothing here serves it (the rows above say why)");
     }
     attn_table_free(&table);
     return status;

@@ -74,6 +74,12 @@ static int judge(verify_run *verify, attn_case_data *data, attn_error *error) {
     return attn_gate_check(data, &verify->gate, subjects, count, error);
 }
 
+/* A refusal is a failure where the engine must serve; not where a body was named that it has not, or not here. */
+static bool may_refuse(const verify_run *verify, const attn_gate_result *result, const char *engine,
+                       const clattn_problem *problem) {
+    return !attn_must_serve(engine, problem) || (verify->options.body && strstr(result->failure, "body: "));
+}
+
 static int verify_case(verify_run *verify, const attn_case *c, attn_error *error) {
     attn_case_data *data = malloc(sizeof *data);
     if (!data) {
@@ -85,8 +91,10 @@ static int verify_case(verify_run *verify, const attn_case *c, attn_error *error
         status = judge(verify, data, error);
         for (int t = 0; t < verify->session.target_count && status == ATTN_DONE; t++) {
             attn_verify_report_add(&verify->report, c, &data->problem, t, &verify->results[t]);
-            bool wrong = verify->results[t].refused ? attn_must_serve(verify->session.targets[t].engine, &data->problem)
-                                                    : !verify->results[t].passed;
+            const attn_gate_result *result = &verify->results[t];
+            bool wrong = result->refused
+                             ? !may_refuse(verify, result, verify->session.targets[t].engine, &data->problem)
+                             : !result->passed;
             status = wrong ? case_failed(verify, c, t, error) : ATTN_DONE;
         }
         attn_verify_report_count(&verify->report, c, &data->problem);

@@ -52,9 +52,9 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_runtime_get_context(clattn_runtime 
  * @param wait, wait_count  events to wait for, as in clEnqueueNDRangeKernel
  * @param event             may be NULL; receives the event that ends with the call, or NULL on an error; the caller releases
  *                          it
- * @return INVALID_ARGUMENT, INVALID_TENSORS, OUT_OF_MEMORY, DEVICE_OUT_OF_MEMORY, OPENCL_ERROR: of the submission. Later errors
- *         are the event's status. Lengths given in device memory cannot be checked here: kernels clamp them to the call's
- *         lengths.
+ * @return INVALID_ARGUMENT, INVALID_TENSORS, OVERFLOW, OUT_OF_MEMORY, DEVICE_OUT_OF_MEMORY, OPENCL_ERROR: of the submission;
+ *         DEADLOCK (from a progress function), NO_DEVICE (after a fork). Later errors are the event's status. Lengths given in
+ *         device memory cannot be checked here: kernels clamp them to the call's lengths.
  * Threads: any. Calls beyond the plan's concurrency are ordered on the device after an earlier one.
  * @since 0.1
  */
