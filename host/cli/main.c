@@ -31,7 +31,7 @@ static const char usage[] = "clattn: attention on any OpenCL device and on the C
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv, attn_error *error); /* NULL: of a later release */
-} attn_commands[] = {
+} commands[] = {
     { "devices", attn_command_devices },
     { "plan", attn_command_plan },
     { "run", attn_command_run },
@@ -42,7 +42,7 @@ static const struct {
     { "ring", NULL },
     { "clattn-ring", NULL },
 };
-enum { COMMANDS = sizeof attn_commands / sizeof attn_commands[0] };
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void print_usage(FILE *file) {
     fprintf(file, "%s%s%s", usage, attn_help_options, attn_help_status);
@@ -53,12 +53,12 @@ static int run_command(int argc, char **argv, attn_error *error) {
     attn_hint hint;
     attn_hint_begin(&hint, argv[0], strlen(argv[0]));
     for (int c = 0; c < COMMANDS; c++) {
-        if (strcmp(attn_commands[c].name, argv[0]) == 0) {
-            return attn_commands[c].run
-                       ? attn_commands[c].run(argc - 1, argv + 1, error)
+        if (strcmp(commands[c].name, argv[0]) == 0) {
+            return commands[c].run
+                       ? commands[c].run(argc - 1, argv + 1, error)
                        : attn_fail(error, ATTN_UNSERVED, "%s is a command of a later release", argv[0]);
         }
-        attn_hint_try(&hint, attn_commands[c].name);
+        attn_hint_try(&hint, commands[c].name);
     }
     attn_hint_try(&hint, "help");
     attn_hint_try(&hint, "--help");

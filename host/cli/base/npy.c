@@ -15,17 +15,17 @@
 static const struct {
     const char *name, *descr;
     int64_t size;
-} attn_npy_types[ATTN_NPY_TYPES] = {
+} npy_types[ATTN_NPY_TYPES] = {
     { "bool", "|b1", 1 },    { "int32", "<i4", 4 },   { "int64", "<i8", 8 },   { "uint16", "<u2", 2 },
     { "float16", "<f2", 2 }, { "float32", "<f4", 4 }, { "float64", "<f8", 8 },
 };
 
 const char *attn_npy_type_name(attn_npy_type type) {
-    return attn_npy_types[type].name;
+    return npy_types[type].name;
 }
 
 int64_t attn_npy_type_size(attn_npy_type type) {
-    return attn_npy_types[type].size;
+    return npy_types[type].size;
 }
 
 const char *attn_npy_shape_text(const attn_npy *array, char text[256]) {
@@ -44,7 +44,7 @@ void attn_npy_free(attn_npy *array) {
 
 /* Elements and bytes of the shape; false when they do not fit. */
 static bool count_elements(attn_npy *array) {
-    int64_t most = INT64_MAX / attn_npy_types[array->type].size - 128;
+    int64_t most = INT64_MAX / npy_types[array->type].size - 128;
     bool empty = false;
     array->count = 1;
     for (int d = 0; d < array->dims; d++) {
@@ -61,7 +61,7 @@ static bool count_elements(attn_npy *array) {
 }
 
 static bool npy_allocate(attn_npy *array) {
-    size_t bytes = (size_t)(array->count * attn_npy_types[array->type].size);
+    size_t bytes = (size_t)(array->count * npy_types[array->type].size);
     array->block = malloc(bytes + 64);
     if (!array->block) {
         return false;
@@ -79,7 +79,7 @@ int attn_npy_create(attn_npy *array, attn_npy_type type, int dims, const int64_t
     if (!npy_allocate(array)) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
-    memset(array->data, 0, (size_t)(array->count * attn_npy_types[type].size));
+    memset(array->data, 0, (size_t)(array->count * npy_types[type].size));
     return ATTN_DONE;
 }
 
@@ -146,7 +146,7 @@ static const char *take_shape(npy_cursor *cursor, attn_npy *array) {
 
 static const char *find_type(const char *descr, attn_npy *array) {
     for (int t = 0; t < ATTN_NPY_TYPES; t++) {
-        if (strcmp(attn_npy_types[t].descr, descr) == 0) {
+        if (strcmp(npy_types[t].descr, descr) == 0) {
             array->type = (attn_npy_type)t;
             return NULL;
         }
@@ -269,7 +269,7 @@ static const char *read_data(FILE *file, attn_npy *array) {
     if (!count_elements(array)) {
         return "its shape does not fit 63 bits";
     }
-    int64_t bytes = array->count * attn_npy_types[array->type].size;
+    int64_t bytes = array->count * npy_types[array->type].size;
     long start = ftell(file);
     if (fstat(fileno(file), &there) != 0 || !S_ISREG(there.st_mode) || start < 0) {
         const char *wrong = read_pipe(file, array, bytes);
@@ -308,7 +308,7 @@ int attn_npy_write(const attn_npy *array, attn_output_file *output, attn_error *
     char shape[256], header[512];
     char start[10] = "\x93NUMPY\x01";
     snprintf(header, sizeof header, "{'descr': '%s', 'fortran_order': False, 'shape': %s, }",
-             attn_npy_types[array->type].descr, attn_npy_shape_text(array, shape));
+             npy_types[array->type].descr, attn_npy_shape_text(array, shape));
     size_t length = strlen(header);
     size_t padded = (10 + length + 1 + 63) / 64 * 64 - 10; /* the data begin at a multiple of 64 */
     memset(header + length, ' ', padded - 1 - length);
@@ -317,6 +317,6 @@ int attn_npy_write(const attn_npy *array, attn_output_file *output, attn_error *
     start[9] = (char)(padded >> 8);
     fwrite(start, 1, sizeof start, output->file);
     fwrite(header, 1, padded, output->file);
-    fwrite(array->data, (size_t)attn_npy_types[array->type].size, (size_t)array->count, output->file);
+    fwrite(array->data, (size_t)npy_types[array->type].size, (size_t)array->count, output->file);
     return attn_output_close(output, error);
 }

@@ -107,7 +107,7 @@ static const struct {
     int bit;
     const char *help;
     int (*run)(attn_words *words, attn_error *error); /* NULL: of a later release */
-} attn_subs[] = {
+} sub_commands[] = {
     { "count", COUNT, words_help_count, attn_words_count },
     { "weights", WEIGHTS, words_help_weights, attn_words_weights },
     { "show", SHOW, words_help_show, attn_words_show },
@@ -117,7 +117,7 @@ static const struct {
     { "generate", 0, NULL, NULL },
     { "neighbours", 0, NULL, NULL },
 };
-enum { SUBS = sizeof attn_subs / sizeof attn_subs[0] };
+enum { SUBS = sizeof sub_commands / sizeof sub_commands[0] };
 
 /* causal=yes and scale=X among the words; true when it was one. */
 static bool read_setting(attn_words *w, const char *text, attn_error *error) {
@@ -150,10 +150,10 @@ static int read_arguments(attn_words *w, int sub, attn_error *error) {
     }
     for (int n = 1; n < w->options.word_count && error->status == ATTN_DONE; n++) {
         const char *word = w->options.words[n];
-        if (attn_subs[sub].bit != COUNT && read_setting(w, word, error)) {
+        if (sub_commands[sub].bit != COUNT && read_setting(w, word, error)) {
             continue;
         }
-        if (attn_subs[sub].bit == COUNT) {
+        if (sub_commands[sub].bit == COUNT) {
             attn_fail(error, ATTN_USAGE, "%s: words count takes no word (--text FILE names a text)", word);
         }
         attn_text_add(joined, length, "%s%s", w->argument ? " " : "", word);
@@ -224,7 +224,7 @@ static int read_words_flags(attn_words *w, int sub, int argc, char **argv, attn_
     attn_flag flags[sizeof all / sizeof all[0]];
     int count = 0;
     for (size_t f = 0; f < sizeof all / sizeof all[0]; f++) {
-        if ((all[f].subs & attn_subs[sub].bit) != 0) {
+        if ((all[f].subs & sub_commands[sub].bit) != 0) {
             flags[count++] = all[f].flag;
         }
     }
@@ -243,11 +243,11 @@ static int run_sub(int sub, int argc, char **argv, attn_error *error) {
     }
     int status = read_words_flags(w, sub, argc, argv, error);
     if (status == ATTN_DONE && w->options.help) {
-        fputs(attn_subs[sub].help, stdout);
+        fputs(sub_commands[sub].help, stdout);
         fputs(words_help_text, stdout);
-        attn_help_print(attn_subs[sub].bit == COUNT ? "" : words_help_model, 0);
+        attn_help_print(sub_commands[sub].bit == COUNT ? "" : words_help_model, 0);
     } else if (status == ATTN_DONE) {
-        status = attn_subs[sub].run(w, error);
+        status = sub_commands[sub].run(w, error);
         attn_word_model_close(&w->model);
         attn_word_text_free(&w->text);
     }
@@ -269,11 +269,11 @@ int attn_command_words(int argc, char **argv, attn_error *error) {
     attn_hint hint;
     attn_hint_begin(&hint, name, strlen(name));
     for (int sub = 0; sub < SUBS; sub++) {
-        if (strcmp(attn_subs[sub].name, name) == 0) {
-            return attn_subs[sub].run ? run_sub(sub, argc, argv, error)
+        if (strcmp(sub_commands[sub].name, name) == 0) {
+            return sub_commands[sub].run ? run_sub(sub, argc, argv, error)
                                       : attn_fail(error, ATTN_UNSERVED, "words %s is of a later release", name);
         }
-        attn_hint_try(&hint, attn_subs[sub].name);
+        attn_hint_try(&hint, sub_commands[sub].name);
     }
     return attn_fail(error, ATTN_USAGE, "words %s: no such sub-command%s", name, attn_hint_text(&hint));
 }
