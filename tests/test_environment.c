@@ -104,7 +104,7 @@ static void check(const guest_work *work, clattn_runtime *runtime, int environme
                   environments[environment].name, where);
 }
 
-/* The inputs are the caller's to make: set_element() has a test of its own. */
+/* The inputs are the caller's to make: clattn_set_element() has a test of its own. */
 static void check_all(const guest_work *works, int count) {
     clattn_runtime *calm = guest_runtime(3);
     for (int k = 0; k < count; k++) {

@@ -18,18 +18,17 @@ static const char devices_help[] = "clattn devices [--json] [OPTIONS]\n"
                                    "of --device. What cannot be used is named with the reason.\n"
                                    "  --json                as JSON on standard output\n";
 
-/* Engines that would serve a plain problem there, separated by spaces. */
+/* Engines that would serve a plain problem there, of many queries or of one, separated by spaces. */
 static void list_engines(const attn_session *session, int64_t device, char *text, size_t size) {
-    clattn_problem problem = CLATTN_PROBLEM_INIT;
-    problem.query_length = 64;
-    problem.head_dim = 64;
+    clattn_problem many = CLATTN_PROBLEM_INIT, one = CLATTN_PROBLEM_INIT;
+    many.query_length = many.key_length = one.key_length = many.head_dim = one.head_dim = 64;
+    one.query_length = 1;
     text[0] = '\0';
     for (int64_t e = 0; e < clattn_engine_count(); e++) {
         const char *name = clattn_engine_name(e);
-        problem.query_length = strstr(name, "decode") ? 1 : 64;
-        problem.key_length = 64;
         if (clattn_engine_built(name) &&
-            clattn_engine_supports(session->runtime, name, device, &problem, NULL) == CLATTN_OK) {
+            (clattn_engine_supports(session->runtime, name, device, &many, NULL) == CLATTN_OK ||
+             clattn_engine_supports(session->runtime, name, device, &one, NULL) == CLATTN_OK)) {
             attn_text_add(text, size, "%s%s", text[0] != '\0' ? " " : "", name);
         }
     }

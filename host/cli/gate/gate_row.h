@@ -38,7 +38,7 @@ void attn_gate_row_free(attn_gate_row *row);
 /** Loads keys and values of a key-value head. */
 void attn_gate_row_load_head(attn_gate_row *row, int64_t b, int64_t g);
 
-/** Computes gold and bounds of a row; running: the engine keeps one accumulator a sum. */
+/** Computes gold and bounds of a row. */
 int attn_gate_row_compute(attn_gate_row *row, int64_t h, int64_t i, attn_error *error);
 
 /** Bound of output element d for a result of that plan. */

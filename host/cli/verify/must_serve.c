@@ -10,18 +10,19 @@
 
 enum { FP32 = 1 << CLATTN_FP32, FP16 = 1 << CLATTN_FP16, BF16 = 1 << CLATTN_BF16, FP64 = 1 << CLATTN_FP64 };
 
+/* "opencl" is the best of the three below. */
 static const struct {
     const char *engine;
     unsigned types;
-    bool weights;             /* at all four stages */
-    int64_t max_head_dim;     /* of head_dim and value_dim; 0 = any */
-    int64_t max_query_length; /* 0 = any */
-} attn_table[] = {
-    /* engine          types                      weights  head_dim  query_length */
-    { "reference", FP32 | FP16 | BF16 | FP64, true, 0, 0 }, { "cpu", FP32 | FP16 | BF16 | FP64, true, 0, 0 },
-    { "opencl", FP32 | FP16 | BF16, true, 0, 0 }, /* the best of those below */
-    { "opencl-unfused", FP32 | FP16 | BF16, true, 0, 0 },   { "opencl-fused", FP32 | FP16 | BF16, false, 576, 0 },
-    { "opencl-decode", FP32 | FP16 | BF16, false, 576, 0 },
+    bool weights;         /* at all four stages */
+    int64_t max_head_dim; /* of head_dim and value_dim; 0 = any */
+} served[] = {
+    { .engine = "reference", .types = FP32 | FP16 | BF16 | FP64, .weights = true },
+    { .engine = "cpu", .types = FP32 | FP16 | BF16 | FP64, .weights = true },
+    { .engine = "opencl", .types = FP32 | FP16 | BF16, .weights = true },
+    { .engine = "opencl-unfused", .types = FP32 | FP16 | BF16, .weights = true },
+    { .engine = "opencl-fused", .types = FP32 | FP16 | BF16, .weights = false, .max_head_dim = 576 },
+    { .engine = "opencl-decode", .types = FP32 | FP16 | BF16, .weights = false, .max_head_dim = 576 },
 };
 
 /* The numbers of a problem that OpenCL engines take as float. */
@@ -30,17 +31,16 @@ static bool fits_float(double x) {
 }
 
 bool attn_must_serve(const char *engine, const clattn_problem *problem) {
-    for (size_t e = 0; e < sizeof attn_table / sizeof attn_table[0]; e++) {
-        if (strcmp(attn_table[e].engine, engine) != 0) {
+    for (size_t e = 0; e < sizeof served / sizeof served[0]; e++) {
+        if (strcmp(served[e].engine, engine) != 0) {
             continue;
         }
         int64_t dim = problem->head_dim > problem->value_dim ? problem->head_dim : problem->value_dim;
         bool numbers =
             strncmp(engine, "opencl", 6) != 0 || (fits_float(problem->scale) && fits_float(problem->softcap));
-        return numbers && (attn_table[e].types >> problem->type & 1u) != 0 &&
-               (attn_table[e].weights || problem->weights == CLATTN_WEIGHTS_NONE) &&
-               (attn_table[e].max_head_dim == 0 || dim <= attn_table[e].max_head_dim) &&
-               (attn_table[e].max_query_length == 0 || problem->query_length <= attn_table[e].max_query_length);
+        return numbers && (served[e].types >> problem->type & 1u) != 0 &&
+               (served[e].weights || problem->weights == CLATTN_WEIGHTS_NONE) &&
+               (served[e].max_head_dim == 0 || dim <= served[e].max_head_dim);
     }
     return false;
 }

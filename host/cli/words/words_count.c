@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "words/words.h"
 
 static const char show_sentence[] = "I saw a man in the park with a telescope.";

@@ -52,7 +52,7 @@ void attn_word_model_close(attn_word_model *model);
 int attn_word_model_attend(attn_word_model *model, attn_word_span rows, int64_t first, attn_word_span keys,
                            attn_error *error);
 
-/** The word whose vector is nearest to the context of `row`, by Euclidean distance; the first of equals. */
+/** The word whose own vector is nearest to `vector`, by Euclidean distance; the first of equals. */
 int64_t attn_word_model_nearest(const attn_word_model *model, const float *vector, double *distance);
 
 /** Whether a path (or NULL) names an array in the vocabulary's order, not a file of words and vectors. */

@@ -5,7 +5,7 @@
 #ifndef ATTN_CLI_WORDS_WORDS_SUBWORDS_H
 #define ATTN_CLI_WORDS_WORDS_SUBWORDS_H
 
-#include "words/words_text.h"
+#include "words/words_vocabulary.h"
 
 /** Opens a model file (path NULL: bad usage). */
 int attn_subwords_open(void **model, const char *path, attn_error *error);

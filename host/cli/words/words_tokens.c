@@ -1,17 +1,19 @@
 /*
  * The tokenisers: white space, runs of letters and digits, sub-words. Text that comes here is checked UTF-8. What is a
- * letter the C library's Unicode tables say, so no table is kept here. To add a tokeniser: its kind in words_text.h and a
+ * letter the C library's Unicode tables say, so no table is kept here. To add a tokeniser: its kind in words_vocabulary.h and a
  * function here.
  */
 #define _POSIX_C_SOURCE 200809L
+#include "words/words_tokens.h"
+
 #include <ctype.h>
 #include <locale.h>
 #include <stdlib.h>
 #include <wchar.h>
 #include <wctype.h>
 
+#include "base/utf8.h"
 #include "words/words_subwords.h"
-#include "words/words_text.h"
 
 static int cut_space(attn_word_text *text, const char *sentence, int64_t length, attn_error *error) {
     int64_t start = -1;

@@ -16,7 +16,7 @@ typedef struct attn_additive_job {
     int64_t blocks;       /* of ATTN_ADDITIVE_ROWS rows, of an entry */
     int64_t hidden_pitch; /* hidden rounded up to ATTN_ADDITIVE_LANES */
     int64_t score_pitch;  /* key_length likewise */
-    float *scratch;       /* of each worker: attn_additive_scratch() floats */
+    float *scratch;       /* of each worker: scratch_size floats */
     int64_t scratch_size;
 } attn_additive_job;
 
