@@ -34,6 +34,32 @@ START_TEST(test_each_row_is_in_one_block) {
 }
 END_TEST
 
+/* Every position of every head of every entry is a row of one block, whether heads share blocks or not. */
+START_TEST(test_rows_have_a_head_and_a_position) {
+    const int64_t lengths[] = { 1, 5, 31, 32, 45 }, block = 32;
+    for (int n = 0; n < 5; n++) {
+        const attn_arguments a = { .batch = 2, .query_heads = 6, .group = 3, .query_length = lengths[n] };
+        int seen[2 * 6 * 45] = { 0 };
+        const int64_t heads = attn_block_heads(a.group, a.query_length, block);
+        const int64_t blocks = attn_block_count(heads, a.query_length, block);
+        for (int64_t number = 0; number < a.batch * a.query_heads / heads * blocks; number++) {
+            const attn_row_block at = attn_get_row_block(&a, number, blocks, block);
+            ck_assert_int_eq(at.b, attn_block_entry(&a, number, blocks, block));
+            ck_assert_int_eq(at.heads, heads);
+            ck_assert(at.rows > 0 && at.rows <= block);
+            for (int row = 0; row < at.rows; row++) {
+                const int64_t h = ATTN_ROW_HEAD(&at, row), position = ATTN_ROW_POSITION(&at, row);
+                ck_assert(h >= at.h && h < at.h + heads && position >= 0 && position < a.query_length);
+                seen[(at.b * a.query_heads + h) * a.query_length + position]++;
+            }
+        }
+        for (int64_t row = 0; row < a.batch * a.query_heads * a.query_length; row++) {
+            ck_assert_int_eq(seen[row], 1);
+        }
+    }
+}
+END_TEST
+
 START_TEST(test_the_last_rows_come_first) {
     const int64_t block = 64, blocks = attn_block_count(1, 1000, block);
     ck_assert_int_eq(blocks, 16);
@@ -58,7 +84,7 @@ START_TEST(test_heads_share_blocks_of_few_rows_only) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = { test_each_row_is_in_one_block, test_the_last_rows_come_first,
+    const TTest *const tests[] = { test_each_row_is_in_one_block, test_rows_have_a_head_and_a_position, test_the_last_rows_come_first,
                                    test_heads_share_blocks_of_few_rows_only };
     return suite_run(SUITE_OF("row_blocks", tests, 10), SUITE_FORK);
 }
