@@ -1,6 +1,10 @@
 /*
- * The engine interface. An engine turns a resolved problem into results on one device. It sees the problem, the device and
- * the call, never the plan or the runtime. engine_list.c holds the table of engines and says how to add one.
+ * The engine interface, one for all operations. An engine turns a resolved problem of its operation into results on one
+ * device. It sees the problem, the device and the call, never the plan or the runtime. engine_list.c holds the tables of
+ * engines and says how to add one.
+ *
+ * Problems and calls are handed through as void pointers. What they point to is the operation's own: clattn_problem and
+ * attn_call for attention, clattn_additive_problem and attn_additive_call for additive attention, and so on.
  */
 #ifndef ATTN_ENGINES_ENGINE_H
 #define ATTN_ENGINES_ENGINE_H
@@ -37,10 +41,10 @@ typedef struct attn_submission {
 
 /** One call on one slot. */
 typedef struct attn_execution {
-    const clattn_problem *problem; /* resolved */
-    const attn_call *call;
+    const void *problem; /* resolved */
+    const void *call;
     void *slot;      /* what slot_open returned: not shared with another call under way */
-    void *workspace; /* host engines: workspace_size bytes, 64-byte aligned */
+    void *workspace; /* host engines: workspace_size bytes, 64-byte aligned; OpenCL engines: the caller's, or NULL */
     attn_submission submission;
 } attn_execution;
 
@@ -66,19 +70,23 @@ typedef struct attn_engine {
      * Whether it can serve the resolved problem on the device; else one line in why_not that names the field. Cheap. Call
      * attn_engine_supports(): it looks at the body that was asked for first.
      */
-    bool (*supports)(const clattn_problem *problem, const attn_device *device, clattn_report *why_not);
+    bool (*supports)(const void *problem, const attn_device *device, clattn_report *why_not);
 
-    /** The higher the better, among engines that support the problem. 0 = only when named. */
-    int (*preference)(const clattn_problem *problem, const attn_device *device);
+    /** The higher the better, among engines that support the problem. ATTN_PREFER_NEVER = only when named. */
+    int (*preference)(const void *problem, const attn_device *device);
 
-    /** Makes the problem ready: builds, chooses blocks. Fills info (engine and device are already set). */
-    clattn_status (*prepare)(const clattn_problem *problem, const attn_device *device, void **state, clattn_plan_info *info,
+    /**
+     * Makes the problem ready: builds, chooses blocks. Copies what it keeps of the problem; the device outlives the state.
+     * Fills info (engine and device are already set).
+     */
+    clattn_status (*prepare)(const void *problem, const attn_device *device, void **state, clattn_plan_info *info,
                              clattn_report *report);
 
     /** What one call under way needs for itself (kernels with their arguments, device workspace); NULL members = none. */
     clattn_status (*slot_open)(void *state, void **slot, clattn_report *report);
     void (*slot_close)(void *state, void *slot);
 
+    /** One call. Several may be under way at once, each with a slot and a workspace of its own. */
     clattn_status (*execute)(void *state, const attn_execution *execution);
 
     void (*release)(void *state);
@@ -86,5 +94,11 @@ typedef struct attn_engine {
 
 /* Preferences: a real GPU, then the CPU engine, then OpenCL on a CPU device. Steps between are for the engines' own order. */
 enum { ATTN_PREFER_GPU = 3000, ATTN_PREFER_CPU = 2000, ATTN_PREFER_OPENCL_CPU = 1000, ATTN_PREFER_NEVER = 0 };
+
+/** For engines that have no order of their own: the device's kind alone counts. */
+int attn_prefer_by_kind(const void *problem, const attn_device *device);
+
+/** For engines that serve only when they are named. */
+int attn_prefer_never(const void *problem, const attn_device *device);
 
 #endif

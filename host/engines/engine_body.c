@@ -1,5 +1,6 @@
 /*
- * Bodies of engines by name. Knows no engine: the lists are the engines' own.
+ * Bodies of engines by name, and what engines share that have no order of their own. Knows no engine: the lists are the
+ * engines' own.
  */
 #include "engines/engine_body.h"
 
@@ -13,6 +14,39 @@ int attn_body_find(const attn_body *bodies, const char *name) {
         }
     }
     return -1;
+}
+
+int attn_body_choose(const attn_body *bodies, const attn_device *device) {
+    int best = -1;
+    if (device->blocks.body) {
+        return attn_body_find(bodies, device->blocks.body);
+    }
+    for (int n = 0; bodies[n].name; n++) {
+        best = bodies[n].why_not(device) ? best : n;
+    }
+    return best;
+}
+
+bool attn_body_alone(const attn_device *device, clattn_report *why_not) {
+    const clattn_block_override *asked = &device->blocks;
+    if (asked->block_query != 0 || asked->block_key != 0 || asked->splits != 0) {
+        attn_report_line(why_not, "block override: only body means something here");
+        return false;
+    }
+    return true;
+}
+
+int attn_prefer_by_kind(const void *problem, const attn_device *device) {
+    (void)problem;
+    return device->kind == CLATTN_DEVICE_CPU          ? ATTN_PREFER_CPU
+           : device->kind == CLATTN_DEVICE_OPENCL_GPU ? ATTN_PREFER_GPU
+                                                      : ATTN_PREFER_OPENCL_CPU;
+}
+
+int attn_prefer_never(const void *problem, const attn_device *device) {
+    (void)problem;
+    (void)device;
+    return ATTN_PREFER_NEVER;
 }
 
 /* The names of all bodies, with commas between them. */
@@ -43,7 +77,7 @@ static bool has_body(const attn_engine *engine, const attn_device *device, clatt
     return !reason;
 }
 
-bool attn_engine_supports(const attn_engine *engine, const clattn_problem *problem, const attn_device *device,
+bool attn_engine_supports(const attn_engine *engine, const void *problem, const attn_device *device,
                           clattn_report *why_not) {
     return has_body(engine, device, why_not) && engine->supports(problem, device, why_not);
 }

@@ -1,26 +1,18 @@
 /*
- * Additive attention: checks problem and tensors, fills in defaults, hands over to an engine. Knows no device. To add
- * an engine: one more table in engines/additive/additive_engines.h and a line in the list below.
+ * Additive attention: checks problem and tensors, fills in defaults, hands over to an engine. Knows no device. Its engines
+ * stand in engines/engine_list.c.
  */
 #include "clattn/clattn_additive.h"
 
 #include <stddef.h>
 
 #include "engines/additive/additive_engines.h"
-#include "operations/operation.h"
+#include "operations/dense_memory.h"
 #include "runtime/runtime.h"
 
 struct clattn_additive_plan {
-    attn_operation operation;
+    attn_plan core;
     clattn_additive_problem problem; /* resolved */
-};
-
-static const attn_operation_engine *const engines[] = {
-    &attn_additive_reference,
-    &attn_additive_cpu,
-#if CLATTN_HAVE_OPENCL
-    &attn_additive_opencl,
-#endif
 };
 
 static clattn_status check_sizes(const clattn_additive_problem *p, clattn_report *report) {
@@ -100,9 +92,8 @@ static clattn_status resolve(const clattn_additive_problem *problem, clattn_addi
     return check_bytes(resolved, report);
 }
 
-static const attn_operation_shape shape = {
-    .engines = engines,
-    .count = sizeof engines / sizeof *engines,
+static const attn_plan_kind kind = {
+    .engines = &attn_additive_engines,
     .plan_size = sizeof(clattn_additive_plan),
     .problem_at = offsetof(clattn_additive_plan, problem),
     .problem_size = sizeof(clattn_additive_problem),
@@ -120,19 +111,19 @@ clattn_status clattn_additive_plan_create(clattn_runtime *runtime, const clattn_
         return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "%s: is NULL", runtime ? "plan" : "runtime");
     }
     ATTN_TRY(resolve(problem, &resolved, report));
-    attn_operation_wish wish = { resolved.engine, resolved.device };
+    const attn_plan_options options = { resolved.engine, resolved.device, 1, false };
     resolved.engine = NULL; /* the caller's string is not kept */
-    ATTN_TRY(attn_operation_create(runtime, &shape, &resolved, wish, &made, report));
+    ATTN_TRY(attn_plan_create(runtime, &kind, &resolved, &options, &made, report));
     *plan = made;
     return CLATTN_OK;
 }
 
 void clattn_additive_plan_destroy(clattn_additive_plan *plan) {
-    attn_operation_destroy(plan);
+    attn_plan_destroy(plan);
 }
 
 clattn_status clattn_additive_plan_get_info(const clattn_additive_plan *plan, clattn_operation_info *info) {
-    return attn_operation_get_info(plan, info);
+    return attn_plan_get_operation_info(plan, info);
 }
 
 static clattn_status check_lengths(const clattn_additive_problem *p, bool wanted, const clattn_integers *lengths,
@@ -189,9 +180,9 @@ static clattn_status check_pointers(const clattn_additive_problem *p, const clat
     return CLATTN_OK;
 }
 
-static attn_operation_memory lengths_of(const char *name, const clattn_additive_problem *p, const clattn_integers *list) {
+static attn_dense_memory lengths_of(const char *name, const clattn_additive_problem *p, const clattn_integers *list) {
     int64_t size = list->type == CLATTN_INT32 ? 4 : 8;
-    return (attn_operation_memory){ name, list->data ? (const char *)list->data + list->offset * size : NULL,
+    return (attn_dense_memory){ name, list->data ? (const char *)list->data + list->offset * size : NULL,
                                     p->batch * size, false };
 }
 
@@ -202,7 +193,7 @@ static clattn_status check_memory(const clattn_additive_problem *p, const attn_a
     int64_t rows = none ? 0 : last * p->query_length + call->query_length,
             keys = none ? 0 : last * p->key_length + call->key_length;
     int64_t mask = call->mask ? p->mask_shape[0] * p->mask_shape[1] * p->mask_shape[2] : 0;
-    const attn_operation_memory list[] = {
+    const attn_dense_memory list[] = {
         { "output", call->output, rows * p->value_dim * number, true },
         { "weights", call->weights, call->weights ? rows * p->key_length * number : 0, true },
         { "logsumexp", call->logsumexp, rows * number, true },
@@ -214,7 +205,7 @@ static clattn_status check_memory(const clattn_additive_problem *p, const attn_a
         lengths_of("query_lengths", p, &call->query_lengths),
         lengths_of("key_lengths", p, &call->key_lengths),
     };
-    return attn_operation_check_memory(list, sizeof list / sizeof *list, call->report);
+    return attn_check_dense(list, sizeof list / sizeof *list, call->report);
 }
 
 static clattn_status call_length(int64_t asked, int64_t largest, const char *name, int64_t *length,
@@ -259,7 +250,8 @@ clattn_status clattn_additive_execute(clattn_additive_plan *plan, const clattn_a
     if (p->batch == 0 || call.query_length == 0) {
         return CLATTN_OK; /* no row, however many entries */
     }
-    return attn_operation_run(&plan->operation, &call, t->report);
+    const attn_plan_call under_way = { .call = &call, .report = t->report };
+    return attn_plan_run(&plan->core, &under_way);
 }
 
 void clattn_additive_problem_init(clattn_additive_problem *problem, size_t size) {

@@ -1,26 +1,18 @@
 /*
- * Linear maps: checks problem and tensors, hands over to an engine. Knows neither the BLAS nor CLBlast. To add an
- * engine: one more table in engines/linear/linear_engines.h and a line in the list below.
+ * Linear maps: checks problem and tensors, hands over to an engine. Knows no device. Its engines stand in
+ * engines/engine_list.c.
  */
 #include "clattn/clattn_linear.h"
 
 #include <stddef.h>
 
 #include "engines/linear/linear_engines.h"
-#include "operations/operation.h"
+#include "operations/dense_memory.h"
 #include "runtime/runtime.h"
 
 struct clattn_linear_plan {
-    attn_operation operation;
+    attn_plan core;
     clattn_linear_problem problem;
-};
-
-static const attn_operation_engine *const engines[] = {
-    &attn_linear_reference,
-    &attn_linear_cpu,
-#if CLATTN_HAVE_CLBLAST
-    &attn_linear_opencl,
-#endif
 };
 
 static clattn_status check(const clattn_linear_problem *p, clattn_report *report) {
@@ -48,9 +40,8 @@ static clattn_status check(const clattn_linear_problem *p, clattn_report *report
     return CLATTN_OK;
 }
 
-static const attn_operation_shape shape = {
-    .engines = engines,
-    .count = sizeof engines / sizeof *engines,
+static const attn_plan_kind kind = {
+    .engines = &attn_linear_engines,
     .plan_size = sizeof(clattn_linear_plan),
     .problem_at = offsetof(clattn_linear_plan, problem),
     .problem_size = sizeof(clattn_linear_problem),
@@ -69,19 +60,19 @@ clattn_status clattn_linear_plan_create(clattn_runtime *runtime, const clattn_li
     }
     ATTN_TRY(check(problem, report));
     resolved = *problem;
-    attn_operation_wish wish = { resolved.engine, resolved.device };
+    const attn_plan_options options = { resolved.engine, resolved.device, 1, false };
     resolved.engine = NULL; /* the caller's string is not kept */
-    ATTN_TRY(attn_operation_create(runtime, &shape, &resolved, wish, &made, report));
+    ATTN_TRY(attn_plan_create(runtime, &kind, &resolved, &options, &made, report));
     *plan = made;
     return CLATTN_OK;
 }
 
 void clattn_linear_plan_destroy(clattn_linear_plan *plan) {
-    attn_operation_destroy(plan);
+    attn_plan_destroy(plan);
 }
 
 clattn_status clattn_linear_plan_get_info(const clattn_linear_plan *plan, clattn_operation_info *info) {
-    return attn_operation_get_info(plan, info);
+    return attn_plan_get_operation_info(plan, info);
 }
 
 clattn_status clattn_linear_execute(clattn_linear_plan *plan, const clattn_linear_tensors *tensors) {
@@ -112,14 +103,15 @@ clattn_status clattn_linear_execute(clattn_linear_plan *plan, const clattn_linea
     }
     const clattn_linear_problem *p = &plan->problem;
     int64_t number = (int64_t)sizeof(float);
-    const attn_operation_memory list[] = {
+    const attn_dense_memory list[] = {
         { "output", t->output, call.rows * p->out_dim * number, true },
         { "input", t->input, call.rows * p->in_dim * number, false },
         { "w", t->w, p->out_dim * p->in_dim * number, false },
         { "b", t->b, p->out_dim * number, false },
     };
-    ATTN_TRY(attn_operation_check_memory(list, sizeof list / sizeof *list, t->report));
-    return attn_operation_run(&plan->operation, &call, t->report);
+    ATTN_TRY(attn_check_dense(list, sizeof list / sizeof *list, t->report));
+    const attn_plan_call under_way = { .call = &call, .report = t->report };
+    return attn_plan_run(&plan->core, &under_way);
 }
 
 void clattn_linear_problem_init(clattn_linear_problem *problem, size_t size) {

@@ -9,15 +9,15 @@
 #include "runtime/runtime.h"
 
 int64_t clattn_engine_count(void) {
-    return attn_engine_list_count;
+    return attn_attention_engines.count;
 }
 
 const char *clattn_engine_name(int64_t index) {
-    return index >= 0 && index < attn_engine_list_count ? attn_engine_list[index].name : NULL;
+    return index >= 0 && index < attn_attention_engines.count ? attn_attention_engines.entries[index].name : NULL;
 }
 
 bool clattn_engine_built(const char *name) {
-    const attn_engine_entry *entry = attn_engine_find(name);
+    const attn_engine_entry *entry = attn_engine_find(&attn_attention_engines, name);
     return entry && entry->engine;
 }
 
@@ -29,7 +29,7 @@ clattn_status clattn_engine_supports(clattn_runtime *runtime, const char *engine
         return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "runtime: is NULL");
     }
     ATTN_TRY(clattn_problem_resolve(problem, &resolved, report));
-    const attn_engine_entry *entry = attn_engine_find(engine);
+    const attn_engine_entry *entry = attn_engine_find(&attn_attention_engines, engine);
     const attn_device *found = attn_runtime_device(runtime, device);
     if (!entry) {
         return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "engine: \"%s\" is not known", engine ? engine : "");
@@ -71,16 +71,11 @@ void clattn_inspect_memory_reset(clattn_runtime *runtime) {
     }
 }
 
-/* The string of an engine's list that equals name; NULL = no engine of this build has it. */
+/* The string of an engine of any operation that equals name; NULL = no engine of this build has it. */
 static const char *find_body(const char *name) {
-    for (int64_t e = 0; e < attn_engine_list_count; e++) {
-        const attn_engine *engine = attn_engine_list[e].engine;
-        int at = engine ? attn_body_find(engine->bodies, name) : -1;
-        if (at >= 0) {
-            return engine->bodies[at].name;
-        }
-    }
-    return NULL;
+    const char *body = attn_engine_list_body(&attn_attention_engines, name);
+    body = body ? body : attn_engine_list_body(&attn_additive_engines, name);
+    return body ? body : attn_engine_list_body(&attn_linear_engines, name);
 }
 
 clattn_status clattn_inspect_override_blocks(clattn_runtime *runtime, const clattn_block_override *override, clattn_report *report) {
@@ -103,7 +98,7 @@ clattn_status clattn_inspect_override_blocks(clattn_runtime *runtime, const clat
 
 clattn_status clattn_inspect_body(clattn_runtime *runtime, const char *engine, int64_t device, int64_t index,
                                   clattn_body_info *info) {
-    const attn_engine_entry *entry = attn_engine_find(engine);
+    const attn_engine_entry *entry = attn_engine_find(&attn_attention_engines, engine);
     if (!runtime || !entry || index < 0 || !info) {
         return CLATTN_INVALID_ARGUMENT;
     }

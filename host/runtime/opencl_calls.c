@@ -72,5 +72,5 @@ clattn_status clattn_enqueue(clattn_plan *plan, cl_command_queue queue, const cl
         return CLATTN_INVALID_ARGUMENT;
     }
     const attn_submission submission = {queue, wait_count, wait, event};
-    return attn_plan_run(plan, tensors, &submission);
+    return attn_attention_run(plan, tensors, &submission);
 }

@@ -1,127 +1,45 @@
 /*
- * Plans: ask the engines in order, let the best make the problem ready, keep what its calls need. Knows engines only by
- * their interface.
+ * Plans: the best engine makes the problem ready, and each call under way gets a slot. The same for every operation; knows
+ * engines only by their interface.
  */
+#include "runtime/plan.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/visit.h"
-#include "engines/engine_body.h"
 #include "runtime/runtime.h"
 
-/** An engine that says yes, on a device. */
-typedef struct candidate {
-    const attn_engine *engine;
-    attn_device device;
-    int preference;
-} candidate;
-
-typedef struct choice {
-    candidate *candidates;
-    int64_t count;
-    bool named_known, named_built, device_known, device_lost;
-} choice;
-
-static void consider(choice *choice, const clattn_problem *problem, const attn_engine *engine, const attn_device *device,
-                     clattn_report *report) {
-    clattn_report why;
-    char prefix[96];
-    attn_report_clear(&why);
-    snprintf(prefix, sizeof prefix, "%s on device %lld: ", engine->name, (long long)device->index);
-    bool yes = attn_engine_supports(engine, problem, device, &why);
-    if (yes && problem->memory == CLATTN_MEMORY_OPENCL && !device->opencl) {
-        attn_report_line(&why, "memory: OpenCL tensors need an OpenCL device");
-        yes = false;
-    }
-    if (!yes) {
-        attn_report_text(report, prefix, why.length ? why.text : "refused");
-        return;
-    }
-    int preference = engine->preference(problem, device);
-    if (preference == ATTN_PREFER_NEVER && !problem->engine) {
-        return;
-    }
-    int64_t place = choice->count++;
-    for (; place > 0 && choice->candidates[place - 1].preference < preference; place--) {
-        choice->candidates[place] = choice->candidates[place - 1];
-    }
-    choice->candidates[place] = (candidate){engine, *device, preference};
-}
-
-/** Fills the candidates, best first. The array has room for every pair of engine and device. */
-static void find_candidates(const attn_device *devices, int64_t device_count, const clattn_problem *problem, choice *choice,
-                            clattn_report *report) {
-    for (int64_t e = 0; e < attn_engine_list_count; e++) {
-        const attn_engine_entry *entry = &attn_engine_list[e];
-        if (!attn_engine_matches(problem->engine, entry->name)) {
-            continue;
-        }
-        choice->named_known = true;
-        if (!entry->engine) {
-            attn_report_line(report, "%s: not in this build", entry->name);
-            continue;
-        }
-        choice->named_built = true;
-        for (int64_t d = 0; d < device_count; d++) {
-            if (problem->device != CLATTN_ANY_DEVICE && problem->device != d) {
-                continue;
-            }
-            choice->device_known = true;
-            if (attn_device_is_lost(&devices[d])) {
-                choice->device_lost = true;
-                attn_report_line(report, "%s on device %" PRId64 ": device: OpenCL does not survive a fork", entry->name, d);
-                continue;
-            }
-            consider(choice, problem, entry->engine, &devices[d], report);
-        }
-    }
-}
-
-/** Adds the devices that cannot be used: one of those may be the device that was meant. */
-static void add_left_out(clattn_runtime *runtime, clattn_report *report) {
-    clattn_report left_out;
-    if (clattn_runtime_get_left_out(runtime, &left_out) == CLATTN_OK) {
-        attn_report_text(report, "", left_out.text);
-    }
-}
-
-static clattn_status no_candidate(const clattn_problem *problem, const choice *choice, clattn_report *report) {
-    if (!choice->named_known) {
-        return attn_refuse(report, CLATTN_INVALID_PROBLEM, "engine: \"%s\" is not known", problem->engine);
-    }
-    if (choice->named_built && !choice->device_known) {
-        return attn_refuse(report, CLATTN_NO_DEVICE, "device: %lld is not here", (long long)problem->device);
-    }
-    return choice->device_lost ? CLATTN_NO_DEVICE : CLATTN_UNSUPPORTED;
-}
-
-static clattn_status open_slots(clattn_plan *plan, clattn_report *report) {
+static clattn_status open_slots(attn_plan *plan, clattn_report *report) {
     attn_memory *memory = &plan->runtime->memory;
-    plan->slots = attn_allocate_zeroed(memory, plan->problem.concurrency * (int64_t)sizeof *plan->slots);
+    int64_t concurrency = plan->options.concurrency;
+    plan->slots = attn_allocate_zeroed(memory, concurrency * (int64_t)sizeof *plan->slots);
     if (!plan->slots) {
-        return attn_refuse(report, CLATTN_OUT_OF_MEMORY, "concurrency: no memory for %lld calls at once", (long long)plan->problem.concurrency);
+        return attn_refuse(report, CLATTN_OUT_OF_MEMORY, "concurrency: no memory for %" PRId64 " calls at once",
+                           concurrency);
     }
-    for (; plan->slot_count < plan->problem.concurrency; plan->slot_count++) {
+    for (; plan->slot_count < concurrency; plan->slot_count++) {
         attn_slot *slot = &plan->slots[plan->slot_count];
         if (plan->engine->slot_open) {
             ATTN_TRY(plan->engine->slot_open(plan->state, &slot->engine_slot, report));
         }
-        if (!plan->device.opencl && !plan->problem.caller_workspace) {
+        if (!plan->device.opencl && !plan->options.caller_workspace) {
             slot->workspace = attn_allocate(memory, plan->info.workspace_size);
             if (!slot->workspace) {
                 if (plan->engine->slot_close) {
                     plan->engine->slot_close(plan->state, slot->engine_slot);
                 }
-                return attn_refuse(report, CLATTN_OUT_OF_MEMORY, "workspace: no memory for %lld bytes", (long long)plan->info.workspace_size);
+                return attn_refuse(report, CLATTN_OUT_OF_MEMORY, "workspace: no memory for %" PRId64 " bytes",
+                                   plan->info.workspace_size);
             }
         }
     }
     return CLATTN_OK;
 }
 
-static void close_plan(clattn_plan *plan) {
+static void close_plan(attn_plan *plan) {
     bool lost = attn_device_is_lost(&plan->device); /* then what the engine made is left to the process that made it */
     for (int64_t i = 0; i < plan->slot_count; i++) {
         attn_release(&plan->runtime->memory, plan->slots[i].workspace);
@@ -138,32 +56,32 @@ static void close_plan(clattn_plan *plan) {
     plan->state = NULL;
 }
 
-static clattn_status ready(clattn_plan *plan, const candidate *candidate, clattn_report *report) {
+static clattn_status ready(attn_plan *plan, const attn_candidate *candidate, clattn_report *report) {
     plan->engine = candidate->engine;
     plan->device = candidate->device;
-    plan->info = (clattn_plan_info){.engine = candidate->engine->name,
-                                    .device = candidate->device.index,
-                                    .accumulate = "fp32",
-                                    .private_memory = -1,
-                                    .local_memory = -1};
-    clattn_status status = plan->engine->prepare(&plan->problem, &plan->device, &plan->state, &plan->info, report);
+    plan->info = (clattn_plan_info){ .engine = candidate->engine->name,
+                                     .device = candidate->device.index,
+                                     .accumulate = "fp32",
+                                     .private_memory = -1,
+                                     .local_memory = -1 };
+    clattn_status status = plan->engine->prepare(plan->problem, &plan->device, &plan->state, &plan->info, report);
     if (status == CLATTN_OK) {
         status = open_slots(plan, report);
     }
     if (status != CLATTN_OK) {
-        attn_report_line(report, "%s on device %lld: %s", candidate->engine->name, (long long)candidate->device.index,
+        attn_report_line(report, "%s on device %" PRId64 ": %s", candidate->engine->name, candidate->device.index,
                          clattn_status_message(status));
         close_plan(plan);
     }
     return status;
 }
 
-/** Makes the plan with the best candidate that can be made ready; else answers why the very best could not. */
-static clattn_status ready_first(clattn_plan *plan, const choice *choice, clattn_report *report) {
+/* Makes the plan with the best candidate that can be made ready; else answers why the very best could not. */
+static clattn_status ready_first(attn_plan *plan, const attn_choice *choice, clattn_report *report) {
     clattn_status first = CLATTN_UNSUPPORTED;
     for (int64_t i = 0; i < choice->count; i++) {
         clattn_status status = ready(plan, &choice->candidates[i], report);
-        if (status == CLATTN_OK || !attn_try_next(status)) {
+        if (status == CLATTN_OK || !attn_choice_goes_on(status)) {
             return status;
         }
         first = i == 0 ? status : first;
@@ -171,115 +89,147 @@ static clattn_status ready_first(clattn_plan *plan, const choice *choice, clattn
     return first;
 }
 
-static void count_work(clattn_plan *plan) {
-    const clattn_problem *p = &plan->problem;
-    double size = (double)clattn_type_size(p->type), batch = (double)p->batch;
-    double query = (double)p->query_heads * (double)p->query_length, key = (double)p->kv_heads * (double)p->key_length;
-    plan->info.flops = 2 * (double)(p->head_dim + p->value_dim) * attn_problem_scores(p);
-    plan->info.bytes = size * batch * (query + key) * (double)(p->head_dim + p->value_dim);
-}
-
-/**
- * The devices of now with what is set for them, copied: the caller's allocator and the engines are asked without the
- * runtime's lock. Device i stays device i, whatever is adopted meanwhile.
- */
-static attn_device *copy_devices(clattn_runtime *runtime, int64_t *count) {
-    *count = clattn_runtime_device_count(runtime);
-    attn_device *devices = attn_allocate(&runtime->memory, *count * (int64_t)sizeof *devices);
-    if (devices) {
-        pthread_mutex_lock(&runtime->lock);
-        for (int64_t i = 0; i < *count; i++) {
-            devices[i] = *runtime->devices[i];
-            devices[i].blocks = runtime->blocks;
-            devices[i].tuning = runtime->tuning;
-        }
-        pthread_mutex_unlock(&runtime->lock);
-    }
-    return devices;
-}
-
-static clattn_status choose(clattn_plan *plan, clattn_report *report) {
-    clattn_runtime *runtime = plan->runtime;
-    choice choice = {NULL, 0, false, false, false, false};
-    int64_t count;
-    clattn_report declined; /* told only when nobody serves */
+static clattn_status fill(attn_plan *plan, const attn_engine_list *engines, const attn_plan_options *options,
+                          clattn_report *report) {
+    attn_choice choice;
+    clattn_report declined; /* reported only when nobody serves */
     attn_report_clear(&declined);
-    attn_device *devices = copy_devices(runtime, &count);
-    if (devices) {
-        choice.candidates = attn_allocate(&runtime->memory, attn_engine_list_count * count * (int64_t)sizeof(candidate));
+    clattn_status status = attn_choice_make(plan->runtime, engines, plan->problem, options, &choice, &declined, report);
+    if (status == CLATTN_OK) {
+        status = ready_first(plan, &choice, report);
     }
-    if (choice.candidates) {
-        find_candidates(devices, count, &plan->problem, &choice, &declined);
-    }
-    attn_release(&runtime->memory, devices);
-    if (!choice.candidates) {
-        return CLATTN_OUT_OF_MEMORY;
-    }
-    if (choice.count == 0) {
-        add_left_out(runtime, &declined);
-    }
-    clattn_status status = choice.count > 0 ? ready_first(plan, &choice, report) : no_candidate(&plan->problem, &choice, report);
     if (status != CLATTN_OK) {
         attn_report_append(report, &declined);
     }
-    attn_release(&runtime->memory, choice.candidates);
-    plan->problem.engine = NULL; /* the caller's string is not kept */
+    attn_choice_release(plan->runtime, &choice);
     return status;
 }
 
-static clattn_status create(clattn_runtime *runtime, const clattn_problem *problem, clattn_plan **plan, clattn_report *report) {
-    clattn_plan *made = attn_allocate_zeroed(&runtime->memory, sizeof *made);
-    if (!made) {
+static clattn_status create(clattn_runtime *runtime, const attn_plan_kind *kind, const void *problem,
+                            const attn_plan_options *options, void **plan, clattn_report *report) {
+    char *memory = attn_allocate_zeroed(&runtime->memory, kind->plan_size);
+    if (!memory) {
         return CLATTN_OUT_OF_MEMORY;
     }
+    attn_plan *made = (attn_plan *)(void *)memory;
+    memcpy(memory + kind->problem_at, problem, (size_t)kind->problem_size);
     made->runtime = runtime;
-    clattn_status status = attn_problem_resolve(problem, &made->problem, report);
-    if (status == CLATTN_OK) {
-        status = choose(made, report);
-    }
+    made->problem = memory + kind->problem_at;
+    made->options = *options;
+    made->options.engine = NULL;
+    clattn_status status = fill(made, kind->engines, options, report);
     if (status != CLATTN_OK) {
-        attn_release(&runtime->memory, made);
+        attn_release(&runtime->memory, memory);
         return status;
     }
-    count_work(made);
     made->process = getpid();
     pthread_mutex_init(&made->lock, NULL);
     pthread_cond_init(&made->returned, NULL);
-    *plan = made;
+    *plan = memory;
     return CLATTN_OK;
 }
 
-clattn_status clattn_plan_create(clattn_runtime *runtime, const clattn_problem *problem, clattn_plan **plan, clattn_report *report) {
-    attn_report_clear(report);
-    if (plan) {
-        *plan = NULL;
-    }
-    if (!runtime || !plan) {
-        return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "%s: is NULL", runtime ? "plan" : "runtime");
-    }
+clattn_status attn_plan_create(clattn_runtime *runtime, const attn_plan_kind *kind, const void *problem,
+                               const attn_plan_options *options, void **plan, clattn_report *report) {
     attn_visit visit = attn_visit_begin();
-    clattn_status status = create(runtime, problem, plan, report);
+    clattn_status status = create(runtime, kind, problem, options, plan, report);
     attn_visit_end(&visit);
     return status;
 }
 
-void clattn_plan_destroy(clattn_plan *plan) {
-    if (plan) {
+void attn_plan_destroy(void *plan) {
+    attn_plan *p = plan;
+    if (p) {
         attn_visit visit = attn_visit_begin();
-        close_plan(plan);
-        if (plan->process == getpid()) { /* else threads of another process may stand in them as waiting */
-            pthread_cond_destroy(&plan->returned);
-            pthread_mutex_destroy(&plan->lock);
+        close_plan(p);
+        if (p->process == getpid()) { /* else threads of another process may stand in them as waiting */
+            pthread_cond_destroy(&p->returned);
+            pthread_mutex_destroy(&p->lock);
         }
-        attn_release(&plan->runtime->memory, plan);
+        attn_release(&p->runtime->memory, p);
         attn_visit_end(&visit);
     }
 }
 
-clattn_status clattn_plan_get_info(const clattn_plan *plan, clattn_plan_info *info) {
-    if (!plan || !info) {
+clattn_status attn_plan_get_operation_info(const void *plan, clattn_operation_info *info) {
+    const attn_plan *p = plan;
+    if (!p || !info) {
         return CLATTN_INVALID_ARGUMENT;
     }
-    *info = plan->info;
+    *info = (clattn_operation_info){ .engine = p->info.engine,
+                                     .device = p->info.device,
+                                     .workspace_size = p->info.workspace_size };
+    snprintf(info->kernel, sizeof info->kernel, "%.*s", (int)sizeof info->kernel - 1, p->info.kernel);
     return CLATTN_OK;
+}
+
+/* ------------------------------------------------------------------------------------------------ calls */
+
+/* The free slot that has rested longest, or NULL; then *inside says whether this thread has one of them. */
+static attn_slot *find_free(attn_plan *plan, bool *inside) {
+    const pthread_t self = pthread_self();
+    attn_slot *slot = NULL;
+    *inside = false;
+    for (int64_t i = 0; i < plan->slot_count; i++) {
+        attn_slot *other = &plan->slots[i];
+        if (!other->leased && (!slot || other->last_lease < slot->last_lease)) {
+            slot = other;
+        }
+        *inside = *inside || (other->leased && pthread_equal(other->holder, self));
+    }
+    return slot;
+}
+
+/* Waits while all slots are in use; NULL when one of them is in use by this very thread, which calls from a callback. */
+static attn_slot *lease(attn_plan *plan) {
+    bool inside;
+    pthread_mutex_lock(&plan->lock);
+    attn_slot *slot = find_free(plan, &inside);
+    while (!slot && !inside) {
+        pthread_cond_wait(&plan->returned, &plan->lock);
+        slot = find_free(plan, &inside);
+    }
+    if (slot) {
+        slot->leased = true;
+        slot->holder = pthread_self();
+        slot->last_lease = ++plan->leases;
+    }
+    pthread_mutex_unlock(&plan->lock);
+    return slot;
+}
+
+static void give_back(attn_plan *plan, attn_slot *slot) {
+    pthread_mutex_lock(&plan->lock);
+    slot->leased = false;
+    pthread_cond_signal(&plan->returned);
+    pthread_mutex_unlock(&plan->lock);
+}
+
+static clattn_status run(attn_plan *plan, const attn_plan_call *call) {
+    if (attn_device_is_lost(&plan->device)) {
+        return attn_refuse(call->report, CLATTN_NO_DEVICE, "device: OpenCL does not survive a fork");
+    }
+    attn_slot *slot = lease(plan);
+    if (!slot) {
+        return attn_refuse(call->report, CLATTN_DEADLOCK,
+                           "concurrency: called from inside a call of the same plan, and none of %" PRId64 " is free",
+                           plan->options.concurrency);
+    }
+    attn_execution execution = {
+        .problem = plan->problem,
+        .call = call->call,
+        .slot = slot->engine_slot,
+        .workspace = plan->options.caller_workspace ? call->workspace : slot->workspace,
+        .submission = call->submission,
+    };
+    clattn_status status = plan->engine->execute(plan->state, &execution);
+    give_back(plan, slot);
+    return status;
+}
+
+clattn_status attn_plan_run(attn_plan *plan, const attn_plan_call *call) {
+    attn_visit visit = attn_visit_begin();
+    clattn_status status = run(plan, call);
+    attn_visit_end(&visit);
+    return status;
 }

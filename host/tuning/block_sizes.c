@@ -12,7 +12,9 @@ enum {
     MOST_ITEM_FLOATS = 65536, /* of queries, and of outputs, on a work-item's stack */
     MOST_TILE_ROWS = 32,
     MOST_TILE = 8,         /* rows, and keys, of a work-item of attention_fused_gpu */
-    MOST_MATRIX_KEYS = 128 /* of a block on matrix units */
+    MOST_MATRIX_KEYS = 128, /* of a block on matrix units */
+    MOST_SCORES = 4096,     /* of a block of additive attention, in local memory */
+    ANY_DIM = 999999999     /* the largest number of a table: additive attention has no largest dim */
 };
 
 const attn_block_table attn_block_tables[] = {
@@ -75,6 +77,19 @@ const attn_block_table attn_block_tables[] = {
           { "keys", "KEYS", 1, 16, ATTN_POWERS },
           { "rows", "ROWS", 1, 16, ATTN_POWERS },
           { "warp", "WARP", 0, 1, 1 },
+      } },
+    { .program = "additive_cpu", /* a work-item a row */
+      .sizes = {
+          { "head_dim_max", NULL, 1, ANY_DIM, 1 },
+          { "block_key", "BLOCK", 1, MOST_SCORES, 1, ATTN_OR_BLOCK_KEY },
+          { "vector", "VECTOR", 4, ATTN_WIDEST_VECTOR, ATTN_POWERS },
+      } },
+    { .program = "additive_gpu", /* a work-group a row */
+      .sizes = {
+          { "head_dim_max", NULL, 1, ANY_DIM, 1 },
+          { "threads", "GROUP", 1, ATTN_MOST_GROUP, 1 },
+          { "block_key", "BLOCK", 1, MOST_SCORES, 1, ATTN_OR_BLOCK_KEY },
+          { "vector", "VECTOR", 4, ATTN_WIDEST_VECTOR, ATTN_POWERS },
       } },
     { .program = NULL },
 };

@@ -1,72 +1,68 @@
 /*
- * Additive attention on the host's processors: blocks of query rows over the runtime's threads, the kernel of the best
- * instruction set. Takes scratch at creation, none in a call. Knows nothing of vectors (additive_cpu_body.h does).
+ * Additive attention on the host's processors: blocks of query rows over the runtime's threads, the kernel of one
+ * instruction set. Knows nothing of vectors (additive_cpu_body.h does).
  */
-#include <inttypes.h>
 #include <string.h>
 
-#include "cpu/cpu_features.h"
 #include "cpu/threads.h"
 #include "engines/additive/additive_cpu.h"
+#include "engines/isa_bodies.h"
 
 typedef struct cpu_state {
-    clattn_additive_problem problem;
     attn_memory *memory;
     struct attn_threads *threads;
     const attn_additive_kernel *kernel;
-    float *scratch;
     int64_t scratch_size; /* floats of a worker */
 } cpu_state;
 
-static const attn_additive_kernel *choose_kernel(void) {
-    const attn_additive_kernel *kernel = NULL;
-    attn_isa isa = attn_cpu_best_isa();
-    if (isa >= ATTN_ISA_AVX512) {
-        kernel = attn_additive_kernel_avx512();
-    }
-    if (!kernel && isa >= ATTN_ISA_AVX2) {
-        kernel = attn_additive_kernel_avx2();
-    }
-    return kernel ? kernel : attn_additive_kernel_generic();
+static const attn_additive_kernel *(*const kernels[ATTN_ISA_COUNT])(void) = {
+    [ATTN_ISA_GENERIC] = attn_additive_kernel_generic,
+    [ATTN_ISA_AVX2] = attn_additive_kernel_avx2,
+    [ATTN_ISA_AVX512] = attn_additive_kernel_avx512,
+};
+
+static const char *why_not_generic(const attn_device *device) {
+    return attn_isa_why_not(ATTN_ISA_GENERIC, kernels[ATTN_ISA_GENERIC](), device);
 }
+
+static const char *why_not_avx2(const attn_device *device) {
+    return attn_isa_why_not(ATTN_ISA_AVX2, kernels[ATTN_ISA_AVX2](), device);
+}
+
+static const char *why_not_avx512(const attn_device *device) {
+    return attn_isa_why_not(ATTN_ISA_AVX512, kernels[ATTN_ISA_AVX512](), device);
+}
+
+static const attn_body bodies[] = ATTN_ISA_BODIES(why_not_generic, why_not_avx2, why_not_avx512);
 
 static bool supports(const void *problem, const attn_device *device, clattn_report *why_not) {
     (void)problem;
-    if (device->kind != CLATTN_DEVICE_CPU) {
-        attn_report_line(why_not, "device: the cpu engine runs on the CPU");
-        return false;
-    }
-    return true;
+    return attn_isa_supports(device, why_not);
 }
 
-static clattn_status prepare(const void *problem, const attn_device *device, void **state, clattn_operation_info *info,
+static clattn_status prepare(const void *problem, const attn_device *device, void **state, clattn_plan_info *info,
                              clattn_report *report) {
     const clattn_additive_problem *p = problem;
     int64_t hidden = attn_round_up(p->hidden, ATTN_ADDITIVE_LANES),
             keys = attn_round_up(p->key_length, ATTN_ADDITIVE_LANES);
-    int64_t floats, bytes;
+    int64_t floats;
     if (!attn_multiply(hidden, ATTN_ADDITIVE_ROWS + 1, &floats) ||
         !attn_add(floats, keys * ATTN_ADDITIVE_ROWS, &floats) ||
-        !attn_multiply(floats, (int64_t)sizeof(float) * attn_threads_count(device->threads), &bytes)) {
+        !attn_multiply(floats, (int64_t)sizeof(float) * attn_threads_count(device->threads), &info->workspace_size)) {
         return attn_refuse(report, CLATTN_OVERFLOW, "hidden, key_length: scratch does not fit 63 bits");
     }
-    cpu_state *made = attn_allocate_zeroed(device->memory, sizeof *made);
-    float *scratch = attn_allocate(device->memory, bytes);
-    if (!made || !scratch) {
-        attn_release(device->memory, made);
-        attn_release(device->memory, scratch);
-        return attn_refuse(report, CLATTN_OUT_OF_MEMORY, "no memory for %" PRId64 " bytes of scratch", bytes);
+    cpu_state *made = attn_allocate(device->memory, sizeof *made);
+    if (!made) {
+        return CLATTN_OUT_OF_MEMORY;
     }
-    *made = (cpu_state){ *p, device->memory, device->threads, choose_kernel(), scratch, floats };
+    *made = (cpu_state){ device->memory, device->threads, kernels[attn_body_choose(bodies, device)](), floats };
     strcpy(info->kernel, made->kernel->name);
-    info->workspace_size = bytes;
     *state = made;
     return CLATTN_OK;
 }
 
 static void release(void *state) {
     cpu_state *s = state;
-    attn_release(s->memory, s->scratch);
     attn_release(s->memory, s);
 }
 
@@ -80,19 +76,28 @@ static void run_item(void *user, int64_t item, int64_t worker) {
     w->kernel->item(&w->job, item, w->job.scratch + worker * w->job.scratch_size);
 }
 
-static clattn_status execute(void *state, const void *call) {
+static clattn_status execute(void *state, const attn_execution *execution) {
     const cpu_state *s = state;
-    const attn_additive_call *c = call;
+    const clattn_additive_problem *p = execution->problem;
+    const attn_additive_call *c = execution->call;
     work w = { .kernel = s->kernel,
-               .job = { .problem = &s->problem,
+               .job = { .problem = p,
                         .call = c,
                         .blocks = attn_divide_up(c->query_length, ATTN_ADDITIVE_ROWS),
-                        .hidden_pitch = attn_round_up(s->problem.hidden, ATTN_ADDITIVE_LANES),
-                        .score_pitch = attn_round_up(s->problem.key_length, ATTN_ADDITIVE_LANES),
-                        .scratch = s->scratch,
+                        .hidden_pitch = attn_round_up(p->hidden, ATTN_ADDITIVE_LANES),
+                        .score_pitch = attn_round_up(p->key_length, ATTN_ADDITIVE_LANES),
+                        .scratch = execution->workspace,
                         .scratch_size = s->scratch_size } };
-    attn_threads_run(s->threads, s->problem.batch * w.job.blocks, run_item, &w);
+    attn_threads_run(s->threads, p->batch * w.job.blocks, run_item, &w);
     return CLATTN_OK;
 }
 
-const attn_operation_engine attn_additive_cpu = { "cpu", false, supports, prepare, execute, release };
+const attn_engine attn_additive_cpu = {
+    .name = "cpu",
+    .bodies = bodies,
+    .supports = supports,
+    .preference = attn_prefer_by_kind,
+    .prepare = prepare,
+    .execute = execute,
+    .release = release,
+};

@@ -2,7 +2,8 @@
 #ifndef ATTN_ENGINES_ADDITIVE_ADDITIVE_ENGINES_H
 #define ATTN_ENGINES_ADDITIVE_ADDITIVE_ENGINES_H
 
-#include "engines/operation.h"
+#include "clattn/clattn_additive.h"
+#include "engines/engine.h"
 #include "problem/call.h"
 
 /** One call. Rows and keys are found with the problem's lengths; only this call's are computed. */
@@ -31,6 +32,6 @@ static inline bool attn_additive_allowed(const attn_additive_call *call, int64_t
            call->mask[b * call->mask_stride[0] + i * call->mask_stride[1] + j * call->mask_stride[2]] != 0;
 }
 
-extern const attn_operation_engine attn_additive_reference, attn_additive_cpu, attn_additive_opencl;
+extern const attn_engine attn_additive_reference, attn_additive_cpu, attn_additive_opencl;
 
 #endif

@@ -3,16 +3,16 @@
  * the other engines. Knows neither threads nor instruction sets.
  */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "engines/additive/additive_engines.h"
 
-typedef struct reference_state {
-    clattn_additive_problem problem;
-    attn_memory *memory;
+/* One row under way. */
+typedef struct row_work {
+    const clattn_additive_problem *problem;
+    const attn_additive_call *call;
     double *scores; /* [key_length] */
-} reference_state;
+} row_work;
 
 static bool supports(const void *problem, const attn_device *device, clattn_report *why_not) {
     (void)problem;
@@ -23,27 +23,19 @@ static bool supports(const void *problem, const attn_device *device, clattn_repo
     return true;
 }
 
-static clattn_status prepare(const void *problem, const attn_device *device, void **state, clattn_operation_info *info,
+static clattn_status prepare(const void *problem, const attn_device *device, void **state, clattn_plan_info *info,
                              clattn_report *report) {
     const clattn_additive_problem *p = problem;
-    reference_state *made = attn_allocate_zeroed(device->memory, sizeof *made);
-    double *scores = attn_allocate(device->memory, p->key_length * (int64_t)sizeof *scores);
-    if (!made || !scores) {
-        attn_release(device->memory, made);
-        attn_release(device->memory, scores);
-        return attn_refuse(report, CLATTN_OUT_OF_MEMORY, "key_length: no memory for a row of scores");
-    }
-    *made = (reference_state){ *p, device->memory, scores };
+    (void)device;
+    (void)report;
     strcpy(info->kernel, "plain loops in double");
-    info->workspace_size = p->key_length * (int64_t)sizeof *scores;
-    *state = made;
+    info->workspace_size = p->key_length * (int64_t)sizeof(double);
+    *state = NULL;
     return CLATTN_OK;
 }
 
 static void release(void *state) {
-    reference_state *s = state;
-    attn_release(s->memory, s->scores);
-    attn_release(s->memory, s);
+    (void)state; /* nothing is kept */
 }
 
 static double score(const clattn_additive_problem *p, const attn_additive_call *call, int64_t b, int64_t i, int64_t j) {
@@ -56,54 +48,62 @@ static double score(const clattn_additive_problem *p, const attn_additive_call *
     return sum;
 }
 
-static void write_output(const reference_state *s, const attn_additive_call *call, int64_t b, int64_t i, int64_t keys,
-                         double sum, double top) {
-    const clattn_additive_problem *p = &s->problem;
+static void write_output(const row_work *w, int64_t b, int64_t i, int64_t keys, double sum, double top) {
+    const clattn_additive_problem *p = w->problem;
+    const attn_additive_call *call = w->call;
     float *output = call->output + (b * p->query_length + i) * p->value_dim;
     for (int64_t d = 0; d < p->value_dim; d++) {
         double x = 0;
         for (int64_t j = 0; j < keys; j++) {
             if (attn_additive_allowed(call, b, i, j)) {
-                x += exp(s->scores[j] - top) / sum * (double)call->value[(b * p->key_length + j) * p->value_dim + d];
+                x += exp(w->scores[j] - top) / sum * (double)call->value[(b * p->key_length + j) * p->value_dim + d];
             }
         }
         output[d] = (float)x;
     }
 }
 
-static void compute_row(const reference_state *s, const attn_additive_call *call, int64_t b, int64_t i) {
-    const clattn_additive_problem *p = &s->problem;
+static void compute_row(const row_work *w, int64_t b, int64_t i) {
+    const clattn_additive_problem *p = w->problem;
+    const attn_additive_call *call = w->call;
     int64_t keys = i < attn_additive_rows(call, b) ? attn_additive_keys(call, b) : 0, count = 0;
     double top = -INFINITY, sum = 0;
     for (int64_t j = 0; j < keys; j++) {
         bool allowed = attn_additive_allowed(call, b, i, j);
-        s->scores[j] = allowed ? score(p, call, b, i, j) : -INFINITY;
-        top = s->scores[j] > top ? s->scores[j] : top;
+        w->scores[j] = allowed ? score(p, call, b, i, j) : -INFINITY;
+        top = w->scores[j] > top ? w->scores[j] : top;
         count += allowed;
     }
     for (int64_t j = 0; j < keys && count > 0; j++) {
-        sum += attn_additive_allowed(call, b, i, j) ? exp(s->scores[j] - top) : 0;
+        sum += attn_additive_allowed(call, b, i, j) ? exp(w->scores[j] - top) : 0;
     }
-    write_output(s, call, b, i, count > 0 ? keys : 0, sum, top);
+    write_output(w, b, i, count > 0 ? keys : 0, sum, top);
     for (int64_t j = 0; call->weights && j < call->key_length; j++) {
         bool used = j < keys && attn_additive_allowed(call, b, i, j);
         call->weights[(b * p->query_length + i) * p->key_length + j] =
-            used ? (float)(exp(s->scores[j] - top) / sum) : 0;
+            used ? (float)(exp(w->scores[j] - top) / sum) : 0;
     }
     if (call->logsumexp) {
         call->logsumexp[b * p->query_length + i] = count > 0 ? (float)(top + log(sum)) : -INFINITY;
     }
 }
 
-static clattn_status execute(void *state, const void *call) {
-    const reference_state *s = state;
-    const attn_additive_call *c = call;
-    for (int64_t b = 0; b < s->problem.batch; b++) {
-        for (int64_t i = 0; i < c->query_length; i++) {
-            compute_row(s, c, b, i);
+static clattn_status execute(void *state, const attn_execution *execution) {
+    const row_work w = { execution->problem, execution->call, execution->workspace };
+    (void)state;
+    for (int64_t b = 0; b < w.problem->batch; b++) {
+        for (int64_t i = 0; i < w.call->query_length; i++) {
+            compute_row(&w, b, i);
         }
     }
     return CLATTN_OK;
 }
 
-const attn_operation_engine attn_additive_reference = { "reference", true, supports, prepare, execute, release };
+const attn_engine attn_additive_reference = {
+    .name = "reference",
+    .supports = supports,
+    .preference = attn_prefer_never,
+    .prepare = prepare,
+    .execute = execute,
+    .release = release,
+};

@@ -43,7 +43,8 @@ static clattn_status run_call(const attn_cpu_plan *plan, const attn_execution *e
     return CLATTN_OK;
 }
 
-static bool supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
+static bool supports(const void *asked, const attn_device *device, clattn_report *why_not) {
+    const clattn_problem *problem = asked;
     if (device->kind != CLATTN_DEVICE_CPU) {
         attn_report_line(why_not, "device: the cpu engine runs on the CPU itself, without OpenCL");
         return false;
@@ -59,14 +60,15 @@ static bool supports(const clattn_problem *problem, const attn_device *device, c
     return true;
 }
 
-static int preference(const clattn_problem *problem, const attn_device *device) {
+static int preference(const void *problem, const attn_device *device) {
     (void)problem;
     (void)device;
     return ATTN_PREFER_CPU;
 }
 
-static clattn_status prepare(const clattn_problem *problem, const attn_device *device, void **state,
+static clattn_status prepare(const void *asked, const attn_device *device, void **state,
                              clattn_plan_info *info, clattn_report *report) {
+    const clattn_problem *problem = asked;
     attn_cpu_plan *plan = NULL;
     ATTN_TRY(attn_cpu_plan_make(problem, device, &plan, report));
     int i = attn_cpu_path_find(plan, ATTN_CPU_OUTPUT, problem->query_length);

@@ -1,12 +1,11 @@
 /*
- * Linear maps on the host's processors: cuts a call into items for the runtime's threads, the kernel of the best
- * instruction set. Takes scratch at creation, none in a call. Knows nothing of vectors (linear_cpu_body.h does).
+ * Linear maps on the host's processors: cuts a call into items for the runtime's threads, the kernel of one instruction
+ * set. Knows nothing of vectors (linear_cpu_body.h does).
  */
-#include <inttypes.h>
 #include <string.h>
 
-#include "cpu/cpu_features.h"
 #include "cpu/threads.h"
+#include "engines/isa_bodies.h"
 #include "engines/linear/linear_cpu.h"
 
 enum {
@@ -18,32 +17,35 @@ enum {
 };
 
 typedef struct cpu_state {
-    clattn_linear_problem problem;
     attn_memory *memory;
     struct attn_threads *threads;
     const attn_linear_kernel *kernel;
-    float *scratch;
     int64_t scratch_size; /* floats of a worker */
 } cpu_state;
 
-static const attn_linear_kernel *choose_kernel(void) {
-    const attn_linear_kernel *kernel = NULL;
-    attn_isa isa = attn_cpu_best_isa();
-    if (isa >= ATTN_ISA_AVX512) {
-        kernel = attn_linear_kernel_avx512();
-    }
-    if (!kernel && isa >= ATTN_ISA_AVX2) {
-        kernel = attn_linear_kernel_avx2();
-    }
-    return kernel ? kernel : attn_linear_kernel_generic();
+static const attn_linear_kernel *(*const kernels[ATTN_ISA_COUNT])(void) = {
+    [ATTN_ISA_GENERIC] = attn_linear_kernel_generic,
+    [ATTN_ISA_AVX2] = attn_linear_kernel_avx2,
+    [ATTN_ISA_AVX512] = attn_linear_kernel_avx512,
+};
+
+static const char *why_not_generic(const attn_device *device) {
+    return attn_isa_why_not(ATTN_ISA_GENERIC, kernels[ATTN_ISA_GENERIC](), device);
 }
+
+static const char *why_not_avx2(const attn_device *device) {
+    return attn_isa_why_not(ATTN_ISA_AVX2, kernels[ATTN_ISA_AVX2](), device);
+}
+
+static const char *why_not_avx512(const attn_device *device) {
+    return attn_isa_why_not(ATTN_ISA_AVX512, kernels[ATTN_ISA_AVX512](), device);
+}
+
+static const attn_body bodies[] = ATTN_ISA_BODIES(why_not_generic, why_not_avx2, why_not_avx512);
 
 static bool supports(const void *problem, const attn_device *device, clattn_report *why_not) {
     (void)problem;
-    if (device->kind != CLATTN_DEVICE_CPU) {
-        attn_report_line(why_not, "device: the cpu engine runs on the CPU");
-    }
-    return device->kind == CLATTN_DEVICE_CPU;
+    return attn_isa_supports(device, why_not);
 }
 
 /* The length of `count` nearly equal blocks of `step`s. */
@@ -73,8 +75,7 @@ int64_t attn_linear_cut(const attn_linear_kernel *kernel, int64_t threads, attn_
         return attn_divide_up(out, job->columns);
     }
     /* Columns first: a block of rows more packs every column once more. */
-    int64_t blocks =
-        attn_clamp(useful, attn_divide_up(out, ATTN_LINEAR_COLUMNS), attn_divide_up(out, kernel->tile_columns));
+    int64_t blocks = attn_clamp(useful, attn_divide_up(out, ATTN_LINEAR_COLUMNS), attn_divide_up(out, kernel->tile_columns));
     job->columns = block_of(out, blocks, kernel->tile_columns);
     int64_t column_blocks = attn_divide_up(out, job->columns);
     blocks = attn_min(attn_divide_up(useful, column_blocks), attn_divide_up(rows, 4 * kernel->tile_rows));
@@ -86,41 +87,36 @@ int64_t attn_linear_cut(const attn_linear_kernel *kernel, int64_t threads, attn_
     return column_blocks * job->row_blocks;
 }
 
-static clattn_status prepare(const void *problem, const attn_device *device, void **state, clattn_operation_info *info,
+static clattn_status prepare(const void *problem, const attn_device *device, void **state, clattn_plan_info *info,
                              clattn_report *report) {
-    const attn_linear_kernel *kernel = choose_kernel();
+    const attn_linear_kernel *kernel = kernels[attn_body_choose(bodies, device)]();
     int64_t floats = attn_linear_scratch(kernel, problem);
-    int64_t bytes = floats * (int64_t)sizeof(float) * attn_threads_count(device->threads);
-    cpu_state *made = attn_allocate_zeroed(device->memory, sizeof *made);
-    float *scratch = attn_allocate(device->memory, bytes);
-    if (!made || !scratch) {
-        attn_release(device->memory, made);
-        attn_release(device->memory, scratch);
-        return attn_refuse(report, CLATTN_OUT_OF_MEMORY, "no memory for %" PRId64 " bytes of scratch", bytes);
+    cpu_state *made = attn_allocate(device->memory, sizeof *made);
+    (void)report;
+    if (!made) {
+        return CLATTN_OUT_OF_MEMORY;
     }
-    *made = (cpu_state){
-        *(const clattn_linear_problem *)problem, device->memory, device->threads, kernel, scratch, floats
-    };
+    *made = (cpu_state){ device->memory, device->threads, kernel, floats };
     strcpy(info->kernel, kernel->name);
-    info->workspace_size = bytes;
+    info->workspace_size = floats * (int64_t)sizeof(float) * attn_threads_count(device->threads);
     *state = made;
     return CLATTN_OK;
 }
 
 static void release(void *state) {
     cpu_state *s = state;
-    attn_release(s->memory, s->scratch);
     attn_release(s->memory, s);
 }
 
 typedef struct work {
     attn_linear_job job;
     const cpu_state *state;
+    float *scratch; /* of all workers */
 } work;
 
 static void run_tiles(void *user, int64_t item, int64_t worker) {
     const work *w = user;
-    w->state->kernel->tiles(&w->job, item, w->state->scratch + worker * w->state->scratch_size);
+    w->state->kernel->tiles(&w->job, item, w->scratch + worker * w->state->scratch_size);
 }
 
 static void run_dots(void *user, int64_t item, int64_t worker) {
@@ -129,13 +125,24 @@ static void run_dots(void *user, int64_t item, int64_t worker) {
     w->state->kernel->dots(&w->job, item);
 }
 
-static clattn_status execute(void *state, const void *call) {
+static clattn_status execute(void *state, const attn_execution *execution) {
     const cpu_state *s = state;
-    work w = { .state = s, .job = { .call = call, .in_dim = s->problem.in_dim, .out_dim = s->problem.out_dim } };
+    const clattn_linear_problem *p = execution->problem;
+    work w = { .state = s,
+               .scratch = execution->workspace,
+               .job = { .call = execution->call, .in_dim = p->in_dim, .out_dim = p->out_dim } };
     bool tiled;
     int64_t items = attn_linear_cut(s->kernel, attn_threads_count(s->threads), &w.job, &tiled);
     attn_threads_run(s->threads, items, tiled ? run_tiles : run_dots, &w);
     return CLATTN_OK;
 }
 
-const attn_operation_engine attn_linear_cpu = { "cpu", false, supports, prepare, execute, release };
+const attn_engine attn_linear_cpu = {
+    .name = "cpu",
+    .bodies = bodies,
+    .supports = supports,
+    .preference = attn_prefer_by_kind,
+    .prepare = prepare,
+    .execute = execute,
+    .release = release,
+};

@@ -3,7 +3,7 @@
 #define ATTN_ENGINES_LINEAR_LINEAR_ENGINES_H
 
 #include "clattn/clattn_linear.h"
-#include "engines/operation.h"
+#include "engines/engine.h"
 
 /** One call: output[rows, out] (+)= input[rows, in] w[out, in]^T + b[out]. */
 typedef struct attn_linear_call {
@@ -14,6 +14,6 @@ typedef struct attn_linear_call {
     clattn_report *report;
 } attn_linear_call;
 
-extern const attn_operation_engine attn_linear_reference, attn_linear_cpu, attn_linear_opencl;
+extern const attn_engine attn_linear_reference, attn_linear_cpu, attn_linear_opencl;
 
 #endif

@@ -6,11 +6,6 @@
 
 #include "engines/linear/linear_engines.h"
 
-typedef struct reference_state {
-    clattn_linear_problem problem;
-    attn_memory *memory;
-} reference_state;
-
 static bool supports(const void *problem, const attn_device *device, clattn_report *why_not) {
     (void)problem;
     if (device->kind != CLATTN_DEVICE_CPU) {
@@ -19,27 +14,24 @@ static bool supports(const void *problem, const attn_device *device, clattn_repo
     return device->kind == CLATTN_DEVICE_CPU;
 }
 
-static clattn_status prepare(const void *problem, const attn_device *device, void **state, clattn_operation_info *info,
+static clattn_status prepare(const void *problem, const attn_device *device, void **state, clattn_plan_info *info,
                              clattn_report *report) {
-    reference_state *made = attn_allocate(device->memory, sizeof *made);
+    (void)problem;
+    (void)device;
     (void)report;
-    if (!made) {
-        return CLATTN_OUT_OF_MEMORY;
-    }
-    *made = (reference_state){ *(const clattn_linear_problem *)problem, device->memory };
     strcpy(info->kernel, "plain loops in double");
-    *state = made;
+    *state = NULL;
     return CLATTN_OK;
 }
 
 static void release(void *state) {
-    reference_state *s = state;
-    attn_release(s->memory, s);
+    (void)state; /* nothing is kept */
 }
 
-static clattn_status execute(void *state, const void *call) {
-    const clattn_linear_problem *p = &((const reference_state *)state)->problem;
-    const attn_linear_call *c = call;
+static clattn_status execute(void *state, const attn_execution *execution) {
+    const clattn_linear_problem *p = execution->problem;
+    const attn_linear_call *c = execution->call;
+    (void)state;
     for (int64_t r = 0; r < c->rows; r++) {
         for (int64_t o = 0; o < p->out_dim; o++) {
             float *output = &c->output[r * p->out_dim + o];
@@ -53,4 +45,11 @@ static clattn_status execute(void *state, const void *call) {
     return CLATTN_OK;
 }
 
-const attn_operation_engine attn_linear_reference = { "reference", true, supports, prepare, execute, release };
+const attn_engine attn_linear_reference = {
+    .name = "reference",
+    .supports = supports,
+    .preference = attn_prefer_never,
+    .prepare = prepare,
+    .execute = execute,
+    .release = release,
+};

@@ -67,14 +67,18 @@ static void get_architecture(const struct attn_opencl_device *device, char *text
     }
 }
 
-int64_t attn_opencl_find_rows(const char *table, const clattn_problem *problem, const attn_device *device,
-                              attn_tuning_row rows[ATTN_OPENCL_ROWS]) {
+int64_t attn_opencl_find_rows_of(const char *table, clattn_type type, int64_t dim, const attn_device *device,
+                                 attn_tuning_row rows[ATTN_OPENCL_ROWS]) {
     const struct attn_opencl_device *opencl = device->opencl;
     char architecture[32];
     get_architecture(opencl, architecture, sizeof architecture);
-    attn_tuning_key key = { opencl->info.vendor, architecture, opencl->info.name, clattn_type_name(problem->type),
-                            attn_max(problem->head_dim, problem->value_dim) };
+    attn_tuning_key key = { opencl->info.vendor, architecture, opencl->info.name, clattn_type_name(type), dim };
     return attn_tuning_find_rows(device->tuning, table, &key, rows, ATTN_OPENCL_ROWS);
+}
+
+int64_t attn_opencl_find_rows(const char *table, const clattn_problem *problem, const attn_device *device,
+                              attn_tuning_row rows[ATTN_OPENCL_ROWS]) {
+    return attn_opencl_find_rows_of(table, problem->type, attn_max(problem->head_dim, problem->value_dim), device, rows);
 }
 
 static clattn_status check_limits(const attn_device *device, const char *name, const attn_kernel_limits *limits,

@@ -37,6 +37,10 @@ int64_t attn_opencl_vector(const struct attn_opencl_device *device);
 
 enum { ATTN_OPENCL_ROWS = 16 }; /* of a table, that are tried */
 
+/** The rows of a tuning table that apply to a type, a dim and the device, best first. For any operation. */
+int64_t attn_opencl_find_rows_of(const char *table, clattn_type type, int64_t dim, const attn_device *device,
+                                 attn_tuning_row rows[ATTN_OPENCL_ROWS]);
+
 /** The rows of a tuning table that apply to problem and device, best first. */
 int64_t attn_opencl_find_rows(const char *table, const clattn_problem *problem, const attn_device *device,
                               attn_tuning_row rows[ATTN_OPENCL_ROWS]);

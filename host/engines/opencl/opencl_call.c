@@ -114,7 +114,7 @@ static clattn_status ask_memory(cl_mem memory, const char *name, size_t *size, c
 
 /* Device memory: the caller's cl_mem, each of the plan's context and long enough for what the call walks. */
 static clattn_status take_tensors(attn_opencl_call *call) {
-    clattn_report *report = call->execution->call->report;
+    clattn_report *report = call->asked->report;
     for (int id = 0; id < ATTN_TENSOR_COUNT; ++id) {
         attn_placement *p = &call->placements[id];
         if (!p->name) {
@@ -137,13 +137,12 @@ static clattn_status take_tensors(attn_opencl_call *call) {
 }
 
 static clattn_status take_workspace(attn_opencl_call *call) {
-    const attn_execution *execution = call->execution;
-    const attn_call *tensors = execution->call;
+    const attn_call *tensors = call->asked;
     call->workspace = call->slot->workspace.memory;
-    if (!execution->problem->caller_workspace || !tensors->workspace || tensors->workspace_size <= 0) {
+    if (!call->problem->caller_workspace || !tensors->workspace || tensors->workspace_size <= 0) {
         return CLATTN_OK;
     }
-    if (execution->problem->memory == CLATTN_MEMORY_OPENCL) {
+    if (call->problem->memory == CLATTN_MEMORY_OPENCL) {
         size_t size = 0;
         cl_context context = NULL;
         ATTN_TRY(ask_memory(tensors->workspace, "workspace", &size, &context, tensors->report));
@@ -174,10 +173,10 @@ static clattn_status check_queue(const attn_opencl_call *call) {
     }
     const bool wrong = context != call->slot->device->context || id != call->slot->device->id;
     if (code == CL_INVALID_COMMAND_QUEUE || (code == CL_SUCCESS && wrong)) {
-        return attn_refuse(call->execution->call->report, CLATTN_INVALID_ARGUMENT,
+        return attn_refuse(call->asked->report, CLATTN_INVALID_ARGUMENT,
                            "queue: not a queue of the plan's context and device");
     }
-    return attn_cl_check(code, "clGetCommandQueueInfo", call->execution->call->report);
+    return attn_cl_check(code, "clGetCommandQueueInfo", call->asked->report);
 }
 
 /* A call before this one that ended in an error is over: to wait for its event would hand the error on for ever. */
@@ -193,7 +192,7 @@ static void forget_failed(attn_opencl_slot *slot) {
 /* The first command waits for the caller's events and for the slot's call before this one. */
 static clattn_status begin_chain(attn_opencl_call *call) {
     const attn_submission *submission = &call->execution->submission;
-    const attn_call *tensors = call->execution->call;
+    const attn_call *tensors = call->asked;
     cl_uint count = submission->wait_count;
     const cl_event *wait = submission->wait;
     cl_command_queue queue = submission->queue;
@@ -223,25 +222,26 @@ static void close_call(attn_opencl_call *call) {
 }
 
 static clattn_status begin(attn_opencl_call *call) {
-    const attn_execution *execution = call->execution;
-    attn_opencl_placements(execution->problem, execution->call, call->slot->device->nothing, call->placements);
+    attn_opencl_placements(call->problem, call->asked, call->slot->device->nothing, call->placements);
     ATTN_TRY(check_queue(call));
     ATTN_TRY(take_workspace(call));
-    if (execution->problem->memory == CLATTN_MEMORY_OPENCL) {
+    if (call->problem->memory == CLATTN_MEMORY_OPENCL) {
         ATTN_TRY(take_tensors(call));
     } else {
         ATTN_TRY(attn_host_memory_place(&call->host));
     }
-    attn_opencl_arguments(execution->problem, execution->call, call->placements, &call->arguments);
+    attn_opencl_arguments(call->problem, call->asked, call->placements, &call->arguments);
     return begin_chain(call);
 }
 
 clattn_status attn_opencl_call_begin(attn_opencl_call *call, attn_opencl_slot *slot, const attn_execution *execution) {
-    *call = (attn_opencl_call){ .slot = slot, .execution = execution };
+    *call = (attn_opencl_call){
+        .slot = slot, .execution = execution, .problem = execution->problem, .asked = execution->call
+    };
     call->host = (attn_host_memory){ .device = slot->device,
                                      .placements = call->placements,
                                      .staging = slot->staging,
-                                     .report = execution->call->report };
+                                     .report = call->asked->report };
     clattn_status status = begin(call);
     if (status != CLATTN_OK) {
         close_call(call);
@@ -251,7 +251,7 @@ clattn_status attn_opencl_call_begin(attn_opencl_call *call, attn_opencl_slot *s
 
 clattn_status attn_opencl_call_end(attn_opencl_call *call, clattn_status status) {
     const attn_submission *submission = &call->execution->submission;
-    bool host = call->execution->problem->memory == CLATTN_MEMORY_HOST;
+    bool host = call->problem->memory == CLATTN_MEMORY_HOST;
     cl_event event = NULL;
     if (host && status == CLATTN_OK) {
         status = attn_chain_finish(&call->chain);
@@ -265,15 +265,15 @@ clattn_status attn_opencl_call_end(attn_opencl_call *call, clattn_status status)
     if (event && submission->event) {
         cl_int code = clRetainEvent(event);
         *(cl_event *)submission->event = code == CL_SUCCESS ? event : NULL;
-        status = attn_cl_check(code, "clRetainEvent", call->execution->call->report);
+        status = attn_cl_check(code, "clRetainEvent", call->asked->report);
     }
     close_call(call);
     return status;
 }
 
 clattn_status attn_opencl_progress(attn_opencl_call *call, double done) {
-    const attn_call *tensors = call->execution->call;
-    if (!tensors->progress || call->execution->problem->memory != CLATTN_MEMORY_HOST) {
+    const attn_call *tensors = call->asked;
+    if (!tensors->progress || call->problem->memory != CLATTN_MEMORY_HOST) {
         return CLATTN_OK;
     }
     ATTN_TRY(attn_chain_finish(&call->chain));

@@ -37,6 +37,8 @@ void attn_opencl_slot_close(attn_opencl_slot *slot);
 typedef struct attn_opencl_call {
     attn_opencl_slot *slot;
     const attn_execution *execution;
+    const clattn_problem *problem; /* of the execution */
+    const attn_call *asked;        /* likewise */
     attn_placement placements[ATTN_TENSOR_COUNT];
     attn_arguments arguments; /* made when all is placed */
     cl_mem workspace;         /* NULL when the workspace size is 0 */

@@ -117,7 +117,8 @@ static void run_row(void *user, int64_t item, int64_t worker) {
     write_weights(p, c, b, h, i, &row);
 }
 
-static bool supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
+static bool supports(const void *asked, const attn_device *device, clattn_report *why_not) {
+    const clattn_problem *problem = asked;
     if (device->kind != CLATTN_DEVICE_CPU) {
         attn_report_line(why_not, "device: the reference runs on the CPU");
         return false;
@@ -126,17 +127,22 @@ static bool supports(const clattn_problem *problem, const attn_device *device, c
         attn_report_line(why_not, "direction: backward is not served by this version");
         return false;
     }
+    if (problem->memory != CLATTN_MEMORY_HOST) {
+        attn_report_line(why_not, "memory: the reference takes host memory");
+        return false;
+    }
     return true;
 }
 
-static int preference(const clattn_problem *problem, const attn_device *device) {
+static int preference(const void *problem, const attn_device *device) {
     (void)problem;
     (void)device;
     return ATTN_PREFER_NEVER;
 }
 
-static clattn_status prepare(const clattn_problem *problem, const attn_device *device, void **state,
-                             clattn_plan_info *info, clattn_report *report) {
+static clattn_status prepare(const void *asked, const attn_device *device, void **state, clattn_plan_info *info,
+                             clattn_report *report) {
+    const clattn_problem *problem = asked;
     bool wide = problem->type == CLATTN_FP64;
     strcpy(info->kernel, wide ? "plain loops in long double" : "plain loops in double");
     info->accumulate = wide ? "fp80" : "fp64";

@@ -458,6 +458,14 @@ typedef struct clattn_plan_info {
 /** @return INVALID_ARGUMENT. Any thread. @since 0.1 */
 CLATTN_API CLATTN_CHECK clattn_status clattn_plan_get_info(const clattn_plan *plan, clattn_plan_info *info);
 
+/** What the plan of an operation beside attention will do. Strings are static or owned by the plan. @since 0.1 */
+typedef struct clattn_operation_info {
+    const char *engine; /**< "reference", "cpu" or "opencl" */
+    int64_t device;
+    char kernel[128];       /**< which kernel, which instruction set or library */
+    int64_t workspace_size; /**< bytes the plan holds for a call: scratch, device buffers */
+} clattn_operation_info;
+
 /* ------------------------------------------------------------------------------------------------ tensors */
 
 /** How rows lie in memory; the dim is always contiguous. @since 0.1 */

@@ -31,14 +31,6 @@
 extern "C" {
 #endif
 
-/** What an operation's plan will do. Strings are static or owned by the plan. @since 0.1 */
-typedef struct clattn_operation_info {
-    const char *engine; /**< "reference", "cpu" or "opencl" */
-    int64_t device;
-    char kernel[128];       /**< which kernel, which instruction set or library */
-    int64_t workspace_size; /**< bytes the plan holds for its calls: scratch, device buffers */
-} clattn_operation_info;
-
 /**
  * What is to be computed. Start from CLATTN_ADDITIVE_PROBLEM_INIT; set at least key_length, hidden and value_dim.
  * @since 0.1

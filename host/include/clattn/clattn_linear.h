@@ -20,7 +20,7 @@
 #ifndef CLATTN_LINEAR_H
 #define CLATTN_LINEAR_H
 
-#include "clattn/clattn_additive.h" /* clattn_operation_info */
+#include "clattn/clattn.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -41,7 +41,8 @@ static int64_t rows_of_head(const clattn_problem *p) {
     return p->kv_heads > 0 ? p->query_heads / p->kv_heads * p->query_length : 0;
 }
 
-static bool supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
+static bool supports(const void *asked, const attn_device *device, clattn_report *why_not) {
+    const clattn_problem *problem = asked;
     if (!attn_opencl_body_supports(problem, device, why_not)) {
         return false;
     }
@@ -52,7 +53,8 @@ static bool supports(const clattn_problem *problem, const attn_device *device, c
     return true;
 }
 
-static int preference(const clattn_problem *problem, const attn_device *device) {
+static int preference(const void *asked, const attn_device *device) {
+    const clattn_problem *problem = asked;
     return attn_opencl_preference(device) + (rows_of_head(problem) <= FEW_ROWS ? 30 : 10);
 }
 
@@ -165,8 +167,9 @@ static void release(void *memory) {
     }
 }
 
-static clattn_status prepare(const clattn_problem *problem, const attn_device *device, void **result,
+static clattn_status prepare(const void *asked, const attn_device *device, void **result,
                              clattn_plan_info *info, clattn_report *report) {
+    const clattn_problem *problem = asked;
     decode_state *state = attn_allocate_zeroed(device->memory, (int64_t)sizeof *state);
     *result = NULL;
     if (!state) {

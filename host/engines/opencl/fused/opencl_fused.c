@@ -58,12 +58,13 @@ static bool has_matrix_units(const clattn_problem *problem, const attn_device *d
            is_served(&bodies[matrix_body(problem, device)], problem, device, NULL);
 }
 
-static bool supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
+static bool supports(const void *asked, const attn_device *device, clattn_report *why_not) {
+    const clattn_problem *problem = asked;
     return attn_opencl_body_supports(problem, device, why_not) &&
            is_served(&bodies[choose_body(problem, device)], problem, device, why_not);
 }
 
-static int preference(const clattn_problem *problem, const attn_device *device) {
+static int preference(const void *problem, const attn_device *device) {
     (void)problem;
     return attn_opencl_preference(device) + 20;
 }
@@ -100,8 +101,9 @@ static clattn_status prepare_bodies(attn_fused *fused, clattn_plan_info *info, c
     return prepare_body(fused, choose_body(problem, device), info, report);
 }
 
-static clattn_status prepare(const clattn_problem *problem, const attn_device *device, void **state,
+static clattn_status prepare(const void *asked, const attn_device *device, void **state,
                              clattn_plan_info *info, clattn_report *report) {
+    const clattn_problem *problem = asked;
     attn_fused *fused = attn_allocate_zeroed(device->memory, (int64_t)sizeof *fused);
     *state = NULL;
     if (!fused) {

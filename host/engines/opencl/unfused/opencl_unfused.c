@@ -8,7 +8,8 @@
 #include "base/report.h"
 #include "engines/opencl/unfused/opencl_unfused.h"
 
-static bool supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
+static bool supports(const void *asked, const attn_device *device, clattn_report *why_not) {
+    const clattn_problem *problem = asked;
     if (device->blocks.block_key != 0 || device->blocks.splits != 0) {
         attn_report_line(why_not, "block override: only block_query (rows of a part) and body mean something here");
         return false;
@@ -16,7 +17,7 @@ static bool supports(const clattn_problem *problem, const attn_device *device, c
     return attn_opencl_supports(problem, device, why_not) && attn_product_serves(device->opencl, why_not);
 }
 
-static int preference(const clattn_problem *problem, const attn_device *device) {
+static int preference(const void *problem, const attn_device *device) {
     (void)problem;
     return attn_opencl_preference(device) + 1; /* the last choice among the OpenCL engines */
 }
@@ -130,8 +131,9 @@ static void release(void *opaque) {
     }
 }
 
-static clattn_status prepare(const clattn_problem *problem, const attn_device *device, void **result,
+static clattn_status prepare(const void *asked, const attn_device *device, void **result,
                              clattn_plan_info *info, clattn_report *report) {
+    const clattn_problem *problem = asked;
     attn_unfused_state *state = attn_allocate_zeroed(device->memory, (int64_t)sizeof *state);
     if (!state) {
         return CLATTN_OUT_OF_MEMORY;
