@@ -158,7 +158,8 @@ static clattn_status prepare(const void *problem, const attn_device *device, voi
     }
     info->workspace_size = slot_bytes(&made->problem);
     info->block_key = made->block;
-    snprintf(info->kernel, sizeof info->kernel, "additive, a group of %" PRId64 " a row", made->group);
+    snprintf(info->kernel, sizeof info->kernel, "additive, a group of %" PRId64 " a row, keys in blocks of %" PRId64, made->group,
+             made->block);
     *state = made;
     return CLATTN_OK;
 }
