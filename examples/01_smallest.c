@@ -12,7 +12,7 @@ int main(void) {
     tensors.query.data = query, tensors.key.data = key, tensors.value.data = value, tensors.output.data = output;
     clattn_status status = clattn_runtime_create(NULL, &runtime);
     if (status == CLATTN_OK) {
-        status = clattn_attention(runtime, &problem, &tensors, NULL);
+        status = clattn_attention(runtime, &problem, NULL, &tensors, NULL);
         clattn_runtime_destroy(runtime);
     }
     printf("%s: output[0] = %g\n", clattn_status_message(status), status == CLATTN_OK ? (double)output[0] : 0.0);

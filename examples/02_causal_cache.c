@@ -53,7 +53,7 @@ int main(void) {
     check(clattn_runtime_create(NULL, &runtime), &report);
 
     clattn_problem one = make_problem(1);
-    check(clattn_plan_create(runtime, &one, &plan, &report), &report);
+    check(clattn_plan_create(runtime, &one, NULL, &plan, &report), &report);
     for (int64_t step = 0; step < STEPS; step++) {
         clattn_tensors t = CLATTN_TENSORS_INIT;
         t.query =
@@ -73,7 +73,7 @@ int main(void) {
     clattn_problem all = make_problem(STEPS);
     clattn_tensors t = CLATTN_TENSORS_INIT;
     t.query.data = query, t.key.data = key_cache, t.value.data = value_cache, t.output.data = whole;
-    check(clattn_attention(runtime, &all, &t, &report), &report);
+    check(clattn_attention(runtime, &all, NULL, &t, &report), &report);
     float worst = 0;
     for (int h = 0; h < QUERY_HEADS; h++) {
         for (int d = 0; d < DIM; d++) {

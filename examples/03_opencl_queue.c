@@ -58,12 +58,13 @@ static clattn_plan *make_plan(clattn_runtime *runtime, int64_t device) {
     static clattn_report report;
     clattn_plan *plan;
     clattn_problem p = CLATTN_PROBLEM_INIT;
+    clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
     p.query_heads = HEADS, p.query_length = ROWS, p.key_length = KEYS, p.head_dim = DIM;
     p.causal = true;
     p.alignment = CLATTN_ALIGN_BOTTOM_RIGHT;
     p.memory = CLATTN_MEMORY_OPENCL;
-    p.device = device;
-    check(clattn_plan_create(runtime, &p, &plan, &report), &report);
+    options.device = device;
+    check(clattn_plan_create(runtime, &p, &options, &plan, &report), &report);
     clattn_plan_info info;
     check(clattn_plan_get_info(plan, &info), &report);
     printf("engine %s: %s\n", info.engine, info.kernel);

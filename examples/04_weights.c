@@ -41,7 +41,7 @@ int main(void) {
     t.weights.data = weights;
     clattn_status status = clattn_runtime_create(NULL, &runtime);
     if (status == CLATTN_OK) {
-        status = clattn_attention(runtime, &p, &t, &report);
+        status = clattn_attention(runtime, &p, NULL, &t, &report);
         clattn_runtime_destroy(runtime);
     }
     if (status != CLATTN_OK) {

@@ -94,16 +94,17 @@ static clattn_status attend(const clattn_runtime_options *options, float *output
     static float input[COUNT];
     clattn_runtime *runtime;
     clattn_problem problem = CLATTN_PROBLEM_INIT;
+    clattn_plan_options how = CLATTN_PLAN_OPTIONS_INIT;
     clattn_tensors tensors = CLATTN_TENSORS_INIT;
     for (int k = 0; k < COUNT; k++) {
         input[k] = (float)(k * 37 % 101) / 101 - 0.5f;
     }
     problem.query_heads = HEADS, problem.query_length = LENGTH, problem.head_dim = DIM;
-    problem.engine = "cpu";
+    how.engine = "cpu";
     tensors.query.data = tensors.key.data = tensors.value.data = input, tensors.output.data = output;
     clattn_status status = clattn_runtime_create(options, &runtime);
     if (status == CLATTN_OK) {
-        status = clattn_attention(runtime, &problem, &tensors, NULL);
+        status = clattn_attention(runtime, &problem, &how, &tensors, NULL);
         clattn_runtime_destroy(runtime);
     }
     return status;

@@ -57,7 +57,7 @@ static void show_attention(tour *t, const char *title, clattn_attention_layer_op
     clattn_attention_weights matrices = { t->matrices[0], t->matrices[1], t->matrices[2], t->matrices[3],
                                           NULL,           NULL,           NULL,           NULL };
     options.attention.weights = CLATTN_WEIGHTS_SOFTMAX;
-    options.attention.engine = t->engine;
+    options.plan.engine = t->engine;
     check(clattn_attention_layer_create(t->runtime, &options, &layer, &report), &report, title);
     clattn_attention_layer_io io = CLATTN_ATTENTION_LAYER_IO_INIT;
     io.input = t->x, io.memory = memory, io.output = output, io.scores = scores;
@@ -91,7 +91,7 @@ static void show_additive(tour *t) {
     float *w = draw(t->runtime, 31, HIDDEN, DIM), *u = draw(t->runtime, 32, HIDDEN, DIM),
           *v = draw(t->runtime, 33, HIDDEN, 1);
     options.additive.query_length = options.additive.key_length = LENGTH;
-    options.additive.hidden = HIDDEN, options.additive.weights = true, options.additive.engine = t->engine;
+    options.additive.hidden = HIDDEN, options.additive.weights = true, options.plan.engine = t->engine;
     options.query_dim = options.key_dim = DIM;
     check(clattn_additive_layer_create(t->runtime, &options, &layer, &report), &report, "additive");
     clattn_additive_layer_io io = CLATTN_ADDITIVE_LAYER_IO_INIT;
@@ -111,7 +111,7 @@ static void show_glimpse(tour *t) {
     clattn_glimpse_options options = CLATTN_GLIMPSE_OPTIONS_INIT;
     float weights[LENGTH * DIM], output[LENGTH * 2];
     options.rows = LENGTH, options.input_dim = options.context_dim = DIM, options.output_dim = 2;
-    options.softmax = true, options.engine = t->engine;
+    options.softmax = true, options.plan.engine = t->engine;
     check(clattn_glimpse_create(t->runtime, &options, &layer, &report), &report, "glimpse");
     clattn_glimpse_io io = CLATTN_GLIMPSE_IO_INIT;
     io.input = t->x, io.context = t->x, io.weights = weights, io.output = output;

@@ -174,10 +174,11 @@ typedef struct pass {
 
 static clattn_linear_plan *linear_plan(model *m, int64_t rows, int64_t in, int64_t out, const clattn_plan_info *info) {
     clattn_linear_problem problem = CLATTN_LINEAR_PROBLEM_INIT;
+    clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
     clattn_linear_plan *plan = NULL;
     problem.rows = rows, problem.in_dim = in, problem.out_dim = out;
-    problem.engine = info->engine, problem.device = info->device;
-    check(m, clattn_linear_plan_create(m->runtime, &problem, &plan, &m->report), "linear plan");
+    options.engine = info->engine, options.device = info->device;
+    check(m, clattn_linear_plan_create(m->runtime, &problem, &options, &plan, &m->report), "linear plan");
     return plan;
 }
 
@@ -187,7 +188,7 @@ static pass make_pass(model *m, int64_t batch, int64_t length, const char *engin
     clattn_attention_layer_options options = clattn_multi_head_attention(length, DIM, HEADS);
     options.attention.batch = batch;
     options.attention.key_lengths = true; /* what is padded is not attended to */
-    options.attention.engine = engine;
+    options.plan.engine = engine;
     check(m, clattn_attention_layer_create(m->runtime, &options, &p.attention, &m->report), "attention layer");
     check(m, clattn_attention_layer_get_info(p.attention, &info), "attention layer");
     printf("engine %s, %s\n", info.engine, info.kernel);

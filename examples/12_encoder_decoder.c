@@ -56,10 +56,11 @@ static const float *load(model *m, clattn_safetensors *file, const char *name, i
 
 static clattn_linear_plan *linear(model *m, int64_t in, int64_t out, const char *engine) {
     clattn_linear_problem problem = CLATTN_LINEAR_PROBLEM_INIT;
+    clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
     clattn_linear_plan *plan = NULL;
     clattn_report report;
-    problem.in_dim = in, problem.out_dim = out, problem.engine = engine;
-    check(clattn_linear_plan_create(m->runtime, &problem, &plan, &report), &report, "linear");
+    problem.in_dim = in, problem.out_dim = out, options.engine = engine;
+    check(clattn_linear_plan_create(m->runtime, &problem, &options, &plan, &report), &report, "linear");
     return plan;
 }
 
@@ -104,7 +105,7 @@ static void load_model(model *m, clattn_safetensors *file, const char *engine) {
                                              load(m, file, "w_key.bias", HIDDEN) };
     clattn_additive_layer_options options = CLATTN_ADDITIVE_LAYER_OPTIONS_INIT; /* one decoder step at a time */
     options.additive.key_length = LONGEST, options.additive.hidden = HIDDEN, options.additive.weights = true;
-    options.additive.engine = engine;
+    options.plan.engine = engine;
     options.query_dim = options.key_dim = HIDDEN;
     check(clattn_additive_layer_create(m->runtime, &options, &m->layer, &report), &report, "additive layer");
 }

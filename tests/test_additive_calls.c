@@ -22,7 +22,8 @@ START_TEST(steps_equal_all_at_once) {
         additive_run(runtime, &all, additive_engines[e]);
         clattn_report report;
         clattn_additive_plan *plan = NULL;
-        EXPECT_STATUS(clattn_additive_plan_create(runtime, &all.problem, &plan, &report), CLATTN_OK, &report);
+        const clattn_plan_options options = suite_on(additive_engines[e], CLATTN_ANY_DEVICE);
+        EXPECT_STATUS(clattn_additive_plan_create(runtime, &all.problem, &options, &plan, &report), CLATTN_OK, &report);
         for (int64_t i = 0; i < 6; i++) {
             float *output = additive_guarded(16), *weights = additive_guarded(50), logsumexp = 0;
             clattn_additive_tensors step = all.tensors;
@@ -61,7 +62,7 @@ START_TEST(several_callers) {
     clattn_runtime *runtime = suite_runtime(NULL);
     additive_case gold = additive_make(2, 5, 60, 17, 16);
     clattn_additive_plan *plan = NULL;
-    EXPECT_STATUS(clattn_additive_plan_create(runtime, &gold.problem, &plan, NULL), CLATTN_OK, NULL);
+    EXPECT_STATUS(clattn_additive_plan_create(runtime, &gold.problem, NULL, &plan, NULL), CLATTN_OK, NULL);
     EXPECT_STATUS(clattn_additive_execute(plan, &gold.tensors), CLATTN_OK, NULL);
     caller callers[3];
     pthread_t threads[3];
@@ -89,10 +90,10 @@ START_TEST(memory_is_linear) {
             additive_case c = additive_make(1, 256 << k, 1024 << k, 32, 32);
             clattn_additive_plan *plan = NULL;
             clattn_memory_use use;
-            c.problem.engine = additive_engines[e];
+            const clattn_plan_options options = suite_on(additive_engines[e], CLATTN_ANY_DEVICE);
             c.problem.weights = false;
             clattn_inspect_memory_reset(runtime);
-            EXPECT_STATUS(clattn_additive_plan_create(runtime, &c.problem, &plan, NULL), CLATTN_OK, NULL);
+            EXPECT_STATUS(clattn_additive_plan_create(runtime, &c.problem, &options, &plan, NULL), CLATTN_OK, NULL);
             EXPECT_STATUS(clattn_additive_execute(plan, &c.tensors), CLATTN_OK, NULL);
             clattn_inspect_memory(runtime, &use);
             bytes[k] = use.peak;
@@ -107,13 +108,18 @@ START_TEST(memory_is_linear) {
 }
 END_TEST
 
-static void expect_refusal(clattn_runtime *runtime, const clattn_additive_problem *p, clattn_status status,
-                           const char *word) {
+static void expect_refusal_of(clattn_runtime *runtime, const clattn_additive_problem *p,
+                              const clattn_plan_options *options, clattn_status status, const char *word) {
     clattn_report report;
     clattn_additive_plan *plan = (clattn_additive_plan *)&report;
-    EXPECT_STATUS(clattn_additive_plan_create(runtime, p, &plan, &report), status, &report);
+    EXPECT_STATUS(clattn_additive_plan_create(runtime, p, options, &plan, &report), status, &report);
     ck_assert_ptr_null(plan);
     ck_assert_msg(strstr(report.text, word), "\"%s\" does not name %s", report.text, word);
+}
+
+static void expect_refusal(clattn_runtime *runtime, const clattn_additive_problem *p, clattn_status status,
+                           const char *word) {
+    expect_refusal_of(runtime, p, NULL, status, word);
 }
 
 START_TEST(refusals) {
@@ -128,10 +134,16 @@ START_TEST(refusals) {
     expect_refusal(runtime, &p, CLATTN_INVALID_PROBLEM, "mask");
     p = good, p.mask = CLATTN_MASK_BYTES, p.mask_shape[1] = 7;
     expect_refusal(runtime, &p, CLATTN_INVALID_PROBLEM, "mask_shape[1]");
-    p = good, p.engine = "nobody";
-    expect_refusal(runtime, &p, CLATTN_INVALID_PROBLEM, "nobody");
-    p = good, p.device = 99;
-    expect_refusal(runtime, &p, CLATTN_NO_DEVICE, "99");
+    clattn_plan_options options = suite_on("nobody", CLATTN_ANY_DEVICE);
+    expect_refusal_of(runtime, &good, &options, CLATTN_INVALID_ARGUMENT, "nobody");
+    options = suite_on(NULL, 99);
+    expect_refusal_of(runtime, &good, &options, CLATTN_NO_DEVICE, "99");
+    options = suite_on(NULL, CLATTN_ANY_DEVICE), options.caller_workspace = true;
+    expect_refusal_of(runtime, &good, &options, CLATTN_UNSUPPORTED, "caller_workspace");
+    options = suite_on(NULL, CLATTN_ANY_DEVICE), options.concurrency = 0;
+    expect_refusal_of(runtime, &good, &options, CLATTN_INVALID_ARGUMENT, "concurrency");
+    options = suite_on(NULL, CLATTN_ANY_DEVICE), options.struct_size--;
+    expect_refusal_of(runtime, &good, &options, CLATTN_INVALID_ARGUMENT, "struct_size");
     p = good, p.query_length = INT64_MAX / 2, p.hidden = 16;
     expect_refusal(runtime, &p, CLATTN_OVERFLOW, "2^63");
     p = good, p.batch = 0, p.hidden = INT64_MAX; /* an empty dimension hides nothing */
@@ -150,7 +162,7 @@ START_TEST(refusals) {
     clattn_report report;
     clattn_additive_plan *plan = NULL;
     c.problem.key_lengths = true;
-    EXPECT_STATUS(clattn_additive_plan_create(runtime, &c.problem, &plan, &report), CLATTN_OK, &report);
+    EXPECT_STATUS(clattn_additive_plan_create(runtime, &c.problem, NULL, &plan, &report), CLATTN_OK, &report);
     c.tensors.report = &report;
     EXPECT_STATUS(clattn_additive_execute(plan, &c.tensors), CLATTN_INVALID_TENSORS, &report);
     static const int32_t lengths[] = { 4, 5 };
@@ -190,7 +202,7 @@ START_TEST(tensors_refused) {
     clattn_additive_plan *plan = NULL;
     static const int32_t lengths[] = { 3, 3 };
     c.problem.query_lengths = c.problem.key_lengths = true;
-    EXPECT_STATUS(clattn_additive_plan_create(runtime, &c.problem, &plan, &report), CLATTN_OK, &report);
+    EXPECT_STATUS(clattn_additive_plan_create(runtime, &c.problem, NULL, &plan, &report), CLATTN_OK, &report);
     c.tensors.query_lengths = c.tensors.key_lengths = (clattn_integers){ lengths, 0, CLATTN_INT32 };
     c.tensors.report = &report;
     REFUSED(CLATTN_INVALID_TENSORS, "key_lengths: offset", t.key_lengths.offset = -1);
@@ -219,14 +231,15 @@ START_TEST(many_empty_entries) {
     clattn_runtime *runtime = suite_runtime(&(clattn_runtime_options){ sizeof(clattn_runtime_options), 2, true, { 0 } });
     for (int e = 0; e < ADDITIVE_ENGINES; e++) {
         clattn_additive_problem p = CLATTN_ADDITIVE_PROBLEM_INIT;
+        clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
         clattn_additive_tensors t = CLATTN_ADDITIVE_TENSORS_INIT;
         clattn_additive_plan *plan = NULL;
         p.batch = INT64_C(1) << 40;
         p.hidden = p.value_dim = 1;
-        p.engine = additive_engines[e];
+        options.engine = additive_engines[e];
         t.query_length = 0;
         if (additive_is_here(runtime, e)) {
-            EXPECT_STATUS(clattn_additive_plan_create(runtime, &p, &plan, NULL), CLATTN_OK, NULL);
+            EXPECT_STATUS(clattn_additive_plan_create(runtime, &p, &options, &plan, NULL), CLATTN_OK, NULL);
             EXPECT_STATUS(clattn_additive_execute(plan, &t), CLATTN_OK, NULL);
             clattn_additive_plan_destroy(plan);
         }

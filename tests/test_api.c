@@ -81,30 +81,38 @@ END_TEST
 START_TEST(test_plan_arguments) {
     clattn_runtime *runtime = cpu_only();
     clattn_problem p = small();
+    clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
     clattn_plan *plan = (clattn_plan *)&report;
-    EXPECT_STATUS(clattn_plan_create(NULL, &p, &plan, &report), CLATTN_INVALID_ARGUMENT, NULL);
-    EXPECT_STATUS(clattn_plan_create(runtime, NULL, &plan, &report), CLATTN_INVALID_ARGUMENT, NULL);
+    EXPECT_STATUS(clattn_plan_create(NULL, &p, &options, &plan, &report), CLATTN_INVALID_ARGUMENT, NULL);
+    EXPECT_STATUS(clattn_plan_create(runtime, NULL, NULL, &plan, &report), CLATTN_INVALID_ARGUMENT, NULL);
     ck_assert_ptr_null(plan);
-    EXPECT_STATUS(clattn_plan_create(runtime, &p, NULL, &report), CLATTN_INVALID_ARGUMENT, NULL);
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, &options, NULL, &report), CLATTN_INVALID_ARGUMENT, NULL);
     p.head_dim = 0;
     plan = (clattn_plan *)&report;
-    EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, &report), CLATTN_INVALID_PROBLEM, NULL);
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, &options, &plan, &report), CLATTN_INVALID_PROBLEM, NULL);
     ck_assert_ptr_null(plan);
     ck_assert_ptr_nonnull(strstr(report.text, "head_dim"));
-    EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, NULL), CLATTN_INVALID_PROBLEM, NULL);
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, &options, &plan, NULL), CLATTN_INVALID_PROBLEM, NULL);
     p = small();
-    p.concurrency = INT64_MAX;
-    EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, &report), CLATTN_INVALID_PROBLEM, NULL);
+    options.concurrency = INT64_MAX;
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, &options, &plan, &report), CLATTN_INVALID_ARGUMENT, NULL);
     ck_assert_ptr_nonnull(strstr(report.text, "concurrency"));
+    options.concurrency = 0;
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, &options, &plan, &report), CLATTN_INVALID_ARGUMENT, NULL);
+    ck_assert_ptr_nonnull(strstr(report.text, "concurrency"));
+    options = (clattn_plan_options){ 0 };
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, &options, &plan, &report), CLATTN_INVALID_ARGUMENT, NULL);
+    ck_assert_msg(strncmp(report.text, "struct_size:", 12) == 0, "%s", report.text);
     clattn_plan_info info;
     EXPECT_STATUS(clattn_plan_get_info(NULL, &info), CLATTN_INVALID_ARGUMENT, NULL);
     clattn_runtime_destroy(runtime);
 }
 END_TEST
 
-static void refused(clattn_runtime *runtime, clattn_problem p, clattn_status status, const char *word) {
+static void refused(clattn_runtime *runtime, clattn_problem p, const clattn_plan_options *options, clattn_status status,
+                    const char *word) {
     clattn_plan *plan = (clattn_plan *)&report;
-    EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, &report), status, &report);
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, options, &plan, &report), status, &report);
     ck_assert_ptr_null(plan);
     ck_assert_msg(strstr(report.text, word), "%s is not named: %s", word, report.text);
 }
@@ -112,21 +120,21 @@ static void refused(clattn_runtime *runtime, clattn_problem p, clattn_status sta
 START_TEST(test_who_may_serve) {
     clattn_runtime *runtime = cpu_only();
     clattn_problem p = small();
-    p.engine = "no-such-engine";
-    refused(runtime, p, CLATTN_INVALID_PROBLEM, "no-such-engine");
-    p = small();
-    p.device = 7;
-    refused(runtime, p, CLATTN_NO_DEVICE, "7");
+    clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
+    options.engine = "no-such-engine";
+    refused(runtime, p, &options, CLATTN_INVALID_ARGUMENT, "no-such-engine");
+    options = suite_on(NULL, 7);
+    refused(runtime, p, &options, CLATTN_NO_DEVICE, "7");
     p = small();
     p.direction = CLATTN_BACKWARD;
-    refused(runtime, p, CLATTN_UNSUPPORTED, "direction");
+    refused(runtime, p, NULL, CLATTN_UNSUPPORTED, "direction");
     p = small();
     p.memory = CLATTN_MEMORY_OPENCL;
-    refused(runtime, p, CLATTN_UNSUPPORTED, "memory");
+    refused(runtime, p, NULL, CLATTN_UNSUPPORTED, "memory");
     p = small();
-    p.engine = "opencl";
+    options = suite_on("opencl", CLATTN_ANY_DEVICE);
     clattn_plan *plan;
-    clattn_status status = clattn_plan_create(runtime, &p, &plan, &report);
+    clattn_status status = clattn_plan_create(runtime, &p, &options, &plan, &report);
     ck_assert_msg(status == CLATTN_UNSUPPORTED || status == CLATTN_NO_DEVICE, "%s", clattn_status_name(status));
     ck_assert_msg(report.length > 0, "a refusal without a reason");
     clattn_runtime_destroy(runtime);
@@ -136,9 +144,10 @@ END_TEST
 START_TEST(test_plan_numbers) {
     clattn_runtime *runtime = cpu_only();
     clattn_problem p = small();
+    clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
     clattn_plan *plan;
     clattn_plan_info info;
-    EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, &report), CLATTN_OK, &report);
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, &options, &plan, &report), CLATTN_OK, &report);
     EXPECT_STATUS(clattn_plan_get_info(plan, &info), CLATTN_OK, NULL);
     ck_assert_str_eq(info.engine, "cpu");
     ck_assert_str_eq(info.accumulate, "fp32");
@@ -147,8 +156,8 @@ START_TEST(test_plan_numbers) {
     ck_assert_double_eq(info.bytes, 4.0 * (4 * 8 + 6 * 8 + 6 * 8 + 4 * 8));
     EXPECT_STATUS(clattn_plan_get_info(plan, NULL), CLATTN_INVALID_ARGUMENT, NULL);
     clattn_plan_destroy(plan);
-    p.engine = "reference";
-    EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, &report), CLATTN_OK, &report);
+    options.engine = "reference";
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, &options, &plan, &report), CLATTN_OK, &report);
     EXPECT_STATUS(clattn_plan_get_info(plan, &info), CLATTN_OK, NULL);
     ck_assert_str_eq(info.engine, "reference");
     clattn_plan_destroy(plan);
@@ -162,16 +171,16 @@ START_TEST(test_report_after_success) {
     clattn_problem p = small();
     clattn_plan *plan;
     memset(&report, 'x', sizeof report);
-    EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, &report), CLATTN_OK, &report);
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, NULL, &plan, &report), CLATTN_OK, &report);
     ck_assert_msg(report.length == 0 && report.text[0] == '\0' && !report.truncated, "%s", report.text);
     clattn_plan_destroy(plan);
     p.causal = true; /* 4 rows, 6 keys */
-    EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, &report), CLATTN_INVALID_PROBLEM, &report);
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, NULL, &plan, &report), CLATTN_INVALID_PROBLEM, &report);
     ck_assert_ptr_nonnull(strstr(report.text, "CLATTN_ALIGN_UNSET"));
     ck_assert_ptr_null(strstr(report.text, "top_left"));
     p = small();
     p.direction = CLATTN_BACKWARD; /* one line an engine and device */
-    EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, &report), CLATTN_UNSUPPORTED, &report);
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, NULL, &plan, &report), CLATTN_UNSUPPORTED, &report);
     ck_assert_ptr_nonnull(strstr(report.text, "cpu on device 0: direction"));
     clattn_runtime_destroy(runtime);
 }
@@ -188,7 +197,10 @@ START_TEST(test_starts) {
     ck_assert(p.batch == 1 && p.query_heads == 1 && p.kv_heads == CLATTN_SAME && p.key_length == CLATTN_SAME);
     ck_assert(p.value_dim == CLATTN_SAME && p.window_left == CLATTN_OPEN && p.window_right == CLATTN_OPEN);
     ck_assert(p.mask_shape[3] == CLATTN_SAME && p.bias_shape[0] == CLATTN_SAME && p.weights_heads == CLATTN_SAME);
-    ck_assert(p.weights_rows == CLATTN_SAME && p.device == CLATTN_ANY_DEVICE && p.concurrency == 1 && !p.engine);
+    ck_assert(p.weights_rows == CLATTN_SAME);
+    clattn_plan_options o;
+    clattn_plan_options_init(&o, sizeof o);
+    ck_assert(o.device == CLATTN_ANY_DEVICE && o.concurrency == 1 && !o.engine && !o.blocks);
     clattn_tensors t = CLATTN_TENSORS_INIT;
     ck_assert(t.query_length == CLATTN_SAME && t.key_length == CLATTN_SAME && t.past_length == CLATTN_SAME && !t.workspace);
 }
@@ -200,8 +212,9 @@ START_TEST(test_many_empty_entries) {
     clattn_runtime *runtime = cpu_only();
     for (int n = 0; n < 8; n++) {
         clattn_problem p = small();
+        clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
         clattn_tensors t = tensors();
-        p.engine = engines[n % 2];
+        options.engine = engines[n % 2];
         p.type = n / 2 % 2 == 0 ? CLATTN_FP64 : CLATTN_FP32;
         p.has_scale = true; /* such that fp32 is computed row by row too: no workspace grows with the entries */
         p.scale = 1e-20;
@@ -214,7 +227,7 @@ START_TEST(test_many_empty_entries) {
         t.query_length = 0;
         t.weights.data = (void *)(uintptr_t)(UINT64_C(1) << 60); /* no memory at all, for rows of which there are none */
         t.logsumexp.data = (void *)(uintptr_t)(UINT64_C(1) << 61);
-        EXPECT_STATUS(clattn_attention(runtime, &p, &t, &report), CLATTN_OK, &report);
+        EXPECT_STATUS(clattn_attention(runtime, &p, &options, &t, &report), CLATTN_OK, &report);
     }
     clattn_runtime_destroy(runtime);
 }
@@ -227,14 +240,14 @@ START_TEST(test_one_call) {
     for (int n = 0; n < 48; n++) {
         value[n] = 2.5F;
     }
-    EXPECT_STATUS(clattn_attention(runtime, &p, &t, &report), CLATTN_OK, &report);
+    EXPECT_STATUS(clattn_attention(runtime, &p, NULL, &t, &report), CLATTN_OK, &report);
     for (int n = 0; n < 32; n++) {
         ck_assert_float_eq_tol(output[n], 2.5F, 1e-6F);
     }
-    EXPECT_STATUS(clattn_attention(NULL, &p, &t, &report), CLATTN_INVALID_ARGUMENT, NULL);
-    EXPECT_STATUS(clattn_attention(runtime, NULL, &t, &report), CLATTN_INVALID_ARGUMENT, NULL);
-    EXPECT_STATUS(clattn_attention(runtime, &p, NULL, &report), CLATTN_INVALID_ARGUMENT, NULL);
-    EXPECT_STATUS(clattn_attention(runtime, &p, &t, NULL), CLATTN_OK, NULL);
+    EXPECT_STATUS(clattn_attention(NULL, &p, NULL, &t, &report), CLATTN_INVALID_ARGUMENT, NULL);
+    EXPECT_STATUS(clattn_attention(runtime, NULL, NULL, &t, &report), CLATTN_INVALID_ARGUMENT, NULL);
+    EXPECT_STATUS(clattn_attention(runtime, &p, NULL, NULL, &report), CLATTN_INVALID_ARGUMENT, NULL);
+    EXPECT_STATUS(clattn_attention(runtime, &p, NULL, &t, NULL), CLATTN_OK, NULL);
     clattn_runtime_destroy(runtime);
 }
 END_TEST
@@ -244,13 +257,14 @@ START_TEST(test_empty_problems) {
     clattn_runtime *runtime = cpu_only();
     for (int n = 0; n < 6; n++) {
         clattn_problem p = small();
+        clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
         clattn_tensors t = tensors();
-        p.engine = engines[n % 2];
+        options.engine = engines[n % 2];
         p.batch = n / 2 == 0 ? 0 : 1;
         p.query_length = n / 2 == 1 ? 0 : 4;
         p.key_length = n / 2 == 2 ? 0 : 6;
         memset(output, 0x5a, sizeof output);
-        EXPECT_STATUS(clattn_attention(runtime, &p, &t, &report), CLATTN_OK, &report);
+        EXPECT_STATUS(clattn_attention(runtime, &p, &options, &t, &report), CLATTN_OK, &report);
         for (int d = 0; d < 32; d++) {
             ck_assert_msg(n / 2 != 2 || output[d] == 0, "no keys: the output is 0, not %g", (double)output[d]);
             ck_assert_msg(n / 2 == 2 || ((unsigned char *)output)[d] == 0x5a, "nothing to write, but written");
@@ -279,9 +293,10 @@ START_TEST(test_progress_and_cancel) {
     clattn_runtime *runtime = suite_runtime(&(clattn_runtime_options){ sizeof(clattn_runtime_options), 1, true, { 0 } });
     for (int n = 0; n < 2; n++) {
         clattn_problem p = CLATTN_PROBLEM_INIT;
+        clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
         clattn_tensors t = CLATTN_TENSORS_INIT;
         watcher w = { 0, 0, -1 };
-        p.engine = engines[n];
+        options.engine = engines[n];
         p.query_heads = n == 0 ? 1 : 8;
         p.query_length = n == 0 ? 64 : 512;
         p.head_dim = n == 0 ? 8 : 64;
@@ -289,10 +304,10 @@ START_TEST(test_progress_and_cancel) {
         t.output.data = result;
         t.progress = watch;
         t.progress_user = &w;
-        EXPECT_STATUS(clattn_attention(runtime, &p, &t, &report), CLATTN_OK, &report);
+        EXPECT_STATUS(clattn_attention(runtime, &p, &options, &t, &report), CLATTN_OK, &report);
         ck_assert_msg(w.calls > 0, "%s reports no progress", engines[n]);
         w = (watcher){ 0, 0, 1 };
-        EXPECT_STATUS(clattn_attention(runtime, &p, &t, &report), CLATTN_CANCELLED, &report);
+        EXPECT_STATUS(clattn_attention(runtime, &p, &options, &t, &report), CLATTN_CANCELLED, &report);
         ck_assert_int_eq(w.calls, 1);
     }
     clattn_runtime_destroy(runtime);
@@ -305,12 +320,13 @@ START_TEST(test_callers_workspace) {
     clattn_runtime *runtime = cpu_only();
     for (int n = 0; n < 2; n++) {
         clattn_problem p = small();
+        clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
         clattn_tensors t = tensors();
         clattn_plan *plan;
         clattn_plan_info info;
-        p.engine = engines[n];
-        p.caller_workspace = true;
-        EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, &report), CLATTN_OK, &report);
+        options.engine = engines[n];
+        options.caller_workspace = true;
+        EXPECT_STATUS(clattn_plan_create(runtime, &p, &options, &plan, &report), CLATTN_OK, &report);
         EXPECT_STATUS(clattn_plan_get_info(plan, &info), CLATTN_OK, NULL);
         ck_assert_int_lt(info.workspace_size, (int64_t)sizeof workspace - 64);
         memset(workspace, 0xff, sizeof workspace);
@@ -339,7 +355,7 @@ START_TEST(test_memory_use) {
     clattn_problem p = small();
     clattn_plan *plan;
     clattn_inspect_memory(runtime, &before);
-    EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, &report), CLATTN_OK, &report);
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, NULL, &plan, &report), CLATTN_OK, &report);
     clattn_inspect_memory(runtime, &during);
     ck_assert_int_gt(during.host, before.host);
     clattn_plan_destroy(plan);
@@ -356,15 +372,15 @@ END_TEST
 START_TEST(test_engine_questions) {
     clattn_runtime *runtime = cpu_only();
     clattn_problem p = small();
-    EXPECT_STATUS(clattn_engine_supports(runtime, "cpu", 0, &p, &report), CLATTN_OK, &report);
-    EXPECT_STATUS(clattn_engine_supports(runtime, "reference", 0, &p, NULL), CLATTN_OK, NULL);
-    EXPECT_STATUS(clattn_engine_supports(runtime, "cpu", 3, &p, &report), CLATTN_NO_DEVICE, NULL);
+    EXPECT_STATUS(clattn_engine_supports(runtime, &p, &(clattn_plan_options){ sizeof(clattn_plan_options), "cpu", 0, 1, false, false, false, NULL }, &report), CLATTN_OK, &report);
+    EXPECT_STATUS(clattn_engine_supports(runtime, &p, &(clattn_plan_options){ sizeof(clattn_plan_options), "reference", 0, 1, false, false, false, NULL }, NULL), CLATTN_OK, NULL);
+    EXPECT_STATUS(clattn_engine_supports(runtime, &p, &(clattn_plan_options){ sizeof(clattn_plan_options), "cpu", 3, 1, false, false, false, NULL }, &report), CLATTN_NO_DEVICE, NULL);
     p.head_dim = -4;
-    EXPECT_STATUS(clattn_engine_supports(runtime, "cpu", 0, &p, &report), CLATTN_INVALID_PROBLEM, NULL);
+    EXPECT_STATUS(clattn_engine_supports(runtime, &p, &(clattn_plan_options){ sizeof(clattn_plan_options), "cpu", 0, 1, false, false, false, NULL }, &report), CLATTN_INVALID_PROBLEM, NULL);
     p = small();
-    ck_assert_int_ne(clattn_engine_supports(runtime, "nothing", 0, &p, &report), CLATTN_OK);
-    ck_assert_int_ne(clattn_engine_supports(runtime, NULL, 0, &p, &report), CLATTN_OK);
-    ck_assert_int_ne(clattn_engine_supports(NULL, "cpu", 0, &p, &report), CLATTN_OK);
+    ck_assert_int_ne(clattn_engine_supports(runtime, &p, &(clattn_plan_options){ sizeof(clattn_plan_options), "nothing", 0, 1, false, false, false, NULL }, &report), CLATTN_OK);
+    ck_assert_int_ne(clattn_engine_supports(runtime, &p, &(clattn_plan_options){ sizeof(clattn_plan_options), NULL, 0, 1, false, false, false, NULL }, &report), CLATTN_OK);
+    ck_assert_int_ne(clattn_engine_supports(NULL, &p, &(clattn_plan_options){ sizeof(clattn_plan_options), "cpu", 0, 1, false, false, false, NULL }, &report), CLATTN_OK);
     clattn_runtime_destroy(runtime);
 }
 END_TEST

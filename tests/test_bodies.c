@@ -24,12 +24,13 @@ static char *const problems[] = {
 /* The engine's refusal of the plainest problem holds the text. */
 static void expect_refusal(const engine_at *at, const char *body, const char *text) {
     clattn_problem p = CLATTN_PROBLEM_INIT;
+    const clattn_plan_options options = engine_options(at);
     clattn_plan *plan = NULL;
-    p.query_length = 4, p.head_dim = 16, p.engine = at->engine, p.device = at->device;
-    clattn_status status = clattn_engine_supports(at->runtime, at->engine, at->device, &p, &report);
+    p.query_length = 4, p.head_dim = 16;
+    clattn_status status = clattn_engine_supports(at->runtime, &p, &options, &report);
     ck_assert_msg(status == CLATTN_UNSUPPORTED && strstr(report.text, "body: ") && strstr(report.text, text),
                   "%s, %s: %s: %s", at->name, body, clattn_status_name(status), report.text);
-    EXPECT_STATUS(clattn_plan_create(at->runtime, &p, &plan, &report), CLATTN_UNSUPPORTED, &report);
+    EXPECT_STATUS(clattn_plan_create(at->runtime, &p, &options, &plan, &report), CLATTN_UNSUPPORTED, &report);
     ck_assert_msg(strstr(report.text, "body: ") && strstr(report.text, text), "%s, %s: %s", at->name, body, report.text);
     clattn_plan_destroy(plan);
 }
@@ -40,6 +41,7 @@ static int judge(const engine_at *at, const char *body, const attn_case *c) {
     attn_gate_result result;
     const attn_gate_options options = { 0 };
     ck_assert_msg(attn_case_data_create(&data, c, true, &error) == ATTN_DONE, "%s: %s", c->text, error.text);
+    data.options.blocks = at->blocks;
     int status = attn_gate_engine(at->runtime, at->engine, at->device, &data, &options, &result, &error);
     attn_case_data_free(&data);
     ck_assert_msg(status == ATTN_DONE, "%s, %s: %s: %s", at->name, body, c->text, error.text);
@@ -71,19 +73,22 @@ static void check_body(const engine_at *at, const clattn_body_info *body) {
 /* Names are listed once, in lines for people; past the last one there is nothing. */
 static void check_engine(const engine_at *at) {
     clattn_body_info body, other;
-    const char *name;
-    for (int64_t n = 0; engine_take_body(at, n, &name); n++) {
+    clattn_block_override blocks;
+    for (int64_t n = 0; engine_take_body(at, n, &blocks); n++) {
+        const char *name = blocks.body;
+        engine_at with = *at;
+        with.blocks = &blocks;
         if (!name) {
             continue;
         }
-        EXPECT_STATUS(clattn_inspect_body(at->runtime, at->engine, at->device, n - 1, &body), CLATTN_OK, NULL);
+        EXPECT_STATUS(clattn_inspect_body(at->runtime, CLATTN_OPERATION_ATTENTION, at->engine, at->device, n - 1, &body), CLATTN_OK, NULL);
         ck_assert_str_eq(body.name, name);
         ck_assert(body.what[0] != '\0' && !strchr(body.what, '\n') && (!body.why_not || body.why_not[0] != '\0'));
         for (int64_t m = 0; m < n - 1; m++) {
-            EXPECT_STATUS(clattn_inspect_body(at->runtime, at->engine, at->device, m, &other), CLATTN_OK, NULL);
+            EXPECT_STATUS(clattn_inspect_body(at->runtime, CLATTN_OPERATION_ATTENTION, at->engine, at->device, m, &other), CLATTN_OK, NULL);
             ck_assert_str_ne(other.name, name);
         }
-        check_body(at, &body);
+        check_body(&with, &body);
     }
 }
 
@@ -101,14 +106,15 @@ static void check_strangers(const engine_at *at) {
     const char *name = opencl || strcmp(at->engine, "reference") == 0 ? "portable-tiles" : "cpu-shaped";
     const clattn_block_override blocks = { .body = name };
     char text[128];
-    if (clattn_inspect_override_blocks(at->runtime, &blocks, NULL) != CLATTN_OK) {
-        return; /* a build without OpenCL */
+    engine_at with = *at;
+    with.blocks = &blocks;
+    if (strcmp(name, "cpu-shaped") == 0 && !clattn_engine_built("opencl-fused")) {
+        return; /* no engine has it */
     }
     snprintf(text, sizeof text, "%s has no %s, it has ", at->engine, name);
-    expect_refusal(at, name, text);
+    expect_refusal(&with, name, text);
     ck_assert(strcmp(at->engine, "cpu") != 0 || strstr(report.text, "generic, avx2, avx512, portable-tiles, amx"));
     ck_assert(!opencl || strstr(report.text, "cpu-shaped, gpu-shaped"));
-    EXPECT_STATUS(clattn_inspect_override_blocks(at->runtime, NULL, NULL), CLATTN_OK, NULL);
 }
 
 START_TEST(test_bodies_of_other_engines) {
@@ -116,24 +122,24 @@ START_TEST(test_bodies_of_other_engines) {
 }
 END_TEST
 
-/* A name that no engine has is refused and changes nothing; a name that is taken is not kept. */
+/* A name that no engine has is no option; a name that is taken is not kept. */
 START_TEST(test_override) {
     clattn_runtime *runtime = suite_runtime(NULL);
     char name[] = "generic";
     clattn_problem p = CLATTN_PROBLEM_INIT;
     clattn_plan *plan = NULL;
     clattn_plan_info info = { 0 };
-    EXPECT_STATUS(clattn_inspect_override_blocks(runtime, &(clattn_block_override){ .body = name }, &report), CLATTN_OK, &report);
-    memset(name, 'x', sizeof name - 1);
-    EXPECT_STATUS(clattn_inspect_override_blocks(runtime, &(clattn_block_override){ .body = name }, &report),
-                  CLATTN_INVALID_ARGUMENT, NULL);
-    ck_assert_str_eq(report.text, "body: no engine of this build has \"xxxxxxx\"\n");
+    clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
+    options.blocks = &(clattn_block_override){ .body = name };
     p.query_length = 20, p.head_dim = 16;
-    EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, &report), CLATTN_OK, &report); /* by the one engine that has it */
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, &options, &plan, &report), CLATTN_OK, &report); /* by the one engine that has it */
+    memset(name, 'x', sizeof name - 1);
+    clattn_plan *none = NULL;
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, &options, &none, &report), CLATTN_INVALID_ARGUMENT, NULL);
+    ck_assert_str_eq(report.text, "body: no engine of this build has \"xxxxxxx\"\n");
     EXPECT_STATUS(clattn_plan_get_info(plan, &info), CLATTN_OK, NULL);
     ck_assert_msg(strcmp(info.engine, "cpu") == 0 && strstr(info.kernel, "generic"), "%s: %s", info.engine, info.kernel);
     clattn_plan_destroy(plan);
-    EXPECT_STATUS(clattn_inspect_override_blocks(NULL, NULL, &report), CLATTN_INVALID_ARGUMENT, NULL);
     clattn_runtime_destroy(runtime);
 }
 END_TEST
@@ -141,17 +147,17 @@ END_TEST
 START_TEST(test_the_list) {
     clattn_runtime *runtime = suite_runtime(NULL);
     clattn_body_info body;
-    EXPECT_STATUS(clattn_inspect_body(runtime, "cpu", 0, 0, &body), CLATTN_OK, NULL);
-    EXPECT_STATUS(clattn_inspect_body(runtime, "cpu", 0, -1, &body), CLATTN_INVALID_ARGUMENT, NULL);
-    EXPECT_STATUS(clattn_inspect_body(runtime, "cpu", 0, 1000, &body), CLATTN_UNSUPPORTED, NULL);
-    EXPECT_STATUS(clattn_inspect_body(runtime, "cpu", 1000, 0, &body), CLATTN_NO_DEVICE, NULL);
-    EXPECT_STATUS(clattn_inspect_body(runtime, "reference", 0, 0, &body), CLATTN_UNSUPPORTED, NULL);
-    EXPECT_STATUS(clattn_inspect_body(runtime, "nobody", 0, 0, &body), CLATTN_INVALID_ARGUMENT, NULL);
-    EXPECT_STATUS(clattn_inspect_body(runtime, NULL, 0, 0, &body), CLATTN_INVALID_ARGUMENT, NULL);
-    EXPECT_STATUS(clattn_inspect_body(runtime, "cpu", 0, 0, NULL), CLATTN_INVALID_ARGUMENT, NULL);
-    EXPECT_STATUS(clattn_inspect_body(NULL, "cpu", 0, 0, &body), CLATTN_INVALID_ARGUMENT, NULL);
+    EXPECT_STATUS(clattn_inspect_body(runtime, CLATTN_OPERATION_ATTENTION, "cpu", 0, 0, &body), CLATTN_OK, NULL);
+    EXPECT_STATUS(clattn_inspect_body(runtime, CLATTN_OPERATION_ATTENTION, "cpu", 0, -1, &body), CLATTN_INVALID_ARGUMENT, NULL);
+    EXPECT_STATUS(clattn_inspect_body(runtime, CLATTN_OPERATION_ATTENTION, "cpu", 0, 1000, &body), CLATTN_UNSUPPORTED, NULL);
+    EXPECT_STATUS(clattn_inspect_body(runtime, CLATTN_OPERATION_ATTENTION, "cpu", 1000, 0, &body), CLATTN_NO_DEVICE, NULL);
+    EXPECT_STATUS(clattn_inspect_body(runtime, CLATTN_OPERATION_ATTENTION, "reference", 0, 0, &body), CLATTN_UNSUPPORTED, NULL);
+    EXPECT_STATUS(clattn_inspect_body(runtime, CLATTN_OPERATION_ATTENTION, "nobody", 0, 0, &body), CLATTN_INVALID_ARGUMENT, NULL);
+    EXPECT_STATUS(clattn_inspect_body(runtime, CLATTN_OPERATION_ATTENTION, NULL, 0, 0, &body), CLATTN_INVALID_ARGUMENT, NULL);
+    EXPECT_STATUS(clattn_inspect_body(runtime, CLATTN_OPERATION_ATTENTION, "cpu", 0, 0, NULL), CLATTN_INVALID_ARGUMENT, NULL);
+    EXPECT_STATUS(clattn_inspect_body(NULL, CLATTN_OPERATION_ATTENTION, "cpu", 0, 0, &body), CLATTN_INVALID_ARGUMENT, NULL);
     if (clattn_engine_built("opencl-fused")) { /* the CPU itself is no device for it */
-        EXPECT_STATUS(clattn_inspect_body(runtime, "opencl-fused", 0, 0, &body), CLATTN_OK, NULL);
+        EXPECT_STATUS(clattn_inspect_body(runtime, CLATTN_OPERATION_ATTENTION, "opencl-fused", 0, 0, &body), CLATTN_OK, NULL);
         ck_assert_ptr_nonnull(body.why_not);
     }
     clattn_runtime_destroy(runtime);

@@ -53,7 +53,7 @@ START_TEST(test_every_word) {
     ck_assert(p->alibi && p->sinks && p->query_lengths && p->key_lengths);
     ck_assert(c.query_lengths.kind == ATTN_LIST_GIVEN && c.query_lengths.count == 2 && c.query_lengths.values[0] == 5);
     ck_assert_int_eq(c.key_lengths.kind, ATTN_LIST_RANDOM);
-    ck_assert(p->allow_tf32);
+    ck_assert(c.options.allow_tf32);
     ck_assert(p->weights == CLATTN_WEIGHTS_SOFTCAP && p->weights_first_head == 1 && p->weights_heads == 2 && p->weights_rows == 3);
     read_one("query_length=3 key_length=8 head_dim=2 causal=yes align=-4");
     ck_assert(c.problem.alignment == CLATTN_ALIGN_OFFSET && c.problem.offset == -4);

@@ -277,17 +277,18 @@ static void check_batch_invariance(const engine_at *at) {
     }
     clattn_problem p = make_problem(ROWS, KEYS);
     clattn_tensors t = tensors();
-    p.batch_invariant = true;
+    engine_at invariant = *at;
+    invariant.batch_invariant = true;
     p.logsumexp = false;
     p.batch = BATCH;
     t.output.data = together;
-    engine_execute(at, p, &t);
+    engine_execute(&invariant, p, &t);
     p.batch = 1;
     t.output.data = output;
     for (int b = 0; b < BATCH; b++) {
         t.query.offset = b * ROWS * DIM;
         t.key.offset = t.value.offset = b * KEYS * DIM;
-        engine_execute(at, p, &t);
+        engine_execute(&invariant, p, &t);
         ck_assert_msg(memcmp(output, together + b * ROWS * DIM, ROWS * DIM * sizeof *output) == 0, "%s: entry %d has other bits alone",
                       at->name, b);
     }
@@ -309,8 +310,8 @@ static void check_shorter_call(const engine_at *at) {
         clattn_problem p = make_problem(ROWS, KEYS);
         clattn_tensors t = tensors();
         p.weights = (clattn_weights_stage)stage;
-        p.engine = at->engine, p.device = at->device;
-        if (clattn_engine_supports(at->runtime, at->engine, at->device, &p, NULL) != CLATTN_OK) {
+        const clattn_plan_options options = engine_options(at);
+        if (clattn_engine_supports(at->runtime, &p, &options, NULL) != CLATTN_OK) {
             return; /* no weights out */
         }
         t.weights.data = weights, t.key_length = USED;
@@ -350,9 +351,9 @@ static void check_infinite_keys(const engine_at *at) {
     const clattn_block_override matrix = { .body = "matrix" };
     check_infinite_key(at);
     if (strcmp(at->engine, "opencl-fused") == 0) {
-        EXPECT_STATUS(clattn_inspect_override_blocks(at->runtime, &matrix, NULL), CLATTN_OK, NULL);
-        check_infinite_key(at);
-        EXPECT_STATUS(clattn_inspect_override_blocks(at->runtime, NULL, NULL), CLATTN_OK, NULL);
+        engine_at with = *at;
+        with.blocks = &matrix;
+        check_infinite_key(&with);
     }
 }
 

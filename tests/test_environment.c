@@ -211,11 +211,12 @@ static clattn_status xavier(clattn_runtime *runtime, unsigned char *out) {
 
 static clattn_status product(clattn_runtime *runtime, const char *engine, float *out) {
     clattn_linear_problem problem = CLATTN_LINEAR_PROBLEM_INIT;
+    clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
     clattn_linear_tensors tensors = CLATTN_LINEAR_TENSORS_INIT;
     clattn_linear_plan *plan = NULL;
-    problem.rows = ROWS, problem.in_dim = DIM / 2, problem.out_dim = 9, problem.engine = engine;
+    problem.rows = ROWS, problem.in_dim = DIM / 2, problem.out_dim = 9, options.engine = engine;
     tensors.input = numbers, tensors.w = numbers, tensors.b = numbers, tensors.output = out;
-    clattn_status status = clattn_linear_plan_create(runtime, &problem, &plan, NULL);
+    clattn_status status = clattn_linear_plan_create(runtime, &problem, &options, &plan, NULL);
     status = status == CLATTN_OK ? clattn_linear_execute(plan, &tensors) : status;
     clattn_linear_plan_destroy(plan);
     return status;
@@ -235,7 +236,7 @@ static clattn_status layer(clattn_runtime *runtime, unsigned char *out) { /* wit
     clattn_attention_layer *made = NULL;
     static float scores[ROWS * ROWS], weights[ROWS * ROWS];
     options.residual = true;
-    options.attention.engine = "cpu";
+    options.plan.engine = "cpu";
     io.input = numbers, io.output = (float *)(void *)out, io.scores = scores, io.attention.weights.data = weights;
     clattn_status status = clattn_attention_layer_create(runtime, &options, &made, NULL);
     status = status == CLATTN_OK ? clattn_attention_layer_forward(made, NULL, &io) : status;
@@ -250,7 +251,7 @@ static clattn_status glimpse(clattn_runtime *runtime, unsigned char *out) {
     const clattn_glimpse_weights weights = { numbers, numbers + 1, numbers + 2, numbers + 3 };
     options.rows = 2, options.context_dim = 4, options.input_dim = 6, options.output_dim = 5;
     options.softmax = true;
-    options.engine = "reference";
+    options.plan.engine = "reference";
     io.context = numbers, io.input = numbers + 7, io.output = (float *)(void *)out;
     clattn_status status = clattn_glimpse_create(runtime, &options, &made, NULL);
     status = status == CLATTN_OK ? clattn_glimpse_forward(made, &weights, &io) : status;

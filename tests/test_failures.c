@@ -36,17 +36,21 @@ static float query[HEADS * ROWS * DIM], key[HEADS * KEYS * DIM], value[HEADS * K
     logsumexp[HEADS * ROWS], expected[HEADS * ROWS * DIM];
 static clattn_report report;
 
-static clattn_problem make_problem(const char *engine, bool weights) {
+static clattn_problem make_problem(bool weights) {
     clattn_problem p = CLATTN_PROBLEM_INIT;
     p.query_heads = HEADS;
     p.query_length = ROWS;
     p.key_length = KEYS;
     p.head_dim = DIM;
     p.logsumexp = true;
-    p.concurrency = 2;
-    p.engine = engine;
     p.weights = weights ? CLATTN_WEIGHTS_SOFTMAX : CLATTN_WEIGHTS_NONE;
     return p;
+}
+
+static clattn_plan_options two_calls(const char *engine) {
+    clattn_plan_options options = suite_on(engine, CLATTN_ANY_DEVICE);
+    options.concurrency = 2;
+    return options;
 }
 
 static float weights_memory[HEADS * ROWS * KEYS];
@@ -61,7 +65,8 @@ static clattn_tensors tensors(void) {
 }
 
 /* The whole life: runtime, plan, two calls. The first status that is not OK. */
-static clattn_status live(ledger *l, const clattn_problem *p, bool opencl) {
+static clattn_status live(ledger *l, const clattn_problem *p, const char *engine, bool opencl) {
+    const clattn_plan_options how = two_calls(engine);
     clattn_runtime_options options = CLATTN_RUNTIME_OPTIONS_INIT;
     clattn_runtime *runtime = NULL;
     clattn_plan *plan = NULL;
@@ -71,7 +76,7 @@ static clattn_status live(ledger *l, const clattn_problem *p, bool opencl) {
     clattn_status status = clattn_runtime_create(&options, &runtime);
     ck_assert((status == CLATTN_OK) == (runtime != NULL));
     if (status == CLATTN_OK) {
-        status = clattn_plan_create(runtime, p, &plan, &report);
+        status = clattn_plan_create(runtime, p, &how, &plan, &report);
         ck_assert((status == CLATTN_OK) == (plan != NULL));
     }
     clattn_tensors t = tensors();
@@ -85,16 +90,16 @@ static clattn_status live(ledger *l, const clattn_problem *p, bool opencl) {
 }
 
 static void fail_each(const char *engine, bool opencl, bool weights) {
-    clattn_problem p = make_problem(engine, weights);
+    clattn_problem p = make_problem(weights);
     ledger whole = { 0, 0, 0 };
-    EXPECT_STATUS(live(&whole, &p, opencl), CLATTN_OK, &report);
+    EXPECT_STATUS(live(&whole, &p, engine, opencl), CLATTN_OK, &report);
     ck_assert_int_eq(whole.live, 0);
     ck_assert_msg(whole.requests > 3, "the allocator is hardly used: %d requests", whole.requests);
     memcpy(expected, output, sizeof expected);
     int refused = 0;
     for (int n = 1; n <= whole.requests; n++) {
         ledger l = { 0, n, 0 };
-        clattn_status status = live(&l, &p, opencl);
+        clattn_status status = live(&l, &p, engine, opencl);
         ck_assert_msg(l.live == 0, "%s, request %d refused: %d blocks leak", engine, n, l.live);
         /* A cache that cannot be kept is no error; but then the numbers are the same. */
         if (status == CLATTN_OK) {
@@ -137,13 +142,14 @@ START_TEST(test_execute_takes_nothing) {
         clattn_runtime_options options = CLATTN_RUNTIME_OPTIONS_INIT;
         clattn_runtime *runtime;
         clattn_plan *plan;
-        clattn_problem p = make_problem(engines[n], false);
+        clattn_problem p = make_problem(false);
+        const clattn_plan_options how = two_calls(engines[n]);
         clattn_tensors t = tensors();
         options.threads = 2;
         options.without_opencl = true;
         options.allocator = (clattn_allocator){ take, give, &l };
         EXPECT_STATUS(clattn_runtime_create(&options, &runtime), CLATTN_OK, NULL);
-        EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, &report), CLATTN_OK, &report);
+        EXPECT_STATUS(clattn_plan_create(runtime, &p, &how, &plan, &report), CLATTN_OK, &report);
         int before = l.requests;
         EXPECT_STATUS(clattn_execute(plan, &t), CLATTN_OK, &report);
         EXPECT_STATUS(clattn_execute(plan, &t), CLATTN_OK, &report);
@@ -161,7 +167,7 @@ static clattn_status additive_engine(clattn_runtime *runtime, const char **engin
     clattn_additive_plan *plan = NULL;
     clattn_operation_info info;
     p.key_length = p.hidden = p.value_dim = 5;
-    clattn_status status = clattn_additive_plan_create(runtime, &p, &plan, &report);
+    clattn_status status = clattn_additive_plan_create(runtime, &p, NULL, &plan, &report);
     if (status == CLATTN_OK) {
         EXPECT_STATUS(clattn_additive_plan_get_info(plan, &info), CLATTN_OK, NULL);
         *engine = info.engine;
@@ -171,10 +177,11 @@ static clattn_status additive_engine(clattn_runtime *runtime, const char **engin
 }
 
 static clattn_status attention_engine(clattn_runtime *runtime, const char **engine) {
-    clattn_problem p = make_problem(NULL, false);
+    clattn_problem p = make_problem(false);
+    const clattn_plan_options how = two_calls(NULL);
     clattn_plan *plan = NULL;
     clattn_plan_info info;
-    clattn_status status = clattn_plan_create(runtime, &p, &plan, &report);
+    clattn_status status = clattn_plan_create(runtime, &p, &how, &plan, &report);
     if (status == CLATTN_OK) {
         EXPECT_STATUS(clattn_plan_get_info(plan, &info), CLATTN_OK, NULL);
         *engine = info.engine;

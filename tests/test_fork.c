@@ -26,6 +26,7 @@ typedef struct prepared {
 
 static void prepare(prepared *p, clattn_runtime *runtime) {
     clattn_problem problem = CLATTN_PROBLEM_INIT;
+    clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
     clattn_report report;
     p->runtime = runtime;
     p->tensors = (clattn_tensors)CLATTN_TENSORS_INIT;
@@ -37,8 +38,8 @@ static void prepare(prepared *p, clattn_runtime *runtime) {
     p->tensors.query.data = p->query, p->tensors.key.data = p->key, p->tensors.value.data = p->value;
     p->tensors.output.data = p->output;
     problem.query_heads = HEADS, problem.query_length = ROWS, problem.key_length = KEYS, problem.head_dim = DIM;
-    problem.engine = "cpu";
-    EXPECT_STATUS(clattn_plan_create(runtime, &problem, &p->plan, &report), CLATTN_OK, &report);
+    options.engine = "cpu";
+    EXPECT_STATUS(clattn_plan_create(runtime, &problem, &options, &p->plan, &report), CLATTN_OK, &report);
     EXPECT_STATUS(clattn_execute(p->plan, &p->tensors), CLATTN_OK, NULL);
     memcpy(p->right, p->output, sizeof p->right);
 }
@@ -163,14 +164,15 @@ static int opencl_in_child(void *user) {
     on_device *d = user;
     clattn_report report;
     clattn_problem problem = CLATTN_PROBLEM_INIT;
+    clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
     clattn_plan *plan;
     d->host.tensors.report = &report;
     if (clattn_execute(d->plan, &d->host.tensors) != CLATTN_NO_DEVICE || !strstr(report.text, "device")) {
         return 10;
     }
     problem.query_length = problem.head_dim = 8;
-    problem.device = d->device;
-    if (clattn_plan_create(d->host.runtime, &problem, &plan, &report) != CLATTN_NO_DEVICE ||
+    options.device = d->device;
+    if (clattn_plan_create(d->host.runtime, &problem, &options, &plan, &report) != CLATTN_NO_DEVICE ||
         !strstr(report.text, "fork")) {
         return 11;
     }
@@ -182,6 +184,7 @@ START_TEST(test_opencl) {
     static on_device d;
     clattn_report report;
     clattn_problem problem = CLATTN_PROBLEM_INIT;
+    clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
     clattn_runtime *runtime = suite_runtime(NULL);
     d.device = suite_opencl_device(runtime);
     if (d.device < 0) {
@@ -190,9 +193,9 @@ START_TEST(test_opencl) {
     }
     prepare(&d.host, runtime);
     problem.query_heads = HEADS, problem.query_length = ROWS, problem.key_length = KEYS, problem.head_dim = DIM;
-    problem.device = d.device;
-    problem.engine = "opencl-fused";
-    EXPECT_STATUS(clattn_plan_create(runtime, &problem, &d.plan, &report), CLATTN_OK, &report);
+    options.device = d.device;
+    options.engine = "opencl-fused";
+    EXPECT_STATUS(clattn_plan_create(runtime, &problem, &options, &d.plan, &report), CLATTN_OK, &report);
     EXPECT_STATUS(clattn_execute(d.plan, &d.host.tensors), CLATTN_OK, NULL);
     ck_assert_int_eq(guest_in_child(opencl_in_child, &d), 0);
     d.host.tensors.report = NULL;

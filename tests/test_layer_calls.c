@@ -173,11 +173,11 @@ START_TEST(linear_refuses) {
     clattn_linear_problem p = CLATTN_LINEAR_PROBLEM_INIT;
     clattn_linear_plan *plan = NULL;
     p.rows = 0, p.in_dim = INT32_MAX, p.out_dim = INT64_MAX;
-    said(clattn_linear_plan_create(runtime, &p, &plan, &report), CLATTN_INVALID_PROBLEM, "out_dim", __LINE__);
+    said(clattn_linear_plan_create(runtime, &p, NULL, &plan, &report), CLATTN_INVALID_PROBLEM, "out_dim", __LINE__);
     p.rows = INT64_C(1) << 40, p.in_dim = INT32_MAX, p.out_dim = 1;
-    said(clattn_linear_plan_create(runtime, &p, &plan, &report), CLATTN_OVERFLOW, "rows", __LINE__);
+    said(clattn_linear_plan_create(runtime, &p, NULL, &plan, &report), CLATTN_OVERFLOW, "rows", __LINE__);
     p.rows = 2, p.in_dim = 3, p.out_dim = 4;
-    EXPECT_STATUS(clattn_linear_plan_create(runtime, &p, &plan, &report), CLATTN_OK, &report);
+    EXPECT_STATUS(clattn_linear_plan_create(runtime, &p, NULL, &plan, &report), CLATTN_OK, &report);
     for (int n = 0; n < 4; n++) {
         static const char *const names[] = { "output: overlaps input", "output: overlaps w", "output: overlaps b", "input: its last" };
         clattn_linear_tensors t = CLATTN_LINEAR_TENSORS_INIT;

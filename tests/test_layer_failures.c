@@ -40,7 +40,7 @@ static clattn_status attention_story(clattn_runtime *runtime) {
     clattn_attention_weights matrices = { .w_query = w, .w_key = w, .w_value = w, .w_output = w, .b_output = w };
     options.scores = true;
     options.attention.weights = CLATTN_WEIGHTS_SOFTMAX;
-    options.attention.engine = place;
+    options.plan.engine = place;
     clattn_status status = clattn_attention_layer_create(runtime, &options, &layer, &report);
     ck_assert((status == CLATTN_OK) == (layer != NULL));
     clattn_attention_layer_io io = CLATTN_ATTENTION_LAYER_IO_INIT;
@@ -56,7 +56,7 @@ static clattn_status additive_story(clattn_runtime *runtime) {
     options.additive.query_length = 3, options.additive.key_length = 9, options.additive.hidden = 7;
     options.additive.weights = options.additive.logsumexp = options.additive.key_lengths = true;
     options.additive.mask = CLATTN_MASK_BYTES;
-    options.additive.engine = place;
+    options.plan.engine = place;
     options.query_dim = 5, options.key_dim = 6;
     clattn_status status = clattn_additive_layer_create(runtime, &options, &layer, &report);
     ck_assert((status == CLATTN_OK) == (layer != NULL));
@@ -75,7 +75,7 @@ static clattn_status additive_story(clattn_runtime *runtime) {
 static clattn_status glimpse_story(clattn_runtime *runtime) {
     clattn_glimpse *glimpse = NULL;
     clattn_glimpse_options options = CLATTN_GLIMPSE_OPTIONS_INIT;
-    options.rows = 4, options.input_dim = 8, options.context_dim = 5, options.output_dim = 3, options.engine = place;
+    options.rows = 4, options.input_dim = 8, options.context_dim = 5, options.output_dim = 3, options.plan.engine = place;
     clattn_status status = clattn_glimpse_create(runtime, &options, &glimpse, &report);
     ck_assert((status == CLATTN_OK) == (glimpse != NULL));
     clattn_glimpse_io io = CLATTN_GLIMPSE_IO_INIT;

@@ -57,7 +57,7 @@ static float *room(int64_t count) {
 static bool create(clattn_runtime *runtime, clattn_attention_layer_options options, const char *engine,
                    clattn_attention_layer **layer) {
     clattn_report report;
-    options.attention.engine = engine;
+    options.plan.engine = engine;
     clattn_status status = clattn_attention_layer_create(runtime, &options, layer, &report);
     if (status == CLATTN_UNSUPPORTED && strncmp(engine, "opencl-", 7) == 0) {
         ck_assert_uint_gt(report.length, 0);
@@ -218,7 +218,7 @@ START_TEST(additive_layer) {
         clattn_additive_layer *layer = NULL;
         clattn_additive_layer_options options = CLATTN_ADDITIVE_LAYER_OPTIONS_INIT;
         options.additive.batch = 2, options.additive.query_length = 4, options.additive.key_length = 12;
-        options.additive.hidden = 16, options.additive.weights = true, options.additive.engine = *engine;
+        options.additive.hidden = 16, options.additive.weights = true, options.plan.engine = *engine;
         options.query_dim = 10, options.key_dim = 14;
         EXPECT_STATUS(clattn_additive_layer_create(runtime, &options, &layer, &report), CLATTN_OK, &report);
         clattn_additive_layer_io io = CLATTN_ADDITIVE_LAYER_IO_INIT;
@@ -254,7 +254,7 @@ START_TEST(glimpse) {
             clattn_glimpse *layer = NULL;
             clattn_glimpse_options options = CLATTN_GLIMPSE_OPTIONS_INIT;
             options.rows = 5, options.input_dim = 13, options.context_dim = 7, options.output_dim = 3;
-            options.softmax = softmax, options.engine = *engine;
+            options.softmax = softmax, options.plan.engine = *engine;
             EXPECT_STATUS(clattn_glimpse_create(runtime, &options, &layer, &report), CLATTN_OK, &report);
             clattn_glimpse_io io = CLATTN_GLIMPSE_IO_INIT;
             io.input = x, io.context = context, io.weights = weights, io.output = output;
@@ -280,8 +280,9 @@ START_TEST(linear) {
         clattn_report report;
         clattn_linear_plan *plan = NULL;
         clattn_linear_problem problem = CLATTN_LINEAR_PROBLEM_INIT;
-        problem.rows = 7, problem.in_dim = 29, problem.out_dim = 13, problem.engine = *engine;
-        EXPECT_STATUS(clattn_linear_plan_create(runtime, &problem, &plan, &report), CLATTN_OK, &report);
+        clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
+        problem.rows = 7, problem.in_dim = 29, problem.out_dim = 13, options.engine = *engine;
+        EXPECT_STATUS(clattn_linear_plan_create(runtime, &problem, &options, &plan, &report), CLATTN_OK, &report);
         clattn_linear_tensors t = CLATTN_LINEAR_TENSORS_INIT;
         t.input = x, t.w = w, t.b = b, t.output = output;
         output[91] = 5;
@@ -328,7 +329,7 @@ START_TEST(refusals) {
     options = clattn_self_attention(-4, 10, 5, false);
     expect_refusal(runtime, options, CLATTN_INVALID_PROBLEM, "query_length");
     options = clattn_cross_attention(2, 4, 8, 6, 5);
-    options.attention.engine = "cpu";
+    options.plan.engine = "cpu";
     clattn_attention_layer *layer = NULL;
     clattn_report report;
     float x[64] = { 0 }, output[64], w[64] = { 0 };

@@ -39,17 +39,21 @@ static bool is_slow(const char *body, clattn_type type) {
 static void for_every_body(const engine_at *at, const char *what, void (*check)(const body *b)) {
     const bool opencl = strncmp(at->engine, "opencl", 6) == 0;
     for (int type = CLATTN_FP32; type <= CLATTN_FP64; type++) {
-        const char *name;
-        for (int64_t n = 0; engine_take_body(at, n, &name); n++) {
+        clattn_block_override blocks;
+        for (int64_t n = 0; engine_take_body(at, n, &blocks); n++) {
+            const char *name = blocks.body;
+            engine_at with = *at;
+            with.blocks = &blocks;
+            const clattn_plan_options options = engine_options(&with);
             if (opencl && is_slow(name, (clattn_type)type)) {
                 continue;
             }
             clattn_problem p = CLATTN_PROBLEM_INIT;
-            p.query_length = ROWS, p.head_dim = DIM, p.type = (clattn_type)type, p.engine = at->engine, p.device = at->device;
-            if (clattn_engine_supports(at->runtime, at->engine, at->device, &p, NULL) != CLATTN_OK) {
+            p.query_length = ROWS, p.head_dim = DIM, p.type = (clattn_type)type;
+            if (clattn_engine_supports(at->runtime, &p, &options, NULL) != CLATTN_OK) {
                 continue;
             }
-            body b = { at, (clattn_type)type, "" };
+            body b = { &with, (clattn_type)type, "" };
             snprintf(b.name, sizeof b.name, "%s, %s, %s, %s", at->name, name ? name : "chosen", clattn_type_name(b.type), what);
             check(&b);
         }
@@ -60,7 +64,6 @@ static void for_every_body(const engine_at *at, const char *what, void (*check)(
 static clattn_problem start(const body *b, int64_t rows, double query_is, double key_is) {
     clattn_problem p = CLATTN_PROBLEM_INIT;
     p.type = b->type, p.query_length = rows, p.key_length = KEYS, p.head_dim = DIM, p.logsumexp = true;
-    p.engine = b->at->engine, p.device = b->at->device;
     for (int64_t n = 0; n < KEYS * DIM; n++) {
         clattn_set_element(p.type, query, n % (rows * DIM), query_is);
         clattn_set_element(p.type, key, n, key_is);
@@ -77,7 +80,8 @@ static bool execute(const body *b, const clattn_problem *p, clattn_report *repor
     t.report = report;
     memset(output, 0xff, sizeof output);
     memset(logsumexp, 0xff, sizeof logsumexp);
-    return clattn_attention(b->at->runtime, p, &t, report) == CLATTN_OK;
+    const clattn_plan_options options = engine_options(b->at);
+    return clattn_attention(b->at->runtime, p, &options, &t, report) == CLATTN_OK;
 }
 
 static double logsumexp_of(const clattn_problem *p, int64_t i) {
@@ -255,7 +259,7 @@ START_TEST(test_numbers_find_an_engine) {
     clattn_plan *plan = NULL;
     clattn_plan_info info;
     p.query_length = ROWS, p.head_dim = DIM, p.has_scale = true, p.scale = 1e300;
-    EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, NULL), CLATTN_OK, NULL);
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, NULL, &plan, NULL), CLATTN_OK, NULL);
     EXPECT_STATUS(clattn_plan_get_info(plan, &info), CLATTN_OK, NULL);
     ck_assert_str_eq(info.engine, "cpu");
     clattn_plan_destroy(plan);
@@ -272,7 +276,8 @@ static void check_sink(const body *b, float sink, bool with_weights, int64_t row
     clattn_problem p = start(b, rows, 1, 0);
     p.sinks = true, p.causal = true, p.alignment = CLATTN_ALIGN_OFFSET, p.offset = -2;
     p.weights = with_weights ? CLATTN_WEIGHTS_SOFTMAX : CLATTN_WEIGHTS_NONE;
-    if (clattn_engine_supports(b->at->runtime, p.engine, p.device, &p, NULL) != CLATTN_OK) {
+    const clattn_plan_options options = engine_options(b->at);
+    if (clattn_engine_supports(b->at->runtime, &p, &options, NULL) != CLATTN_OK) {
         return; /* no weights out */
     }
     sinks[0] = sink;

@@ -206,10 +206,11 @@ END_TEST
 
 static clattn_linear_plan *plan_of(clattn_runtime *runtime, shape s, clattn_operation_info *info) {
     clattn_linear_problem problem = CLATTN_LINEAR_PROBLEM_INIT;
+    clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
     clattn_linear_plan *plan = NULL;
     clattn_report report;
-    problem.rows = s.rows, problem.in_dim = s.in, problem.out_dim = s.out, problem.engine = "cpu";
-    EXPECT_STATUS(clattn_linear_plan_create(runtime, &problem, &plan, &report), CLATTN_OK, &report);
+    problem.rows = s.rows, problem.in_dim = s.in, problem.out_dim = s.out, options.engine = "cpu";
+    EXPECT_STATUS(clattn_linear_plan_create(runtime, &problem, &options, &plan, &report), CLATTN_OK, &report);
     EXPECT_STATUS(clattn_linear_plan_get_info(plan, info), CLATTN_OK, NULL);
     return plan;
 }

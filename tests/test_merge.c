@@ -18,14 +18,15 @@ static void attend(clattn_type type, int64_t first, int64_t count, bool sink, vo
     static const float sink_value = 0.75F;
     clattn_runtime *runtime = suite_runtime(&(clattn_runtime_options){ sizeof(clattn_runtime_options), 1, true, { 0 } });
     clattn_problem p = CLATTN_PROBLEM_INIT;
+    clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
     clattn_tensors t = CLATTN_TENSORS_INIT;
-    p.type = type, p.query_length = ROWS, p.key_length = count, p.head_dim = DIM, p.engine = "reference";
+    p.type = type, p.query_length = ROWS, p.key_length = count, p.head_dim = DIM, options.engine = "reference";
     p.logsumexp = true;
     p.sinks = sink;
     t.query.data = query, t.key.data = key, t.value.data = value, t.output.data = output, t.logsumexp.data = logsumexp;
     t.key.offset = t.value.offset = first * DIM;
     t.sinks.data = (void *)&sink_value;
-    EXPECT_STATUS(clattn_attention(runtime, &p, &t, &report), CLATTN_OK, &report);
+    EXPECT_STATUS(clattn_attention(runtime, &p, &options, &t, &report), CLATTN_OK, &report);
     clattn_runtime_destroy(runtime);
 }
 

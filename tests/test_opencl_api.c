@@ -74,10 +74,9 @@ static void compute_wanted(clattn_problem p) {
     t.query_lengths = (clattn_integers){ host.query_lengths, 0, CLATTN_INT32 };
     t.offsets = (clattn_integers){ host.offsets, 0, CLATTN_INT64 };
     clattn_runtime *runtime = suite_runtime(&(clattn_runtime_options){ sizeof(clattn_runtime_options), 1, true, { 0 } });
-    p.engine = "reference";
-    p.device = CLATTN_ANY_DEVICE;
+    const clattn_plan_options options = suite_on("reference", CLATTN_ANY_DEVICE);
     p.memory = CLATTN_MEMORY_HOST;
-    EXPECT_STATUS(clattn_attention(runtime, &p, &t, &report), CLATTN_OK, &report);
+    EXPECT_STATUS(clattn_attention(runtime, &p, &options, &t, &report), CLATTN_OK, &report);
     clattn_runtime_destroy(runtime);
 }
 
@@ -147,13 +146,14 @@ static void enqueue_gated(const opencl_side *side, clattn_plan *plan, const clat
 
 static void check_engine(clattn_runtime *runtime, const opencl_side *side, int64_t device, const char *engine, bool features) {
     clattn_problem p = make_problem(features);
+    clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
     clattn_plan *plan;
     cl_mem buffers[BUFFERS];
-    p.engine = engine;
-    p.device = device;
+    options.engine = engine;
+    options.device = device;
     p.memory = CLATTN_MEMORY_OPENCL;
     compute_wanted(p);
-    EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, &report), CLATTN_OK, &report);
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, &options, &plan, &report), CLATTN_OK, &report);
     clattn_tensors t = to_device(side, buffers);
     for (int round = 0; round < 2; round++) { /* the second finds the first one's traces */
         enqueue_gated(side, plan, &t, engine);
@@ -205,13 +205,14 @@ START_TEST(test_failing_wait) {
     opencl_side side = opencl_open(true);
     clattn_runtime *runtime = suite_runtime(NULL);
     clattn_problem p = make_problem(false);
+    clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
     clattn_plan *plan;
     cl_mem buffers[BUFFERS];
     cl_int code;
     compute_wanted(p);
-    EXPECT_STATUS(clattn_runtime_adopt_opencl(runtime, side.context, side.device, &p.device), CLATTN_OK, NULL);
+    EXPECT_STATUS(clattn_runtime_adopt_opencl(runtime, side.context, side.device, &options.device), CLATTN_OK, NULL);
     p.memory = CLATTN_MEMORY_OPENCL;
-    EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, &report), CLATTN_OK, &report);
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, &options, &plan, &report), CLATTN_OK, &report);
     clattn_tensors t = to_device(&side, buffers);
     for (int round = 0; round < 2; round++) {
         cl_event done = NULL, gate = clCreateUserEvent(side.context, &code);
@@ -266,13 +267,14 @@ START_TEST(test_wrong_use) {
     opencl_side side = opencl_open(false);
     clattn_runtime *runtime = suite_runtime(NULL);
     clattn_problem p = make_problem(false);
+    clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
     clattn_plan *host_plan, *device_plan;
     int64_t device;
     EXPECT_STATUS(clattn_runtime_adopt_opencl(runtime, side.context, side.device, &device), CLATTN_OK, NULL);
-    p.device = device;
-    EXPECT_STATUS(clattn_plan_create(runtime, &p, &host_plan, &report), CLATTN_OK, &report);
+    options.device = device;
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, &options, &host_plan, &report), CLATTN_OK, &report);
     p.memory = CLATTN_MEMORY_OPENCL;
-    EXPECT_STATUS(clattn_plan_create(runtime, &p, &device_plan, &report), CLATTN_OK, &report);
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, &options, &device_plan, &report), CLATTN_OK, &report);
     cl_mem buffers[BUFFERS];
     clattn_tensors t = to_device(&side, buffers);
     cl_event event = NULL;
@@ -306,13 +308,14 @@ START_TEST(test_sub_buffers) {
     opencl_side side = opencl_open(false);
     clattn_runtime *runtime = suite_runtime(NULL);
     clattn_problem p = make_problem(false);
+    clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
     clattn_plan *plan;
     clattn_tensors t = CLATTN_TENSORS_INIT;
     compute_wanted(p);
-    EXPECT_STATUS(clattn_runtime_adopt_opencl(runtime, side.context, side.device, &p.device), CLATTN_OK, NULL);
+    EXPECT_STATUS(clattn_runtime_adopt_opencl(runtime, side.context, side.device, &options.device), CLATTN_OK, NULL);
     p.memory = CLATTN_MEMORY_OPENCL;
     p.logsumexp = false;
-    EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, &report), CLATTN_OK, &report);
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, &options, &plan, &report), CLATTN_OK, &report);
     const struct {
         void *data;
         size_t bytes;

@@ -25,9 +25,9 @@ static void answer(int place, cl_device_info question, const void *data, size_t 
     faults.answers[place] = (faults_answer){ question, data, size };
 }
 
-static clattn_problem small_problem(const char *engine) {
+static clattn_problem small_problem(void) {
     clattn_problem p = CLATTN_PROBLEM_INIT;
-    p.query_heads = HEADS, p.query_length = p.key_length = KEYS, p.head_dim = DIM, p.engine = engine;
+    p.query_heads = HEADS, p.query_length = p.key_length = KEYS, p.head_dim = DIM;
     return p;
 }
 
@@ -50,11 +50,17 @@ static void expect_right(const char *what) {
     }
 }
 
-static clattn_status attend(clattn_runtime *runtime, const char *engine) {
-    clattn_problem p = small_problem(engine);
+static clattn_status attend_with(clattn_runtime *runtime, const char *engine, const clattn_block_override *blocks) {
+    clattn_problem p = small_problem();
+    clattn_plan_options options = suite_on(engine, CLATTN_ANY_DEVICE);
+    options.blocks = blocks;
     clattn_tensors t = packed_tensors(packed);
     memset(output, 0xff, sizeof output);
-    return clattn_attention(runtime, &p, &t, &report);
+    return clattn_attention(runtime, &p, &options, &t, &report);
+}
+
+static clattn_status attend(clattn_runtime *runtime, const char *engine) {
+    return attend_with(runtime, engine, NULL);
 }
 
 static void compute_expected(void) {
@@ -152,13 +158,12 @@ static void attend_everywhere(const char *what) {
     static const char *const bodies[] = { NULL, "cpu-shaped", "gpu-shaped", "matrix" };
     for (size_t n = 0; n < sizeof bodies / sizeof *bodies; n++) {
         const clattn_block_override blocks = { .body = bodies[n] };
-        EXPECT_STATUS(clattn_inspect_override_blocks(runtime, &blocks, NULL), CLATTN_OK, NULL);
         for (int64_t e = 0; e < clattn_engine_count(); e++) {
             const char *engine = clattn_engine_name(e);
             if (strncmp(engine, "opencl", 6) != 0 || !clattn_engine_built(engine)) {
                 continue;
             }
-            clattn_status status = attend(runtime, engine);
+            clattn_status status = attend_with(runtime, engine, &blocks);
             if (status == CLATTN_OK) {
                 expect_right(engine);
                 continue;
@@ -168,7 +173,6 @@ static void attend_everywhere(const char *what) {
                           "%s, %s, body %s: %s: %.1500s", what, engine, bodies[n] ? bodies[n] : "chosen", clattn_status_name(status), report.text);
         }
     }
-    EXPECT_STATUS(clattn_inspect_override_blocks(runtime, NULL, NULL), CLATTN_OK, NULL);
     EXPECT_STATUS(attend(runtime, NULL), CLATTN_OK, &report); /* somebody serves */
     expect_right(what);
     EXPECT_STATUS(attend(runtime, "opencl"), CLATTN_OK, &report);
@@ -192,22 +196,24 @@ static void expect_small(size_t group) {
 static clattn_status add_and_map(const char *engine, clattn_status *linear) {
     clattn_runtime *runtime = suite_runtime(NULL);
     clattn_additive_problem a = CLATTN_ADDITIVE_PROBLEM_INIT;
+    clattn_plan_options how_a = CLATTN_PLAN_OPTIONS_INIT;
     clattn_additive_plan *additive = NULL;
     clattn_linear_problem l = CLATTN_LINEAR_PROBLEM_INIT;
+    clattn_plan_options how_l = CLATTN_PLAN_OPTIONS_INIT;
     clattn_linear_plan *map = NULL;
-    a.query_length = ROWS, a.key_length = KEYS, a.hidden = a.value_dim = DIM, a.engine = engine, a.weights = true;
-    l.rows = ROWS, l.in_dim = l.out_dim = DIM, l.engine = engine;
+    a.query_length = ROWS, a.key_length = KEYS, a.hidden = a.value_dim = DIM, how_a.engine = engine, a.weights = true;
+    l.rows = ROWS, l.in_dim = l.out_dim = DIM, how_l.engine = engine;
     clattn_additive_tensors t = CLATTN_ADDITIVE_TENSORS_INIT;
     static float weights[ROWS * KEYS];
     t.query = packed, t.key = packed + 1, t.v = packed + 5, t.value = packed + 9, t.output = output, t.weights = weights;
     t.report = &report;
-    clattn_status status = clattn_additive_plan_create(runtime, &a, &additive, &report);
+    clattn_status status = clattn_additive_plan_create(runtime, &a, &how_a, &additive, &report);
     status = status == CLATTN_OK ? clattn_additive_execute(additive, &t) : status;
     clattn_additive_plan_destroy(additive);
     clattn_linear_tensors m = CLATTN_LINEAR_TENSORS_INIT;
     static float mapped[ROWS * DIM];
     m.input = packed, m.w = packed + 40, m.output = mapped, m.report = &report;
-    *linear = clattn_linear_plan_create(runtime, &l, &map, &report);
+    *linear = clattn_linear_plan_create(runtime, &l, &how_l, &map, &report);
     *linear = *linear == CLATTN_OK ? clattn_linear_execute(map, &m) : *linear;
     clattn_linear_plan_destroy(map);
     clattn_runtime_destroy(runtime);
@@ -262,9 +268,10 @@ START_TEST(test_joined_ranges) {
     memcpy(memory, packed, sizeof packed);
     faults_reset();
     clattn_runtime *runtime = suite_runtime(NULL);
-    clattn_problem p = small_problem("opencl-fused");
+    clattn_problem p = small_problem();
+    const clattn_plan_options on = suite_on("opencl-fused", CLATTN_ANY_DEVICE);
     clattn_plan *plan;
-    EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, &report), CLATTN_OK, &report);
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, &on, &plan, &report), CLATTN_OK, &report);
     for (int order = 0; order < 3; order++) { /* which of the three begins first */
         clattn_tensors t = packed_tensors(memory);
         clattn_tensor *const parts[] = { &t.query, &t.key, &t.value };
@@ -312,7 +319,8 @@ START_TEST(test_wide_tensors) {
             faults_reset();
             answer(0, CL_DEVICE_MAX_MEM_ALLOC_SIZE, &most, sizeof most);
             clattn_runtime *runtime = suite_runtime(NULL);
-            clattn_problem p = small_problem("opencl-fused");
+            clattn_problem p = small_problem();
+    const clattn_plan_options on = suite_on("opencl-fused", CLATTN_ANY_DEVICE);
             const int64_t step = wide ? STEP : 2 * WIDE; /* each range fits; joined they do not */
             clattn_tensors t = packed_tensors(memory + shift);
             clattn_tensor *const parts[] = { &t.query, &t.key, &t.value };
@@ -327,7 +335,7 @@ START_TEST(test_wide_tensors) {
                 gapped[n] = 77;
             }
             t.output = (clattn_tensor){ gapped + shift, 0, CLATTN_STRIDED, HEADS * KEYS * GAPPED, KEYS * GAPPED, GAPPED };
-            EXPECT_STATUS(clattn_attention(runtime, &p, &t, &report), CLATTN_OK, &report);
+            EXPECT_STATUS(clattn_attention(runtime, &p, &on, &t, &report), CLATTN_OK, &report);
             close_gaps(gapped + shift);
             expect_right(wide ? "wide" : "joined");
             clattn_runtime_destroy(runtime);
@@ -346,10 +354,11 @@ START_TEST(test_no_programs) {
     answer(0, CL_DEVICE_TYPE, &gpu, sizeof gpu); /* the first choice */
     compute_expected();
     clattn_runtime *runtime = suite_runtime(NULL);
-    clattn_problem p = small_problem(NULL);
+    clattn_problem p = small_problem();
+    const clattn_plan_options on = suite_on(NULL, CLATTN_ANY_DEVICE);
     clattn_plan *plan;
     clattn_plan_info info;
-    EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, &report), CLATTN_OK, &report);
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, &on, &plan, &report), CLATTN_OK, &report);
     EXPECT_STATUS(clattn_plan_get_info(plan, &info), CLATTN_OK, NULL);
     ck_assert_str_eq(info.engine, "cpu");
     ck_assert_ptr_nonnull(strstr(report.text, "does not build on"));
@@ -358,16 +367,17 @@ START_TEST(test_no_programs) {
     EXPECT_STATUS(attend(runtime, "opencl-fused"), CLATTN_BUILD_FAILED, NULL);
     ck_assert_ptr_nonnull(strstr(report.text, "this_is_no_program"));
     clattn_additive_problem a = CLATTN_ADDITIVE_PROBLEM_INIT;
+    clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
     clattn_additive_plan *additive;
     clattn_operation_info chosen;
     a.query_length = ROWS, a.key_length = KEYS, a.hidden = a.value_dim = DIM;
-    EXPECT_STATUS(clattn_additive_plan_create(runtime, &a, &additive, &report), CLATTN_OK, &report);
+    EXPECT_STATUS(clattn_additive_plan_create(runtime, &a, &options, &additive, &report), CLATTN_OK, &report);
     EXPECT_STATUS(clattn_additive_plan_get_info(additive, &chosen), CLATTN_OK, NULL);
     ck_assert_str_eq(chosen.engine, "cpu");
     ck_assert_ptr_nonnull(strstr(report.text, "opencl on device 1: a device program did not build"));
     clattn_additive_plan_destroy(additive);
-    a.engine = "opencl";
-    EXPECT_STATUS(clattn_additive_plan_create(runtime, &a, &additive, &report), CLATTN_BUILD_FAILED, NULL);
+    options.engine = "opencl";
+    EXPECT_STATUS(clattn_additive_plan_create(runtime, &a, &options, &additive, &report), CLATTN_BUILD_FAILED, NULL);
     clattn_runtime_destroy(runtime);
     faults_reset();
 }

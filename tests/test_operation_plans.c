@@ -24,8 +24,12 @@ static clattn_runtime *make_runtime(bool without_opencl) {
     return suite_runtime(&options);
 }
 
-static void ask(clattn_runtime *runtime, clattn_block_override blocks) {
-    EXPECT_STATUS(clattn_inspect_override_blocks(runtime, &blocks, &report), CLATTN_OK, &report);
+static clattn_block_override asked; /* of the next plans */
+
+static clattn_plan_options options_on(const char *engine) {
+    clattn_plan_options options = suite_on(engine, CLATTN_ANY_DEVICE);
+    options.blocks = &asked;
+    return options;
 }
 
 /* Plans a linear map and computes it; the status of the plan. */
@@ -33,8 +37,9 @@ static clattn_status run_linear(clattn_runtime *runtime, const char *engine, cla
     clattn_linear_problem p = CLATTN_LINEAR_PROBLEM_INIT;
     clattn_linear_tensors t = CLATTN_LINEAR_TENSORS_INIT;
     clattn_linear_plan *plan = NULL;
-    p.rows = ROWS, p.in_dim = IN, p.out_dim = OUT, p.engine = engine;
-    clattn_status status = clattn_linear_plan_create(runtime, &p, &plan, &report);
+    p.rows = ROWS, p.in_dim = IN, p.out_dim = OUT;
+    const clattn_plan_options options = options_on(engine);
+    clattn_status status = clattn_linear_plan_create(runtime, &p, &options, &plan, &report);
     if (status != CLATTN_OK) {
         return status;
     }
@@ -62,14 +67,13 @@ static clattn_status run_linear(clattn_runtime *runtime, const char *engine, cla
 static clattn_status run_additive(clattn_runtime *runtime, const char *engine, clattn_operation_info *info) {
     clattn_additive_plan *plan = NULL;
     additive_case c = additive_make(2, 3, 70, 20, 9);
-    c.problem.engine = engine;
-    clattn_status status = clattn_additive_plan_create(runtime, &c.problem, &plan, &report);
+    const clattn_plan_options options = options_on(engine);
+    clattn_status status = clattn_additive_plan_create(runtime, &c.problem, &options, &plan, &report);
     if (status == CLATTN_OK) {
         EXPECT_STATUS(clattn_additive_plan_get_info(plan, info), CLATTN_OK, NULL);
+        EXPECT_STATUS(clattn_additive_execute(plan, &c.tensors), CLATTN_OK, NULL);
         clattn_additive_plan_destroy(plan);
-        additive_run(runtime, &c, engine ? engine : info->engine);
         additive_case judge = additive_make(2, 3, 70, 20, 9);
-        EXPECT_STATUS(clattn_inspect_override_blocks(runtime, NULL, NULL), CLATTN_OK, NULL);
         additive_run(runtime, &judge, "reference");
         for (int64_t k = 0; k < c.outputs; k++) {
             ck_assert_msg(fabsf(c.tensors.output[k] - judge.tensors.output[k]) < 1e-5f, "output %d: %g, expected %g", (int)k,
@@ -88,16 +92,16 @@ START_TEST(bodies_by_name) {
     clattn_runtime *runtime = make_runtime(true);
     for (int n = 0; n < 2; n++) {
         clattn_operation_info info;
-        ask(runtime, (clattn_block_override){ .body = "generic" });
+        asked = (clattn_block_override){ .body = "generic" };
         EXPECT_STATUS(operations[n](runtime, NULL, &info), CLATTN_OK, &report);
         ck_assert_str_eq(info.kernel, "generic");
-        ask(runtime, (clattn_block_override){ .body = "portable-tiles" }); /* of attention */
+        asked = (clattn_block_override){ .body = "portable-tiles" }; /* of attention */
         EXPECT_STATUS(operations[n](runtime, NULL, &info), CLATTN_UNSUPPORTED, NULL);
         ck_assert_ptr_nonnull(strstr(report.text, "body: cpu has no portable-tiles, it has generic, avx2, avx512"));
-        ask(runtime, (clattn_block_override){ .block_query = 4 });
+        asked = (clattn_block_override){ .block_query = 4 };
         EXPECT_STATUS(operations[n](runtime, "cpu", &info), CLATTN_UNSUPPORTED, NULL);
         ck_assert_ptr_nonnull(strstr(report.text, "block override: only body"));
-        ask(runtime, (clattn_block_override){ 0 });
+        asked = (clattn_block_override){ 0 };
         EXPECT_STATUS(operations[n](runtime, NULL, &info), CLATTN_OK, &report);
     }
     clattn_runtime_destroy(runtime);
@@ -137,10 +141,10 @@ START_TEST(next_candidate) {
             p.rows = ROWS, p.in_dim = IN, p.out_dim = OUT;
             a.key_length = 1000, a.hidden = a.value_dim = 16;
             if (n == 0) {
-                EXPECT_STATUS(clattn_linear_plan_create(runtime, &p, &linear, &report), CLATTN_OK, &report);
+                EXPECT_STATUS(clattn_linear_plan_create(runtime, &p, NULL, &linear, &report), CLATTN_OK, &report);
                 EXPECT_STATUS(clattn_linear_plan_get_info(linear, &next), CLATTN_OK, NULL);
             } else {
-                EXPECT_STATUS(clattn_additive_plan_create(runtime, &a, &additive, &report), CLATTN_OK, &report);
+                EXPECT_STATUS(clattn_additive_plan_create(runtime, &a, NULL, &additive, &report), CLATTN_OK, &report);
                 EXPECT_STATUS(clattn_additive_plan_get_info(additive, &next), CLATTN_OK, NULL);
             }
             ck_assert_str_eq(next.engine, "opencl");
@@ -168,11 +172,11 @@ START_TEST(rows_of_the_user) {
     clattn_operation_info info;
     if (additive_is_here(runtime, 2)) {
         const clattn_block_override shaped = { .body = "cpu-shaped" };
-        ask(runtime, shaped);
+        asked = shaped;
         load(runtime, "24,8");
         EXPECT_STATUS(run_additive(runtime, "opencl", &info), CLATTN_OK, &report);
         ck_assert_ptr_nonnull(strstr(info.kernel, "a group of 1 a row, keys in blocks of 24"));
-        ask(runtime, shaped);
+        asked = shaped;
         load(runtime, "24,12");
         EXPECT_STATUS(run_additive(runtime, "opencl", &info), CLATTN_UNSUPPORTED, NULL);
         ck_assert_ptr_nonnull(strstr(report.text, "additive_cpu: vector: 12 is not a power of two from 4 to 16"));
@@ -194,16 +198,16 @@ START_TEST(blocks_by_override) {
     clattn_runtime *runtime = make_runtime(false);
     clattn_operation_info info;
     if (additive_is_here(runtime, 2)) {
-        ask(runtime, (clattn_block_override){ .block_key = 10, .body = "gpu-shaped" });
+        asked = (clattn_block_override){ .block_key = 10, .body = "gpu-shaped" };
         EXPECT_STATUS(run_additive(runtime, "opencl", &info), CLATTN_OK, &report);
         ck_assert_ptr_nonnull(strstr(info.kernel, "a group of 64 a row, keys in blocks of 10"));
-        ask(runtime, (clattn_block_override){ .block_key = 1 << 20 });
+        asked = (clattn_block_override){ .block_key = 1 << 20 };
         EXPECT_STATUS(run_additive(runtime, "opencl", &info), CLATTN_UNSUPPORTED, NULL);
         ck_assert_ptr_nonnull(strstr(report.text, "block_key: 1048576 is not a multiple of 1 from 1 to 4096"));
-        ask(runtime, (clattn_block_override){ .splits = 2 });
+        asked = (clattn_block_override){ .splits = 2 };
         EXPECT_STATUS(run_additive(runtime, "opencl", &info), CLATTN_UNSUPPORTED, NULL);
         ck_assert_ptr_nonnull(strstr(report.text, "block override: only block_key and body"));
-        ask(runtime, (clattn_block_override){ .body = "matrix" });
+        asked = (clattn_block_override){ .body = "matrix" };
         EXPECT_STATUS(run_additive(runtime, "opencl", &info), CLATTN_UNSUPPORTED, NULL);
         ck_assert_ptr_nonnull(strstr(report.text, "body: opencl has no matrix, it has cpu-shaped, gpu-shaped"));
     }
@@ -211,7 +215,94 @@ START_TEST(blocks_by_override) {
 }
 END_TEST
 
+/* ---- several calls at once */
+
+static struct {
+    clattn_linear_plan *plan;
+    clattn_linear_tensors tensors;
+    clattn_status status; /* of the call from inside */
+    bool inside;
+} nested;
+
+/* A pool of one thread that executes the plan whose call it serves. */
+static void call_again(void *user, int64_t count, void (*body)(void *share, int64_t index), void *share) {
+    (void)user;
+    if (!nested.inside) {
+        nested.inside = true;
+        nested.status = clattn_linear_execute(nested.plan, &nested.tensors);
+    }
+    for (int64_t n = 0; n < count; n++) {
+        body(share, n);
+    }
+}
+
+START_TEST(calls_at_once) {
+    clattn_runtime_options own = CLATTN_RUNTIME_OPTIONS_INIT;
+    own.threads = 2, own.without_opencl = true, own.parallel_for = call_again;
+    clattn_runtime *runtime = suite_runtime(&own);
+    clattn_linear_problem p = CLATTN_LINEAR_PROBLEM_INIT;
+    clattn_linear_tensors t = CLATTN_LINEAR_TENSORS_INIT;
+    static float large[512 * 512], other[512 * 512], out[512 * 512], out_inside[512 * 512];
+    p.rows = p.in_dim = p.out_dim = 512;
+    for (int n = 0; n < 512 * 512; n++) {
+        large[n] = (float)(n % 19) / 19, other[n] = (float)(n % 23) / 23;
+    }
+    t.input = large, t.w = other, t.output = out, t.report = &report;
+    for (int64_t concurrency = 1; concurrency <= 2; concurrency++) {
+        clattn_plan_options options = suite_on("cpu", CLATTN_ANY_DEVICE);
+        options.concurrency = concurrency;
+        EXPECT_STATUS(clattn_linear_plan_create(runtime, &p, &options, &nested.plan, &report), CLATTN_OK, &report);
+        nested.tensors = t, nested.tensors.output = out_inside, nested.inside = false;
+        EXPECT_STATUS(clattn_linear_execute(nested.plan, &t), CLATTN_OK, &report);
+        ck_assert(nested.inside);
+        EXPECT_STATUS(nested.status, concurrency == 1 ? CLATTN_DEADLOCK : CLATTN_OK, NULL);
+        clattn_linear_plan_destroy(nested.plan);
+    }
+    ck_assert_int_eq(memcmp(out, out_inside, sizeof out), 0);
+    clattn_runtime_destroy(runtime);
+}
+END_TEST
+
+START_TEST(options_that_mean_nothing_here) {
+    clattn_runtime *runtime = make_runtime(true);
+    clattn_linear_problem p = CLATTN_LINEAR_PROBLEM_INIT;
+    clattn_linear_plan *plan = NULL;
+    clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
+    p.in_dim = p.out_dim = 3;
+    options.caller_workspace = true;
+    EXPECT_STATUS(clattn_linear_plan_create(runtime, &p, &options, &plan, &report), CLATTN_UNSUPPORTED, NULL);
+    ck_assert_ptr_nonnull(strstr(report.text, "caller_workspace:"));
+    options = suite_on(NULL, CLATTN_ANY_DEVICE), options.batch_invariant = true;
+    EXPECT_STATUS(clattn_linear_plan_create(runtime, &p, &options, &plan, &report), CLATTN_UNSUPPORTED, NULL);
+    ck_assert_ptr_nonnull(strstr(report.text, "batch_invariant:"));
+    options = suite_on("nobody", CLATTN_ANY_DEVICE);
+    EXPECT_STATUS(clattn_linear_plan_create(runtime, &p, &options, &plan, &report), CLATTN_INVALID_ARGUMENT, NULL);
+    ck_assert_ptr_nonnull(strstr(report.text, "\"nobody\" is not known"));
+    clattn_runtime_destroy(runtime);
+}
+END_TEST
+
+/* The list of bodies is what the override takes. */
+START_TEST(list_of_bodies) {
+    static const clattn_operation kinds[] = { CLATTN_OPERATION_LINEAR, CLATTN_OPERATION_ADDITIVE };
+    clattn_runtime *runtime = make_runtime(true);
+    for (int n = 0; n < 2; n++) {
+        clattn_body_info body;
+        clattn_operation_info info;
+        int64_t count = 0;
+        for (; clattn_inspect_body(runtime, kinds[n], "cpu", 0, count, &body) == CLATTN_OK; count++) {
+            asked = (clattn_block_override){ .body = body.name };
+            EXPECT_STATUS(operations[n](runtime, "cpu", &info), body.why_not ? CLATTN_UNSUPPORTED : CLATTN_OK, &report);
+            ck_assert(body.why_not ? strstr(report.text, body.why_not) != NULL : strcmp(info.kernel, body.name) == 0);
+        }
+        ck_assert_int_eq(count, 3);
+    }
+    asked = (clattn_block_override){ 0 };
+    clattn_runtime_destroy(runtime);
+}
+END_TEST
+
 int main(void) {
-    const TTest *const tests[] = { bodies_by_name, next_candidate, rows_of_the_user, blocks_by_override };
+    const TTest *const tests[] = { bodies_by_name, calls_at_once, options_that_mean_nothing_here, list_of_bodies, next_candidate, rows_of_the_user, blocks_by_override };
     return suite_run(SUITE_OF("operation_plans", tests, 0), SUITE_NO_FORK);
 }

@@ -136,12 +136,12 @@ static void try_body(const engine_at *at, const char *body, clattn_type type, in
     snprintf(name, sizeof name, "%s, %s", at->name, body ? body : "chosen");
     for (int feature = 0; feature < 4; feature++) {
         clattn_problem p = make_problem(type, rows, feature);
+        const clattn_plan_options options = engine_options(at);
         clattn_plan *plan = NULL;
-        p.engine = at->engine, p.device = at->device;
         if (!is_wanted(at, body, type, feature)) {
             continue;
         }
-        if (clattn_plan_create(at->runtime, &p, &plan, NULL) == CLATTN_OK) {
+        if (clattn_plan_create(at->runtime, &p, &options, &plan, NULL) == CLATTN_OK) {
             try_plan(plan, &p, name);
             served++;
         }
@@ -153,14 +153,17 @@ static void check_payloads(const engine_at *at) {
     const bool opencl = strncmp(at->engine, "opencl", 6) == 0;
     served = 0;
     for (int type = CLATTN_FP32; type <= CLATTN_FP64; type++) {
-        const char *body;
-        for (int64_t n = 0; engine_take_body(at, n, &body); n++) {
+        clattn_block_override blocks;
+        for (int64_t n = 0; engine_take_body(at, n, &blocks); n++) {
+            const char *body = blocks.body;
+            engine_at with = *at;
+            with.blocks = &blocks;
             if (opencl && type == CLATTN_FP64) {
                 continue;
             }
-            try_body(at, body, (clattn_type)type, 3);
+            try_body(&with, body, (clattn_type)type, 3);
             if (strcmp(at->engine, "cpu") == 0) { /* prefill beside decode */
-                try_body(at, body, (clattn_type)type, MOST_ROWS);
+                try_body(&with, body, (clattn_type)type, MOST_ROWS);
             }
         }
     }

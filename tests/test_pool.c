@@ -205,12 +205,13 @@ static bool tell(void *user, double done) {
 
 static void make_call(call *c, clattn_runtime *runtime, int64_t concurrency) {
     clattn_problem problem = CLATTN_PROBLEM_INIT;
+    clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
     *c = (call){ .tensors = CLATTN_TENSORS_INIT, .thread = pthread_self() };
     problem.query_heads = HEADS, problem.query_length = ROWS, problem.key_length = KEYS, problem.head_dim = DIM;
-    problem.engine = "cpu", problem.concurrency = concurrency;
+    options.engine = "cpu", options.concurrency = concurrency;
     c->tensors.query.data = c->tensors.key.data = c->tensors.value.data = query;
     c->tensors.output.data = c->output;
-    EXPECT_STATUS(clattn_plan_create(runtime, &problem, &c->plan, NULL), CLATTN_OK, NULL);
+    EXPECT_STATUS(clattn_plan_create(runtime, &problem, &options, &c->plan, NULL), CLATTN_OK, NULL);
 }
 
 static void begin_calls(void) {
@@ -283,6 +284,7 @@ START_TEST(test_same_plan_from_inside) {
     static float numbers[64 * 8], output[64 * 8];
     additive_call c = { .nested = CLATTN_OK };
     clattn_additive_problem problem = CLATTN_ADDITIVE_PROBLEM_INIT;
+    clattn_plan_options how = CLATTN_PLAN_OPTIONS_INIT;
     clattn_runtime_options options = CLATTN_RUNTIME_OPTIONS_INIT;
     options.threads = THREADS;
     options.without_opencl = true;
@@ -290,8 +292,8 @@ START_TEST(test_same_plan_from_inside) {
     options.parallel_user = &c;
     clattn_runtime *runtime = suite_runtime(&options);
     problem.query_length = problem.key_length = 64, problem.hidden = problem.value_dim = 8;
-    problem.engine = "cpu";
-    EXPECT_STATUS(clattn_additive_plan_create(runtime, &problem, &c.plan, NULL), CLATTN_OK, NULL);
+    how.engine = "cpu";
+    EXPECT_STATUS(clattn_additive_plan_create(runtime, &problem, &how, &c.plan, NULL), CLATTN_OK, NULL);
     c.tensors = (clattn_additive_tensors)CLATTN_ADDITIVE_TENSORS_INIT;
     c.tensors.query = c.tensors.key = c.tensors.v = c.tensors.value = numbers;
     c.tensors.output = output;

@@ -71,13 +71,11 @@ START_TEST(test_sizes) {
         REFUSED("head_dim", p.head_dim = bad[i]);
         REFUSED("value_dim", p.value_dim = bad[i]);
         REFUSED("past_length", p.past_length = bad[i]);
-        REFUSED("concurrency", p.concurrency = bad[i]);
     }
     REFUSED("query_heads", p.query_heads = 0);
     REFUSED("kv_heads", p.kv_heads = 0);
     REFUSED("head_dim", p.head_dim = 0);
     REFUSED("value_dim", p.value_dim = 0);
-    REFUSED("concurrency", p.concurrency = 0);
     REFUSED("batch", p.batch = -1);
     REFUSED("query_length", p.query_length = -1);
     REFUSED("head_dim", p.head_dim = -1);
@@ -224,7 +222,6 @@ END_TEST
 
 START_TEST(test_structure_versions) {
     clattn_problem p = usual();
-    p.engine = "cpu";
     for (size_t size = 0; size <= sizeof p + 8; size++) { /* neither half a pointer nor a newer structure */
         p.struct_size = size;
         clattn_status status = clattn_problem_resolve(&p, &resolved, &report);

@@ -29,12 +29,12 @@ static void run_small(clattn_problem *p, clattn_tensors *t, double *query, doubl
     clattn_runtime *runtime = suite_runtime(&(clattn_runtime_options){ sizeof(clattn_runtime_options), 1, true, { 0 } });
     p->type = CLATTN_FP64;
     p->head_dim = 1;
-    p->engine = "reference";
+    const clattn_plan_options options = suite_on("reference", CLATTN_ANY_DEVICE);
     t->query.data = query;
     t->key.data = key;
     t->value.data = value;
     t->output.data = output;
-    EXPECT_STATUS(clattn_attention(runtime, p, t, &report), CLATTN_OK, &report);
+    EXPECT_STATUS(clattn_attention(runtime, p, &options, t, &report), CLATTN_OK, &report);
     clattn_runtime_destroy(runtime);
 }
 
@@ -143,8 +143,8 @@ START_TEST(test_row_form_agrees) {
         void *output = g.tensors.output.data = malloc((size_t)g.output.count * 8);
         void *logsumexp = g.tensors.logsumexp.data = malloc((size_t)(g.output.count + 1) * 8);
         g.tensors.weights.data = malloc((size_t)(g.weights.count + 1) * 8);
-        p->engine = "reference";
-        EXPECT_STATUS(clattn_attention(runtime, p, &g.tensors, &report), CLATTN_OK, &report);
+        const clattn_plan_options options = suite_on("reference", CLATTN_ANY_DEVICE);
+        EXPECT_STATUS(clattn_attention(runtime, p, &options, &g.tensors, &report), CLATTN_OK, &report);
         int64_t dim = g.output.shape[3], keys = p->key_length, b = p->batch - 1, h = p->query_heads - 1, i = p->query_length - 1;
         long double *row_output = calloc((size_t)(dim + 4 * keys), sizeof *row_output);
         clattn_reference_row row = { .output = row_output };

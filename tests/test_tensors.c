@@ -71,9 +71,9 @@ static clattn_plan *plan;
 
 static void make_plan(void) {
     clattn_problem p = everything();
-    p.engine = "cpu";
+    const clattn_plan_options options = suite_on("cpu", CLATTN_ANY_DEVICE);
     runtime = suite_runtime(&(clattn_runtime_options){ sizeof(clattn_runtime_options), 1, true, { 0 } });
-    EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, &report), CLATTN_OK, &report);
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, &options, &plan, &report), CLATTN_OK, &report);
 }
 
 static void end_plan(void) {
@@ -200,14 +200,14 @@ START_TEST(test_strides_nobody_steps) {
     value[0] = 3, value[3] = 5;
     runtime = suite_runtime(&(clattn_runtime_options){ sizeof(clattn_runtime_options), 1, true, { 0 } });
     for (int n = 0; n < 4; n++) {
-        p.engine = n % 2 == 0 ? "cpu" : "reference";
+        const clattn_plan_options options = suite_on(n % 2 == 0 ? "cpu" : "reference", CLATTN_ANY_DEVICE);
         p.type = n < 2 ? CLATTN_FP32 : CLATTN_FP16;
         memset(output, 0x5a, sizeof output);
-        EXPECT_STATUS(clattn_attention(runtime, &p, &t, &report), CLATTN_OK, &report);
-        ck_assert_msg(n >= 2 || (fabsf(output[0] - 3) < 1e-5F && fabsf(output[3] - 5) < 1e-5F), "%s: %g, %g", p.engine, (double)output[0], (double)output[3]);
+        EXPECT_STATUS(clattn_attention(runtime, &p, &options, &t, &report), CLATTN_OK, &report);
+        ck_assert_msg(n >= 2 || (fabsf(output[0] - 3) < 1e-5F && fabsf(output[3] - 5) < 1e-5F), "%s: %g, %g", options.engine, (double)output[0], (double)output[3]);
         t.query_length = t.key_length = 0;
         t.output.offset = t.query.offset = t.value.offset = INT64_MAX;
-        EXPECT_STATUS(clattn_attention(runtime, &p, &t, &report), CLATTN_OK, &report);
+        EXPECT_STATUS(clattn_attention(runtime, &p, &options, &t, &report), CLATTN_OK, &report);
         t.query_length = t.key_length = CLATTN_SAME;
         t.output.offset = t.query.offset = t.value.offset = 0;
     }
@@ -232,12 +232,12 @@ START_TEST(test_last_stride_of_bits) {
     }
     runtime = suite_runtime(&(clattn_runtime_options){ sizeof(clattn_runtime_options), 1, true, { 0 } });
     for (int n = 0; n < 10; n++) {
-        p.engine = n < 5 ? "cpu" : "reference";
+        const clattn_plan_options options = suite_on(n < 5 ? "cpu" : "reference", CLATTN_ANY_DEVICE);
         t.mask.strided = n % 5 > 0;
         t.mask.strides[2] = 3;
         t.mask.strides[3] = last[n % 5];
         t.report = &report;
-        EXPECT_STATUS(clattn_attention(runtime, &p, &t, &report), CLATTN_OK, &report);
+        EXPECT_STATUS(clattn_attention(runtime, &p, &options, &t, &report), CLATTN_OK, &report);
         if (n % 5 == 0) {
             memcpy(wanted, output, sizeof wanted);
         }
@@ -312,13 +312,13 @@ START_TEST(test_views) {
     clattn_tensors t = all_tensors();
     attn_call call;
     t.query.layout = CLATTN_BSHD;
-    EXPECT_STATUS(attn_call_resolve(&full, &t, &call), CLATTN_OK, &report);
+    EXPECT_STATUS(attn_call_resolve(&full, &t, false, &call), CLATTN_OK, &report);
     ck_assert_int_eq(attn_view_row(&call.query, 1, 2, 3), (1 * ROWS + 3) * HEADS * DIM + 2 * DIM);
     ck_assert_int_eq(attn_view_row(&call.key, 1, 1, 3), ((1 * KV_HEADS + 1) * KEYS + 3) * DIM);
     ck_assert_int_eq(attn_view_row(&call.mask, 1, 3, 4), ((1 * HEADS + 3) * ROWS + 4) * KEYS);
     ck_assert_int_eq(call.bias.stride[3], 1);
     full.mask_shape[0] = full.mask_shape[2] = 1;
-    EXPECT_STATUS(attn_call_resolve(&full, &t, &call), CLATTN_OK, &report);
+    EXPECT_STATUS(attn_call_resolve(&full, &t, false, &call), CLATTN_OK, &report);
     ck_assert_int_eq(attn_view_row(&call.mask, 1, 3, 4), 3 * KEYS);
 }
 END_TEST
@@ -357,7 +357,7 @@ START_TEST(test_key_ranges) {
         t.query_lengths.data = used_query;
         t.key_lengths.data = used_key;
         attn_call call;
-        EXPECT_STATUS(attn_call_resolve(&full, &t, &call), CLATTN_OK, &report);
+        EXPECT_STATUS(attn_call_resolve(&full, &t, false, &call), CLATTN_OK, &report);
         for (int64_t b = 0; b < BATCH; b++) {
             int64_t offset = p.alignment == CLATTN_ALIGN_BOTTOM_RIGHT ? used_key[b] - used_query[b]
                              : p.alignment == CLATTN_ALIGN_OFFSET    ? p.offset

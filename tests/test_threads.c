@@ -17,6 +17,7 @@ typedef struct worker {
     clattn_runtime *runtime; /* to make plans of its own, or NULL */
     clattn_plan *plan;       /* shared, or NULL */
     clattn_problem problem;
+    clattn_plan_options options;
     clattn_status status;
     int wrong;
     float output[OUTPUT];
@@ -35,7 +36,7 @@ static clattn_tensors tensors(float *output) {
     return t;
 }
 
-static clattn_problem make_problem(const char *engine, int64_t device) {
+static clattn_problem make_problem(void) {
     clattn_problem p = CLATTN_PROBLEM_INIT;
     p.query_heads = HEADS;
     p.query_length = ROWS;
@@ -43,15 +44,13 @@ static clattn_problem make_problem(const char *engine, int64_t device) {
     p.head_dim = DIM;
     p.causal = true;
     p.alignment = CLATTN_ALIGN_BOTTOM_RIGHT;
-    p.engine = engine;
-    p.device = device;
     return p;
 }
 
 static clattn_status one_round(worker *w) {
     clattn_tensors t = tensors(w->output);
     memset(w->output, 0xff, sizeof w->output);
-    return w->plan ? clattn_execute(w->plan, &t) : clattn_attention(w->runtime, &w->problem, &t, NULL);
+    return w->plan ? clattn_execute(w->plan, &t) : clattn_attention(w->runtime, &w->problem, &w->options, &t, NULL);
 }
 
 static void *work(void *argument) {
@@ -87,39 +86,41 @@ static void run_workers(const worker *like) {
     free(workers);
 }
 
-static void compute_alone(clattn_runtime *runtime, clattn_problem p) {
+static void compute_alone(clattn_runtime *runtime, clattn_problem p, clattn_plan_options options) {
     clattn_report report;
     clattn_tensors t = tensors(alone);
-    EXPECT_STATUS(clattn_attention(runtime, &p, &t, &report), CLATTN_OK, &report);
+    EXPECT_STATUS(clattn_attention(runtime, &p, &options, &t, &report), CLATTN_OK, &report);
 }
 
-static void share_a_plan(clattn_runtime *runtime, clattn_problem p, int64_t concurrency) {
+static void share_a_plan(clattn_runtime *runtime, clattn_problem p, clattn_plan_options options, int64_t concurrency) {
     clattn_report report;
     worker like = { .problem = p };
-    p.concurrency = concurrency;
-    EXPECT_STATUS(clattn_plan_create(runtime, &p, &like.plan, &report), CLATTN_OK, &report);
+    options.concurrency = concurrency;
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, &options, &like.plan, &report), CLATTN_OK, &report);
     run_workers(&like);
     clattn_plan_destroy(like.plan);
 }
 
 START_TEST(test_cpu_engine) {
     clattn_runtime *runtime = suite_runtime(&(clattn_runtime_options){ sizeof(clattn_runtime_options), 2, true, { 0 } });
-    clattn_problem p = make_problem("cpu", CLATTN_ANY_DEVICE);
-    compute_alone(runtime, p);
-    share_a_plan(runtime, p, 1);
-    share_a_plan(runtime, p, 3);
-    run_workers(&(worker){ .problem = p, .runtime = runtime });
-    run_workers(&(worker){ .problem = p }); /* a runtime each */
+    clattn_problem p = make_problem();
+    const clattn_plan_options options = suite_on("cpu", CLATTN_ANY_DEVICE);
+    compute_alone(runtime, p, options);
+    share_a_plan(runtime, p, options, 1);
+    share_a_plan(runtime, p, options, 3);
+    run_workers(&(worker){ .problem = p, .options = options, .runtime = runtime });
+    run_workers(&(worker){ .problem = p, .options = options }); /* a runtime each */
     clattn_runtime_destroy(runtime);
 }
 END_TEST
 
 START_TEST(test_reference_engine) {
     clattn_runtime *runtime = suite_runtime(&(clattn_runtime_options){ sizeof(clattn_runtime_options), 2, true, { 0 } });
-    clattn_problem p = make_problem("reference", CLATTN_ANY_DEVICE);
-    compute_alone(runtime, p);
-    share_a_plan(runtime, p, 2);
-    run_workers(&(worker){ .problem = p, .runtime = runtime });
+    clattn_problem p = make_problem();
+    const clattn_plan_options options = suite_on("reference", CLATTN_ANY_DEVICE);
+    compute_alone(runtime, p, options);
+    share_a_plan(runtime, p, options, 2);
+    run_workers(&(worker){ .problem = p, .options = options, .runtime = runtime });
     clattn_runtime_destroy(runtime);
 }
 END_TEST
@@ -132,24 +133,26 @@ START_TEST(test_opencl_engines) {
         if (strncmp(engine, "opencl", 6) != 0 || !clattn_engine_built(engine)) {
             continue;
         }
-        clattn_problem p = make_problem(engine, device);
-        compute_alone(runtime, p);
-        share_a_plan(runtime, p, 1);
-        share_a_plan(runtime, p, 3);
-        run_workers(&(worker){ .problem = p, .runtime = runtime });
+        clattn_problem p = make_problem();
+        const clattn_plan_options options = suite_on(engine, device);
+        compute_alone(runtime, p, options);
+        share_a_plan(runtime, p, options, 1);
+        share_a_plan(runtime, p, options, 3);
+        run_workers(&(worker){ .problem = p, .options = options, .runtime = runtime });
     }
     clattn_runtime_destroy(runtime);
 }
 END_TEST
 
 START_TEST(test_number_of_threads_changes_nothing) {
-    clattn_problem p = make_problem("cpu", CLATTN_ANY_DEVICE);
+    clattn_problem p = make_problem();
+    const clattn_plan_options options = suite_on("cpu", CLATTN_ANY_DEVICE);
     for (int64_t threads = 1; threads <= 5; threads++) {
         clattn_runtime *runtime =
             suite_runtime(&(clattn_runtime_options){ sizeof(clattn_runtime_options), threads, true, { 0 } });
         float output[OUTPUT];
         clattn_tensors t = tensors(output);
-        EXPECT_STATUS(clattn_attention(runtime, &p, &t, NULL), CLATTN_OK, NULL);
+        EXPECT_STATUS(clattn_attention(runtime, &p, &options, &t, NULL), CLATTN_OK, NULL);
         if (threads == 1) {
             memcpy(alone, output, sizeof alone);
         }

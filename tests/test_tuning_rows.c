@@ -99,9 +99,9 @@ static const table_case cases[] = {
 
 static double query[ROWS * DIM], key[KEYS * DIM], value[KEYS * DIM], expected[ROWS * DIM], output[ROWS * DIM];
 
-static clattn_problem make_problem(clattn_type type, const char *engine, int64_t device) {
+static clattn_problem make_problem(clattn_type type) {
     clattn_problem p = CLATTN_PROBLEM_INIT;
-    p.type = type, p.query_length = ROWS, p.key_length = KEYS, p.head_dim = DIM, p.engine = engine, p.device = device;
+    p.type = type, p.query_length = ROWS, p.key_length = KEYS, p.head_dim = DIM;
     p.causal = true, p.alignment = CLATTN_ALIGN_BOTTOM_RIGHT;
     return p;
 }
@@ -119,9 +119,10 @@ static void make_inputs(clattn_runtime *runtime, clattn_type type) {
         clattn_set_element(type, key, n, (double)(n * 11 % 41) / 20 - 1);
         clattn_set_element(type, value, n, (double)(n * 13 % 43) / 21 - 1);
     }
-    clattn_problem p = make_problem(type, "reference", 0);
+    clattn_problem p = make_problem(type);
+    const clattn_plan_options options = suite_on("reference", 0);
     clattn_tensors t = tensors(expected, &report);
-    EXPECT_STATUS(clattn_attention(runtime, &p, &t, &report), CLATTN_OK, &report);
+    EXPECT_STATUS(clattn_attention(runtime, &p, &options, &t, &report), CLATTN_OK, &report);
 }
 
 static const char *table_text(const char *name) {
@@ -158,9 +159,12 @@ static void load_row(clattn_runtime *runtime, const table_case *c, int column, i
 /* Whether the plan was made; then its result is right. */
 static bool is_served(clattn_runtime *runtime, const table_case *c, int64_t device, const char *what, const char *column) {
     static clattn_report report;
-    clattn_problem p = make_problem(c->type, c->engine, device);
+    const clattn_block_override blocks = { .body = c->body };
+    clattn_problem p = make_problem(c->type);
+    clattn_plan_options options = suite_on(c->engine, device);
+    options.blocks = &blocks;
     clattn_plan *plan = NULL;
-    clattn_status status = clattn_plan_create(runtime, &p, &plan, &report);
+    clattn_status status = clattn_plan_create(runtime, &p, &options, &plan, &report);
     if (status != CLATTN_OK) {
         ck_assert_msg(status == CLATTN_UNSUPPORTED, "%s: %s: %s", what, clattn_status_name(status), report.text);
         ck_assert_msg(strstr(report.text, column), "%s: refused without naming it: %s", what, report.text);
@@ -183,12 +187,10 @@ static bool is_served(clattn_runtime *runtime, const table_case *c, int64_t devi
 }
 
 static void try_table(clattn_runtime *runtime, const table_case *c) {
-    const clattn_block_override blocks = { .body = c->body };
     const int64_t device = suite_opencl_device(runtime);
     char name[64], what[200];
     int columns = 0, refused = 0;
     make_inputs(runtime, c->type);
-    EXPECT_STATUS(clattn_inspect_override_blocks(runtime, &blocks, NULL), CLATTN_OK, NULL);
     for (; column_name(table_text(c->name), columns, name, sizeof name), strcmp(name, "note") != 0; columns++) {
         ck_assert_msg(columns < MOST_COLUMNS && c->values[columns][0] != 0, "%s: column %s has no test", c->name, name);
     }
@@ -216,12 +218,10 @@ END_TEST
 START_TEST(test_the_next_row_serves) {
     static clattn_report report;
     clattn_runtime *runtime = suite_runtime(NULL);
-    const clattn_block_override blocks = { .body = "cpu-shaped" };
     const char *text = "[attention_decode_cpu]\n"
                        "vendor,architecture,device,type,head_dim_max,tile_vectors,tile_step,block_key,note\n"
                        "*,*,*,*,64,3,2,10,bad\n";
     make_inputs(runtime, CLATTN_FP32);
-    EXPECT_STATUS(clattn_inspect_override_blocks(runtime, &blocks, NULL), CLATTN_OK, NULL);
     EXPECT_STATUS(clattn_inspect_tuning(runtime, text, false, &report), CLATTN_OK, &report);
     ck_assert(is_served(runtime, &cases[0], suite_opencl_device(runtime), "the library's row", ""));
     clattn_runtime_destroy(runtime);

@@ -28,6 +28,7 @@ typedef struct waiting {
 
 static void prepare(waiting *w, clattn_runtime *runtime, int64_t concurrency) {
     clattn_problem problem = CLATTN_PROBLEM_INIT;
+    clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
     memset(w, 0, sizeof *w);
     for (int n = 0; n < 32 * 8; n++) {
         w->query[n] = (float)(n % 31) / 31;
@@ -35,8 +36,8 @@ static void prepare(waiting *w, clattn_runtime *runtime, int64_t concurrency) {
     w->tensors = (clattn_tensors)CLATTN_TENSORS_INIT;
     w->tensors.query.data = w->tensors.key.data = w->tensors.value.data = w->query;
     w->tensors.output.data = w->output;
-    problem.query_length = 32, problem.head_dim = 8, problem.engine = "cpu", problem.concurrency = concurrency;
-    EXPECT_STATUS(clattn_plan_create(runtime, &problem, &w->plan, NULL), CLATTN_OK, NULL);
+    problem.query_length = 32, problem.head_dim = 8, options.engine = "cpu", options.concurrency = concurrency;
+    EXPECT_STATUS(clattn_plan_create(runtime, &problem, &options, &w->plan, NULL), CLATTN_OK, NULL);
     ck_assert_int_eq(sem_init(&w->inside, 0, 0), 0);
     ck_assert_int_eq(sem_init(&w->go, 0, 0), 0);
 }
@@ -136,7 +137,7 @@ static void *make_cancelled(void *user) {
     w->status = clattn_runtime_create(NULL, &runtime); /* opens files, asks OpenCL */
     problem.query_length = problem.head_dim = 8;
     if (w->status == CLATTN_OK) {
-        w->status = clattn_plan_create(runtime, &problem, &w->plan, NULL);
+        w->status = clattn_plan_create(runtime, &problem, NULL, &w->plan, NULL);
         w->nested = clattn_runtime_load_tuning(runtime, "/nonexistent", NULL);
         clattn_plan_destroy(w->plan);
         clattn_runtime_destroy(runtime);
@@ -231,7 +232,7 @@ START_TEST(test_allocator_that_asks) {
     clattn_runtime *runtime = suite_runtime(&options);
     a.runtime = runtime;
     problem.query_length = problem.head_dim = 8;
-    EXPECT_STATUS(clattn_plan_create(runtime, &problem, &plan, NULL), CLATTN_OK, NULL);
+    EXPECT_STATUS(clattn_plan_create(runtime, &problem, NULL, &plan, NULL), CLATTN_OK, NULL);
     ck_assert_int_gt(a.asked, 1);
     clattn_plan_destroy(plan);
     clattn_runtime_destroy(runtime);

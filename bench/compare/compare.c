@@ -36,13 +36,12 @@ typedef struct build {
     void *library;
     clattn_status (*runtime_create)(const clattn_runtime_options *options, clattn_runtime **runtime);
     void (*runtime_destroy)(clattn_runtime *runtime);
-    clattn_status (*plan_create)(clattn_runtime *runtime, const clattn_problem *problem, clattn_plan **plan,
-                                 clattn_report *report);
+    clattn_status (*plan_create)(clattn_runtime *runtime, const clattn_problem *problem, const clattn_plan_options *options,
+                                 clattn_plan **plan, clattn_report *report);
+    void (*options_init)(clattn_plan_options *options, size_t size); /* NULL: a build from before there were options */
     void (*plan_destroy)(clattn_plan *plan);
     clattn_status (*plan_get_info)(const clattn_plan *plan, clattn_plan_info *info);
     clattn_status (*execute)(clattn_plan *plan, const clattn_tensors *tensors);
-    clattn_status (*override_blocks)(clattn_runtime *runtime, const clattn_block_override *override,
-                                     clattn_report *report);
     clattn_runtime *runtime;
     clattn_plan *plan;
     double seconds[MOST_ROUNDS];
@@ -73,10 +72,7 @@ static int find(build *b, const char *path, const char *name, void *call, attn_e
     return found ? ATTN_DONE : attn_fail(error, ATTN_USAGE, "%.500s: has no %s", path, name);
 }
 
-static int open_build(build *b, const char *path, const clattn_runtime_options *options, const char *body,
-                      attn_error *error) {
-    const clattn_block_override blocks = { .body = body };
-    clattn_report report = { 0 };
+static int open_build(build *b, const char *path, const clattn_runtime_options *options, attn_error *error) {
     b->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!b->library) {
         return attn_fail(error, ATTN_USAGE, "%.900s", dlerror());
@@ -86,17 +82,13 @@ static int open_build(build *b, const char *path, const clattn_runtime_options *
         find(b, path, "clattn_plan_create", &b->plan_create, error) != ATTN_DONE ||
         find(b, path, "clattn_plan_destroy", &b->plan_destroy, error) != ATTN_DONE ||
         find(b, path, "clattn_plan_get_info", &b->plan_get_info, error) != ATTN_DONE ||
-        find(b, path, "clattn_execute", &b->execute, error) != ATTN_DONE ||
-        find(b, path, "clattn_inspect_override_blocks", &b->override_blocks, error) != ATTN_DONE) {
+        find(b, path, "clattn_execute", &b->execute, error) != ATTN_DONE) {
         return error->status;
     }
+    void *options_init = dlsym(b->library, "clattn_plan_options_init");
+    memcpy(&b->options_init, &options_init, sizeof options_init);
     clattn_status status = b->runtime_create(options, &b->runtime);
-    if (status != CLATTN_OK) {
-        return attn_fail_status(error, status, NULL);
-    }
-    status = body[0] ? b->override_blocks(b->runtime, &blocks, &report)
-                     : CLATTN_OK; /* not asked of builds that know no names */
-    return status == CLATTN_OK ? ATTN_DONE : attn_fail_status(error, status, &report);
+    return status == CLATTN_OK ? ATTN_DONE : attn_fail_status(error, status, NULL);
 }
 
 static void close_build(build *b) {
@@ -117,19 +109,49 @@ static double time_calls(const build *b, const clattn_tensors *tensors, int coun
     return (attn_seconds() - start) / count;
 }
 
+/* A problem of builds from before there were options: these were its last members. */
+typedef struct old_problem {
+    clattn_problem problem;
+    const char *engine;
+    int64_t device, concurrency;
+    bool caller_workspace, batch_invariant, allow_tf32;
+} old_problem;
+
+static clattn_status make_old_plan(build *b, const clattn_problem *problem, const clattn_plan_options *options,
+                                   clattn_report *report) {
+    clattn_status (*create)(clattn_runtime *, const old_problem *, clattn_plan **, clattn_report *);
+    clattn_status (*override)(clattn_runtime *, const clattn_block_override *, clattn_report *);
+    void *found = dlsym(b->library, "clattn_inspect_override_blocks");
+    old_problem old = { *problem, options->engine, CLATTN_ANY_DEVICE, 1, false, false, options->allow_tf32 };
+    memcpy(&create, &b->plan_create, sizeof create);
+    memcpy(&override, &found, sizeof override);
+    old.problem.struct_size = sizeof old;
+    clattn_status status = found && options->blocks ? override(b->runtime, options->blocks, report) : CLATTN_OK;
+    return status == CLATTN_OK ? create(b->runtime, &old, &b->plan, report) : status;
+}
+
+/* A plan of the cpu engine; body "" = the build's own choice. */
+static clattn_status make_plan(build *b, const char *body, const attn_case_data *data, const clattn_problem *problem,
+                               clattn_report *report) {
+    const clattn_block_override blocks = { .body = body };
+    clattn_plan_options options = data->options;
+    options.engine = "cpu";
+    options.blocks = body[0] ? &blocks : NULL;
+    return b->options_init ? b->plan_create(b->runtime, problem, &options, &b->plan, report)
+                           : make_old_plan(b, problem, &options, report);
+}
+
 static int make_plans(comparison *c, const attn_case_data *data, attn_error *error) {
     for (int i = 0; i < BUILDS; i++) {
         clattn_problem problem = data->problem;
         clattn_report report = { 0 };
-        problem.engine = "cpu";
-        problem.device = CLATTN_ANY_DEVICE;
         if (c->plain && i == 0) {
             problem.mask = CLATTN_MASK_NONE;
             problem.bias = CLATTN_BIAS_NONE;
             problem.alibi = false;
             problem.softcap = 0;
         }
-        clattn_status status = c->builds[i].plan_create(c->builds[i].runtime, &problem, &c->builds[i].plan, &report);
+        clattn_status status = make_plan(&c->builds[i], c->bodies[i], data, &problem, &report);
         if (status != CLATTN_OK) {
             return attn_fail_status(error, status, &report);
         }
@@ -187,14 +209,11 @@ static int compare_bits(comparison *c, const attn_case *problem, attn_case_data 
     clattn_status status[BUILDS];
     for (int i = 0; i < BUILDS; i++) {
         build *b = &c->builds[i];
-        clattn_problem asked = data->problem;
-        asked.engine = "cpu";
-        asked.device = CLATTN_ANY_DEVICE;
         attn_case_data_fill_outputs(data, 0xff);
         b->output = malloc((size_t)bytes + 1);
         if (!b->output)
             return attn_fail(error, ATTN_UNSERVED, "out of memory for a copy of the result");
-        status[i] = b->plan_create(b->runtime, &asked, &b->plan, NULL);
+        status[i] = make_plan(b, c->bodies[i], data, &data->problem, NULL);
         if (status[i] == CLATTN_OK)
             status[i] = b->execute(b->plan, &data->tensors);
         copy_outputs(data, b->output);
@@ -307,7 +326,7 @@ static int compare(comparison *c, attn_cases *cases, const char *suite, const ch
     if (status == ATTN_DONE && cases->count + c->random == 0)
         status = attn_fail(error, ATTN_USAGE, "no problem is given");
     for (int i = 0; i < BUILDS && status == ATTN_DONE; i++) {
-        status = open_build(&c->builds[i], c->options.words[i], &options, c->bodies[i], error);
+        status = open_build(&c->builds[i], c->options.words[i], &options, error);
     }
     attn_table_init(&c->table, columns, COLUMNS);
     if (status == ATTN_DONE)

@@ -39,8 +39,19 @@ class Problem(c.Structure):
         ("key_lengths", c.c_bool),
         ("logsumexp", c.c_bool),
         ("weights", c.c_bool),
+    ]
+
+
+class PlanOptions(c.Structure):
+    _fields_ = [
+        ("struct_size", c.c_size_t),
         ("engine", c.c_char_p),
         ("device", c.c_int64),
+        ("concurrency", c.c_int64),
+        ("caller_workspace", c.c_bool),
+        ("batch_invariant", c.c_bool),
+        ("allow_tf32", c.c_bool),
+        ("blocks", c.c_void_p),
     ]
 
 
@@ -89,9 +100,10 @@ def prepare(lib, threads, shape, tensors):
         "runtime",
     )
     problem = Problem(
-        c.sizeof(Problem), batch, queries, keys, hidden, dim, 0, (-1, -1, -1), False, False, False, False, b"cpu", -1
+        c.sizeof(Problem), batch, queries, keys, hidden, dim, 0, (-1, -1, -1), False, False, False, False
     )
-    check(lib.clattn_additive_plan_create(runtime, c.byref(problem), c.byref(plan), None), "plan")
+    options = PlanOptions(c.sizeof(PlanOptions), b"cpu", -1, 1)
+    check(lib.clattn_additive_plan_create(runtime, c.byref(problem), c.byref(options), c.byref(plan), None), "plan")
     call = Tensors(struct_size=c.sizeof(Tensors), query_length=-1, key_length=-1)
     for name, x in tensors.items():
         setattr(call, name, x.data_ptr())

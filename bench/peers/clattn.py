@@ -118,8 +118,6 @@ class Library:
             offset=11,
             logsumexp=True,
             mask="CLATTN_MASK_BYTES",
-            concurrency=3,
-            batch_invariant=True,
         )
         problem, resolved = self.header.make("clattn_problem", **given), self.header.types["clattn_problem"]()
         self.check(self.lib.clattn_problem_resolve(ctypes.byref(problem), ctypes.byref(resolved), None))
@@ -159,13 +157,23 @@ class Runtime:
 
 
 class Plan:
-    def __init__(self, runtime, problem):
+    """Fields are those of clattn_problem and of clattn_plan_options."""
+
+    def __init__(self, runtime, fields):
         self.library, self.runtime, self.handle = runtime.library, runtime, ctypes.c_void_p()
         header = self.library.header
-        self.problem, self.report = header.make("clattn_problem", **problem), header.types["clattn_report"]()
+        known = dict(header.types["clattn_plan_options"]._fields_)
+        options = {name: value for name, value in fields.items() if name in known}
+        problem = {name: value for name, value in fields.items() if name not in known}
+        self.problem, self.options = header.make("clattn_problem", **problem), header.make("clattn_plan_options", **options)
+        self.report = header.types["clattn_report"]()
         self.library.check(
             self.library.lib.clattn_plan_create(
-                runtime.handle, ctypes.byref(self.problem), ctypes.byref(self.handle), ctypes.byref(self.report)
+                runtime.handle,
+                ctypes.byref(self.problem),
+                ctypes.byref(self.options),
+                ctypes.byref(self.handle),
+                ctypes.byref(self.report),
             ),
             self.report,
         )

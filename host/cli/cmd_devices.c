@@ -21,14 +21,18 @@ static const char devices_help[] = "clattn devices [--json] [OPTIONS]\n"
 /* Engines that would serve a plain problem there, of many queries or of one, separated by spaces. */
 static void list_engines(const attn_session *session, int64_t device, char *text, size_t size) {
     clattn_problem many = CLATTN_PROBLEM_INIT, one = CLATTN_PROBLEM_INIT;
+    clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
     many.query_length = many.key_length = one.key_length = many.head_dim = one.head_dim = 64;
     one.query_length = 1;
+    options.device = device;
+    options.blocks = &session->blocks;
     text[0] = '\0';
     for (int64_t e = 0; e < clattn_engine_count(); e++) {
         const char *name = clattn_engine_name(e);
+        options.engine = name;
         if (clattn_engine_built(name) &&
-            (clattn_engine_supports(session->runtime, name, device, &many, NULL) == CLATTN_OK ||
-             clattn_engine_supports(session->runtime, name, device, &one, NULL) == CLATTN_OK)) {
+            (clattn_engine_supports(session->runtime, &many, &options, NULL) == CLATTN_OK ||
+             clattn_engine_supports(session->runtime, &one, &options, NULL) == CLATTN_OK)) {
             attn_text_add(text, size, "%s%s", text[0] != '\0' ? " " : "", name);
         }
     }
@@ -38,7 +42,7 @@ static void list_engines(const attn_session *session, int64_t device, char *text
 static bool has_bodies(const attn_session *session, const char *engine, int64_t device) {
     clattn_body_info body;
     bool here = false;
-    for (int64_t n = 0; clattn_inspect_body(session->runtime, engine, device, n, &body) == CLATTN_OK; n++) {
+    for (int64_t n = 0; attn_session_body(session, engine, device, n, &body) == CLATTN_OK; n++) {
         here = here || !body.why_not;
     }
     return here;
@@ -53,13 +57,13 @@ static void print_bodies(const attn_session *session, int64_t device) {
             continue;
         }
         printf("   bodies          %s:", engine);
-        for (int64_t n = 0; clattn_inspect_body(session->runtime, engine, device, n, &body) == CLATTN_OK; n++) {
+        for (int64_t n = 0; attn_session_body(session, engine, device, n, &body) == CLATTN_OK; n++) {
             if (!body.why_not) {
                 printf(" %s", body.name);
             }
         }
         printf("\n");
-        for (int64_t n = 0; clattn_inspect_body(session->runtime, engine, device, n, &body) == CLATTN_OK; n++) {
+        for (int64_t n = 0; attn_session_body(session, engine, device, n, &body) == CLATTN_OK; n++) {
             if (body.why_not) {
                 printf("                   not %s: %s\n", body.name, body.why_not);
             }
@@ -74,8 +78,7 @@ static void print_bodies_json(const attn_session *session, int64_t device) {
         const char *engine = clattn_engine_name(e);
         clattn_body_info body;
         bool shown = has_bodies(session, engine, device);
-        for (int64_t n = 0; shown && clattn_inspect_body(session->runtime, engine, device, n, &body) == CLATTN_OK;
-             n++) {
+        for (int64_t n = 0; shown && attn_session_body(session, engine, device, n, &body) == CLATTN_OK; n++) {
             printf("%s{ \"engine\": \"%s\", \"name\": \"%s\", \"what\": ", comma, engine, body.name);
             attn_json_write_string(stdout, body.what);
             printf(", \"why_not\": ");

@@ -96,18 +96,22 @@ static bool has_line(const char *text, const char *line, size_t length) {
  * Why the other engines that were asked would not serve it, a line each: those with a device of their kind here. Then
  * what the library reported while it made the plan, but for engines on devices of another kind.
  */
-static void list_refusals(const attn_session *session, const clattn_problem *problem, const char *chosen,
-                          const char *told, char *text, size_t size) {
+static void list_refusals(const attn_session *session, const clattn_problem *problem,
+                               const clattn_plan_options *options, const char *chosen, const char *told, char *text,
+                               size_t size) {
     clattn_report report;
-    bool any = !problem->engine, opencl = !any && strcmp(problem->engine, "opencl") == 0;
+    bool any = !options->engine, opencl = !any && strcmp(options->engine, "opencl") == 0;
     text[0] = '\0';
     for (int64_t e = 0; e < clattn_engine_count(); e++) {
         const char *name = clattn_engine_name(e);
         int64_t device = attn_session_device_for(session, name);
         bool asked = any || (opencl && strncmp(name, "opencl", 6) == 0);
+        clattn_plan_options one = *options;
+        one.engine = name;
+        one.device = device;
         report = (clattn_report){ 0 };
         if (asked && strcmp(name, chosen) != 0 && clattn_engine_built(name) && device >= 0 &&
-            clattn_engine_supports(session->runtime, name, device, problem, &report) != CLATTN_OK) {
+            clattn_engine_supports(session->runtime, problem, &one, &report) != CLATTN_OK) {
             attn_text_add(text, size, "%s on device %" PRId64 ": %.*s\n", name, device, (int)strcspn(report.text, "\n"),
                           report.text);
         }
@@ -124,15 +128,16 @@ static void list_refusals(const attn_session *session, const clattn_problem *pro
 
 /* Plans for one engine (NULL: the best). */
 static int plan_one(const attn_session *session, const attn_case *c, const char *engine, bool json, bool first,
-                    attn_error *error) {
-    clattn_problem problem = c->problem;
+                         attn_error *error) {
+    clattn_plan_options options = c->options;
     clattn_plan *plan = NULL;
     clattn_plan_info info;
     clattn_report report = { 0 };
-    problem.engine = engine;
-    problem.device = session->device;
+    options.engine = engine;
+    options.device = session->device;
+    options.blocks = &session->blocks;
     attn_progress(0, 1, "kernels are built");
-    clattn_status status = clattn_plan_create(session->runtime, &problem, &plan, &report);
+    clattn_status status = clattn_plan_create(session->runtime, &c->problem, &options, &plan, &report);
     attn_progress_end();
     if (status != CLATTN_OK) {
         return attn_fail_status(error, status, &report);
@@ -140,7 +145,7 @@ static int plan_one(const attn_session *session, const attn_case *c, const char 
     char refusals[sizeof report.text] = "", spoken[sizeof report.text];
     status = clattn_plan_get_info(plan, &info);
     if (status == CLATTN_OK) {
-        list_refusals(session, &problem, info.engine, report.text, refusals, sizeof refusals);
+        list_refusals(session, &c->problem, &options, info.engine, report.text, refusals, sizeof refusals);
     }
     attn_speak(refusals, spoken, sizeof spoken);
     if (status == CLATTN_OK && json) {

@@ -134,8 +134,10 @@ static int compute(attn_run *run, const attn_session *session, clattn_plan_info 
                    attn_error *error) {
     clattn_report report = { 0 };
     clattn_plan *plan = NULL;
-    run->problem.engine = session->engine;
-    run->problem.device = session->device;
+    clattn_plan_options options = run->c.options;
+    options.engine = session->engine;
+    options.device = session->device;
+    options.blocks = &session->blocks;
     clattn_status status = clattn_problem_resolve(&run->problem, &(clattn_problem){ 0 }, &report);
     if (status != CLATTN_OK) {
         return attn_fail_status(error, status, &report);
@@ -144,7 +146,7 @@ static int compute(attn_run *run, const attn_session *session, clattn_plan_info 
         return error->status;
     }
     status = clattn_tensors_check(&run->problem, &run->tensors, &report);
-    status = status != CLATTN_OK ? status : clattn_plan_create(session->runtime, &run->problem, &plan, &report);
+    status = status != CLATTN_OK ? status : clattn_plan_create(session->runtime, &run->problem, &options, &plan, &report);
     status = status != CLATTN_OK ? status : clattn_plan_get_info(plan, info);
     if (status == CLATTN_OK) {
         run->tensors.report = &report;

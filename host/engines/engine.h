@@ -19,7 +19,7 @@ struct attn_threads;       /* cpu/threads.h */
 struct attn_opencl_device; /* opencl/device.h */
 struct attn_tuning_user;   /* tuning/tuning_user.h */
 
-/** A device as engines see it. */
+/** A device as engines see it, with what a plan on it is asked for. */
 typedef struct attn_device {
     int64_t index;
     clattn_device_kind kind;
@@ -28,6 +28,7 @@ typedef struct attn_device {
     struct attn_opencl_device *opencl;  /* NULL for the CPU */
     int64_t process;                    /* that found it: OpenCL's drivers do not survive a fork */
     clattn_block_override blocks;       /* all 0 = the engine's choice; body: one of the strings of an engine's bodies */
+    bool caller_workspace, batch_invariant, allow_tf32; /* as in clattn_plan_options */
     const struct attn_tuning_user *tuning; /* the user's own rows, or NULL; to be read while a plan is made */
 } attn_device;
 

@@ -30,12 +30,13 @@ static clattn_status make_ready(clattn_additive_layer *l, const clattn_additive_
                                 clattn_report *report) {
     const clattn_additive_problem *p = &l->problem;
     clattn_operation_info info;
-    ATTN_TRY(clattn_additive_plan_create(l->runtime, p, &l->plan, report));
+    ATTN_TRY(clattn_additive_plan_create(l->runtime, p, &options->plan, &l->plan, report));
     ATTN_TRY(clattn_additive_plan_get_info(l->plan, &info));
-    ATTN_TRY(attn_layer_linear(l->runtime, p->batch * p->query_length, options->query_dim, p->hidden, info.engine,
-                               info.device, &l->query_plan, report));
-    ATTN_TRY(attn_layer_linear(l->runtime, p->batch * p->key_length, options->key_dim, p->hidden, info.engine,
-                               info.device, &l->key_plan, report));
+    const clattn_plan_options beside = attn_layer_beside(info.engine, info.device);
+    ATTN_TRY(attn_layer_linear(l->runtime, p->batch * p->query_length, options->query_dim, p->hidden, &beside,
+                                &l->query_plan, report));
+    ATTN_TRY(attn_layer_linear(l->runtime, p->batch * p->key_length, options->key_dim, p->hidden, &beside, &l->key_plan,
+                                report));
     l->query =
         attn_layer_floats(l->runtime, p->batch * p->query_length * p->hidden); /* the plans checked the products */
     l->key = attn_layer_floats(l->runtime, p->batch * p->key_length * p->hidden);
@@ -71,7 +72,6 @@ clattn_status clattn_additive_layer_create(clattn_runtime *runtime, const clattn
         clattn_additive_layer_destroy(made);
         return status;
     }
-    made->problem.engine = NULL; /* the caller's string is not kept */
     *layer = made;
     return CLATTN_OK;
 }

@@ -39,9 +39,9 @@ static clattn_status check_dims(clattn_attention_layer *l, clattn_report *report
     clattn_attention_layer_options *o = &l->options;
     const clattn_problem *p = &o->attention;
     if (p->type != CLATTN_FP32 || p->direction != CLATTN_FORWARD || p->memory != CLATTN_MEMORY_HOST ||
-        p->caller_workspace) {
+        o->plan.caller_workspace) {
         return LAYER_REFUSE(report, CLATTN_INVALID_PROBLEM,
-                            "attention: a layer is fp32, forward, in host memory, with the plan's workspace");
+                                 "attention: a layer is fp32, forward, in host memory, with the plan's workspace");
     }
     o->memory_dim = o->memory_dim == CLATTN_SAME ? o->input_dim : o->memory_dim;
     l->query_dim = p->query_heads * p->head_dim;
@@ -79,25 +79,22 @@ static clattn_problem scores_of(const clattn_attention_layer_options *o) {
 
 static clattn_status make_plans(clattn_attention_layer *l, clattn_report *report) {
     const clattn_attention_layer_options *o = &l->options;
-    ATTN_TRY(clattn_plan_create(l->runtime, &o->attention, &l->plan, report));
+    ATTN_TRY(clattn_plan_create(l->runtime, &o->attention, &o->plan, &l->plan, report));
     clattn_plan_info info;
     ATTN_TRY(clattn_plan_get_info(l->plan, &info));
     if (o->scores) {
         clattn_problem scores = scores_of(o);
-        ATTN_TRY(clattn_plan_create(l->runtime, &scores, &l->scores_plan, report));
+        ATTN_TRY(clattn_plan_create(l->runtime, &scores, &o->plan, &l->scores_plan, report));
     }
+    const clattn_plan_options beside = attn_layer_beside(info.engine, info.device);
     int64_t rows = o->attention.batch * o->attention.query_length, keys = o->attention.batch * o->attention.key_length;
     if (o->project) {
-        ATTN_TRY(attn_layer_linear(l->runtime, rows, o->input_dim, l->query_dim, info.engine, info.device,
-                                   &l->query_plan, report));
-        ATTN_TRY(attn_layer_linear(l->runtime, keys, o->memory_dim, l->key_dim, info.engine, info.device, &l->key_plan,
-                                   report));
-        ATTN_TRY(attn_layer_linear(l->runtime, keys, o->memory_dim, l->value_dim, info.engine, info.device,
-                                   &l->value_plan, report));
+        ATTN_TRY(attn_layer_linear(l->runtime, rows, o->input_dim, l->query_dim, &beside, &l->query_plan, report));
+        ATTN_TRY(attn_layer_linear(l->runtime, keys, o->memory_dim, l->key_dim, &beside, &l->key_plan, report));
+        ATTN_TRY(attn_layer_linear(l->runtime, keys, o->memory_dim, l->value_dim, &beside, &l->value_plan, report));
     }
     if (o->output_dim > 0) {
-        ATTN_TRY(attn_layer_linear(l->runtime, rows, l->context_dim, o->output_dim, info.engine, info.device,
-                                   &l->output_plan, report));
+        ATTN_TRY(attn_layer_linear(l->runtime, rows, l->context_dim, o->output_dim, &beside, &l->output_plan, report));
     }
     return CLATTN_OK;
 }
@@ -149,7 +146,7 @@ clattn_status clattn_attention_layer_create(clattn_runtime *runtime, const clatt
         clattn_attention_layer_destroy(made);
         return status;
     }
-    made->options.attention.engine = NULL; /* the caller's string is not kept */
+    made->options.plan = (clattn_plan_options)CLATTN_PLAN_OPTIONS_INIT; /* nothing of the caller's is kept */
     *layer = made;
     return CLATTN_OK;
 }

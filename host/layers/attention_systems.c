@@ -6,7 +6,9 @@
 
 static clattn_attention_layer_options of_heads(int64_t query_length, int64_t key_length, int64_t input_dim,
                                                int64_t heads, int64_t head_dim) {
-    clattn_attention_layer_options options = { .struct_size = sizeof options, .attention = CLATTN_PROBLEM_INIT };
+    clattn_attention_layer_options options = {
+        .struct_size = sizeof options, .attention = CLATTN_PROBLEM_INIT, .plan = CLATTN_PLAN_OPTIONS_INIT
+    };
     options.attention.query_heads = heads;
     options.attention.query_length = query_length;
     options.attention.key_length = key_length;

@@ -26,11 +26,10 @@ void clattn_glimpse_destroy(clattn_glimpse *glimpse) {
 static clattn_status make_ready(clattn_glimpse *g, clattn_report *report) {
     const clattn_glimpse_options *o = &g->options;
     clattn_operation_info info;
-    ATTN_TRY(attn_layer_linear(g->runtime, o->rows, o->context_dim, o->input_dim, o->engine, o->device, &g->context,
-                               report));
+    ATTN_TRY(attn_layer_linear(g->runtime, o->rows, o->context_dim, o->input_dim, &o->plan, &g->context, report));
     ATTN_TRY(clattn_linear_plan_get_info(g->context, &info));
-    ATTN_TRY(attn_layer_linear(g->runtime, o->rows, o->input_dim, o->output_dim, info.engine, info.device, &g->output,
-                               report));
+    const clattn_plan_options beside = attn_layer_beside(info.engine, info.device);
+    ATTN_TRY(attn_layer_linear(g->runtime, o->rows, o->input_dim, o->output_dim, &beside, &g->output, report));
     g->weights = attn_layer_floats(g->runtime, o->rows * o->input_dim); /* the plans checked the products */
     g->seen = attn_layer_floats(g->runtime, o->rows * o->input_dim);
     return g->weights && g->seen ? CLATTN_OK : CLATTN_OUT_OF_MEMORY;
@@ -62,7 +61,7 @@ clattn_status clattn_glimpse_create(clattn_runtime *runtime, const clattn_glimps
         clattn_glimpse_destroy(made);
         return status;
     }
-    made->options.engine = NULL; /* the caller's string is not kept */
+    made->options.plan = (clattn_plan_options)CLATTN_PLAN_OPTIONS_INIT; /* nothing of the caller's is kept */
     *glimpse = made;
     return CLATTN_OK;
 }

@@ -16,15 +16,20 @@ float *attn_layer_floats(clattn_runtime *runtime, int64_t count) {
                : clattn_allocate(runtime, count * (int64_t)sizeof(float));
 }
 
+clattn_plan_options attn_layer_beside(const char *engine, int64_t device) {
+    clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
+    options.engine = engine;
+    options.device = device;
+    return options;
+}
+
 clattn_status attn_layer_linear(clattn_runtime *runtime, int64_t rows, int64_t in_dim, int64_t out_dim,
-                                const char *engine, int64_t device, clattn_linear_plan **plan, clattn_report *report) {
+                                const clattn_plan_options *options, clattn_linear_plan **plan, clattn_report *report) {
     clattn_linear_problem problem = CLATTN_LINEAR_PROBLEM_INIT;
     problem.rows = rows;
     problem.in_dim = in_dim;
     problem.out_dim = out_dim;
-    problem.engine = engine;
-    problem.device = device;
-    return clattn_linear_plan_create(runtime, &problem, plan, report);
+    return clattn_linear_plan_create(runtime, &problem, options, plan, report);
 }
 
 clattn_status attn_layer_apply(clattn_linear_plan *plan, int64_t rows, const float *input, const float *w,

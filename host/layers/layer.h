@@ -16,9 +16,11 @@ float *attn_layer_floats(clattn_runtime *runtime, int64_t count);
 /** Whether two arrays of floats have one in common; NULL and empty ones have none. */
 bool attn_layer_meet(const float *a, int64_t a_count, const float *b, int64_t b_count);
 
-/** A linear plan on the same engine and device as other parts of a layer. */
+/** The options of a linear plan on the same engine and device as another part of a layer. */
+clattn_plan_options attn_layer_beside(const char *engine, int64_t device);
+
 clattn_status attn_layer_linear(clattn_runtime *runtime, int64_t rows, int64_t in_dim, int64_t out_dim,
-                                const char *engine, int64_t device, clattn_linear_plan **plan, clattn_report *report);
+                                const clattn_plan_options *options, clattn_linear_plan **plan, clattn_report *report);
 
 /** output (+)= w input + b, for `rows` rows. */
 clattn_status attn_layer_apply(clattn_linear_plan *plan, int64_t rows, const float *input, const float *w,

@@ -99,9 +99,18 @@ static const attn_plan_kind kind = {
     .problem_size = sizeof(clattn_additive_problem),
 };
 
+/* Options that have no meaning here. */
+static clattn_status check_options(const attn_plan_options *options, clattn_report *report) {
+    if (options->caller_workspace) {
+        return attn_refuse(report, CLATTN_UNSUPPORTED, "caller_workspace: only calls of attention bring one");
+    }
+    return CLATTN_OK;
+}
+
 clattn_status clattn_additive_plan_create(clattn_runtime *runtime, const clattn_additive_problem *problem,
-                                          clattn_additive_plan **plan, clattn_report *report) {
+                                          const clattn_plan_options *options, clattn_additive_plan **plan, clattn_report *report) {
     clattn_additive_problem resolved;
+    attn_plan_options how;
     void *made = NULL;
     attn_report_clear(report);
     if (plan) {
@@ -111,9 +120,9 @@ clattn_status clattn_additive_plan_create(clattn_runtime *runtime, const clattn_
         return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "%s: is NULL", runtime ? "plan" : "runtime");
     }
     ATTN_TRY(resolve(problem, &resolved, report));
-    const attn_plan_options options = { resolved.engine, resolved.device, 1, false };
-    resolved.engine = NULL; /* the caller's string is not kept */
-    ATTN_TRY(attn_plan_create(runtime, &kind, &resolved, &options, &made, report));
+    ATTN_TRY(attn_plan_options_resolve(options, &how, report));
+    ATTN_TRY(check_options(&how, report));
+    ATTN_TRY(attn_plan_create(runtime, &kind, &resolved, &how, &made, report));
     *plan = made;
     return CLATTN_OK;
 }

@@ -47,9 +47,21 @@ static const attn_plan_kind kind = {
     .problem_size = sizeof(clattn_linear_problem),
 };
 
+/* Options that have no meaning here. */
+static clattn_status check_options(const attn_plan_options *options, clattn_report *report) {
+    if (options->caller_workspace) {
+        return attn_refuse(report, CLATTN_UNSUPPORTED, "caller_workspace: only calls of attention bring one");
+    }
+    if (options->batch_invariant) {
+        return attn_refuse(report, CLATTN_UNSUPPORTED, "batch_invariant: how a row is summed depends on the number of rows");
+    }
+    return CLATTN_OK;
+}
+
 clattn_status clattn_linear_plan_create(clattn_runtime *runtime, const clattn_linear_problem *problem,
-                                        clattn_linear_plan **plan, clattn_report *report) {
+                                        const clattn_plan_options *options, clattn_linear_plan **plan, clattn_report *report) {
     clattn_linear_problem resolved;
+    attn_plan_options how;
     void *made = NULL;
     attn_report_clear(report);
     if (plan) {
@@ -60,9 +72,9 @@ clattn_status clattn_linear_plan_create(clattn_runtime *runtime, const clattn_li
     }
     ATTN_TRY(check(problem, report));
     resolved = *problem;
-    const attn_plan_options options = { resolved.engine, resolved.device, 1, false };
-    resolved.engine = NULL; /* the caller's string is not kept */
-    ATTN_TRY(attn_plan_create(runtime, &kind, &resolved, &options, &made, report));
+    ATTN_TRY(attn_plan_options_resolve(options, &how, report));
+    ATTN_TRY(check_options(&how, report));
+    ATTN_TRY(attn_plan_create(runtime, &kind, &resolved, &how, &made, report));
     *plan = made;
     return CLATTN_OK;
 }

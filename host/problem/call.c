@@ -209,7 +209,8 @@ static clattn_status resolve_outputs(const clattn_problem *p, const clattn_tenso
     return attn_check_overlap(p, call);
 }
 
-clattn_status attn_call_resolve(const clattn_problem *problem, const clattn_tensors *tensors, attn_call *call) {
+clattn_status attn_call_resolve(const clattn_problem *problem, const clattn_tensors *tensors, bool caller_workspace,
+                                attn_call *call) {
     if (!tensors || !call) {
         return CLATTN_INVALID_ARGUMENT;
     }
@@ -224,7 +225,7 @@ clattn_status attn_call_resolve(const clattn_problem *problem, const clattn_tens
     call->timing = filled.timing;
     call->progress = filled.progress;
     call->progress_user = filled.progress_user;
-    call->workspace = filled.workspace;
+    call->workspace = caller_workspace ? filled.workspace : NULL;
     call->workspace_size = filled.workspace_size;
     attn_report_clear(call->report);
     ATTN_TRY(resolve_lengths(problem, &filled, call));

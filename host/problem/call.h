@@ -39,8 +39,10 @@ typedef struct attn_call {
 /**
  * Checks @p tensors against the resolved @p problem and fills @p call. Host memory: lengths are read and checked too, and
  * outputs may not overlap. Refusals name the field.
+ * @param caller_workspace  calls bring their workspace; else that of the tensors is not looked at
  */
-clattn_status attn_call_resolve(const clattn_problem *problem, const clattn_tensors *tensors, attn_call *call);
+clattn_status attn_call_resolve(const clattn_problem *problem, const clattn_tensors *tensors, bool caller_workspace,
+                                attn_call *call);
 
 /** Index of element (b, h, i, 0) of a view. */
 static inline int64_t attn_view_row(const attn_view *view, int64_t b, int64_t h, int64_t i) {

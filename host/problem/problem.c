@@ -15,7 +15,6 @@
 
 #define OFFSET_LIMIT (INT64_C(1) << 61)
 #define WINDOW_LIMIT (INT64_C(1) << 62)
-#define MOST_CONCURRENCY 65536
 
 /*
  * Sizes that the structure has had, one a version. A new member goes to the end, and where the padding there would take it in, a
@@ -75,17 +74,12 @@ static clattn_status resolve_sizes(clattn_problem *p, clattn_report *report) {
         { "head_dim", p->head_dim, 1 },
         { "value_dim", p->value_dim, 1 },
         { "past_length", p->past_length, 0 },
-        { "concurrency", p->concurrency, 1 },
     };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         if (sizes[i].value < sizes[i].least) {
             return attn_refuse(report, CLATTN_INVALID_PROBLEM, "%s: %" PRId64 ", must be at least %" PRId64,
                                sizes[i].name, sizes[i].value, sizes[i].least);
         }
-    }
-    if (p->concurrency > MOST_CONCURRENCY) {
-        return attn_refuse(report, CLATTN_INVALID_PROBLEM, "concurrency: %" PRId64 ", must be at most %d",
-                           p->concurrency, MOST_CONCURRENCY);
     }
     if (p->query_heads % p->kv_heads != 0) {
         return attn_refuse(report, CLATTN_INVALID_PROBLEM,

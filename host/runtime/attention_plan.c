@@ -22,21 +22,20 @@ static void count_work(clattn_plan *plan) {
     info->bytes = size * batch * (query + key) * (double)(p->head_dim + p->value_dim);
 }
 
-static clattn_status create(clattn_runtime *runtime, const clattn_problem *problem, clattn_plan **plan,
+static clattn_status create(clattn_runtime *runtime, const clattn_problem *problem, const clattn_plan_options *options, clattn_plan **plan,
                             clattn_report *report) {
     clattn_problem resolved;
+    attn_plan_options how;
     void *made = NULL;
     ATTN_TRY(attn_problem_resolve(problem, &resolved, report));
-    const attn_plan_options options = { resolved.engine, resolved.device, resolved.concurrency,
-                                        resolved.caller_workspace };
-    resolved.engine = NULL; /* the caller's string is not kept */
-    ATTN_TRY(attn_plan_create(runtime, &kind, &resolved, &options, &made, report));
+    ATTN_TRY(attn_plan_options_resolve(options, &how, report));
+    ATTN_TRY(attn_plan_create(runtime, &kind, &resolved, &how, &made, report));
     *plan = made;
     count_work(*plan);
     return CLATTN_OK;
 }
 
-clattn_status clattn_plan_create(clattn_runtime *runtime, const clattn_problem *problem, clattn_plan **plan,
+clattn_status clattn_plan_create(clattn_runtime *runtime, const clattn_problem *problem, const clattn_plan_options *options, clattn_plan **plan,
                                  clattn_report *report) {
     attn_report_clear(report);
     if (plan) {
@@ -46,7 +45,7 @@ clattn_status clattn_plan_create(clattn_runtime *runtime, const clattn_problem *
         return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "%s: is NULL", runtime ? "plan" : "runtime");
     }
     attn_visit visit = attn_visit_begin();
-    clattn_status status = create(runtime, problem, plan, report);
+    clattn_status status = create(runtime, problem, options, plan, report);
     attn_visit_end(&visit);
     return status;
 }

@@ -84,7 +84,7 @@ static void add_left_out(clattn_runtime *runtime, clattn_report *declined) {
 
 static clattn_status no_candidate(const attn_plan_options *options, const attn_choice *choice, clattn_report *report) {
     if (!choice->named_known) {
-        return attn_refuse(report, CLATTN_INVALID_PROBLEM, "engine: \"%s\" is not known", options->engine);
+        return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "engine: \"%s\" is not known", options->engine);
     }
     if (choice->named_built && !choice->device_known) {
         return attn_refuse(report, CLATTN_NO_DEVICE, "device: %" PRId64 " is not here", options->device);
@@ -96,14 +96,14 @@ static clattn_status no_candidate(const attn_plan_options *options, const attn_c
  * The devices of now with what is set for them, copied: the caller's allocator and the engines are asked without the
  * runtime's lock. Device i stays device i, whatever is adopted meanwhile.
  */
-static attn_device *copy_devices(clattn_runtime *runtime, int64_t *count) {
+static attn_device *copy_devices(clattn_runtime *runtime, const attn_plan_options *options, int64_t *count) {
     *count = clattn_runtime_device_count(runtime);
     attn_device *devices = attn_allocate(&runtime->memory, *count * (int64_t)sizeof *devices);
     if (devices) {
         pthread_mutex_lock(&runtime->lock);
         for (int64_t i = 0; i < *count; i++) {
             devices[i] = *runtime->devices[i];
-            devices[i].blocks = runtime->blocks;
+            attn_plan_options_set(options, &devices[i]);
             devices[i].tuning = runtime->tuning;
         }
         pthread_mutex_unlock(&runtime->lock);
@@ -116,7 +116,7 @@ clattn_status attn_choice_make(clattn_runtime *runtime, const attn_engine_list *
                                clattn_report *report) {
     search s = { .engines = engines, .problem = problem, .options = options };
     *choice = (attn_choice){ .candidates = NULL };
-    attn_device *devices = copy_devices(runtime, &s.device_count);
+    attn_device *devices = copy_devices(runtime, options, &s.device_count);
     s.devices = devices;
     if (devices) {
         choice->candidates =

@@ -6,18 +6,25 @@
 
 #include "engines/engine_list.h"
 
-/** What a plan is asked for, beyond what is computed. */
+/** clattn_plan_options, checked. */
 typedef struct attn_plan_options {
-    const char *engine; /* NULL = the best */
+    const char *engine; /* the caller's string; NULL = the best */
     int64_t device;     /* or CLATTN_ANY_DEVICE */
     int64_t concurrency;
-    bool caller_workspace;
+    bool caller_workspace, batch_invariant, allow_tf32;
+    clattn_block_override blocks; /* body: one of the strings of an engine's list */
 } attn_plan_options;
+
+/** Checks options and fills in defaults; NULL = all defaults. INVALID_ARGUMENT names the field. */
+clattn_status attn_plan_options_resolve(const clattn_plan_options *options, attn_plan_options *resolved, clattn_report *report);
+
+/** Puts into a copy of a device what engines see of the options. */
+void attn_plan_options_set(const attn_plan_options *options, attn_device *device);
 
 /** An engine that supports the problem, on a device. */
 typedef struct attn_candidate {
     const attn_engine *engine;
-    attn_device device; /* a copy, with the block override and the tuning rows that are in force */
+    attn_device device; /* a copy, with the options and the tuning rows that are in force */
     int preference;
 } attn_candidate;
 
@@ -32,7 +39,7 @@ typedef struct attn_choice {
  * Asks every engine of the list on every device, without building anything.
  * @param declined  gets a line for each that declines
  * @param choice    attn_choice_release() gives its memory back, also after an error
- * @return INVALID_PROBLEM, NO_DEVICE or UNSUPPORTED when there is no candidate; OUT_OF_MEMORY
+ * @return INVALID_ARGUMENT, NO_DEVICE or UNSUPPORTED when there is no candidate; OUT_OF_MEMORY
  */
 clattn_status attn_choice_make(clattn_runtime *runtime, const attn_engine_list *engines, const void *problem,
                                const attn_plan_options *options, attn_choice *choice, clattn_report *declined,

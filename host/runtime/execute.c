@@ -26,7 +26,7 @@ static clattn_status check_workspace(const clattn_plan *plan, const attn_call *c
 
 static clattn_status run(clattn_plan *plan, const clattn_tensors *tensors, const attn_submission *submission) {
     attn_call call;
-    ATTN_TRY(attn_call_resolve(&plan->problem, tensors, &call));
+    ATTN_TRY(attn_call_resolve(&plan->problem, tensors, plan->core.options.caller_workspace, &call));
     ATTN_TRY(check_workspace(plan, &call));
     const attn_plan_call under_way = {
         .call = &call, .workspace = call.workspace, .submission = *submission, .report = call.report
@@ -52,10 +52,10 @@ clattn_status clattn_execute(clattn_plan *plan, const clattn_tensors *tensors) {
     return attn_attention_run(plan, tensors, &blocking);
 }
 
-clattn_status clattn_attention(clattn_runtime *runtime, const clattn_problem *problem, const clattn_tensors *tensors,
-                               clattn_report *report) {
+clattn_status clattn_attention(clattn_runtime *runtime, const clattn_problem *problem, const clattn_plan_options *options,
+                               const clattn_tensors *tensors, clattn_report *report) {
     clattn_plan *plan = NULL;
-    ATTN_TRY(clattn_plan_create(runtime, problem, &plan, report));
+    ATTN_TRY(clattn_plan_create(runtime, problem, options, &plan, report));
     clattn_tensors own = CLATTN_TENSORS_INIT;
     const clattn_tensors *used = tensors;
     if (tensors && tensors->struct_size == sizeof own && !tensors->report) {

@@ -1,6 +1,7 @@
 /*
- * What tools ask: engines, memory, block overrides, the oracle. See clattn_inspect.h.
+ * What tools ask: engines and their bodies, memory, the oracle. See clattn_inspect.h.
  */
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/visit.h"
@@ -21,36 +22,45 @@ bool clattn_engine_built(const char *name) {
     return entry && entry->engine;
 }
 
-clattn_status clattn_engine_supports(clattn_runtime *runtime, const char *engine, int64_t device, const clattn_problem *problem,
-                                     clattn_report *report) {
-    attn_report_clear(report);
-    clattn_problem resolved;
-    if (!runtime) {
-        return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "runtime: is NULL");
-    }
-    ATTN_TRY(clattn_problem_resolve(problem, &resolved, report));
-    const attn_engine_entry *entry = attn_engine_find(&attn_attention_engines, engine);
-    const attn_device *found = attn_runtime_device(runtime, device);
+static clattn_status supports(clattn_runtime *runtime, const clattn_problem *problem, const attn_plan_options *options,
+                              clattn_report *report) {
+    const attn_engine_entry *entry = attn_engine_find(&attn_attention_engines, options->engine);
+    const attn_device *found = attn_runtime_device(runtime, options->device);
     if (!entry) {
-        return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "engine: \"%s\" is not known", engine ? engine : "");
+        return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "engine: \"%s\" is not known",
+                           options->engine ? options->engine : "");
+    }
+    if (options->device == CLATTN_ANY_DEVICE) {
+        return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "device: none is named");
     }
     if (!entry->engine) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED, "%s: not in this build", engine);
+        return attn_refuse(report, CLATTN_UNSUPPORTED, "%s: not in this build", options->engine);
     }
     if (!found) {
-        return attn_refuse(report, CLATTN_NO_DEVICE, "device: %lld is not here", (long long)device);
+        return attn_refuse(report, CLATTN_NO_DEVICE, "device: %" PRId64 " is not here", options->device);
     }
-    attn_device copy = *found;
-    pthread_mutex_lock(&runtime->lock);
-    copy.blocks = runtime->blocks;
-    pthread_mutex_unlock(&runtime->lock);
     if (attn_device_is_lost(found)) {
         return attn_refuse(report, CLATTN_NO_DEVICE, "device: OpenCL does not survive a fork");
     }
+    attn_device copy = *found;
+    attn_plan_options_set(options, &copy);
+    return attn_engine_supports(entry->engine, problem, &copy, report) ? CLATTN_OK : CLATTN_UNSUPPORTED;
+}
+
+clattn_status clattn_engine_supports(clattn_runtime *runtime, const clattn_problem *problem, const clattn_plan_options *options,
+                                     clattn_report *report) {
+    clattn_problem resolved;
+    attn_plan_options how;
+    attn_report_clear(report);
+    if (!runtime) {
+        return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "runtime: is NULL");
+    }
     attn_visit visit = attn_visit_begin();
-    bool yes = attn_engine_supports(entry->engine, &resolved, &copy, report);
+    clattn_status status = attn_problem_resolve(problem, &resolved, report);
+    status = status == CLATTN_OK ? attn_plan_options_resolve(options, &how, report) : status;
+    status = status == CLATTN_OK ? supports(runtime, &resolved, &how, report) : status;
     attn_visit_end(&visit);
-    return yes ? CLATTN_OK : CLATTN_UNSUPPORTED;
+    return status;
 }
 
 void clattn_inspect_memory(clattn_runtime *runtime, clattn_memory_use *use) {
@@ -71,35 +81,18 @@ void clattn_inspect_memory_reset(clattn_runtime *runtime) {
     }
 }
 
-/* The string of an engine of any operation that equals name; NULL = no engine of this build has it. */
-static const char *find_body(const char *name) {
-    const char *body = attn_engine_list_body(&attn_attention_engines, name);
-    body = body ? body : attn_engine_list_body(&attn_additive_engines, name);
-    return body ? body : attn_engine_list_body(&attn_linear_engines, name);
-}
-
-clattn_status clattn_inspect_override_blocks(clattn_runtime *runtime, const clattn_block_override *override, clattn_report *report) {
-    clattn_block_override blocks = override ? *override : (clattn_block_override){ 0 };
-    attn_report_clear(report);
-    if (!runtime) {
-        return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "runtime: is NULL");
+clattn_status clattn_inspect_body(clattn_runtime *runtime, clattn_operation operation, const char *engine, int64_t device,
+                                  int64_t index, clattn_body_info *info) {
+    static const attn_engine_list *const lists[] = {
+        [CLATTN_OPERATION_ATTENTION] = &attn_attention_engines,
+        [CLATTN_OPERATION_ADDITIVE] = &attn_additive_engines,
+        [CLATTN_OPERATION_LINEAR] = &attn_linear_engines,
+    };
+    if (!runtime || (int)operation < 0 || (size_t)operation >= sizeof lists / sizeof *lists) {
+        return CLATTN_INVALID_ARGUMENT;
     }
-    if (blocks.body) {
-        blocks.body = find_body(override->body);
-        if (!blocks.body) {
-            return attn_refuse(report, CLATTN_INVALID_ARGUMENT, "body: no engine of this build has \"%s\"", override->body);
-        }
-    }
-    pthread_mutex_lock(&runtime->lock);
-    runtime->blocks = blocks;
-    pthread_mutex_unlock(&runtime->lock);
-    return CLATTN_OK;
-}
-
-clattn_status clattn_inspect_body(clattn_runtime *runtime, const char *engine, int64_t device, int64_t index,
-                                  clattn_body_info *info) {
-    const attn_engine_entry *entry = attn_engine_find(&attn_attention_engines, engine);
-    if (!runtime || !entry || index < 0 || !info) {
+    const attn_engine_entry *entry = attn_engine_find(lists[operation], engine);
+    if (!entry || index < 0 || !info) {
         return CLATTN_INVALID_ARGUMENT;
     }
     const attn_device *found = attn_runtime_device(runtime, device);
@@ -128,7 +121,7 @@ clattn_status clattn_tensors_check(const clattn_problem *problem, const clattn_t
     }
     clattn_tensors copy = *tensors;
     copy.report = report;
-    return attn_call_resolve(&resolved, &copy, &call);
+    return attn_call_resolve(&resolved, &copy, false, &call);
 }
 
 static ATTN_NOT_INLINED clattn_status get_row(const clattn_problem *problem, const clattn_tensors *tensors, int64_t b, int64_t h,
@@ -136,7 +129,7 @@ static ATTN_NOT_INLINED clattn_status get_row(const clattn_problem *problem, con
     clattn_problem p;
     attn_call call;
     ATTN_TRY(attn_problem_resolve(problem, &p, NULL));
-    ATTN_TRY(attn_call_resolve(&p, tensors, &call));
+    ATTN_TRY(attn_call_resolve(&p, tensors, false, &call));
     if (b < 0 || b >= p.batch || h < 0 || h >= p.query_heads || i < 0 || i >= call.query_length) {
         return CLATTN_INVALID_ARGUMENT;
     }

@@ -9,11 +9,10 @@
 struct clattn_runtime {
     attn_memory memory;
     struct attn_threads *threads;
-    pthread_mutex_t lock;  /* guards the list of devices and the block override; recursive */
+    pthread_mutex_t lock;  /* guards the list of devices and the tuning; recursive */
     attn_device **devices; /* each its own block: plans keep pointers; device 0 is the CPU */
     int64_t device_count;
     clattn_report left_out; /* OpenCL devices that cannot be used; grows under the lock */
-    clattn_block_override blocks;
     struct attn_tuning_user *tuning, *tuning_read; /* in force, or NULL; the newest read, which leads to the older */
 };
 

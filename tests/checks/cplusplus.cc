@@ -5,6 +5,7 @@
 int main() {
     clattn_runtime_options options = CLATTN_RUNTIME_OPTIONS_INIT;
     clattn_problem problem = CLATTN_PROBLEM_INIT;
+    clattn_plan_options plan = CLATTN_PLAN_OPTIONS_INIT;
     clattn_tensor tensor = CLATTN_TENSOR_INIT;
     clattn_broadcast broadcast = CLATTN_BROADCAST_INIT;
     clattn_array array = CLATTN_ARRAY_INIT;
@@ -27,7 +28,7 @@ int main() {
     clattn_report report;
     clattn_report_clear(&report);
     clattn_report_line(&report, "rows: %d", 3);
-    return static_cast<int>(options.threads + problem.batch + tensors.past_length + additive.batch +
+    return static_cast<int>(options.threads + problem.batch + plan.concurrency + tensors.past_length + additive.batch +
                             additive_tensors.key_length + linear.rows + linear_tensors.rows + attention.keep_memory +
                             additive_options.key_dim + additive_io.additive.key_length + glimpse.rows + glimpse_io.rows);
 }

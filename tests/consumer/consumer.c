@@ -12,16 +12,17 @@ static clattn_status attend(clattn_runtime *runtime, float output[2], clattn_rep
     float key[6] = {1, 2, 3, 4, 5, 6};
     float value[6] = {1, 10, 2, 20, 6, 60};
     clattn_problem problem = CLATTN_PROBLEM_INIT;
+    clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
     problem.query_length = 1;
     problem.key_length = 3;
     problem.head_dim = 2;
-    problem.engine = "cpu";
+    options.engine = "cpu";
     clattn_tensors tensors = CLATTN_TENSORS_INIT;
     tensors.query.data = query;
     tensors.key.data = key;
     tensors.value.data = value;
     tensors.output.data = output;
-    return clattn_attention(runtime, &problem, &tensors, report);
+    return clattn_attention(runtime, &problem, &options, &tensors, report);
 }
 
 int main(void) {

@@ -12,7 +12,7 @@ static void spoil_problem(clattn_problem *p) {
     int64_t *const numbers[] = { &p->batch, &p->query_heads, &p->kv_heads, &p->query_length, &p->key_length, &p->head_dim,
                                  &p->value_dim, &p->past_length, &p->window_left, &p->window_right, &p->offset,
                                  &p->weights_first_head, &p->weights_heads, &p->weights_first_row, &p->weights_rows,
-                                 &p->mask_shape[draw_below(4)], &p->bias_shape[draw_below(4)], &p->device, &p->concurrency };
+                                 &p->mask_shape[draw_below(4)], &p->bias_shape[draw_below(4)] };
     static const double doubles[] = { 0, -1, 1e-300, 1e300, 1e39, -1e39, 5e-324 };
     int64_t count = (int64_t)(sizeof numbers / sizeof *numbers), which = draw_below(count + 8), value = draw_between(-2, 7);
     switch (which - count) {
@@ -34,9 +34,22 @@ static void draw_shape(int64_t shape[4]) {
     }
 }
 
-static clattn_problem draw_problem(bool opencl) {
+static clattn_plan_options draw_options(bool opencl) {
     static const char *const engines[] = { "cpu", "cpu", "reference", NULL, "opencl", "nobody" };
     static const char *const devices[] = { "opencl-unfused", "opencl-fused", "opencl-decode" };
+    clattn_plan_options o = CLATTN_PLAN_OPTIONS_INIT;
+    o.caller_workspace = draw_one_in(8), o.batch_invariant = draw_one_in(8);
+    o.engine = opencl ? devices[draw_below(3)] : engines[draw_below(draw_one_in(8) ? 6 : 3)];
+    switch (draw_below(40)) {
+        case 0: o.device = draw_odd(); break;
+        case 1: o.concurrency = draw_odd(); break;
+        case 2: o.struct_size = (size_t)(draw_one_in(2) ? draw_odd() : draw_between(0, sizeof o + 16)); break;
+        default: break;
+    }
+    return o;
+}
+
+static clattn_problem draw_problem(void) {
     clattn_problem p = CLATTN_PROBLEM_INIT;
     p.type = (clattn_type)draw_below(4);
     p.batch = draw_between(draw_one_in(8) ? 0 : 1, 3);
@@ -62,8 +75,6 @@ static clattn_problem draw_problem(bool opencl) {
     p.logsumexp = draw_one_in(2);
     p.weights = (clattn_weights_stage)(draw_one_in(2) ? draw_below(5) : 0);
     p.weights_first_row = draw_one_in(3) ? draw_between(0, p.query_length) : 0;
-    p.caller_workspace = draw_one_in(8), p.batch_invariant = draw_one_in(8);
-    p.engine = opencl ? devices[draw_below(3)] : engines[draw_below(draw_one_in(8) ? 6 : 3)];
     for (int64_t n = draw_one_in(3) ? draw_between(1, 2) : 0; n > 0; n--) {
         spoil_problem(&p);
     }
@@ -253,7 +264,7 @@ static bool is_honest(const clattn_problem *p, const clattn_tensors *t, bool *mu
     return true;
 }
 
-static void make_call(clattn_plan *plan, const clattn_problem *p, clattn_tensors *t, bool spoilt) {
+static void make_call(clattn_plan *plan, const clattn_problem *p, bool caller_workspace, clattn_tensors *t, bool spoilt) {
     clattn_report report;
     walk outputs[3];
     bool must_refuse;
@@ -266,7 +277,7 @@ static void make_call(clattn_plan *plan, const clattn_problem *p, clattn_tensors
     if (check != CLATTN_OK && check != status) {
         misuse_fail("clattn_tensors_check answers %s, clattn_execute %s", clattn_status_name(check), clattn_status_name(status));
     }
-    if (refused != (must_refuse || refused) || (refused && !spoilt && !p->caller_workspace)) {
+    if (refused != (must_refuse || refused) || (refused && !spoilt && !caller_workspace)) {
         misuse_fail("clattn_execute answers %s: %s", clattn_status_name(status), report.text);
     }
     if (refused) {
@@ -288,7 +299,7 @@ static void make_call(clattn_plan *plan, const clattn_problem *p, clattn_tensors
 static void make_empty_call(clattn_plan *plan, const clattn_problem *p) {
     clattn_tensors t = CLATTN_TENSORS_INIT;
     void *nobody = memory_forbidden();
-    if (p->query_lengths || p->key_lengths || p->alignment == CLATTN_ALIGN_OFFSETS || p->caller_workspace) {
+    if (p->query_lengths || p->key_lengths || p->alignment == CLATTN_ALIGN_OFFSETS) {
         return;
     }
     t.query_length = t.key_length = t.past_length = 0;
@@ -305,10 +316,11 @@ static bool is_small(const clattn_problem *p) {
 }
 
 void misuse_attention(clattn_runtime *runtime) {
-    clattn_problem p = draw_problem(clattn_runtime_device_count(runtime) > 1), full;
+    clattn_problem p = draw_problem(), full;
+    clattn_plan_options options = draw_options(clattn_runtime_device_count(runtime) > 1);
     clattn_report report = { 0 }, resolving;
     clattn_plan *plan = (clattn_plan *)&p;
-    clattn_status status = clattn_plan_create(runtime, &p, &plan, &report), known = clattn_problem_resolve(&p, &full, &resolving);
+    clattn_status status = clattn_plan_create(runtime, &p, &options, &plan, &report), known = clattn_problem_resolve(&p, &full, &resolving);
     if ((status == CLATTN_OK) != (plan != NULL) || (known != CLATTN_OK && status != known)) {
         misuse_fail("clattn_plan_create answers %s, clattn_problem_resolve %s", clattn_status_name(status), clattn_status_name(known));
     }
@@ -319,7 +331,7 @@ void misuse_attention(clattn_runtime *runtime) {
         return;
     }
     bool host = full.memory == CLATTN_MEMORY_HOST; /* else the plan is for clattn_enqueue() */
-    if (!is_small(&full) || !host) {
+    if ((!is_small(&full) || !host) && !options.caller_workspace) {
         make_empty_call(plan, &full);
     }
     for (int n = 0; n < 3 && host && is_small(&full); n++) {
@@ -329,7 +341,7 @@ void misuse_attention(clattn_runtime *runtime) {
         clattn_tensors t = draw_tensors(&full, rows, keys);
         bool spoilt = full.alignment == CLATTN_ALIGN_UNSET; /* which some lengths make wrong */
         clattn_plan_info info;
-        if (clattn_plan_get_info(plan, &info) == CLATTN_OK && full.caller_workspace) {
+        if (clattn_plan_get_info(plan, &info) == CLATTN_OK && options.caller_workspace) {
             static _Alignas(64) unsigned char workspace[1 << 22]; /* larger ones are missing, which is refused */
             t.workspace = workspace;
             t.workspace_size = info.workspace_size < (int64_t)sizeof workspace ? info.workspace_size : draw_below(sizeof workspace);
@@ -338,7 +350,7 @@ void misuse_attention(clattn_runtime *runtime) {
             spoil_tensors(&t);
             spoilt = true;
         }
-        make_call(plan, &full, &t, spoilt);
+        make_call(plan, &full, options.caller_workspace, &t, spoilt);
     }
     clattn_plan_destroy(plan);
 }

@@ -30,11 +30,12 @@ static void expect(const char *call, clattn_status status, bool right) {
 
 static void misuse_linear(clattn_runtime *runtime) {
     clattn_linear_problem p = CLATTN_LINEAR_PROBLEM_INIT;
+    clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
     clattn_linear_plan *plan = NULL;
     p.rows = small_or_odd(0, 9), p.in_dim = small_or_odd(1, 20), p.out_dim = small_or_odd(1, 20);
-    p.engine = draw_one_in(2) ? "cpu" : "reference";
+    options.engine = draw_one_in(2) ? "cpu" : "reference";
     p.struct_size = draw_one_in(20) ? (size_t)draw_below(99) : p.struct_size;
-    if (misuse_refused("clattn_linear_plan_create", clattn_linear_plan_create(runtime, &p, &plan, NULL))) {
+    if (misuse_refused("clattn_linear_plan_create", clattn_linear_plan_create(runtime, &p, &options, &plan, NULL))) {
         return;
     }
     if (p.rows < 100 && p.in_dim < 100 && p.out_dim < 100) {
@@ -65,7 +66,7 @@ static void misuse_attention_layer(clattn_runtime *runtime) {
     int64_t length = small_or_odd(0, 6), dim = small_or_odd(1, 24), heads = small_or_odd(1, 4);
     clattn_attention_layer_options options = clattn_multi_head_attention(length, dim, heads);
     clattn_attention_layer *layer = NULL;
-    options.attention.engine = draw_one_in(3) ? "reference" : "cpu";
+    options.plan.engine = draw_one_in(3) ? "reference" : "cpu";
     options.scores = draw_one_in(3), options.residual = draw_one_in(2);
     options.attention.mask = draw_one_in(2) ? CLATTN_MASK_BYTES : CLATTN_MASK_NONE;
     if (misuse_refused("clattn_attention_layer_create", clattn_attention_layer_create(runtime, &options, &layer, NULL))) {
@@ -105,7 +106,7 @@ static void misuse_glimpse(clattn_runtime *runtime) {
     clattn_glimpse_options options = CLATTN_GLIMPSE_OPTIONS_INIT;
     clattn_glimpse *layer = NULL;
     options.rows = small_or_odd(0, 6), options.input_dim = small_or_odd(1, 9), options.context_dim = small_or_odd(1, 9);
-    options.output_dim = small_or_odd(1, 9), options.softmax = draw_one_in(2), options.engine = "cpu";
+    options.output_dim = small_or_odd(1, 9), options.softmax = draw_one_in(2), options.plan.engine = "cpu";
     if (misuse_refused("clattn_glimpse_create", clattn_glimpse_create(runtime, &options, &layer, NULL))) {
         return;
     }

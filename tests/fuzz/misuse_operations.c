@@ -67,11 +67,11 @@ static void misuse_merge(void) {
 
 static void spoil_additive(clattn_additive_problem *p) {
     int64_t *const numbers[] = { &p->batch, &p->query_length, &p->key_length, &p->hidden, &p->value_dim,
-                                 &p->mask_shape[draw_below(3)], &p->device };
-    int64_t which = draw_below(9);
-    if (which == 7) {
+                                 &p->mask_shape[draw_below(3)] };
+    int64_t which = draw_below(8);
+    if (which == 6) {
         p->mask = (clattn_mask_kind)draw_between(-1, 4);
-    } else if (which == 8) {
+    } else if (which == 7) {
         p->struct_size = (size_t)draw_between(0, 200);
     } else {
         *numbers[which] = draw_odd();
@@ -87,7 +87,6 @@ static clattn_additive_problem draw_additive(void) {
         p.mask_shape[k] = draw_one_in(2) ? 1 : CLATTN_SAME;
     }
     p.query_lengths = draw_one_in(3), p.key_lengths = draw_one_in(3), p.logsumexp = draw_one_in(2), p.weights = draw_one_in(2);
-    p.engine = draw_one_in(2) ? "cpu" : draw_one_in(4) ? NULL : "reference";
     if (draw_one_in(3)) {
         spoil_additive(&p);
     }
@@ -141,9 +140,12 @@ static void spoil_additive_tensors(clattn_additive_tensors *t) {
 
 static void misuse_additive(clattn_runtime *runtime) {
     clattn_additive_problem p = draw_additive();
+    clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
     clattn_additive_plan *plan = (clattn_additive_plan *)&p;
     clattn_report report;
-    clattn_status status = clattn_additive_plan_create(runtime, &p, &plan, &report);
+    options.engine = draw_one_in(2) ? "cpu" : draw_one_in(4) ? NULL : "reference";
+    options.concurrency = draw_one_in(9) ? draw_between(-1, 3) : 1;
+    clattn_status status = clattn_additive_plan_create(runtime, &p, &options, &plan, &report);
     if ((status == CLATTN_OK) != (plan != NULL)) {
         misuse_fail("clattn_additive_plan_create: %s, and a plan", clattn_status_name(status));
     }

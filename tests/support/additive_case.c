@@ -69,9 +69,9 @@ static void check_guards(const additive_case *c) {
 void additive_run(clattn_runtime *runtime, additive_case *c, const char *engine) {
     clattn_report report;
     clattn_additive_plan *plan = NULL;
-    c->problem.engine = engine;
+    const clattn_plan_options options = suite_on(engine, CLATTN_ANY_DEVICE);
     c->tensors.report = &report;
-    EXPECT_STATUS(clattn_additive_plan_create(runtime, &c->problem, &plan, &report), CLATTN_OK, &report);
+    EXPECT_STATUS(clattn_additive_plan_create(runtime, &c->problem, &options, &plan, &report), CLATTN_OK, &report);
     clattn_operation_info info;
     EXPECT_STATUS(clattn_additive_plan_get_info(plan, &info), CLATTN_OK, NULL);
     ck_assert_str_eq(info.engine, engine);

@@ -32,21 +32,25 @@ void for_every_engine(bool fp64, void (*check)(const engine_at *at)) {
     clattn_runtime_destroy(runtime);
 }
 
-bool engine_take_body(const engine_at *at, int64_t n, const char **body) {
+bool engine_take_body(const engine_at *at, int64_t n, clattn_block_override *blocks) {
     clattn_body_info info = { NULL, NULL, NULL };
-    bool there = n == 0 || clattn_inspect_body(at->runtime, at->engine, at->device, n - 1, &info) == CLATTN_OK;
-    const clattn_block_override blocks = { .body = info.name };
-    EXPECT_STATUS(clattn_inspect_override_blocks(at->runtime, &blocks, NULL), CLATTN_OK, NULL);
-    *body = info.name;
+    bool there = n == 0 || clattn_inspect_body(at->runtime, CLATTN_OPERATION_ATTENTION, at->engine, at->device, n - 1, &info) == CLATTN_OK;
+    *blocks = (clattn_block_override){ .body = info.name };
     return there;
+}
+
+clattn_plan_options engine_options(const engine_at *at) {
+    clattn_plan_options options = suite_on(at->engine, at->device);
+    options.blocks = at->blocks;
+    options.batch_invariant = at->batch_invariant;
+    return options;
 }
 
 void engine_execute(const engine_at *at, clattn_problem problem, const clattn_tensors *tensors) {
     static clattn_report report;
     clattn_tensors t = *tensors;
-    problem.engine = at->engine;
-    problem.device = at->device;
+    const clattn_plan_options options = engine_options(at);
     t.report = &report;
-    clattn_status status = clattn_attention(at->runtime, &problem, &t, &report);
+    clattn_status status = clattn_attention(at->runtime, &problem, &options, &t, &report);
     ck_assert_msg(status == CLATTN_OK, "%s: %s: %s", at->name, clattn_status_name(status), report.text);
 }

@@ -79,9 +79,8 @@ static void execute_and_compare(clattn_plan *plan, golden *g, clattn_report *rep
 
 clattn_status golden_check(clattn_runtime *runtime, golden *g, const char *engine, int64_t device, clattn_report *report) {
     clattn_plan *plan;
-    g->problem.engine = engine;
-    g->problem.device = device;
-    clattn_status status = clattn_plan_create(runtime, &g->problem, &plan, report);
+    const clattn_plan_options options = suite_on(engine, device);
+    clattn_status status = clattn_plan_create(runtime, &g->problem, &options, &plan, report);
     if (status == CLATTN_UNSUPPORTED) {
         return status;
     }

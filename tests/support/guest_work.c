@@ -31,7 +31,8 @@ static void fill(clattn_type type, double *memory, int shift, int64_t count) {
     }
 }
 
-static clattn_status attend(clattn_runtime *runtime, clattn_problem p, unsigned char *out) {
+static clattn_status attend_on(clattn_runtime *runtime, const char *engine, clattn_problem p, unsigned char *out) {
+    const clattn_plan_options options = suite_on(engine, CLATTN_ANY_DEVICE);
     clattn_tensors t = CLATTN_TENSORS_INIT;
     size_t outputs = (size_t)(p.query_heads * p.query_length * p.head_dim) * (size_t)clattn_type_size(p.type);
     fill(p.type, query, 1, p.query_heads * p.query_length * p.head_dim);
@@ -40,7 +41,11 @@ static clattn_status attend(clattn_runtime *runtime, clattn_problem p, unsigned 
     t.query.data = query, t.key.data = key, t.value.data = value, t.output.data = out;
     t.logsumexp.data = out + outputs;
     t.weights.data = out + outputs + (size_t)(p.query_heads * p.query_length) * sizeof(double);
-    return clattn_attention(runtime, &p, &t, NULL);
+    return clattn_attention(runtime, &p, &options, &t, NULL);
+}
+
+static clattn_status attend(clattn_runtime *runtime, clattn_problem p, unsigned char *out) {
+    return attend_on(runtime, "cpu", p, out);
 }
 
 static clattn_problem problem_of(clattn_type type, int64_t rows, int64_t keys) {
@@ -50,7 +55,6 @@ static clattn_problem problem_of(clattn_type type, int64_t rows, int64_t keys) {
     p.query_length = rows;
     p.key_length = keys;
     p.head_dim = DIM;
-    p.engine = "cpu";
     p.logsumexp = true;
     return p;
 }
@@ -104,24 +108,23 @@ static clattn_status run_careful(clattn_runtime *runtime, unsigned char *out) { 
 
 static clattn_status run_reference(clattn_runtime *runtime, unsigned char *out) {
     clattn_problem p = problem_of(CLATTN_FP32, 8, 40);
-    p.engine = "reference";
-    return attend(runtime, p, out);
+    return attend_on(runtime, "reference", p, out);
 }
 
 static clattn_status run_reference_double(clattn_runtime *runtime, unsigned char *out) { /* in long double */
     clattn_problem p = problem_of(CLATTN_FP64, 8, 40);
-    p.engine = "reference";
-    return attend(runtime, p, out);
+    return attend_on(runtime, "reference", p, out);
 }
 
 static clattn_status add(clattn_runtime *runtime, const char *engine, int64_t rows, unsigned char *out) {
     clattn_additive_problem p = CLATTN_ADDITIVE_PROBLEM_INIT;
+    clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
     clattn_additive_tensors t = CLATTN_ADDITIVE_TENSORS_INIT;
     clattn_additive_plan *plan = NULL;
     p.query_length = rows;
     p.key_length = KEYS;
     p.hidden = p.value_dim = DIM;
-    p.engine = engine;
+    options.engine = engine;
     fill(CLATTN_FP32, query, 4, (rows + 1) * DIM);
     fill(CLATTN_FP32, key, 55, KEYS * DIM);
     fill(CLATTN_FP32, value, 666, KEYS * DIM);
@@ -129,7 +132,7 @@ static clattn_status add(clattn_runtime *runtime, const char *engine, int64_t ro
     t.query = q, t.v = q + rows * DIM;
     t.key = (const float *)(const void *)key, t.value = (const float *)(const void *)value;
     t.output = (float *)(void *)out;
-    clattn_status status = clattn_additive_plan_create(runtime, &p, &plan, NULL);
+    clattn_status status = clattn_additive_plan_create(runtime, &p, &options, &plan, NULL);
     if (status == CLATTN_OK) {
         status = clattn_additive_execute(plan, &t);
     }

@@ -72,3 +72,10 @@ int suite_without_device(void) {
     fprintf(stderr, "no OpenCL device here: %s\n", failure ? "a failure, CLATTN_REQUIRE_DEVICE=1" : "skipped");
     return failure ? EXIT_FAILURE : SUITE_SKIPPED;
 }
+
+clattn_plan_options suite_on(const char *engine, int64_t device) {
+    clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
+    options.engine = engine;
+    options.device = device;
+    return options;
+}

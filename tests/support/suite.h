@@ -69,4 +69,7 @@ int suite_without_device(void);
         start(NULL, sizeof got);                                                                    \
     } while (0)
 
+/** Options of a plan on an engine (NULL = the best) and a device, else as they are. */
+clattn_plan_options suite_on(const char *engine, int64_t device);
+
 #endif

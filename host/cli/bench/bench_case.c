@@ -119,9 +119,10 @@ static int start_runner(attn_bench *bench, int t, attn_case_data *data, case_run
                         attn_error *error) {
     clattn_runtime *runtime = bench->session.runtime;
     clattn_problem problem = data->problem;
+    clattn_plan_options options = data->options;
     clattn_report report = { 0 };
-    problem.engine = row->engine;
-    problem.device = row->device;
+    options.engine = row->engine;
+    options.device = row->device;
     if (wants_device_memory(bench, row)) {
         attn_error full = { 0 };
         runner->device = attn_device_data_create(runtime, row->device, data, &full);
@@ -133,7 +134,7 @@ static int start_runner(attn_bench *bench, int t, attn_case_data *data, case_run
     }
     clattn_inspect_memory_reset(runtime);
     int64_t before = bytes_held(runtime, false);
-    clattn_status status = clattn_plan_create(runtime, &problem, &runner->plan, &report);
+    clattn_status status = clattn_plan_create(runtime, &problem, &options, &runner->plan, &report);
     if (status == CLATTN_OK) {
         status = clattn_plan_get_info(runner->plan, &row->gate.info);
     }
@@ -322,6 +323,7 @@ int attn_bench_case(attn_bench *bench, const attn_case *c, attn_bench_row *rows,
     }
     int status = attn_case_data_create(data, c, false, error);
     if (status == ATTN_DONE) {
+        data->options.blocks = &bench->session.blocks;
         status = bench_data(bench, data, rows, count, error);
         attn_case_data_free(data);
     }

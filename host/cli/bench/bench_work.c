@@ -5,11 +5,11 @@
 
 /* FLOPs and bytes of a problem, added to a row's. */
 static void add_work(clattn_runtime *runtime, const clattn_problem *problem, double sign, attn_bench_row *row) {
-    clattn_problem reference = *problem;
+    clattn_plan_options reference = CLATTN_PLAN_OPTIONS_INIT;
     clattn_plan *plan = NULL;
     clattn_plan_info info = { 0 };
     reference.engine = "reference"; /* serves everything, and its plan costs nothing */
-    if (clattn_plan_create(runtime, &reference, &plan, NULL) == CLATTN_OK &&
+    if (clattn_plan_create(runtime, problem, &reference, &plan, NULL) == CLATTN_OK &&
         clattn_plan_get_info(plan, &info) == CLATTN_OK) {
         row->flops += sign * info.flops;
         row->bytes += sign * info.bytes;

@@ -136,15 +136,16 @@ static double time_product(clattn_runtime *runtime, clattn_linear_plan *plan, in
 static double measure_product(int64_t threads) {
     clattn_runtime_options options = CLATTN_RUNTIME_OPTIONS_INIT;
     clattn_linear_problem problem = CLATTN_LINEAR_PROBLEM_INIT;
+    clattn_plan_options how = CLATTN_PLAN_OPTIONS_INIT;
     clattn_runtime *runtime = NULL;
     clattn_linear_plan *plan = NULL;
     double best = 0;
     options.threads = threads;
     options.without_opencl = true;
     problem.rows = problem.in_dim = problem.out_dim = 1024;
-    problem.engine = "cpu";
+    how.engine = "cpu";
     if (clattn_runtime_create(&options, &runtime) == CLATTN_OK &&
-        clattn_linear_plan_create(runtime, &problem, &plan, NULL) == CLATTN_OK) {
+        clattn_linear_plan_create(runtime, &problem, &how, &plan, NULL) == CLATTN_OK) {
         best = time_product(runtime, plan, problem.rows);
     }
     clattn_linear_plan_destroy(plan);

@@ -11,6 +11,7 @@
 void attn_case_init(attn_case *c) {
     memset(c, 0, sizeof *c);
     c->problem = (clattn_problem)CLATTN_PROBLEM_INIT;
+    c->options = (clattn_plan_options)CLATTN_PLAN_OPTIONS_INIT;
     c->spread = 1;
 }
 

@@ -22,6 +22,7 @@ typedef struct attn_case_list {
 
 typedef struct attn_case {
     clattn_problem problem; /* as the words say; what no word says is CLATTN_SAME or the default */
+    clattn_plan_options options; /* likewise; engine, device and blocks are the session's */
     bool has_query_length, has_head_dim, has_type, has_align;
     bool bshd;
     bool strides_random;

@@ -229,6 +229,7 @@ int attn_case_data_create(attn_case_data *data, const attn_case *c, bool logsume
     clattn_report report = { 0 };
     *data = (attn_case_data){ .tensors = CLATTN_TENSORS_INIT };
     data->c = *c;
+    data->options = c->options;
     problem.logsumexp = logsumexp;
     clattn_status status = clattn_problem_resolve(&problem, &data->problem, &report);
     if (status != CLATTN_OK) {

@@ -25,7 +25,8 @@ typedef struct attn_rows {
 
 typedef struct attn_case_data {
     attn_case c;
-    clattn_problem problem; /* resolved; engine and device are the caller's to set */
+    clattn_problem problem; /* resolved */
+    clattn_plan_options options; /* of the case; engine, device and blocks are the caller's to set */
     clattn_tensors tensors;
     attn_rows query_rows, key_rows, value_rows, output_rows;
     attn_guarded query, key, value, mask, bias, slopes, sinks, query_lengths, key_lengths, offsets;

@@ -207,13 +207,21 @@ static int read_blocks(const char *text, clattn_block_override *blocks, attn_err
     return ATTN_DONE;
 }
 
-static int refuse_body(const attn_session *session, const char *name, attn_error *error) {
+clattn_status attn_session_body(const attn_session *session, const char *engine, int64_t device, int64_t index,
+                                clattn_body_info *info) {
+    return clattn_inspect_body(session->runtime, CLATTN_OPERATION_ATTENTION, engine, device, index, info);
+}
+
+/* Whether an engine of attention has the body; else the nearest name. */
+static int check_body(const attn_session *session, const char *name, attn_error *error) {
     clattn_body_info body;
     attn_hint hint;
     attn_hint_begin(&hint, name, strlen(name));
     for (int64_t e = 0; e < clattn_engine_count(); e++) {
-        for (int64_t n = 0; clattn_inspect_body(session->runtime, clattn_engine_name(e), 0, n, &body) == CLATTN_OK;
-             n++) {
+        for (int64_t n = 0; attn_session_body(session, clattn_engine_name(e), 0, n, &body) == CLATTN_OK; n++) {
+            if (strcmp(body.name, name) == 0) {
+                return ATTN_DONE;
+            }
             attn_hint_try(&hint, body.name);
         }
     }
@@ -223,14 +231,12 @@ static int refuse_body(const attn_session *session, const char *name, attn_error
 }
 
 /* --blocks, --body: choices taken from the engines, for tuning and for tests of what a device would not choose. */
-static int select_blocks(const attn_session *session, const attn_options *options, attn_error *error) {
-    clattn_block_override blocks = { .body = options->body };
-    if (read_blocks(options->blocks, &blocks, error) != ATTN_DONE) {
+static int select_blocks(attn_session *session, const attn_options *options, attn_error *error) {
+    session->blocks = (clattn_block_override){ .body = options->body };
+    if (read_blocks(options->blocks, &session->blocks, error) != ATTN_DONE) {
         return error->status;
     }
-    return clattn_inspect_override_blocks(session->runtime, &blocks, NULL) == CLATTN_OK
-               ? ATTN_DONE
-               : refuse_body(session, options->body, error);
+    return !options->body ? ATTN_DONE : check_body(session, options->body, error);
 }
 
 /* --tuning FILE|none; without it the user's own file, where there is one. */

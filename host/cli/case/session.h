@@ -20,7 +20,8 @@ typedef struct attn_session {
     const char *engine; /* the one --engine names, NULL = the best here or a list */
     int target_count;   /* engines to loop over: those named, else all that are here but the reference */
     attn_target targets[ATTN_TARGETS_MAX];
-    bool listed;                /* --engine names several, or all */
+    bool listed;       /* --engine names several, or all */
+    clattn_block_override blocks; /* --blocks and --body, for the options of plans */
     char tuning[ATTN_PATH_MAX]; /* the file of block sizes that is in force; "" = none */
 } attn_session;
 
@@ -33,6 +34,10 @@ int64_t attn_session_device_for(const attn_session *session, const char *engine)
 
 /** "Name (driver)" of a device; cut to size. */
 void attn_session_device_name(const attn_session *session, int64_t device, char *text, size_t size);
+
+/** clattn_inspect_body() of an engine of attention. */
+clattn_status attn_session_body(const attn_session *session, const char *engine, int64_t device, int64_t index,
+                                clattn_body_info *info);
 
 const char *attn_device_kind_name(clattn_device_kind kind);
 

@@ -276,7 +276,7 @@ int attn_gate_check(const attn_case_data *data, const attn_gate_options *options
     }
     for (int s = 0; s < count; s++) {
         subjects[s].result->passed = subjects[s].result->failures == 0;
-        if (subjects[s].result->info.products_tf32 && !data->problem.allow_tf32) {
+        if (subjects[s].result->info.products_tf32 && !data->options.allow_tf32) {
             break_rule(subjects[s].result, "products_tf32: the plan rounds to TF32, which nobody allowed");
         }
     }

@@ -104,14 +104,14 @@ static void flatten(const char *text, char *line, size_t size) {
 
 int attn_gate_execute(clattn_runtime *runtime, const char *engine, int64_t device, attn_case_data *data,
                       attn_guarded copies[3], attn_gate_result *result, attn_error *error) {
-    clattn_problem problem = data->problem;
+    clattn_plan_options options = data->options;
     clattn_plan *plan = NULL;
     clattn_report report = { 0 };
     *result = (attn_gate_result){ 0 };
     memset(copies, 0, 3 * sizeof *copies);
-    problem.engine = engine;
-    problem.device = device;
-    clattn_status status = clattn_plan_create(runtime, &problem, &plan, &report);
+    options.engine = engine;
+    options.device = device;
+    clattn_status status = clattn_plan_create(runtime, &data->problem, &options, &plan, &report);
     if (status == CLATTN_OK) {
         status = clattn_plan_get_info(plan, &result->info);
     }

@@ -35,7 +35,7 @@ int attn_gate_row_create(attn_gate_row *row, const attn_case_data *data, attn_er
     size_t keys = (size_t)p->key_length + 1, values = (size_t)p->value_dim, dims = (size_t)p->head_dim;
     size_t wide = 5 * keys + values, doubles = keys + 4 * values + keys * values;
     size_t rows = keys * (dims + values) + dims; /* query, keys and values */
-    size_t floats = rows * (p->allow_tf32 ? 2 : 1) + 2 * keys + ATTN_PLAIN_FORMS * values;
+    size_t floats = rows * (data->options.allow_tf32 ? 2 : 1) + 2 * keys + ATTN_PLAIN_FORMS * values;
     *row = (attn_gate_row){ .data = data };
     row->block = malloc(wide * sizeof(long double) + doubles * sizeof(double) + floats * sizeof(float) + keys);
     if (!row->block) {
@@ -59,8 +59,8 @@ int attn_gate_row_create(attn_gate_row *row, const attn_case_data *data, attn_er
     row->query_float = f;
     row->keys_float = f + dims;
     row->values_float = row->keys_float + keys * dims;
-    row->tf32 = p->allow_tf32 ? f + rows : NULL;
-    row->added = f + rows * (p->allow_tf32 ? 2 : 1);
+    row->tf32 = data->options.allow_tf32 ? f + rows : NULL;
+    row->added = f + rows * (data->options.allow_tf32 ? 2 : 1);
     row->plain_scores = row->added + keys;
     for (int form = 0; form < ATTN_PLAIN_FORMS; form++) {
         row->plain[form] = row->plain_scores + keys + (size_t)form * values;

@@ -249,6 +249,7 @@ static int attn_tune_one(attn_tune_all *all, const attn_case *c, const attn_targ
     tune->seconds = all->seconds;
     status = attn_case_data_create(tune->data, c, false, error);
     if (status == ATTN_DONE) {
+        tune->data->options.blocks = &all->session.blocks;
         status = attn_tune_class(all, tune, first, error);
         attn_tune_end(tune);
     } else {

@@ -103,10 +103,10 @@ static clattn_status attn_rounds(const attn_tune *tune, clattn_plan *plans[2], i
 
 static clattn_status attn_plan_now(const attn_tune *tune, clattn_plan **plan, clattn_plan_info *info,
                                    clattn_report *report) {
-    clattn_problem problem = tune->data->problem;
-    problem.engine = tune->engine;
-    problem.device = tune->device;
-    clattn_status status = clattn_plan_create(tune->session->runtime, &problem, plan, report);
+    clattn_plan_options options = tune->data->options;
+    options.engine = tune->engine;
+    options.device = tune->device;
+    clattn_status status = clattn_plan_create(tune->session->runtime, &tune->data->problem, &options, plan, report);
     if (status == CLATTN_OK) {
         status = clattn_plan_get_info(*plan, info);
         info->engine = tune->engine;
@@ -156,6 +156,8 @@ static int attn_make_tails(attn_tune *tune, attn_error *error) {
         if (status != ATTN_DONE) {
             free(tune->tails);
             tune->tails = NULL;
+        } else {
+            tune->tails->options.blocks = &tune->session->blocks;
         }
     }
     attn_cases_free(&cases);

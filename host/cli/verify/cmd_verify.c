@@ -88,6 +88,7 @@ static int verify_case(verify_run *verify, const attn_case *c, attn_error *error
     memset(verify->copies, 0, sizeof verify->copies);
     int status = attn_case_data_create(data, c, true, error);
     if (status == ATTN_DONE) {
+        data->options.blocks = &verify->session.blocks;
         status = judge(verify, data, error);
         for (int t = 0; t < verify->session.target_count && status == ATTN_DONE; t++) {
             attn_verify_report_add(&verify->report, c, &data->problem, t, &verify->results[t]);

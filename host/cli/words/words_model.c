@@ -51,17 +51,16 @@ static void set_problem(const attn_word_model *model, clattn_problem *problem) {
     problem->scale = model->scale;
     problem->causal = model->settings.causal;
     problem->alignment = CLATTN_ALIGN_OFFSETS;
-    problem->engine = model->session.engine;
-    problem->device = model->session.device;
 }
 
 /* Weights from an engine that has none to write: with unit vectors for values the output is the weights. */
-static clattn_status make_unit_plan(attn_word_model *model, const clattn_problem *problem, clattn_report *report) {
+static clattn_status make_unit_plan(attn_word_model *model, const clattn_problem *problem,
+                                         const clattn_plan_options *options, clattn_report *report) {
     clattn_problem unit = *problem;
     model->unit_block = model->max_keys < ATTN_UNIT_BLOCK ? model->max_keys : ATTN_UNIT_BLOCK;
     unit.weights = CLATTN_WEIGHTS_NONE;
     unit.value_dim = model->unit_block;
-    return clattn_plan_create(model->session.runtime, &unit, &model->unit_plan, report);
+    return clattn_plan_create(model->session.runtime, &unit, options, &model->unit_plan, report);
 }
 
 static int make_layer(attn_word_model *model, attn_error *error) {
@@ -71,13 +70,16 @@ static int make_layer(attn_word_model *model, attn_error *error) {
         clattn_cross_attention(model->max_rows, model->max_keys, model->dim, model->dim, model->dim);
     options.project = model->settings.project;
     set_problem(model, &options.attention);
+    options.plan.engine = model->session.engine;
+    options.plan.device = model->session.device;
+    options.plan.blocks = &model->session.blocks;
     options.attention.weights = CLATTN_WEIGHTS_SOFTMAX;
     clattn_status status = clattn_attention_layer_create(runtime, &options, &model->layer, &report);
     if (status == CLATTN_UNSUPPORTED) {
         clattn_report first = report;
         options.attention.weights = CLATTN_WEIGHTS_NONE;
         status = clattn_attention_layer_create(runtime, &options, &model->layer, &report);
-        status = status == CLATTN_OK ? make_unit_plan(model, &options.attention, &report) : status;
+        status = status == CLATTN_OK ? make_unit_plan(model, &options.attention, &options.plan, &report) : status;
         report = status == CLATTN_UNSUPPORTED ? first : report;
     }
     status = status == CLATTN_OK ? clattn_attention_layer_get_info(model->layer, &model->info) : status;

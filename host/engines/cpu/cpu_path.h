@@ -17,6 +17,7 @@ typedef struct attn_cpu_plan {
     struct attn_threads *threads;
     clattn_problem problem;
     clattn_block_override blocks; /* asked for; 0 = our choice */
+    bool batch_invariant;         /* as in clattn_plan_options */
     int64_t workers;
     const attn_cpu_kernels *kernels;  /* of the best instruction set, or of that asked for */
     const attn_cpu_unit *unit;        /* of prefill */

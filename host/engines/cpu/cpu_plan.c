@@ -89,8 +89,8 @@ clattn_status attn_cpu_plan_make(const clattn_problem *problem, const attn_devic
     made->threads = device->threads;
     made->workers = attn_threads_count(device->threads);
     made->problem = *problem;
-    made->problem.engine = NULL; /* the caller's string is not kept */
     made->blocks = device->blocks;
+    made->batch_invariant = device->batch_invariant;
     clattn_status status = choose_kernels(made, report);
     status = status == CLATTN_OK ? add_parts(made, report) : status;
     status = status == CLATTN_OK ? size_memory(made, report) : status;

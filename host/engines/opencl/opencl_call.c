@@ -38,7 +38,7 @@ bool attn_opencl_supports(const clattn_problem *problem, const attn_device *devi
         attn_report_line(why_not, "direction: backward is not served");
         return false;
     }
-    if (problem->memory == CLATTN_MEMORY_HOST && problem->caller_workspace &&
+    if (problem->memory == CLATTN_MEMORY_HOST && device->caller_workspace &&
         device->kind == CLATTN_DEVICE_OPENCL_GPU) {
         attn_report_line(why_not, "caller_workspace: host memory cannot be the workspace of a GPU");
         return false;
@@ -69,7 +69,7 @@ clattn_status attn_opencl_slot_open(attn_opencl_slot *slot, struct attn_opencl_d
                                     const clattn_problem *problem, int64_t workspace_size, clattn_report *report) {
     *slot = (attn_opencl_slot){ .device = device };
     clattn_status status = attn_opencl_open(device, report);
-    if (status == CLATTN_OK && workspace_size > 0 && !problem->caller_workspace) {
+    if (status == CLATTN_OK && workspace_size > 0) {
         status = attn_buffer_reserve(device, workspace_size, "workspace", &slot->workspace, report);
     }
     if (status == CLATTN_OK && problem->memory == CLATTN_MEMORY_HOST && !device->is_cpu) {
@@ -139,7 +139,7 @@ static clattn_status take_tensors(attn_opencl_call *call) {
 static clattn_status take_workspace(attn_opencl_call *call) {
     const attn_call *tensors = call->asked;
     call->workspace = call->slot->workspace.memory;
-    if (!call->problem->caller_workspace || !tensors->workspace || tensors->workspace_size <= 0) {
+    if (!call->execution->workspace || tensors->workspace_size <= 0) {
         return CLATTN_OK;
     }
     if (call->problem->memory == CLATTN_MEMORY_OPENCL) {

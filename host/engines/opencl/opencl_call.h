@@ -26,7 +26,7 @@ typedef struct attn_opencl_slot {
     attn_buffer workspace;                  /* empty when callers bring theirs */
 } attn_opencl_slot;
 
-/** Allocates the workspace (not when the problem says caller_workspace) and, for host memory on a GPU, the staging.
+/** Allocates the workspace (0 where callers bring theirs) and, for host memory on a GPU, the staging.
  * On an error the slot is closed. Opens the device. */
 clattn_status attn_opencl_slot_open(attn_opencl_slot *slot, struct attn_opencl_device *device,
                                     const clattn_problem *problem, int64_t workspace_size, clattn_report *report);

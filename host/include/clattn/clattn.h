@@ -5,6 +5,7 @@
  *
  *     clattn_runtime        the devices of this machine, threads, allocator; make one, keep it
  *     clattn_problem        what is to be computed: types, heads, largest lengths, features
+ *     clattn_plan_options   how: which engine, which device, how many calls at once
  *     clattn_plan           a problem made ready on one device by one engine; slow to make, made once
  *     clattn_tensors        the memory of one call: pointers, strides, lengths
  *     clattn_execute()      host memory, returns when the output is there
@@ -39,7 +40,7 @@
  *   ownership  what you create you destroy; destroy(NULL) does nothing. Structures are copied, tensors' memory is
  *              yours and is used only during the call.
  *   threads    distinct objects are independent. A runtime may be used from several threads. A plan is immutable and may
- *              be executed from several threads at once (see clattn_problem.concurrency). A thread that is cancelled
+ *              be executed from several threads at once (see clattn_plan_options.concurrency). A thread that is cancelled
  *              (pthread_cancel) inside a call ends after it.
  *   process    the library leaves its program's settings alone. Its own threads take no signals but those that their own
  *              instructions raise; they run on the processors that the thread that made the runtime might use then. A
@@ -375,18 +376,6 @@ typedef struct clattn_problem {
     clattn_weights_stage weights; /**< also write weights [batch, weights_heads, weights_rows, key_length] */
     int64_t weights_first_head, weights_heads; /**< query heads written out; defaults 0, CLATTN_SAME = all */
     int64_t weights_first_row, weights_rows;   /**< rows written out; defaults 0, CLATTN_SAME = all */
-
-    const char *engine;    /**< NULL = the best; else "reference", "cpu", "opencl-unfused", "opencl-fused", "opencl-decode",
-                                or "opencl" = the best of those; not kept after plan creation */
-    int64_t device;        /**< index of the runtime's devices; default CLATTN_ANY_DEVICE */
-    int64_t concurrency;   /**< calls that may be under way at once without waiting for each other; 1 (default) to 65536 */
-    bool caller_workspace; /**< every call brings its own workspace, the plan allocates none */
-    bool batch_invariant;  /**< an entry's result has the same bits whatever else is in the batch */
-    bool allow_tf32;       /**< default false. Permits to round fp32 to 10 bits after the point (TF32) before products on matrix
-                                units, which then make one product where fp32's accuracy takes three. A product is off by up to
-                                2^-10 of its size: some three digits are right instead of six (docs/numerics.md). Only a
-                                permission: engines without such products, and other types, ignore it;
-                                clattn_plan_info.products_tf32 says so */
 } clattn_problem;
 
 /* In the order of the members, for compilers of C++ before 2020. */
@@ -399,8 +388,7 @@ typedef struct clattn_problem {
         CLATTN_MASK_NONE, { CLATTN_SAME, CLATTN_SAME, CLATTN_SAME, CLATTN_SAME },                       \
         CLATTN_BIAS_NONE, { CLATTN_SAME, CLATTN_SAME, CLATTN_SAME, CLATTN_SAME },                       \
         false, false, false, false, /* alibi, sinks, query_lengths, key_lengths */                      \
-        false, CLATTN_WEIGHTS_NONE, 0, CLATTN_SAME, 0, CLATTN_SAME,                                     \
-        NULL, CLATTN_ANY_DEVICE, 1, false, false, false /* engine ... allow_tf32 */                     \
+        false, CLATTN_WEIGHTS_NONE, 0, CLATTN_SAME, 0, CLATTN_SAME                                      \
     }
 
 /** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
@@ -408,11 +396,45 @@ CLATTN_API void clattn_problem_init(clattn_problem *problem, size_t size);
 
 /* ------------------------------------------------------------------------------------------------ plan */
 
+struct clattn_block_override; /* clattn_inspect.h */
+
+/**
+ * How a plan is made: everything that does not change what is computed. The same for every operation, attention, additive
+ * attention (clattn_additive.h) and linear maps (clattn_linear.h). Start from CLATTN_PLAN_OPTIONS_INIT; where a call takes
+ * options, NULL stands for these defaults. Copied; nothing that it points to is kept.
+ * @since 0.1
+ */
+typedef struct clattn_plan_options {
+    size_t struct_size;
+    const char *engine;    /**< NULL = the best; else "reference", "cpu", "opencl-unfused", "opencl-fused", "opencl-decode", or
+                                "opencl" = the best of those. Operations with a single OpenCL engine take each of these four
+                                for it */
+    int64_t device;        /**< index of the runtime's devices; default CLATTN_ANY_DEVICE */
+    int64_t concurrency;   /**< calls that may be under way at once without waiting for each other; 1 (default) to 65536. Each
+                                of them takes the plan's workspace once */
+    bool caller_workspace; /**< every call brings its own workspace (clattn_tensors.workspace), the plan allocates none.
+                                Attention alone */
+    bool batch_invariant;  /**< an entry's result has the same bits whatever else is in the batch. Additive attention always does
+                                so; linear maps refuse it: how a row is summed depends on the number of rows */
+    bool allow_tf32;       /**< default false. Permits to round fp32 to 10 bits after the point (TF32) before products on matrix
+                                units, which then make one product where fp32's accuracy takes three. A product is off by up to
+                                2^-10 of its size: some three digits are right instead of six (docs/numerics.md). Only a
+                                permission: engines without such products, and other types, ignore it;
+                                clattn_plan_info.products_tf32 reports whether it was used */
+    const struct clattn_block_override *blocks; /**< NULL = the engine's own block sizes and body; for tuning and tests */
+} clattn_plan_options;
+
+#define CLATTN_PLAN_OPTIONS_INIT \
+    { sizeof(clattn_plan_options), NULL, CLATTN_ANY_DEVICE, 1, false, false, false, NULL }
+
+/** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
+CLATTN_API void clattn_plan_options_init(clattn_plan_options *options, size_t size);
+
 /** A problem, ready on one device. @since 0.1 */
 typedef struct clattn_plan clattn_plan;
 
 /**
- * Chooses an engine and a device for @p problem and builds what it needs. Nothing is computed, but on OpenCL devices
+ * Chooses an engine and a device for @p problem, among those that @p options allow, and builds what it needs. Nothing is computed, but on OpenCL devices
  * programs are compiled where the runtime has not compiled them before: on a first use that takes seconds, with some
  * compilers minutes, and nothing is said meanwhile. Do it once, then execute often.
  *
@@ -421,17 +443,20 @@ typedef struct clattn_plan clattn_plan;
  * than there is, a size of its own does not fit 63 bits, OpenCL fails) leaves its place to the next. Nothing falls back later.
  *
  * @param problem  copied
+ * @param options  copied; NULL = the defaults
  * @param plan     receives the plan; NULL on error
  * @param report   may be NULL. On failure why: the field that is wrong, or one line an engine. On success empty, unless
  *                 something better could not be made ready: then why. clattn_plan_get_info() says which engine serves,
  *                 clattn_engine_supports() (clattn_inspect.h) why another would not.
- * @return INVALID_ARGUMENT, INVALID_PROBLEM, OVERFLOW, UNSUPPORTED, NO_DEVICE, OUT_OF_MEMORY, DEVICE_OUT_OF_MEMORY, BUILD_FAILED,
- *         OPENCL_ERROR: of the best engine, when none could be made ready
+ * @return INVALID_ARGUMENT (an option that is none, such as an unknown engine, too), INVALID_PROBLEM, OVERFLOW, UNSUPPORTED,
+ *         NO_DEVICE, OUT_OF_MEMORY, DEVICE_OUT_OF_MEMORY, BUILD_FAILED, OPENCL_ERROR: of the best engine, when none could be
+ *         made ready
  * Threads: any. Destroy the plan before its runtime.
  * @since 0.1
  */
 CLATTN_API CLATTN_CHECK clattn_status clattn_plan_create(clattn_runtime *runtime, const clattn_problem *problem,
-                                                         clattn_plan **plan, clattn_report *report);
+                                                         const clattn_plan_options *options, clattn_plan **plan,
+                                                         clattn_report *report);
 
 /** Ends the plan; no call may be under way. NULL does nothing. @since 0.1 */
 CLATTN_API void clattn_plan_destroy(clattn_plan *plan);
@@ -443,7 +468,7 @@ typedef struct clattn_plan_info {
     char kernel[256];          /**< which kernels, which instruction set */
     const char *accumulate;    /**< "fp32", "fp64" or "fp80": scores, softmax and sums */
     bool weights_rounded;      /**< weights are rounded to the storage type before the second product */
-    bool products_tf32;        /**< fp32 is rounded to TF32 before both products (clattn_problem.allow_tf32) */
+    bool products_tf32;        /**< fp32 is rounded to TF32 before both products (clattn_plan_options.allow_tf32) */
     bool sum_running;          /**< sums over keys run in one accumulator (see docs/numerics.md) */
     bool clean_values;         /**< a value that some rows may not attend may hold anything without reaching them */
     int64_t block_query, block_key; /**< rows and keys of a block; 0 = does not apply */
@@ -463,7 +488,7 @@ typedef struct clattn_operation_info {
     const char *engine; /**< "reference", "cpu" or "opencl" */
     int64_t device;
     char kernel[128];       /**< which kernel, which instruction set or library */
-    int64_t workspace_size; /**< bytes the plan holds for a call: scratch, device buffers */
+    int64_t workspace_size; /**< bytes the plan holds for each call that may be under way: scratch, device buffers */
 } clattn_operation_info;
 
 /* ------------------------------------------------------------------------------------------------ tensors */
@@ -532,7 +557,7 @@ typedef struct clattn_tensors {
         key_length. Output rows beyond query_length are left as they are; weights of keys beyond key_length are 0. Dense
         layouts, masks, biases and weights keep the problem's shape. */
     int64_t query_length, key_length, past_length;
-    void *workspace; /**< when the problem says caller_workspace: host memory (64-byte aligned) or cl_mem */
+    void *workspace; /**< when the plan's options say caller_workspace: host memory (64-byte aligned) or cl_mem */
     int64_t workspace_size;
     bool (*progress)(void *user, double done); /**< may be NULL; from the calling thread, done in 0..1; false cancels.
                                                     A pool of the caller's that leaves its thread idle has it called
@@ -580,11 +605,13 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_execute(clattn_plan *plan, const cl
 
 /**
  * The one-call form: plan, execute, destroy. Costs the making of a plan each time.
- * @param report may be NULL
+ * @param options  NULL = the defaults
+ * @param report   may be NULL
  * @since 0.1
  */
 CLATTN_API CLATTN_CHECK clattn_status clattn_attention(clattn_runtime *runtime, const clattn_problem *problem,
-                                                       const clattn_tensors *tensors, clattn_report *report);
+                                                       const clattn_plan_options *options, const clattn_tensors *tensors,
+                                                       clattn_report *report);
 
 /* ------------------------------------------------------------------------------------------------ small helpers */
 

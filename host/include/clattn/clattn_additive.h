@@ -20,7 +20,7 @@
  * Type: float. The reference computes in double; the others in float, with tanh as a quotient of two polynomials whose
  * absolute error is at most 5e-7, so that a score is within 2^-20 * sum_h |v[h]| of the exact one.
  *
- * Errors, ownership, threads, versions: as in clattn.h. Calls on one plan wait for each other.
+ * Errors, ownership, threads, versions: as in clattn.h.
  */
 #ifndef CLATTN_ADDITIVE_H
 #define CLATTN_ADDITIVE_H
@@ -48,16 +48,13 @@ typedef struct clattn_additive_problem {
     bool query_lengths, key_lengths; /**< used lengths of each entry are given in the tensors */
     bool logsumexp;                  /**< also write logsumexp */
     bool weights;                    /**< also write the weights */
-    const char *engine; /**< NULL = the best; "reference", "cpu", "opencl" (any name that begins so); not kept */
-    int64_t device;     /**< index of the runtime's devices; default CLATTN_ANY_DEVICE */
 } clattn_additive_problem;
 
 #define CLATTN_ADDITIVE_PROBLEM_INIT                                                                                   \
     {                                                                                                                  \
         sizeof(clattn_additive_problem), 1, 1, 0, 0, 0,                           /* batch ... value_dim */            \
         CLATTN_MASK_NONE, { CLATTN_SAME, CLATTN_SAME, CLATTN_SAME },                                                   \
-        false, false, false, false,                                               /* lengths ... weights */            \
-        NULL, CLATTN_ANY_DEVICE                                                                                        \
+        false, false, false, false                                                /* lengths ... weights */            \
     }
 
 /** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
@@ -94,6 +91,7 @@ typedef struct clattn_additive_plan clattn_additive_plan;
 /**
  * Chooses an engine and a device and takes the memory that calls need.
  * @param problem  copied
+ * @param options  copied; NULL = the defaults. caller_workspace is refused
  * @param plan     receives the plan; NULL on error
  * @param report   may be NULL; as in clattn_plan_create()
  * @return INVALID_ARGUMENT, INVALID_PROBLEM, OVERFLOW, UNSUPPORTED, NO_DEVICE, OUT_OF_MEMORY, DEVICE_OUT_OF_MEMORY,
@@ -103,6 +101,7 @@ typedef struct clattn_additive_plan clattn_additive_plan;
  */
 CLATTN_API CLATTN_CHECK clattn_status clattn_additive_plan_create(clattn_runtime *runtime,
                                                                   const clattn_additive_problem *problem,
+                                                                  const clattn_plan_options *options,
                                                                   clattn_additive_plan **plan, clattn_report *report);
 
 /** Ends the plan; no call may be under way. NULL does nothing. @since 0.1 */
@@ -117,7 +116,7 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_additive_plan_get_info(const clattn
  * alone.
  * @return INVALID_ARGUMENT, INVALID_TENSORS, OVERFLOW (nothing is written), DEVICE_OUT_OF_MEMORY, OPENCL_ERROR; DEADLOCK
  *         (from inside a call of the same plan), NO_DEVICE (OpenCL after a fork)
- * Threads: any; calls on one plan wait for each other. The same call twice gives the same bits.
+ * Threads: any; calls beyond the plan's concurrency wait for each other. The same call twice gives the same bits.
  * @since 0.1
  */
 CLATTN_API CLATTN_CHECK clattn_status clattn_additive_execute(clattn_additive_plan *plan,

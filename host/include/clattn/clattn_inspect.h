@@ -11,7 +11,10 @@
 extern "C" {
 #endif
 
-/** Engines known to this version, built or not, in the order they are listed. @since 0.1 */
+/** What engines serve. @since 0.1 */
+typedef enum clattn_operation { CLATTN_OPERATION_ATTENTION, CLATTN_OPERATION_ADDITIVE, CLATTN_OPERATION_LINEAR } clattn_operation;
+
+/** Engines of attention known to this version, built or not, in the order they are listed. @since 0.1 */
 CLATTN_API int64_t clattn_engine_count(void);
 
 /** Name of engine @p index; NULL past the end. Static. @since 0.1 */
@@ -21,13 +24,15 @@ CLATTN_API const char *clattn_engine_name(int64_t index);
 CLATTN_API bool clattn_engine_built(const char *name);
 
 /**
- * Whether @p engine on device @p device would serve @p problem, without building anything.
- * @param report  may be NULL; the reason when not
- * @return OK, UNSUPPORTED, or what is wrong with the problem
+ * Whether one engine on one device would serve @p problem, without building anything.
+ * @param options  name the engine and the device, and what else is asked of the plan
+ * @param report   may be NULL; the reason when not
+ * @return OK, UNSUPPORTED, NO_DEVICE, INVALID_ARGUMENT (no engine or device is named, or options are none), or what is wrong
+ *         with the problem
  * @since 0.1
  */
-CLATTN_API CLATTN_CHECK clattn_status clattn_engine_supports(clattn_runtime *runtime, const char *engine, int64_t device,
-                                                             const clattn_problem *problem, clattn_report *report);
+CLATTN_API CLATTN_CHECK clattn_status clattn_engine_supports(clattn_runtime *runtime, const clattn_problem *problem,
+                                                             const clattn_plan_options *options, clattn_report *report);
 
 /** Time of the steps of one call, in order. Asked for by clattn_tensors.timing; costs a wait between steps. @since 0.1 */
 typedef struct clattn_timing {
@@ -52,25 +57,16 @@ CLATTN_API void clattn_inspect_memory(clattn_runtime *runtime, clattn_memory_use
 CLATTN_API void clattn_inspect_memory_reset(clattn_runtime *runtime);
 
 /**
- * Block sizes and a body to use instead of an engine's own choice; 0 and NULL = the engine's. An engine refuses what it
- * cannot do. Takes effect on plans of attention created afterwards; for tuning and for tests of what a device would not choose.
+ * Block sizes and a body to use instead of an engine's own choice (clattn_plan_options.blocks); 0 and NULL = the engine's. An
+ * engine refuses what it cannot do. For tuning and for tests of what a device would not choose.
  * @since 0.1
  */
 typedef struct clattn_block_override {
     int64_t block_query, block_key;
     int64_t splits;   /**< parts the keys are split into */
-    const char *body; /**< one of clattn_inspect_body(), such as "amx"; engines without a body of that name refuse. Not kept */
+    const char *body; /**< one of clattn_inspect_body(), such as "amx"; engines without a body of that name refuse, and one that
+                           no engine of the build has is no option at all (INVALID_ARGUMENT). Not kept */
 } clattn_block_override;
-
-/**
- * @param override  NULL = nothing is overridden any more
- * @param report    may be NULL; what was refused
- * @return OK; INVALID_ARGUMENT when no engine of this build has such a body: what was in force then stays. Any thread.
- * @since 0.1
- */
-CLATTN_API CLATTN_CHECK clattn_status clattn_inspect_override_blocks(clattn_runtime *runtime,
-                                                                     const clattn_block_override *override,
-                                                                     clattn_report *report);
 
 /** A body of an engine: one of the ways in which it computes. All strings are static. @since 0.1 */
 typedef struct clattn_body_info {
@@ -80,13 +76,14 @@ typedef struct clattn_body_info {
 } clattn_body_info;
 
 /**
- * Body @p index of @p engine, and whether it can run on device @p device. An engine that has one way alone has no bodies.
- * @return OK; UNSUPPORTED past the last one; INVALID_ARGUMENT for NULL, an unknown engine and a negative index; NO_DEVICE. Any
- *         thread.
+ * Body @p index of @p engine of an operation, and whether it can run on device @p device. An engine that has one way alone has no bodies.
+ * @return OK; UNSUPPORTED past the last one; INVALID_ARGUMENT for NULL, an unknown operation or engine and a negative index;
+ *         NO_DEVICE. Any thread.
  * @since 0.1
  */
-CLATTN_API CLATTN_CHECK clattn_status clattn_inspect_body(clattn_runtime *runtime, const char *engine, int64_t device,
-                                                          int64_t index, clattn_body_info *info);
+CLATTN_API CLATTN_CHECK clattn_status clattn_inspect_body(clattn_runtime *runtime, clattn_operation operation,
+                                                          const char *engine, int64_t device, int64_t index,
+                                                          clattn_body_info *info);
 
 /**
  * The same as clattn_runtime_load_tuning(), from text. For tuning.
@@ -114,7 +111,7 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_inspect_tuning_row(const char *tabl
 CLATTN_API CLATTN_CHECK clattn_status clattn_problem_resolve(const clattn_problem *problem, clattn_problem *resolved,
                                                              clattn_report *report);
 
-/** Whether the tensors fit the problem (as clattn_execute() checks, host memory). @since 0.1 */
+/** Whether the tensors fit the problem (as clattn_execute() checks, host memory, without a caller's workspace). @since 0.1 */
 CLATTN_API CLATTN_CHECK clattn_status clattn_tensors_check(const clattn_problem *problem, const clattn_tensors *tensors,
                                                            clattn_report *report);
 

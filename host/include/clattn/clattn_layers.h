@@ -4,7 +4,7 @@
  * real models around them need: layer normalisation, GELU, weights from .safetensors files, word vectors from text
  * files.
  *
- * Every layer runs on every engine: attention by the engine and device that its problem names, matrix products beside
+ * Every layer runs on every engine: attention by the engine and device that its options name, matrix products beside
  * it (clattn_linear.h): on the CPU by its vectors, CLBlast on OpenCL devices, plain double loops for "reference".
  *
  * Shapes are written [batch, length, dim]; memory is float, dense, row-major, the caller's, on the host. Matrices are
@@ -129,8 +129,10 @@ CLATTN_API int64_t clattn_word_vectors_find(const clattn_word_vectors *vectors, 
  */
 typedef struct clattn_attention_layer_options {
     size_t struct_size;
-    clattn_problem attention; /**< heads, lengths, dims, causal, mask, weights to write, engine, device; it is fp32,
-                                   forward, in host memory */
+    clattn_problem attention; /**< heads, lengths, dims, causal, mask, weights to write; it is fp32, forward, in host
+                                   memory */
+    clattn_plan_options plan; /**< of the attention; products go to the engine and the device where it went. No
+                                   caller_workspace; not kept beyond creation */
     int64_t input_dim;        /**< of a row of the input */
     int64_t memory_dim;       /**< of a row of the memory; default CLATTN_SAME = input_dim */
     bool project;             /**< W_query, W_key, W_value; else input_dim = query_heads * head_dim and
@@ -240,13 +242,14 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_attention_layer_forward(clattn_atte
  */
 typedef struct clattn_additive_layer_options {
     size_t struct_size;
-    clattn_additive_problem additive; /**< batch, lengths, hidden, value_dim, masks, engine, device */
+    clattn_additive_problem additive; /**< batch, lengths, hidden, value_dim, masks */
+    clattn_plan_options plan;         /**< of the attention; products go to the engine and the device where it went */
     int64_t query_dim;                /**< of the decoder's state */
     int64_t key_dim;                  /**< of an encoder state; value_dim is the same unless values are given */
 } clattn_additive_layer_options;
 
 #define CLATTN_ADDITIVE_LAYER_OPTIONS_INIT                                                                             \
-    { sizeof(clattn_additive_layer_options), CLATTN_ADDITIVE_PROBLEM_INIT, 0, 0 }
+    { sizeof(clattn_additive_layer_options), CLATTN_ADDITIVE_PROBLEM_INIT, CLATTN_PLAN_OPTIONS_INIT, 0, 0 }
 
 /** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
 CLATTN_API void clattn_additive_layer_options_init(clattn_additive_layer_options *options, size_t size);
@@ -323,12 +326,11 @@ typedef struct clattn_glimpse_options {
     int64_t rows; /**< the largest a call may have; default 1 */
     int64_t input_dim, context_dim, output_dim;
     bool softmax;
-    const char *engine; /**< as in clattn_linear_problem */
-    int64_t device;
+    clattn_plan_options plan; /**< of the first product; the second goes to the engine and the device where it went */
 } clattn_glimpse_options;
 
 #define CLATTN_GLIMPSE_OPTIONS_INIT                                                                                    \
-    { sizeof(clattn_glimpse_options), 1, 0, 0, 0, false, NULL, CLATTN_ANY_DEVICE }
+    { sizeof(clattn_glimpse_options), 1, 0, 0, 0, false, CLATTN_PLAN_OPTIONS_INIT }
 
 /** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
 CLATTN_API void clattn_glimpse_options_init(clattn_glimpse_options *options, size_t size);

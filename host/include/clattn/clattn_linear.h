@@ -15,7 +15,7 @@
  * CLBlast has a cache of programs of its own, which is not the runtime's. On OpenCL devices each call carries its memory,
  * the matrix too, to the device and back.
  *
- * Errors, ownership, threads, versions: as in clattn.h. Calls on one plan wait for each other.
+ * Errors, ownership, threads, versions: as in clattn.h.
  */
 #ifndef CLATTN_LINEAR_H
 #define CLATTN_LINEAR_H
@@ -31,11 +31,9 @@ typedef struct clattn_linear_problem {
     size_t struct_size;
     int64_t rows;            /**< the largest a call may have; default 1; 0 is legal */
     int64_t in_dim, out_dim; /**< 1 to 2^31 - 1 */
-    const char *engine;      /**< NULL = the best; "reference", "cpu", "opencl" (any name that begins so); not kept */
-    int64_t device;          /**< index of the runtime's devices; default CLATTN_ANY_DEVICE */
 } clattn_linear_problem;
 
-#define CLATTN_LINEAR_PROBLEM_INIT { sizeof(clattn_linear_problem), 1, 0, 0, NULL, CLATTN_ANY_DEVICE }
+#define CLATTN_LINEAR_PROBLEM_INIT { sizeof(clattn_linear_problem), 1, 0, 0 }
 
 /** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
 CLATTN_API void clattn_linear_problem_init(clattn_linear_problem *problem, size_t size);
@@ -63,6 +61,7 @@ typedef struct clattn_linear_plan clattn_linear_plan;
 /**
  * Chooses an engine and a device and takes the memory that calls need.
  * @param problem  copied
+ * @param options  copied; NULL = the defaults. caller_workspace and batch_invariant are refused
  * @param plan     receives the plan; NULL on error
  * @param report   may be NULL; as in clattn_plan_create()
  * @return INVALID_ARGUMENT, INVALID_PROBLEM, OVERFLOW, UNSUPPORTED, NO_DEVICE, OUT_OF_MEMORY, DEVICE_OUT_OF_MEMORY,
@@ -72,6 +71,7 @@ typedef struct clattn_linear_plan clattn_linear_plan;
  */
 CLATTN_API CLATTN_CHECK clattn_status clattn_linear_plan_create(clattn_runtime *runtime,
                                                                 const clattn_linear_problem *problem,
+                                                                const clattn_plan_options *options,
                                                                 clattn_linear_plan **plan, clattn_report *report);
 
 /** Ends the plan; no call may be under way. NULL does nothing. @since 0.1 */
@@ -85,7 +85,7 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_linear_plan_get_info(const clattn_l
  * Computes one call; returns when the output is written.
  * @return INVALID_ARGUMENT, INVALID_TENSORS, OVERFLOW (nothing is written), OPENCL_ERROR, DEVICE_OUT_OF_MEMORY; DEADLOCK
  *         (from inside a call of the same plan), NO_DEVICE (OpenCL after a fork)
- * Threads: any; calls on one plan wait for each other.
+ * Threads: any; calls beyond the plan's concurrency wait for each other.
  * @since 0.1
  */
 CLATTN_API CLATTN_CHECK clattn_status clattn_linear_execute(clattn_linear_plan *plan,

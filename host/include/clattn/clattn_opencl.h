@@ -21,7 +21,7 @@ extern "C" {
  * Adds @p device of the caller's @p context to the runtime, so that plans for it use that context and cl_mem of it.
  * Retains the context until the runtime ends. Adopting the same pair again gives the same index.
  *
- * @param index  receives the device's index, for clattn_problem.device
+ * @param index  receives the device's index, for clattn_plan_options.device
  * @return INVALID_ARGUMENT, NO_DEVICE (the device is not in the context), OUT_OF_MEMORY,
  *         OPENCL_ERROR (the device cannot be used: clattn_runtime_get_left_out() says why)
  * Threads: any. The device's numbers: clattn_runtime_get_device().

@@ -39,7 +39,7 @@ static int64_t most_decoded(const attn_cpu_plan *plan) {
     const clattn_problem *problem = &plan->problem;
     const attn_cpu_unit *unit = plan->unit;
     int64_t times = problem->type == CLATTN_BF16 ? 1 : problem->type == CLATTN_FP16 ? 2 : 4;
-    int64_t heads = problem->query_heads * (problem->batch_invariant ? 1 : problem->batch);
+    int64_t heads = problem->query_heads * (plan->batch_invariant ? 1 : problem->batch);
     if (unit->decode_rows > 0) {
         int64_t idle = plan->workers * unit->tile_rows / unit->speed / attn_max(heads, 1);
         return attn_max(times * unit->decode_rows, attn_min(idle, ATTN_CPU_DECODE_ROWS));
@@ -56,7 +56,7 @@ static clattn_status make_part(const attn_cpu_plan *plan, void *part, clattn_rep
                            plan->blocks.splits);
     }
     int64_t group = problem->query_heads / problem->kv_heads;
-    int64_t heads = attn_max(1, problem->batch_invariant ? problem->kv_heads : problem->batch * problem->kv_heads);
+    int64_t heads = attn_max(1, plan->batch_invariant ? problem->kv_heads : problem->batch * problem->kv_heads);
     own->most = most_decoded(plan);
     own->rows = attn_min(ATTN_CPU_DECODE_ROWS, group * attn_min(problem->query_length, own->most));
     int64_t parts = attn_divide_up(ITEMS_PER_THREAD * plan->workers, heads);

@@ -87,7 +87,7 @@ static int64_t item_rows(const attn_cpu_plan *plan, const prefill_part *own, int
     }
     const clattn_problem *problem = &plan->problem;
     int64_t tile = plan->unit->tile_rows,
-            heads = attn_max(1, problem->query_heads * (problem->batch_invariant ? 1 : problem->batch));
+            heads = attn_max(1, problem->query_heads * (plan->batch_invariant ? 1 : problem->batch));
     int64_t rows = rows_of_share(query_length, ITEMS_PER_THREAD * plan->workers, heads, tile);
     /* Each item reads all keys: few rows only where threads would be idle, or the last of them alone for long. */
     rows = attn_max(rows, attn_min(8 * tile, rows_of_share(query_length, 2 * plan->workers, heads, tile)));

@@ -69,7 +69,7 @@ static int64_t choose_splits(const decode_state *state) {
     if (state->device.blocks.splits != 0) {
         return state->device.blocks.splits;
     }
-    const int64_t heads = p->kv_heads * (p->batch_invariant ? 1 : p->batch);
+    const int64_t heads = p->kv_heads * (state->device.batch_invariant ? 1 : p->batch);
     const int64_t groups = attn_max(1, heads * (attn_divide_up(rows_of_head(p), state->rows)));
     const int64_t splits = state->body == ATTN_BODY_CPU
                                ? split_by(state, groups, cpu_rule)
@@ -198,7 +198,8 @@ static clattn_status slot_open(void *memory, void **slot, clattn_report *report)
     const attn_slot_kernel kernels[ATTN_SLOT_KERNELS] = { [PARTS] = { state->main, main_kernel(state) },
                                                           [MERGE] = { state->merge, "attention_merge" },
                                                           [REPAIR] = { state->repair, "attention_repair" } };
-    return attn_grid_slot_open(state->device.opencl, &state->problem, state->workspace_size, kernels, slot, report);
+    return attn_grid_slot_open(state->device.opencl, &state->problem,
+                               state->device.caller_workspace ? 0 : state->workspace_size, kernels, slot, report);
 }
 
 static clattn_status submit_parts(const decode_state *state, attn_grid_slot *slot, attn_opencl_call *call,

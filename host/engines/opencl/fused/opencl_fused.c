@@ -130,7 +130,8 @@ static clattn_status slot_open(void *state, void **slot, clattn_report *report) 
     const attn_slot_kernel kernels[ATTN_SLOT_KERNELS] = { [ATTN_FUSED_MAIN] = { fused->main, fused->program },
                                                           [ATTN_FUSED_PACK] = { fused->pack, "attention_pack" },
                                                           [ATTN_FUSED_REPAIR] = { fused->repair, "attention_repair" } };
-    return attn_grid_slot_open(fused->device.opencl, &fused->problem, fused->workspace_size, kernels, slot, report);
+    return attn_grid_slot_open(fused->device.opencl, &fused->problem,
+                               fused->device.caller_workspace ? 0 : fused->workspace_size, kernels, slot, report);
 }
 
 static clattn_status submit(const void *state, attn_grid_slot *slot, attn_opencl_call *call) {

@@ -47,7 +47,7 @@ static clattn_status choose_rows(attn_fused *fused, int64_t most_tiles, clattn_r
         fused->block_query = override;
         return CLATTN_OK;
     }
-    const int64_t heads = p->query_heads * (p->batch_invariant ? 1 : p->batch);
+    const int64_t heads = p->query_heads * (fused->device.batch_invariant ? 1 : p->batch);
     const int64_t enough = ITEMS_PER_UNIT * fused->device.opencl->info.compute_units;
     int64_t tiles = most_tiles;
     while (tiles > 1 &&

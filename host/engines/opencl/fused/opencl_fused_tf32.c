@@ -70,7 +70,7 @@ clattn_status attn_fused_tf32_take(attn_fused *fused, const attn_tuning_row *row
     ATTN_TRY(attn_fused_local_fits(fused->program, need, fused->device.opencl->info.local_memory, report));
     attn_blocks_options(&blocks, sizes, sizeof sizes);
     snprintf(options, sizeof options, "-DKEYWISE=%d -DWARP_TILE_NVIDIA=%d -DPRODUCTS=%d%s",
-             attn_fused_is_keywise(&fused->problem) ? 1 : 0, nvidia ? 1 : 0, fused->problem.allow_tf32 ? 1 : 3, sizes);
+             attn_fused_is_keywise(&fused->problem) ? 1 : 0, nvidia ? 1 : 0, fused->device.allow_tf32 ? 1 : 3, sizes);
     clattn_plan_info built = *info;
     ATTN_TRY(
         attn_opencl_build(&fused->device, fused->program, options, NVIDIA_LANES * warps, true, &fused->main, &built, report));
@@ -78,7 +78,7 @@ clattn_status attn_fused_tf32_take(attn_fused *fused, const attn_tuning_row *row
     fused->local_memory = nvidia ? 0 : need;
     info->private_memory = built.private_memory;
     info->local_memory = need;
-    info->products_tf32 = fused->problem.allow_tf32;
+    info->products_tf32 = fused->device.allow_tf32;
     snprintf(info->kernel, sizeof info->kernel,
              "attention_fused_tf32: %s, %s tile, %" PRId64 " warps, %" PRId64 " stage%s%s%s",
              info->products_tf32 ? "TF32" : "3xTF32", nvidia ? "NVIDIA" : "portable", warps, stages,

@@ -142,6 +142,7 @@ static clattn_status prepare(const void *asked, const attn_device *device, void 
     state->device = device->opencl;
     state->problem = *problem;
     state->blocks = device->blocks;
+    state->caller_workspace = device->caller_workspace;
     state->body = attn_opencl_body_choose(device);
     choose_groups(state);
     attn_unfused_sizes sizes;
@@ -166,7 +167,8 @@ static clattn_status slot_open(void *opaque, void **slot, clattn_report *report)
                                                           [ATTN_UNFUSED_SOFTMAX] = { state->softmax, "softmax_masked" },
                                                           [ATTN_UNFUSED_OUTPUT] = { state->output,
                                                                                     "weighted_output" } };
-    return attn_grid_slot_open(state->device, &state->problem, state->workspace_size, kernels, slot, report);
+    return attn_grid_slot_open(state->device, &state->problem, state->caller_workspace ? 0 : state->workspace_size,
+                               kernels, slot, report);
 }
 
 const attn_engine attn_engine_opencl_unfused = {

@@ -13,6 +13,7 @@ typedef struct attn_unfused_state {
     clattn_problem problem;
     attn_opencl_body body; /* of the kernels beside the products */
     clattn_block_override blocks;
+    bool caller_workspace;
     cl_program gather, softmax, output; /* the device's */
     int row_group, row_width;           /* softmax: work-items a row, floats a vector */
     int lanes;                          /* work-items that share a row's dims in the copies */
