@@ -17,6 +17,8 @@ import sys
 HEADER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../host/include/clattn/clattn.h")
 BASIC = {
     "int64_t": ctypes.c_int64,
+    "uint64_t": ctypes.c_uint64,
+    "uint32_t": ctypes.c_uint32,
     "size_t": ctypes.c_size_t,
     "bool": ctypes.c_bool,
     "double": ctypes.c_double,

@@ -39,9 +39,10 @@ static clattn_status check_dims(clattn_attention_layer *l, clattn_report *report
     clattn_attention_layer_options *o = &l->options;
     const clattn_problem *p = &o->attention;
     if (p->type != CLATTN_FP32 || p->direction != CLATTN_FORWARD || p->memory != CLATTN_MEMORY_HOST ||
-        o->plan.caller_workspace) {
-        return LAYER_REFUSE(report, CLATTN_INVALID_PROBLEM,
-                                 "attention: a layer is fp32, forward, in host memory, with the plan's workspace");
+        o->plan.caller_workspace || p->dropout != 0 || p->dropout_mask) {
+        return LAYER_REFUSE(
+            report, CLATTN_INVALID_PROBLEM,
+            "attention: a layer is fp32, forward, in host memory, with the plan's workspace, without dropout");
     }
     o->memory_dim = o->memory_dim == CLATTN_SAME ? o->input_dim : o->memory_dim;
     l->query_dim = p->query_heads * p->head_dim;

@@ -7,14 +7,14 @@
 #include "base/memory.h"
 #include "base/half.h"
 #include "base/visit.h"
-#include "clattn/clattn.h"
+#include "operations/merge.h"
 
-static double get_logsumexp(const clattn_merge_part *part, int64_t row) {
+double attn_merge_get_logsumexp(const clattn_merge_part *part, int64_t row) {
     return part->type == CLATTN_FP64 ? ((const double *)part->logsumexp)[row]
                                      : (double)((const float *)part->logsumexp)[row];
 }
 
-static void set_logsumexp(const clattn_merge_part *part, int64_t row, double x) {
+void attn_merge_set_logsumexp(const clattn_merge_part *part, int64_t row, double x) {
     if (part->logsumexp == NULL) {
         return;
     }
@@ -25,11 +25,10 @@ static void set_logsumexp(const clattn_merge_part *part, int64_t row, double x) 
     }
 }
 
-/* The largest logsumexp of a row; NaN when one is NaN. */
-static double row_maximum(const clattn_merge_part *parts, int64_t count, int64_t row) {
+double attn_merge_row_maximum(const clattn_merge_part *parts, int64_t count, int64_t row) {
     double maximum = -INFINITY;
     for (int64_t k = 0; k < count; k++) {
-        double x = get_logsumexp(&parts[k], row);
+        double x = attn_merge_get_logsumexp(&parts[k], row);
         if (isnan(x)) {
             return x;
         }
@@ -39,34 +38,34 @@ static double row_maximum(const clattn_merge_part *parts, int64_t count, int64_t
 }
 
 static ATTN_NOT_INLINED void merge_row(const clattn_merge_part *parts, int64_t count, int64_t row, int64_t value_dim,
-                      const clattn_merge_part *result) {
-    double maximum = row_maximum(parts, count, row);
+                                       const clattn_merge_part *result) {
+    double maximum = attn_merge_row_maximum(parts, count, row);
     if (maximum == -INFINITY) {
         for (int64_t d = 0; d < value_dim; d++) {
             attn_set_element(result->type, result->output, row * result->row_stride + d, 0.0);
         }
-        set_logsumexp(result, row, -INFINITY);
+        attn_merge_set_logsumexp(result, row, -INFINITY);
         return;
     }
     double sum = 0.0;
     for (int64_t k = 0; k < count; k++) {
-        sum += exp(get_logsumexp(&parts[k], row) - maximum);
+        sum += exp(attn_merge_get_logsumexp(&parts[k], row) - maximum);
     }
     for (int64_t d = 0; d < value_dim; d++) {
         double x = 0.0;
         for (int64_t k = 0; k < count; k++) {
-            double weight = exp(get_logsumexp(&parts[k], row) - maximum) / sum;
+            double weight = exp(attn_merge_get_logsumexp(&parts[k], row) - maximum) / sum;
             if (weight != 0.0) { /* what has no weight may hold anything */
                 x += weight * attn_get_element(parts[k].type, parts[k].output, row * parts[k].row_stride + d);
             }
         }
         attn_set_element(result->type, result->output, row * result->row_stride + d, x);
     }
-    set_logsumexp(result, row, maximum + log(sum));
+    attn_merge_set_logsumexp(result, row, maximum + log(sum));
 }
 
-/* Bytes from the first element to the last of what a part holds; false when they do not fit. */
-static bool spans(const clattn_merge_part *part, int64_t rows, int64_t value_dim, int64_t *output, int64_t *logsumexp) {
+bool attn_merge_spans(const clattn_merge_part *part, int64_t rows, int64_t value_dim, int64_t *output,
+                      int64_t *logsumexp) {
     int64_t wide = part->type == CLATTN_FP64 ? 8 : 4, last;
     *output = *logsumexp = 0;
     if (rows == 0) {
@@ -77,15 +76,15 @@ static bool spans(const clattn_merge_part *part, int64_t rows, int64_t value_dim
            attn_fits_address(part->output, *output) && attn_fits_address(part->logsumexp, *logsumexp);
 }
 
-static bool is_usable(const clattn_merge_part *part, int64_t rows, int64_t value_dim, bool is_result) {
+bool attn_merge_is_usable(const clattn_merge_part *part, int64_t rows, int64_t value_dim, bool is_result) {
     int64_t output, logsumexp;
     return (int)part->type >= CLATTN_FP32 && (int)part->type <= CLATTN_FP64 && part->row_stride >= value_dim &&
-           spans(part, rows, value_dim, &output, &logsumexp) &&
+           attn_merge_spans(part, rows, value_dim, &output, &logsumexp) &&
            (rows == 0 || ((part->output != NULL || value_dim == 0) && (is_result || part->logsumexp != NULL)));
 }
 
-/* Whether rows of two parts share memory. Rows side by side in one buffer, equally far apart, do not. */
-static bool rows_meet(const clattn_merge_part *a, int64_t a_bytes, const clattn_merge_part *b, int64_t b_bytes, int64_t value_dim) {
+bool attn_merge_rows_meet(const clattn_merge_part *a, int64_t a_bytes, const clattn_merge_part *b, int64_t b_bytes,
+                          int64_t value_dim) {
     int64_t size = clattn_type_size(a->type), step = a->row_stride;
     if (!attn_ranges_meet(a->output, a_bytes, b->output, b_bytes)) {
         return false;
@@ -100,33 +99,36 @@ static bool rows_meet(const clattn_merge_part *a, int64_t a_bytes, const clattn_
 }
 
 /* A row is written when it was read: the same rows of a part of the same type may be written over, nothing else. */
-static bool overlaps_wrongly(const clattn_merge_part *part, const clattn_merge_part *result, int64_t rows, int64_t value_dim) {
+static bool overlaps_wrongly(const clattn_merge_part *part, const clattn_merge_part *result, int64_t rows,
+                             int64_t value_dim) {
     int64_t read, read_sums, written, written_sums;
-    if (!spans(part, rows, value_dim, &read, &read_sums) || !spans(result, rows, value_dim, &written, &written_sums)) {
+    if (!attn_merge_spans(part, rows, value_dim, &read, &read_sums) ||
+        !attn_merge_spans(result, rows, value_dim, &written, &written_sums)) {
         return true;
     }
     bool same = part->output == result->output && part->type == result->type && part->row_stride == result->row_stride;
     bool same_sums = part->logsumexp == result->logsumexp && part->type == result->type;
-    return (!same && rows_meet(part, read, result, written, value_dim)) ||
+    return (!same && attn_merge_rows_meet(part, read, result, written, value_dim)) ||
            (!same_sums && attn_ranges_meet(part->logsumexp, read_sums, result->logsumexp, written_sums)) ||
            attn_ranges_meet(part->output, read, result->logsumexp, written_sums) ||
            attn_ranges_meet(part->logsumexp, read_sums, result->output, written);
 }
 
-static bool overlaps_itself(const clattn_merge_part *result, int64_t rows, int64_t value_dim) {
+bool attn_merge_overlaps_itself(const clattn_merge_part *result, int64_t rows, int64_t value_dim) {
     int64_t written, written_sums;
-    return !spans(result, rows, value_dim, &written, &written_sums) ||
+    return !attn_merge_spans(result, rows, value_dim, &written, &written_sums) ||
            attn_ranges_meet(result->output, written, result->logsumexp, written_sums);
 }
 
 clattn_status clattn_merge(const clattn_merge_part *parts, int64_t count, int64_t rows, int64_t value_dim,
                            const clattn_merge_part *result) {
     if (result == NULL || count < 0 || rows < 0 || value_dim < 0 || (count > 0 && parts == NULL) ||
-        !is_usable(result, rows, value_dim, true) || overlaps_itself(result, rows, value_dim)) {
+        !attn_merge_is_usable(result, rows, value_dim, true) || attn_merge_overlaps_itself(result, rows, value_dim)) {
         return CLATTN_INVALID_ARGUMENT;
     }
     for (int64_t k = 0; k < count; k++) {
-        if (!is_usable(&parts[k], rows, value_dim, false) || overlaps_wrongly(&parts[k], result, rows, value_dim)) {
+        if (!attn_merge_is_usable(&parts[k], rows, value_dim, false) ||
+            overlaps_wrongly(&parts[k], result, rows, value_dim)) {
             return CLATTN_INVALID_ARGUMENT;
         }
     }

@@ -9,6 +9,8 @@
 
 #include "base/memory.h"
 #include "base/report.h"
+#include "problem/call_training.h"
+#include "problem/call_views.h"
 #include "problem/overlap.h"
 #include "problem/problem.h"
 
@@ -66,9 +68,9 @@ static clattn_status check_end(const clattn_problem *p, const attn_call *call, c
     return CLATTN_OK;
 }
 
-/** A tensor of [batch, heads, length, dim]; `length` is the problem's, `used` the call's. */
-static clattn_status resolve_tensor(const clattn_problem *p, const attn_call *call, const char *field,
-                                    const clattn_tensor *t, const int64_t shape[4], int64_t used, attn_view *view) {
+clattn_status attn_view_tensor(const clattn_problem *p, const attn_call *call, const char *field,
+                               const clattn_tensor *t, clattn_type type, const int64_t shape[4], int64_t used,
+                               attn_view *view) {
     int64_t heads = shape[1], length = shape[2], dim = shape[3];
     bool empty = p->batch == 0 || used == 0;
     if (!t->data && !empty) {
@@ -90,13 +92,11 @@ static clattn_status resolve_tensor(const clattn_problem *p, const attn_call *ca
         return refuse(call, field, "offset and strides must not be negative");
     }
     const int64_t extent[4] = { shape[0], heads, used, dim };
-    return check_end(p, call, field, extent, clattn_type_size(p->type), view);
+    return check_end(p, call, field, extent, clattn_type_size(type), view);
 }
 
-/** `size` is an element's; 0 for a mask of bits. */
-static clattn_status resolve_broadcast(const clattn_problem *p, const attn_call *call, const char *field,
-                                       const clattn_broadcast *t, const int64_t shape[4], int64_t size,
-                                       attn_view *view) {
+clattn_status attn_view_broadcast(const clattn_problem *p, const attn_call *call, const char *field,
+                                  const clattn_broadcast *t, const int64_t shape[4], int64_t size, attn_view *view) {
     bool bits = size == 0;
     bool empty = shape[0] == 0 || shape[1] == 0 || shape[2] == 0 || shape[3] == 0;
     if (!t->data && !empty) {
@@ -116,9 +116,8 @@ static clattn_status resolve_broadcast(const clattn_problem *p, const attn_call 
     return check_end(p, call, field, extent, bits ? 1 : size, view);
 }
 
-/** A dense array of the given shape. */
-static clattn_status resolve_array(const clattn_problem *p, const attn_call *call, const char *field,
-                                   const clattn_array *t, const int64_t shape[4], clattn_type type, attn_view *view) {
+clattn_status attn_view_array(const clattn_problem *p, const attn_call *call, const char *field, const clattn_array *t,
+                              const int64_t shape[4], int64_t size, attn_view *view) {
     bool empty = shape[0] == 0 || shape[1] == 0 || shape[2] == 0 || shape[3] == 0;
     if (!t->data && !empty) {
         return refuse(call, field, "data is NULL, but the problem has one");
@@ -127,13 +126,11 @@ static clattn_status resolve_array(const clattn_problem *p, const attn_call *cal
         return refuse(call, field, "offset is negative");
     }
     *view = (attn_view){ t->data, t->offset, { shape[1] * shape[2] * shape[3], shape[2] * shape[3], shape[3], 1 } };
-    return check_end(p, call, field, shape, clattn_type_size(type), view);
+    return check_end(p, call, field, shape, size, view);
 }
 
-/** One integer a batch entry; values are checked where they can be read. */
-static clattn_status resolve_integers(const clattn_problem *p, const attn_call *call, const char *field,
-                                      const clattn_integers *t, int64_t least, int64_t most,
-                                      clattn_integers *integers) {
+clattn_status attn_view_integers(const clattn_problem *p, const attn_call *call, const char *field,
+                                 const clattn_integers *t, int64_t least, int64_t most, clattn_integers *integers) {
     if (!t->data && p->batch > 0) {
         return refuse(call, field, "data is NULL, but the problem has them");
     }
@@ -163,48 +160,57 @@ static clattn_status resolve_inputs(const clattn_problem *p, const clattn_tensor
     const int64_t query[4] = { p->batch, p->query_heads, p->query_length, p->head_dim };
     const int64_t key[4] = { p->batch, p->kv_heads, p->key_length, p->head_dim };
     const int64_t value[4] = { p->batch, p->kv_heads, p->key_length, p->value_dim };
-    ATTN_TRY(resolve_tensor(p, call, "query", &t->query, query, call->query_length, &call->query));
-    ATTN_TRY(resolve_tensor(p, call, "key", &t->key, key, call->key_length, &call->key));
-    ATTN_TRY(resolve_tensor(p, call, "value", &t->value, value, call->key_length, &call->value));
+    ATTN_TRY(attn_view_tensor(p, call, "query", &t->query, p->type, query, call->query_length, &call->query));
+    ATTN_TRY(attn_view_tensor(p, call, "key", &t->key, p->type, key, call->key_length, &call->key));
+    ATTN_TRY(attn_view_tensor(p, call, "value", &t->value, p->type, value, call->key_length, &call->value));
     if (p->mask != CLATTN_MASK_NONE) {
-        ATTN_TRY(resolve_broadcast(p, call, "mask", &t->mask, p->mask_shape, p->mask == CLATTN_MASK_BITS ? 0 : 1,
-                                   &call->mask));
+        int64_t size = p->mask == CLATTN_MASK_BITS ? 0 : 1;
+        ATTN_TRY(attn_view_broadcast(p, call, "mask", &t->mask, p->mask_shape, size, &call->mask));
     }
     if (p->bias != CLATTN_BIAS_NONE) {
         int64_t size = clattn_type_size(attn_bias_type(p));
-        ATTN_TRY(resolve_broadcast(p, call, "bias", &t->bias, p->bias_shape, size, &call->bias));
+        ATTN_TRY(attn_view_broadcast(p, call, "bias", &t->bias, p->bias_shape, size, &call->bias));
     }
-    const int64_t heads[4] = { p->query_heads, 1, 1, 1 };
+    const int64_t heads[4] = { p->query_heads, 1, 1, 1 }, size = clattn_type_size(CLATTN_FP32);
     if (p->alibi) {
-        ATTN_TRY(resolve_array(p, call, "alibi_slopes", &t->alibi_slopes, heads, CLATTN_FP32, &call->alibi_slopes));
+        ATTN_TRY(attn_view_array(p, call, "alibi_slopes", &t->alibi_slopes, heads, size, &call->alibi_slopes));
     }
     if (p->sinks) {
-        ATTN_TRY(resolve_array(p, call, "sinks", &t->sinks, heads, CLATTN_FP32, &call->sinks));
+        ATTN_TRY(attn_view_array(p, call, "sinks", &t->sinks, heads, size, &call->sinks));
     }
     if (p->query_lengths) {
-        ATTN_TRY(
-            resolve_integers(p, call, "query_lengths", &t->query_lengths, 0, call->query_length, &call->query_lengths));
+        ATTN_TRY(attn_view_integers(p, call, "query_lengths", &t->query_lengths, 0, call->query_length,
+                                    &call->query_lengths));
     }
     if (p->key_lengths) {
-        ATTN_TRY(resolve_integers(p, call, "key_lengths", &t->key_lengths, 0, call->key_length, &call->key_lengths));
+        ATTN_TRY(attn_view_integers(p, call, "key_lengths", &t->key_lengths, 0, call->key_length, &call->key_lengths));
     }
     if (p->alignment == CLATTN_ALIGN_OFFSETS) {
         int64_t limit = INT64_C(1) << 61;
-        ATTN_TRY(resolve_integers(p, call, "offsets", &t->offsets, -limit, limit, &call->offsets));
+        ATTN_TRY(attn_view_integers(p, call, "offsets", &t->offsets, -limit, limit, &call->offsets));
     }
-    return CLATTN_OK;
+    return attn_call_view_dropout(p, t, call);
 }
 
+/** What the forward writes, and the backward reads. */
 static clattn_status resolve_outputs(const clattn_problem *p, const clattn_tensors *t, attn_call *call) {
     const int64_t output[4] = { p->batch, p->query_heads, p->query_length, p->value_dim };
     const int64_t rows[4] = { p->batch, p->query_heads, p->query_length, 1 };
     const int64_t weights[4] = { p->batch, p->weights_heads, p->weights_rows, p->key_length };
-    ATTN_TRY(resolve_tensor(p, call, "output", &t->output, output, call->query_length, &call->output));
+    if (!p->delta) {
+        ATTN_TRY(attn_view_tensor(p, call, "output", &t->output, attn_output_type(p), output, call->query_length,
+                                  &call->output));
+    }
     if (p->logsumexp) {
-        ATTN_TRY(resolve_array(p, call, "logsumexp", &t->logsumexp, rows, attn_logsumexp_type(p), &call->logsumexp));
+        int64_t size = clattn_type_size(attn_logsumexp_type(p));
+        ATTN_TRY(attn_view_array(p, call, "logsumexp", &t->logsumexp, rows, size, &call->logsumexp));
     }
     if (p->weights != CLATTN_WEIGHTS_NONE) {
-        ATTN_TRY(resolve_array(p, call, "weights", &t->weights, weights, attn_weights_type(p), &call->weights));
+        int64_t size = clattn_type_size(attn_weights_type(p));
+        ATTN_TRY(attn_view_array(p, call, "weights", &t->weights, weights, size, &call->weights));
+    }
+    if (p->direction == CLATTN_BACKWARD) {
+        ATTN_TRY(attn_call_view_gradients(p, t, call));
     }
     return attn_check_overlap(p, call);
 }

@@ -26,9 +26,17 @@ typedef struct attn_call {
     attn_view logsumexp;  /* strides over [batch, query_heads, query_length]; stride[3] unused */
     attn_view
         weights; /* strides over [batch, chosen heads, chosen rows, key_length]: index with h - first_head, i - first_row */
-    attn_view alibi_slopes, sinks;                       /* fp32; offset only */
-    clattn_integers query_lengths, key_lengths, offsets; /* data NULL when not given */
-    void *workspace;                                     /* the caller's, or NULL */
+    attn_view alibi_slopes, sinks;                           /* fp32; offset only */
+    clattn_integers query_lengths, key_lengths, offsets;     /* data NULL when not given */
+    attn_view grad_output, grad_query, grad_key, grad_value; /* backward; data NULL when not asked for */
+    attn_view grad_bias;                                     /* strides as those of bias */
+    attn_view grad_alibi_slopes, grad_sinks;                 /* offset only */
+    attn_view grad_logsumexp, delta;                         /* as logsumexp */
+    attn_view dropout_mask; /* bytes over [batch, query_heads, query_length, key_length] */
+    uint64_t dropout_seed;
+    int64_t first_entry, first_head, first_row, first_key; /* what dropout counts from */
+    clattn_integers first_rows, first_keys;                /* in place of the last two; data NULL when not given */
+    void *workspace;                                       /* the caller's, or NULL */
     int64_t workspace_size;
     bool (*progress)(void *user, double done);
     void *progress_user;

@@ -128,38 +128,77 @@ static bool overlaps(const region *a, const region *b) {
     return column < low->extent[3] || column + high->extent[3] > step;
 }
 
-clattn_status attn_check_overlap(const clattn_problem *p, const attn_call *call) {
-    int64_t size = clattn_type_size(p->type), lse = clattn_type_size(attn_logsumexp_type(p)), b = p->batch,
-            h = p->query_heads;
-    int64_t q = call->query_length, k = call->key_length, weight = clattn_type_size(attn_weights_type(p));
+/* The memory of a call. */
+typedef struct regions {
+    region items[32];
+    size_t count;
+} regions;
+
+static void add(regions *all, region r) {
+    all->items[all->count++] = r;
+}
+
+/** What the backward reads and writes beside what both directions have. Views that are not there add empty regions. */
+static void add_gradients(regions *all, const clattn_problem *p, const attn_call *call) {
+    int64_t result = clattn_type_size(attn_output_type(p)), gradient = clattn_type_size(attn_gradient_type(p));
+    int64_t lse = clattn_type_size(attn_logsumexp_type(p)), bias = clattn_type_size(attn_grad_bias_type(p));
+    int64_t b = p->batch, h = p->query_heads, g = p->kv_heads, q = call->query_length, k = call->key_length;
+    const int64_t *s = p->bias_shape;
+    add(all, make_region(p, "grad_query", &call->grad_query, gradient, true, b, h, q, p->head_dim));
+    add(all, make_region(p, "grad_key", &call->grad_key, gradient, true, b, g, k, p->head_dim));
+    add(all, make_region(p, "grad_value", &call->grad_value, gradient, true, b, g, k, p->value_dim));
+    add(all, make_region(p, "grad_bias", &call->grad_bias, bias, true, s[0], s[1], s[2], s[3]));
+    add(all, make_region(p, "grad_alibi_slopes", &call->grad_alibi_slopes, lse, true, 1, 1, 1, h));
+    add(all, make_region(p, "grad_sinks", &call->grad_sinks, lse, true, 1, 1, 1, h));
+    add(all, make_region(p, "grad_output", &call->grad_output, result, false, b, h, q, p->value_dim));
+    add(all, make_region(p, "grad_logsumexp", &call->grad_logsumexp, lse, false, b, h, q, 1));
+    add(all, make_region(p, "delta", &call->delta, lse, false, b, h, q, 1));
+}
+
+static void add_inputs(regions *all, const clattn_problem *p, const attn_call *call) {
+    int64_t size = clattn_type_size(p->type), b = p->batch, h = p->query_heads, q = call->query_length,
+            k = call->key_length;
     int64_t mask_row = p->mask == CLATTN_MASK_BITS ? (p->mask_shape[3] + 7) / 8 : p->mask_shape[3];
     const int64_t *m = p->mask_shape, *s = p->bias_shape;
-    region regions[] = {
-        make_region(p, "output", &call->output, size, true, b, h, q, p->value_dim),
-        make_region(p, "logsumexp", &call->logsumexp, lse, true, b, h, q, 1),
-        make_region(p, "weights", &call->weights, weight, true, b, p->weights_heads, p->weights_rows, p->key_length),
-        make_list(p, "workspace", call->workspace, 0, 1, true, attn_max(call->workspace_size, 0)),
-        make_region(p, "query", &call->query, size, false, b, h, q, p->head_dim),
-        make_region(p, "key", &call->key, size, false, b, p->kv_heads, k, p->head_dim),
-        make_region(p, "value", &call->value, size, false, b, p->kv_heads, k, p->value_dim),
-        make_region(p, "mask", &call->mask, 1, false, m[0], m[1], m[2], mask_row),
-        make_region(p, "bias", &call->bias, clattn_type_size(attn_bias_type(p)), false, s[0], s[1], s[2], s[3]),
-        make_list(p, "alibi_slopes", call->alibi_slopes.data, call->alibi_slopes.offset, 4, false, h),
-        make_list(p, "sinks", call->sinks.data, call->sinks.offset, 4, false, h),
-        make_integers(p, "query_lengths", &call->query_lengths),
-        make_integers(p, "key_lengths", &call->key_lengths),
-        make_integers(p, "offsets", &call->offsets),
-    };
-    size_t count = sizeof regions / sizeof *regions;
-    for (size_t i = 0; i < count && regions[i].written; i++) {
-        if (overlaps_itself(&regions[i])) {
+    add(all, make_region(p, "query", &call->query, size, false, b, h, q, p->head_dim));
+    add(all, make_region(p, "key", &call->key, size, false, b, p->kv_heads, k, p->head_dim));
+    add(all, make_region(p, "value", &call->value, size, false, b, p->kv_heads, k, p->value_dim));
+    add(all, make_region(p, "mask", &call->mask, 1, false, m[0], m[1], m[2], mask_row));
+    add(all, make_region(p, "bias", &call->bias, clattn_type_size(attn_bias_type(p)), false, s[0], s[1], s[2], s[3]));
+    add(all, make_list(p, "alibi_slopes", call->alibi_slopes.data, call->alibi_slopes.offset, 4, false, h));
+    add(all, make_list(p, "sinks", call->sinks.data, call->sinks.offset, 4, false, h));
+    add(all, make_integers(p, "query_lengths", &call->query_lengths));
+    add(all, make_integers(p, "key_lengths", &call->key_lengths));
+    add(all, make_integers(p, "offsets", &call->offsets));
+    add(all, make_integers(p, "first_rows", &call->first_rows));
+    add(all, make_integers(p, "first_keys", &call->first_keys));
+}
+
+clattn_status attn_check_overlap(const clattn_problem *p, const attn_call *call) {
+    int64_t result = clattn_type_size(attn_output_type(p)), lse = clattn_type_size(attn_logsumexp_type(p)),
+            b = p->batch;
+    int64_t h = p->query_heads, q = call->query_length, weight = clattn_type_size(attn_weights_type(p));
+    bool forward = p->direction == CLATTN_FORWARD;
+    regions all = { .count = 0 };
+    add(&all, make_region(p, "output", &call->output, result, forward, b, h, q, p->value_dim));
+    add(&all, make_region(p, "logsumexp", &call->logsumexp, lse, forward, b, h, q, 1));
+    add(&all,
+        make_region(p, "weights", &call->weights, weight, true, b, p->weights_heads, p->weights_rows, p->key_length));
+    add(&all, make_region(p, "dropout_mask", &call->dropout_mask, 1, true, b, h, q, p->key_length));
+    add(&all, make_list(p, "workspace", call->workspace, 0, 1, true,
+                        attn_max(call->workspace_size, 0)));
+    add_gradients(&all, p, call);
+    add_inputs(&all, p, call);
+    const region *r = all.items;
+    for (size_t i = 0; i < all.count; i++) {
+        if (r[i].written && overlaps_itself(&r[i])) {
             return attn_refuse(call->report, CLATTN_INVALID_TENSORS, "%s: its strides make elements overlap",
-                               regions[i].name);
+                               r[i].name);
         }
-        for (size_t n = i + 1; n < count; n++) {
-            if (overlaps(&regions[i], &regions[n])) {
-                return attn_refuse(call->report, CLATTN_INVALID_TENSORS, "%s: overlaps %s", regions[i].name,
-                                   regions[n].name);
+        for (size_t n = 0; n < all.count && r[i].written; n++) {
+            bool compared = n == i || (n < i && r[n].written);
+            if (!compared && overlaps(&r[i], &r[n])) {
+                return attn_refuse(call->report, CLATTN_INVALID_TENSORS, "%s: overlaps %s", r[i].name, r[n].name);
             }
         }
     }

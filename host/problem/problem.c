@@ -44,9 +44,15 @@ static clattn_status check_enums(const clattn_problem *p, clattn_report *report)
         const char *name;
         int value, count;
     } enums[] = {
-        { "type", (int)p->type, 4 },           { "direction", (int)p->direction, 2 }, { "memory", (int)p->memory, 2 },
-        { "alignment", (int)p->alignment, 6 }, { "mask", (int)p->mask, 3 },           { "bias", (int)p->bias, 3 },
+        { "type", (int)p->type, 4 },
+        { "direction", (int)p->direction, 2 },
+        { "memory", (int)p->memory, 2 },
+        { "alignment", (int)p->alignment, 6 },
+        { "mask", (int)p->mask, 3 },
+        { "bias", (int)p->bias, 3 },
         { "weights", (int)p->weights, 5 },
+        { "output_type", (int)p->output_type, 2 },
+        { "gradient_type", (int)p->gradient_type, 2 },
     };
     for (size_t i = 0; i < sizeof enums / sizeof *enums; i++) {
         if (enums[i].value < 0 || enums[i].value >= enums[i].count) {
@@ -178,9 +184,8 @@ static clattn_status resolve_weights(clattn_problem *p, clattn_report *report) {
     return CLATTN_OK;
 }
 
-/** Whether a dense tensor of four dimensions fits int64 bytes. Zero dimensions hide nothing: they count as one. */
-static clattn_status check_bytes(const char *name, int64_t a, int64_t b, int64_t c, int64_t d, int64_t size,
-                                 clattn_report *report) {
+clattn_status attn_check_bytes(const char *name, int64_t a, int64_t b, int64_t c, int64_t d, int64_t size,
+                               clattn_report *report) {
     int64_t bytes = size;
     const int64_t dims[4] = { a, b, c, d };
     for (int k = 0; k < 4; k++) {
@@ -194,23 +199,23 @@ static clattn_status check_bytes(const char *name, int64_t a, int64_t b, int64_t
 }
 
 static clattn_status check_overflow(const clattn_problem *p, clattn_report *report) {
-    int64_t size = clattn_type_size(p->type);
-    ATTN_TRY(check_bytes("query", p->batch, p->query_heads, p->query_length, p->head_dim, size, report));
-    ATTN_TRY(check_bytes("key", p->batch, p->kv_heads, p->key_length, p->head_dim, size, report));
-    ATTN_TRY(check_bytes("value", p->batch, p->kv_heads, p->key_length, p->value_dim, size, report));
-    ATTN_TRY(check_bytes("output", p->batch, p->query_heads, p->query_length, p->value_dim, size, report));
+    int64_t size = clattn_type_size(p->type), result = clattn_type_size(attn_output_type(p));
+    ATTN_TRY(attn_check_bytes("query", p->batch, p->query_heads, p->query_length, p->head_dim, size, report));
+    ATTN_TRY(attn_check_bytes("key", p->batch, p->kv_heads, p->key_length, p->head_dim, size, report));
+    ATTN_TRY(attn_check_bytes("value", p->batch, p->kv_heads, p->key_length, p->value_dim, size, report));
+    ATTN_TRY(attn_check_bytes("output", p->batch, p->query_heads, p->query_length, p->value_dim, result, report));
     if (p->mask != CLATTN_MASK_NONE) {
         const int64_t *m = p->mask_shape;
-        ATTN_TRY(check_bytes("mask", m[0], m[1], m[2], m[3], 1, report));
+        ATTN_TRY(attn_check_bytes("mask", m[0], m[1], m[2], m[3], 1, report));
     }
     if (p->bias != CLATTN_BIAS_NONE) {
         const int64_t *m = p->bias_shape;
-        ATTN_TRY(check_bytes("bias", m[0], m[1], m[2], m[3], 8, report));
+        ATTN_TRY(attn_check_bytes("bias", m[0], m[1], m[2], m[3], 8, report));
     }
     if (p->weights != CLATTN_WEIGHTS_NONE) {
-        ATTN_TRY(check_bytes("weights", p->batch, p->weights_heads, p->weights_rows, p->key_length, 8, report));
+        ATTN_TRY(attn_check_bytes("weights", p->batch, p->weights_heads, p->weights_rows, p->key_length, 8, report));
     }
-    return check_bytes("logsumexp", p->batch, p->query_heads, p->query_length, 1, 8, report);
+    return attn_check_bytes("logsumexp", p->batch, p->query_heads, p->query_length, 1, 8, report);
 }
 
 clattn_status attn_problem_resolve(const clattn_problem *problem, clattn_problem *resolved, clattn_report *report) {
@@ -236,6 +241,7 @@ clattn_status attn_problem_resolve(const clattn_problem *problem, clattn_problem
     ATTN_TRY(resolve_shape("mask_shape", &filled, filled.mask != CLATTN_MASK_NONE, filled.mask_shape, report));
     ATTN_TRY(resolve_shape("bias_shape", &filled, filled.bias != CLATTN_BIAS_NONE, filled.bias_shape, report));
     ATTN_TRY(resolve_weights(&filled, report));
+    ATTN_TRY(attn_training_resolve(&filled, report));
     ATTN_TRY(check_overflow(&filled, report));
     *resolved = filled;
     return CLATTN_OK;
@@ -260,7 +266,11 @@ double attn_problem_scores(const clattn_problem *p) {
     right = p->causal ? fmin(right, 0) : right;
     double end = isinf(right) ? rows * keys : clamped_sum(rows, keys, offset + right + 1);
     double begin = p->window_left == CLATTN_OPEN ? 0 : clamped_sum(rows, keys, offset - (double)p->window_left);
-    return (double)p->batch * (double)p->query_heads * fmax(end - begin, 0);
+    double prefix = (double)p->prefix; /* its keys count once, also those that the window shows */
+    double hidden = p->causal ? clamped_sum(rows, prefix, offset + 1) : rows * prefix;
+    hidden -= isinf(right) ? rows * prefix : clamped_sum(rows, prefix, offset + right + 1);
+    hidden += p->window_left == CLATTN_OPEN ? 0 : clamped_sum(rows, prefix, offset - (double)p->window_left);
+    return (double)p->batch * (double)p->query_heads * fmax(end - begin + hidden, 0);
 }
 
 clattn_status clattn_problem_resolve(const clattn_problem *problem, clattn_problem *resolved, clattn_report *report) {

@@ -3,11 +3,12 @@
 #define ATTN_PROBLEM_PROBLEM_H
 
 #include "clattn/clattn.h"
+#include "problem/training.h"
 
 /**
  * Copies @p problem with every CLATTN_SAME replaced, shapes filled in ([1 or full] each), has_scale and scale set, and
  * checks it. After this: kv_heads >= 1 where query_heads >= 1, all sizes >= 0, every tensor's byte size fits int64.
- * What is not asked for is made 0: the shapes of no mask and no bias, the ranges of no weights.
+ * What is not asked for is made 0: the shapes of no mask and no bias, the ranges of no weights, the gradients of a forward.
  * An alignment that has no effect (no causal, window, ALiBi) is made TOP_LEFT. UNSET stays where it does not matter for the
  * largest lengths: engines read it as offset 0, and attn_call_resolve refuses the calls for which it would matter.
  * A window side that limits nothing is made CLATTN_OPEN; i + offset +- side never overflows.
@@ -29,6 +30,10 @@ clattn_type attn_weights_type(const clattn_problem *problem);
 
 /** Type of logsumexp: fp32, or fp64 for fp64. */
 clattn_type attn_logsumexp_type(const clattn_problem *problem);
+
+/** Whether a dense tensor of four dimensions fits int64 bytes. Zero dimensions hide nothing: they count as one. */
+clattn_status attn_check_bytes(const char *name, int64_t a, int64_t b, int64_t c, int64_t d, int64_t size,
+                               clattn_report *report);
 
 /** Type of the bias' elements. */
 clattn_type attn_bias_type(const clattn_problem *problem);

@@ -20,6 +20,10 @@ static void count_work(clattn_plan *plan) {
     double query = (double)p->query_heads * (double)p->query_length, key = (double)p->kv_heads * (double)p->key_length;
     info->flops = 2 * (double)(p->head_dim + p->value_dim) * attn_problem_scores(p);
     info->bytes = size * batch * (query + key) * (double)(p->head_dim + p->value_dim);
+    if (p->direction == CLATTN_BACKWARD) { /* five products where the forward has two */
+        info->flops *= 2.5;
+        info->bytes += attn_gradient_bytes(p);
+    }
 }
 
 static clattn_status create(clattn_runtime *runtime, const clattn_problem *problem, const clattn_plan_options *options, clattn_plan **plan,

@@ -36,6 +36,7 @@ static void consider(const search *s, const attn_engine *engine, const attn_devi
     }
     int preference = engine->preference(s->problem, device);
     if (preference == ATTN_PREFER_NEVER && !s->options->engine) {
+        attn_report_text(declined, prefix, "serves only where it is named");
         return;
     }
     int64_t place = choice->count++;

@@ -57,6 +57,9 @@ bool memory_is_input(const void *data);                  /* whether an output wa
 /** Refusals that must leave memory alone; an answer that the header does not know is a finding. */
 bool misuse_refused(const char *call, clattn_status status);
 
+/** A problem of attention, and how it is to be planned; with OpenCL devices it may name their engines. */
+clattn_problem misuse_draw_problem(bool opencl, clattn_plan_options *options);
+
 void misuse_attention(clattn_runtime *runtime);
 void misuse_operations(clattn_runtime *runtime);
 void misuse_layers(clattn_runtime *runtime);

@@ -1,5 +1,5 @@
 /*
- * The misuse fuzzer on attention: a problem, right or with a field or two that are not, a plan, and calls with tensors that
+ * The misuse fuzzer on attention: a problem (misuse_problem.c), a plan, and calls with tensors that
  * are right or have one fault. What the library cannot know (how much memory there is) is never lied about.
  */
 #include <string.h>
@@ -8,88 +8,20 @@
 
 enum { MOST_ELEMENTS = 100000 };
 
-static void spoil_problem(clattn_problem *p) {
-    int64_t *const numbers[] = { &p->batch, &p->query_heads, &p->kv_heads, &p->query_length, &p->key_length, &p->head_dim,
-                                 &p->value_dim, &p->past_length, &p->window_left, &p->window_right, &p->offset,
-                                 &p->weights_first_head, &p->weights_heads, &p->weights_first_row, &p->weights_rows,
-                                 &p->mask_shape[draw_below(4)], &p->bias_shape[draw_below(4)] };
-    static const double doubles[] = { 0, -1, 1e-300, 1e300, 1e39, -1e39, 5e-324 };
-    int64_t count = (int64_t)(sizeof numbers / sizeof *numbers), which = draw_below(count + 8), value = draw_between(-2, 7);
-    switch (which - count) {
-        case 0: p->type = (clattn_type)value; break;
-        case 1: p->alignment = (clattn_alignment)value; break;
-        case 2: p->mask = (clattn_mask_kind)value; break;
-        case 3: p->weights = (clattn_weights_stage)value; break;
-        case 4: p->has_scale = true, p->scale = draw_one_in(3) ? (double)INT64_MAX / 0.0 : doubles[draw_below(7)]; break;
-        case 5: p->softcap = doubles[draw_below(7)]; break;
-        case 6: p->struct_size = (size_t)(draw_one_in(2) ? draw_odd() : draw_between(0, sizeof *p + 16)); break;
-        case 7: p->memory = (clattn_memory)value, p->direction = (clattn_direction)draw_below(2); break;
-        default: *numbers[which] = draw_odd(); break;
-    }
-}
-
-static void draw_shape(int64_t shape[4]) {
-    for (int k = 0; k < 4; k++) {
-        shape[k] = draw_one_in(2) ? 1 : CLATTN_SAME;
-    }
-}
-
-static clattn_plan_options draw_options(bool opencl) {
-    static const char *const engines[] = { "cpu", "cpu", "reference", NULL, "opencl", "nobody" };
-    static const char *const devices[] = { "opencl-unfused", "opencl-fused", "opencl-decode" };
-    clattn_plan_options o = CLATTN_PLAN_OPTIONS_INIT;
-    o.caller_workspace = draw_one_in(8), o.batch_invariant = draw_one_in(8);
-    o.engine = opencl ? devices[draw_below(3)] : engines[draw_below(draw_one_in(8) ? 6 : 3)];
-    switch (draw_below(40)) {
-        case 0: o.device = draw_odd(); break;
-        case 1: o.concurrency = draw_odd(); break;
-        case 2: o.struct_size = (size_t)(draw_one_in(2) ? draw_odd() : draw_between(0, sizeof o + 16)); break;
-        default: break;
-    }
-    return o;
-}
-
-static clattn_problem draw_problem(void) {
-    clattn_problem p = CLATTN_PROBLEM_INIT;
-    p.type = (clattn_type)draw_below(4);
-    p.batch = draw_between(draw_one_in(8) ? 0 : 1, 3);
-    p.kv_heads = draw_between(1, 2);
-    p.query_heads = p.kv_heads * draw_between(1, 3);
-    p.query_length = draw_between(draw_one_in(8) ? 0 : 1, draw_one_in(5) ? 40 : 6);
-    p.key_length = draw_between(draw_one_in(8) ? 0 : 1, draw_one_in(5) ? 90 : 20);
-    p.head_dim = draw_between(1, draw_one_in(5) ? 70 : 20);
-    p.value_dim = draw_one_in(2) ? CLATTN_SAME : draw_between(1, 20);
-    p.past_length = draw_one_in(3) ? draw_between(0, p.key_length) : 0;
-    p.softcap = draw_one_in(4) ? 2 : 0;
-    p.causal = draw_one_in(3);
-    p.window_left = draw_one_in(4) ? draw_between(0, 9) : CLATTN_OPEN;
-    p.window_right = draw_one_in(5) ? draw_between(0, 9) : CLATTN_OPEN;
-    p.alignment = (clattn_alignment)draw_between(draw_one_in(5) ? 0 : 1, 5);
-    p.offset = draw_between(-20, 20);
-    p.mask = (clattn_mask_kind)(draw_one_in(2) ? draw_below(3) : 0);
-    p.bias = (clattn_bias_kind)(draw_one_in(3) ? draw_below(3) : 0);
-    draw_shape(p.mask_shape);
-    draw_shape(p.bias_shape);
-    p.alibi = draw_one_in(4), p.sinks = draw_one_in(4);
-    p.query_lengths = draw_one_in(4), p.key_lengths = draw_one_in(3);
-    p.logsumexp = draw_one_in(2);
-    p.weights = (clattn_weights_stage)(draw_one_in(2) ? draw_below(5) : 0);
-    p.weights_first_row = draw_one_in(3) ? draw_between(0, p.query_length) : 0;
-    for (int64_t n = draw_one_in(3) ? draw_between(1, 2) : 0; n > 0; n--) {
-        spoil_problem(&p);
-    }
-    return p;
-}
-
 /* ------------------------------------------------------------------------------------------------ tensors */
 
 /* The call's memory as this file sees it. */
-enum { QUERY, KEY, VALUE, OUTPUT, MASK, BIAS, SLOPES, SINKS, LOGSUMEXP, WEIGHTS, QUERY_LENGTHS, KEY_LENGTHS, OFFSETS, WALKS };
+enum {
+    QUERY, KEY, VALUE, OUTPUT, MASK, BIAS, SLOPES, SINKS, LOGSUMEXP, WEIGHTS, QUERY_LENGTHS, KEY_LENGTHS, OFFSETS, DROPOUT_MASK,
+    GRAD_OUTPUT, GRAD_QUERY, GRAD_KEY, GRAD_VALUE, GRAD_BIAS, GRAD_SLOPES, GRAD_SINKS, GRAD_LOGSUMEXP, DELTA, FIRST_ROWS, FIRST_KEYS,
+    WALKS
+};
+enum { MOST_OUTPUTS = 6 };
 
-static walk tensor_walk(const clattn_problem *p, const clattn_tensor *t, const int64_t shape[4], int64_t used) {
+static walk tensor_walk(clattn_type type, const clattn_tensor *t, const int64_t shape[4], int64_t used) {
     int64_t h = shape[1], n = shape[2], d = shape[3];
     walk w = { t->data, t->offset, { shape[0], h, used, d }, { t->batch_stride, t->head_stride, t->length_stride, 1 },
-               clattn_type_size(p->type) };
+               clattn_type_size(type) };
     const int64_t bhsd[3] = { h * n * d, n * d, d }, bshd[3] = { n * h * d, d, h * d };
     for (int k = 0; k < 3 && t->layout != CLATTN_STRIDED; k++) {
         w.stride[k] = t->layout == CLATTN_BHSD ? bhsd[k] : bshd[k];
@@ -116,15 +48,81 @@ static walk integers_walk(const clattn_problem *p, const clattn_integers *list) 
     return array_walk(list->data, list->offset, (int64_t[4]){ 1, 1, 1, p->batch }, list->type == CLATTN_INT32 ? 4 : 8);
 }
 
+static clattn_type output_type(const clattn_problem *p) {
+    return p->output_type == CLATTN_RESULT_FP32 ? CLATTN_FP32 : p->type;
+}
+
+static clattn_type gradient_type(const clattn_problem *p) {
+    return p->gradient_type == CLATTN_RESULT_FP32 ? CLATTN_FP32 : p->type;
+}
+
+static clattn_type grad_bias_type(const clattn_problem *p) {
+    return p->bias == CLATTN_BIAS_FP32 ? CLATTN_FP32 : gradient_type(p);
+}
+
+static bool asks(const clattn_problem *p, uint32_t bit) {
+    return p->direction == CLATTN_BACKWARD && (p->gradients & bit);
+}
+
+static void find_training_walks(const clattn_problem *p, const clattn_tensors *t, int64_t rows, int64_t keys, walk w[WALKS]) {
+    const int64_t heads[4] = { 1, 1, 1, p->query_heads }, sums[4] = { p->batch, p->query_heads, p->query_length, 1 };
+    const int64_t square[4] = { p->batch, p->query_heads, p->query_length, p->key_length };
+    const int64_t query[4] = { p->batch, p->query_heads, p->query_length, p->head_dim };
+    const int64_t key[4] = { p->batch, p->kv_heads, p->key_length, p->head_dim };
+    const int64_t value[4] = { p->batch, p->kv_heads, p->key_length, p->value_dim };
+    const int64_t output[4] = { p->batch, p->query_heads, p->query_length, p->value_dim };
+    int64_t wide_size = p->type == CLATTN_FP64 ? 8 : 4;
+    bool backward = p->direction == CLATTN_BACKWARD, dropout = p->dropout > 0;
+    if (p->dropout_mask) {
+        w[DROPOUT_MASK] = array_walk(t->dropout_mask.data, t->dropout_mask.offset, square, 1);
+    }
+    if (backward) {
+        w[GRAD_OUTPUT] = tensor_walk(output_type(p), &t->grad_output, output, rows);
+    }
+    if (asks(p, CLATTN_GRADIENT_QUERY)) {
+        w[GRAD_QUERY] = tensor_walk(gradient_type(p), &t->grad_query, query, rows);
+    }
+    if (asks(p, CLATTN_GRADIENT_KEY)) {
+        w[GRAD_KEY] = tensor_walk(gradient_type(p), &t->grad_key, key, keys);
+    }
+    if (asks(p, CLATTN_GRADIENT_VALUE)) {
+        w[GRAD_VALUE] = tensor_walk(gradient_type(p), &t->grad_value, value, keys);
+    }
+    if (asks(p, CLATTN_GRADIENT_BIAS)) {
+        w[GRAD_BIAS] = broadcast_walk(&t->grad_bias, p->bias_shape, false, clattn_type_size(grad_bias_type(p)));
+    }
+    if (asks(p, CLATTN_GRADIENT_ALIBI_SLOPES)) {
+        w[GRAD_SLOPES] = array_walk(t->grad_alibi_slopes.data, t->grad_alibi_slopes.offset, heads, wide_size);
+    }
+    if (asks(p, CLATTN_GRADIENT_SINKS)) {
+        w[GRAD_SINKS] = array_walk(t->grad_sinks.data, t->grad_sinks.offset, heads, wide_size);
+    }
+    if (p->grad_logsumexp) {
+        w[GRAD_LOGSUMEXP] = array_walk(t->grad_logsumexp.data, t->grad_logsumexp.offset, sums, wide_size);
+    }
+    if (p->delta) {
+        w[DELTA] = array_walk(t->delta.data, t->delta.offset, sums, wide_size);
+    }
+    if (p->delta) { /* not looked at */
+        memset(&w[OUTPUT], 0, sizeof w[OUTPUT]);
+    }
+    if (dropout && t->first_rows.data) {
+        w[FIRST_ROWS] = integers_walk(p, &t->first_rows);
+    }
+    if (dropout && t->first_keys.data) {
+        w[FIRST_KEYS] = integers_walk(p, &t->first_keys);
+    }
+}
+
 static void find_walks(const clattn_problem *p, const clattn_tensors *t, int64_t rows, int64_t keys, walk w[WALKS]) {
     const int64_t heads[4] = { 1, 1, 1, p->query_heads }, sums[4] = { p->batch, p->query_heads, p->query_length, 1 };
     const int64_t chosen[4] = { p->batch, p->weights_heads, p->weights_rows, p->key_length };
     int64_t wide_size = p->type == CLATTN_FP64 ? 8 : 4, size = clattn_type_size(p->type);
     memset(w, 0, WALKS * sizeof *w);
-    w[QUERY] = tensor_walk(p, &t->query, (int64_t[4]){ p->batch, p->query_heads, p->query_length, p->head_dim }, rows);
-    w[KEY] = tensor_walk(p, &t->key, (int64_t[4]){ p->batch, p->kv_heads, p->key_length, p->head_dim }, keys);
-    w[VALUE] = tensor_walk(p, &t->value, (int64_t[4]){ p->batch, p->kv_heads, p->key_length, p->value_dim }, keys);
-    w[OUTPUT] = tensor_walk(p, &t->output, (int64_t[4]){ p->batch, p->query_heads, p->query_length, p->value_dim }, rows);
+    w[QUERY] = tensor_walk(p->type, &t->query, (int64_t[4]){ p->batch, p->query_heads, p->query_length, p->head_dim }, rows);
+    w[KEY] = tensor_walk(p->type, &t->key, (int64_t[4]){ p->batch, p->kv_heads, p->key_length, p->head_dim }, keys);
+    w[VALUE] = tensor_walk(p->type, &t->value, (int64_t[4]){ p->batch, p->kv_heads, p->key_length, p->value_dim }, keys);
+    w[OUTPUT] = tensor_walk(output_type(p), &t->output, (int64_t[4]){ p->batch, p->query_heads, p->query_length, p->value_dim }, rows);
     if (p->mask != CLATTN_MASK_NONE) {
         w[MASK] = broadcast_walk(&t->mask, p->mask_shape, p->mask == CLATTN_MASK_BITS, 1);
     }
@@ -153,6 +151,7 @@ static void find_walks(const clattn_problem *p, const clattn_tensors *t, int64_t
     if (p->alignment == CLATTN_ALIGN_OFFSETS) {
         w[OFFSETS] = integers_walk(p, &t->offsets);
     }
+    find_training_walks(p, t, rows, keys, w);
 }
 
 /* Strides with gaps now and then, an offset now and then. */
@@ -179,6 +178,23 @@ static clattn_integers draw_integers(const clattn_problem *p, int64_t low, int64
     return list;
 }
 
+/* The part that training has; `w` are the walks of tensors that have no memory yet. */
+static void draw_training_tensors(const clattn_problem *p, clattn_tensors *t, const walk w[WALKS]) {
+    clattn_type wide_type = p->type == CLATTN_FP64 ? CLATTN_FP64 : CLATTN_FP32;
+    int64_t wide_size = clattn_type_size(wide_type);
+    t->dropout_mask.data = memory_output(walk_bytes(&w[DROPOUT_MASK]), 1);
+    t->grad_output.data = memory_numbers(walk_bytes(&w[GRAD_OUTPUT]), output_type(p));
+    t->grad_query.data = memory_output(walk_bytes(&w[GRAD_QUERY]), clattn_type_size(gradient_type(p)));
+    t->grad_key.data = memory_output(walk_bytes(&w[GRAD_KEY]), clattn_type_size(gradient_type(p)));
+    t->grad_value.data = memory_output(walk_bytes(&w[GRAD_VALUE]), clattn_type_size(gradient_type(p)));
+    t->grad_bias.data = memory_output(walk_bytes(&w[GRAD_BIAS]), clattn_type_size(grad_bias_type(p)));
+    t->grad_alibi_slopes.data = memory_output(walk_bytes(&w[GRAD_SLOPES]), wide_size);
+    t->grad_sinks.data = memory_output(walk_bytes(&w[GRAD_SINKS]), wide_size);
+    t->grad_logsumexp.data = memory_numbers(walk_bytes(&w[GRAD_LOGSUMEXP]), wide_type);
+    t->delta.data = memory_numbers(walk_bytes(&w[DELTA]), wide_type);
+    t->dropout_seed = (uint64_t)draw_odd();
+}
+
 static clattn_tensors draw_tensors(const clattn_problem *p, int64_t rows, int64_t keys) {
     clattn_tensors t = CLATTN_TENSORS_INIT;
     walk w[WALKS];
@@ -187,21 +203,36 @@ static clattn_tensors draw_tensors(const clattn_problem *p, int64_t rows, int64_
     t.key = draw_tensor(p->kv_heads, p->key_length, p->head_dim);
     t.value = draw_tensor(p->kv_heads, p->key_length, p->value_dim);
     t.output = draw_tensor(p->query_heads, p->query_length, p->value_dim);
-    t.mask.offset = draw_between(0, 3), t.bias.offset = draw_between(0, 3);
+    t.grad_output = draw_tensor(p->query_heads, p->query_length, p->value_dim);
+    t.grad_query = draw_tensor(p->query_heads, p->query_length, p->head_dim);
+    t.grad_key = draw_tensor(p->kv_heads, p->key_length, p->head_dim);
+    t.grad_value = draw_tensor(p->kv_heads, p->key_length, p->value_dim);
+    t.mask.offset = draw_between(0, 3), t.bias.offset = draw_between(0, 3), t.grad_bias.offset = draw_between(0, 3);
+    if (draw_one_in(4)) {
+        t.first_rows = draw_integers(p, 0, 99);
+    } else {
+        t.first_row = draw_between(0, 99);
+    }
+    t.first_entry = draw_between(0, 3), t.first_key = draw_between(0, 9);
     find_walks(p, &t, rows, keys, w);
     t.query.data = memory_numbers(walk_bytes(&w[QUERY]), p->type);
     t.key.data = memory_numbers(walk_bytes(&w[KEY]), p->type);
     t.value.data = memory_numbers(walk_bytes(&w[VALUE]), p->type);
-    t.output.data = memory_output(walk_bytes(&w[OUTPUT]), w[OUTPUT].size);
+    bool backward = p->direction == CLATTN_BACKWARD;
+    t.output.data = backward ? memory_numbers(walk_bytes(&w[OUTPUT]), output_type(p))
+                             : memory_output(walk_bytes(&w[OUTPUT]), clattn_type_size(output_type(p)));
     t.mask.data = memory_bits(walk_bytes(&w[MASK]), 1);
     t.bias.data = memory_numbers(walk_bytes(&w[BIAS]), p->bias == CLATTN_BIAS_FP32 ? CLATTN_FP32 : p->type);
     t.alibi_slopes.data = memory_numbers(walk_bytes(&w[SLOPES]), CLATTN_FP32);
     t.sinks.data = memory_numbers(walk_bytes(&w[SINKS]), CLATTN_FP32);
-    t.logsumexp.data = memory_output(walk_bytes(&w[LOGSUMEXP]), p->type == CLATTN_FP64 ? 8 : 4);
+    clattn_type wide_type = p->type == CLATTN_FP64 ? CLATTN_FP64 : CLATTN_FP32;
+    t.logsumexp.data = backward ? memory_numbers(walk_bytes(&w[LOGSUMEXP]), wide_type)
+                                : memory_output(walk_bytes(&w[LOGSUMEXP]), clattn_type_size(wide_type));
     t.weights.data = memory_output(walk_bytes(&w[WEIGHTS]), p->weights == CLATTN_WEIGHTS_SOFTMAX ? clattn_type_size(p->type) : 8);
     t.query_lengths = draw_integers(p, 0, rows);
     t.key_lengths = draw_integers(p, 0, keys);
     t.offsets = draw_integers(p, -20, 20);
+    draw_training_tensors(p, &t, w);
     return t;
 }
 
@@ -215,15 +246,18 @@ static void spoil_list(clattn_integers *list, const clattn_tensors *t) {
 
 /* One fault, or what looks like one. */
 static void spoil_tensors(clattn_tensors *t) {
-    clattn_tensor *const tensors[] = { &t->query, &t->key, &t->value, &t->output };
-    clattn_array *const arrays[] = { &t->alibi_slopes, &t->sinks, &t->logsumexp, &t->weights };
-    clattn_integers *const lists[] = { &t->query_lengths, &t->key_lengths, &t->offsets };
-    int64_t *const lengths[] = { &t->query_length, &t->key_length, &t->past_length };
-    clattn_tensor *tensor = tensors[draw_below(4)];
-    clattn_broadcast *broadcast = draw_one_in(2) ? &t->mask : &t->bias;
-    clattn_array *array = arrays[draw_below(4)];
+    clattn_tensor *const tensors[] = { &t->query,       &t->key,        &t->value,    &t->output,
+                                       &t->grad_output, &t->grad_query, &t->grad_key, &t->grad_value };
+    clattn_array *const arrays[] = { &t->alibi_slopes,      &t->sinks,      &t->logsumexp,      &t->weights,
+                                     &t->grad_alibi_slopes, &t->grad_sinks, &t->grad_logsumexp, &t->delta, &t->dropout_mask };
+    clattn_integers *const lists[] = { &t->query_lengths, &t->key_lengths, &t->offsets, &t->first_rows, &t->first_keys };
+    int64_t *const lengths[] = { &t->query_length, &t->key_length, &t->past_length, &t->first_row, &t->first_key, &t->first_head };
+    clattn_broadcast *const broadcasts[] = { &t->mask, &t->bias, &t->grad_bias };
+    clattn_tensor *tensor = tensors[draw_below(8)];
+    clattn_broadcast *broadcast = broadcasts[draw_below(3)];
+    clattn_array *array = arrays[draw_below(9)];
     switch (draw_below(12)) {
-        case 0: tensor->data = draw_one_in(2) ? NULL : tensors[draw_below(4)]->data; break;
+        case 0: tensor->data = draw_one_in(2) ? NULL : tensors[draw_below(8)]->data; break;
         case 1: tensor->offset = draw_odd(); break;
         case 2: tensor->layout = (clattn_layout)draw_between(-1, 4); break;
         case 3: tensor->layout = CLATTN_STRIDED, tensor->batch_stride = draw_odd(); break;
@@ -233,8 +267,8 @@ static void spoil_tensors(clattn_tensors *t) {
         case 7: broadcast->offset = draw_odd(); break;
         case 8: array->offset = draw_odd(); break;
         case 9: array->data = draw_one_in(2) ? NULL : t->query.data; break;
-        case 10: spoil_list(lists[draw_below(3)], t); break;
-        default: *lengths[draw_below(3)] = draw_odd(); break;
+        case 10: spoil_list(lists[draw_below(5)], t); break;
+        default: *lengths[draw_below(6)] = draw_odd(); break;
     }
 }
 
@@ -245,7 +279,7 @@ static int64_t call_length(int64_t given, int64_t largest) {
 }
 
 /* Whether the call may be made: everything it names is there, or the library can see that it is not. */
-static bool is_honest(const clattn_problem *p, const clattn_tensors *t, bool *must_refuse, walk outputs[3]) {
+static bool is_honest(const clattn_problem *p, const clattn_tensors *t, bool *must_refuse, walk outputs[MOST_OUTPUTS]) {
     walk w[WALKS];
     int64_t rows = call_length(t->query_length, p->query_length), keys = call_length(t->key_length, p->key_length);
     *must_refuse = rows < 0 || keys < 0;
@@ -260,14 +294,21 @@ static bool is_honest(const clattn_problem *p, const clattn_tensors *t, bool *mu
     w[LOGSUMEXP].extent[2] = w[OUTPUT].extent[2]; /* rows of this call alone are written */
     w[WEIGHTS].extent[2] = rows - p->weights_first_row < p->weights_rows ? rows - p->weights_first_row : p->weights_rows;
     w[WEIGHTS].extent[2] = w[WEIGHTS].extent[2] < 0 ? 0 : w[WEIGHTS].extent[2];
-    outputs[0] = w[OUTPUT], outputs[1] = w[LOGSUMEXP], outputs[2] = w[WEIGHTS];
+    w[DROPOUT_MASK].extent[2] = w[OUTPUT].extent[2];
+    w[GRAD_BIAS].extent[2] = p->bias_shape[2] == 1 ? w[GRAD_BIAS].extent[2] : w[GRAD_OUTPUT].extent[2];
+    w[GRAD_BIAS].extent[3] = p->bias_shape[3] == 1 ? w[GRAD_BIAS].extent[3] : keys;
+    const int forward[MOST_OUTPUTS] = { OUTPUT, LOGSUMEXP, WEIGHTS, DROPOUT_MASK, DROPOUT_MASK, DROPOUT_MASK };
+    const int backward[MOST_OUTPUTS] = { GRAD_QUERY, GRAD_KEY, GRAD_VALUE, GRAD_BIAS, GRAD_SLOPES, GRAD_SINKS };
+    for (int k = 0; k < MOST_OUTPUTS; k++) {
+        outputs[k] = w[p->direction == CLATTN_BACKWARD ? backward[k] : forward[k]];
+    }
     return true;
 }
 
 static void make_call(clattn_plan *plan, const clattn_problem *p, bool caller_workspace, clattn_tensors *t, bool spoilt) {
     clattn_report report;
-    walk outputs[3];
-    bool must_refuse;
+    walk outputs[MOST_OUTPUTS];
+    bool must_refuse, beside = false;
     if (!is_honest(p, t, &must_refuse, outputs)) {
         return;
     }
@@ -284,10 +325,13 @@ static void make_call(clattn_plan *plan, const clattn_problem *p, bool caller_wo
         memory_unwritten("clattn_execute");
         return;
     }
-    if (memory_is_input(outputs[0].data) || memory_is_input(outputs[1].data) || memory_is_input(outputs[2].data)) {
+    for (int k = 0; k < MOST_OUTPUTS; k++) {
+        beside = beside || memory_is_input(outputs[k].data);
+    }
+    if (beside) {
         return; /* beside an input that ends before it */
     }
-    memory_written("clattn_execute", outputs, 3);
+    memory_written("clattn_execute", outputs, MOST_OUTPUTS);
     uint64_t sum = memory_outputs();
     memory_paint();
     if (clattn_execute(plan, t) != CLATTN_OK || memory_outputs() != sum) {
@@ -299,7 +343,8 @@ static void make_call(clattn_plan *plan, const clattn_problem *p, bool caller_wo
 static void make_empty_call(clattn_plan *plan, const clattn_problem *p) {
     clattn_tensors t = CLATTN_TENSORS_INIT;
     void *nobody = memory_forbidden();
-    if (p->query_lengths || p->key_lengths || p->alignment == CLATTN_ALIGN_OFFSETS) {
+    if (p->direction == CLATTN_BACKWARD || p->dropout_mask || p->query_lengths || p->key_lengths ||
+        p->alignment == CLATTN_ALIGN_OFFSETS) {
         return;
     }
     t.query_length = t.key_length = t.past_length = 0;
@@ -316,8 +361,8 @@ static bool is_small(const clattn_problem *p) {
 }
 
 void misuse_attention(clattn_runtime *runtime) {
-    clattn_problem p = draw_problem(), full;
-    clattn_plan_options options = draw_options(clattn_runtime_device_count(runtime) > 1);
+    clattn_plan_options options;
+    clattn_problem p = misuse_draw_problem(clattn_runtime_device_count(runtime) > 1, &options), full;
     clattn_report report = { 0 }, resolving;
     clattn_plan *plan = (clattn_plan *)&p;
     clattn_status status = clattn_plan_create(runtime, &p, &options, &plan, &report), known = clattn_problem_resolve(&p, &full, &resolving);

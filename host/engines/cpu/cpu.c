@@ -12,6 +12,7 @@
 #include "engines/cpu/cpu_bodies.h"
 #include "engines/cpu/cpu_plan.h"
 #include "engines/cpu/cpu_progress.h"
+#include "engines/unserved.h"
 
 /* Multiply-adds below which waking threads costs more than it brings. */
 #define ALONE_BELOW 400000.0
@@ -49,8 +50,7 @@ static bool supports(const void *asked, const attn_device *device, clattn_report
         attn_report_line(why_not, "device: the cpu engine runs on the CPU itself, without OpenCL");
         return false;
     }
-    if (problem->direction != CLATTN_FORWARD) {
-        attn_report_line(why_not, "direction: backward is not served by this version");
+    if (attn_is_unserved(problem, why_not)) {
         return false;
     }
     if (problem->memory != CLATTN_MEMORY_HOST) {

@@ -9,6 +9,7 @@
 #include <math.h>
 
 #include "base/report.h"
+#include "engines/unserved.h"
 
 /* Kernels take numbers as float, and some devices take what is smaller than a normal one for 0. */
 static bool is_normal_float(double x) {
@@ -34,8 +35,7 @@ bool attn_opencl_supports(const clattn_problem *problem, const attn_device *devi
         attn_report_line(why_not, "type: fp64 is for the CPU engines");
         return false;
     }
-    if (problem->direction != CLATTN_FORWARD) {
-        attn_report_line(why_not, "direction: backward is not served");
+    if (attn_is_unserved(problem, why_not)) {
         return false;
     }
     if (problem->memory == CLATTN_MEMORY_HOST && device->caller_workspace &&

@@ -10,7 +10,8 @@
 #include "cpu/threads.h"
 #include "engines/engine.h"
 #include "engines/reference/reference.h"
-#include "engines/reference/reference_rules.h"
+#include "engines/reference/reference_backward.h"
+#include "engines/reference/reference_dropout.h"
 
 #define REAL double
 #define NAME(x) double_##x
@@ -35,24 +36,9 @@
 #define FABS fabsl
 #include "engines/reference/reference_row.h"
 
-static attn_position position_of(const clattn_problem *p, const attn_call *c, int64_t b, int64_t h, int64_t i) {
-    int64_t used_query = c->query_lengths.data ? attn_integer(&c->query_lengths, b) : c->query_length;
-    int64_t used_key = c->key_lengths.data ? attn_integer(&c->key_lengths, b) : c->key_length;
-    int64_t offset = 0;
-    switch (p->alignment) {
-        case CLATTN_ALIGN_UNSET:
-        case CLATTN_ALIGN_TOP_LEFT: break;
-        case CLATTN_ALIGN_BOTTOM_RIGHT: offset = used_key - used_query; break;
-        case CLATTN_ALIGN_PAST: offset = c->past_length; break;
-        case CLATTN_ALIGN_OFFSET: offset = p->offset; break;
-        case CLATTN_ALIGN_OFFSETS: offset = attn_integer(&c->offsets, b); break;
-    }
-    return (attn_position){ b, h, h / (p->query_heads / p->kv_heads), i, offset, used_key, i < used_query };
-}
-
 void attn_reference_row(const clattn_problem *p, const attn_call *c, int64_t b, int64_t h, int64_t i,
                         clattn_reference_row *row, long double *scratch) {
-    attn_position at = position_of(p, c, b, h, i);
+    attn_position at = attn_reference_position(p, c, b, h, i);
     attn_row_arrays out = { row->raw, row->softcap, row->scores, row->weights, row->magnitude };
     long double **arrays[] = { &out.raw, &out.softcap, &out.scores, &out.weights };
     for (int k = 0; k < 4; k++) {
@@ -73,13 +59,22 @@ static void write_weights(const clattn_problem *p, const attn_call *c, int64_t b
         return;
     }
     const long double *stages[] = { NULL, row->raw, row->softcap, row->scores, row->weights };
-    int64_t used = position_of(p, c, b, h, i).key_length, index = attn_view_row(&c->weights, b, head, line);
+    int64_t used = attn_reference_position(p, c, b, h, i).key_length, index = attn_view_row(&c->weights, b, head, line);
     clattn_type type = p->type == CLATTN_FP64                 ? CLATTN_FP64
                        : p->weights == CLATTN_WEIGHTS_SOFTMAX ? p->type
                                                               : CLATTN_FP32;
     for (int64_t j = 0; j < p->key_length; j++) {
         double x = row->row_used && j < used ? (double)stages[p->weights][j] : 0;
         attn_set_element(type, c->weights.data, index + j, x);
+    }
+}
+
+/** Of every key, allowed or not, inside the lengths or not. */
+static void write_dropout_mask(const clattn_problem *p, const attn_call *c, int64_t b, int64_t h, int64_t i) {
+    attn_position at = attn_reference_position(p, c, b, h, i);
+    for (int64_t j = 0; p->dropout_mask && j < p->key_length; j++) {
+        ((uint8_t *)c->dropout_mask.data)[attn_view_row(&c->dropout_mask, b, h, i) + j] =
+            attn_reference_keeps(p, c, &at, j);
     }
 }
 
@@ -90,7 +85,7 @@ typedef struct reference_job {
 } reference_job;
 
 static int64_t scratch_bytes(const clattn_problem *p) {
-    return (4 * attn_max(p->key_length, 1) + p->value_dim) * (int64_t)sizeof(long double);
+    return (5 * attn_max(p->key_length, 1) + p->value_dim) * (int64_t)sizeof(long double);
 }
 
 static void run_row(void *user, int64_t item, int64_t worker) {
@@ -104,27 +99,26 @@ static void run_row(void *user, int64_t item, int64_t worker) {
                                  .softcap = scratch + c->key_length,
                                  .scores = scratch + 2 * c->key_length,
                                  .weights = scratch + 3 * c->key_length,
-                                 .output = scratch + 4 * c->key_length };
+                                 .keep = p->dropout > 0 ? scratch + 4 * c->key_length : NULL,
+                                 .output = scratch + 5 * c->key_length };
     attn_reference_row(p, c, b, h, i, &row, NULL);
     int64_t output = attn_view_row(&c->output, b, h, i);
+    clattn_type output_type = p->output_type == CLATTN_RESULT_FP32 ? CLATTN_FP32 : p->type;
     for (int64_t d = 0; d < p->value_dim; d++) {
-        attn_set_element(p->type, c->output.data, output + d, (double)row.output[d]);
+        attn_set_element(output_type, c->output.data, output + d, (double)row.output[d]);
     }
     if (p->logsumexp) {
         clattn_type type = p->type == CLATTN_FP64 ? CLATTN_FP64 : CLATTN_FP32;
         attn_set_element(type, c->logsumexp.data, attn_view_row(&c->logsumexp, b, h, i), (double)row.logsumexp);
     }
     write_weights(p, c, b, h, i, &row);
+    write_dropout_mask(p, c, b, h, i);
 }
 
 static bool supports(const void *asked, const attn_device *device, clattn_report *why_not) {
     const clattn_problem *problem = asked;
     if (device->kind != CLATTN_DEVICE_CPU) {
         attn_report_line(why_not, "device: the reference runs on the CPU");
-        return false;
-    }
-    if (problem->direction != CLATTN_FORWARD) {
-        attn_report_line(why_not, "direction: backward is not served by this version");
         return false;
     }
     if (problem->memory != CLATTN_MEMORY_HOST) {
@@ -147,18 +141,24 @@ static clattn_status prepare(const void *asked, const attn_device *device, void 
     strcpy(info->kernel, wide ? "plain loops in long double" : "plain loops in double");
     info->accumulate = wide ? "fp80" : "fp64";
     info->clean_values = true;
+    *state = device->threads;
+    if (problem->direction == CLATTN_BACKWARD) {
+        return attn_reference_backward_prepare(problem, device->threads, info, report);
+    }
     int64_t limit = INT64_MAX / (int64_t)sizeof(long double) / attn_threads_count(device->threads) / 8;
     if (problem->key_length > limit || problem->value_dim > limit) {
         return attn_refuse(report, CLATTN_OVERFLOW, "key_length: a row's scores have more than 2^63 - 1 bytes");
     }
     info->workspace_size = scratch_bytes(problem) * attn_threads_count(device->threads);
-    *state = device->threads;
     return CLATTN_OK;
 }
 
 static clattn_status execute(void *state, const attn_execution *execution) {
     const clattn_problem *p = execution->problem;
     const attn_call *call = execution->call;
+    if (p->direction == CLATTN_BACKWARD) {
+        return attn_reference_backward_execute(state, execution);
+    }
     int64_t rows = p->batch * p->query_heads * call->query_length, slice = 64 * attn_threads_count(state);
     int64_t start = attn_clock_now();
     for (int64_t first = 0; first < rows; first += slice) {

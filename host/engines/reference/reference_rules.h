@@ -19,13 +19,31 @@ typedef struct attn_row_arrays {
     long double *raw, *softcap, *scores, *weights, *magnitude;
 } attn_row_arrays;
 
-/** Whether a row may attend to key j: lengths, causal rule, window, mask, and a bias of -inf. */
-static bool attn_reference_allows(const clattn_problem *p, const attn_call *c, const attn_position *at, int64_t j) {
+static inline attn_position attn_reference_position(const clattn_problem *p, const attn_call *c, int64_t b, int64_t h,
+                                                    int64_t i) {
+    int64_t used_query = c->query_lengths.data ? attn_integer(&c->query_lengths, b) : c->query_length;
+    int64_t used_key = c->key_lengths.data ? attn_integer(&c->key_lengths, b) : c->key_length;
+    int64_t offset = 0;
+    switch (p->alignment) {
+        case CLATTN_ALIGN_UNSET:
+        case CLATTN_ALIGN_TOP_LEFT: break;
+        case CLATTN_ALIGN_BOTTOM_RIGHT: offset = used_key - used_query; break;
+        case CLATTN_ALIGN_PAST: offset = c->past_length; break;
+        case CLATTN_ALIGN_OFFSET: offset = p->offset; break;
+        case CLATTN_ALIGN_OFFSETS: offset = attn_integer(&c->offsets, b); break;
+    }
+    return (attn_position){ b, h, h / (p->query_heads / p->kv_heads), i, offset, used_key, i < used_query };
+}
+
+/** Whether a row may attend to key j: lengths, causal rule, window and prefix, mask, and a bias of -inf. */
+static inline bool attn_reference_allows(const clattn_problem *p, const attn_call *c, const attn_position *at,
+                                         int64_t j) {
     int64_t position = at->i + at->offset;
     bool allowed = at->used && j < at->key_length;
+    bool window = p->window_left == CLATTN_OPEN || j >= position - p->window_left;
+    window = window && (p->window_right == CLATTN_OPEN || j <= position + p->window_right);
     allowed = allowed && (!p->causal || j <= position);
-    allowed = allowed && (p->window_left == CLATTN_OPEN || j >= position - p->window_left);
-    allowed = allowed && (p->window_right == CLATTN_OPEN || j <= position + p->window_right);
+    allowed = allowed && (window || j < p->prefix);
     if (allowed && p->mask != CLATTN_MASK_NONE) {
         const uint8_t *mask = (const uint8_t *)c->mask.data + attn_view_row(&c->mask, at->b, at->h, at->i);
         int64_t column = j * c->mask.stride[3];

@@ -20,7 +20,7 @@
  *     s       = allowed(b,h,i,j) ? s : -inf
  *     m       = max over j of s, and sink[h] if sinks are given
  *     w       = exp(s - m) / (sum_j exp(s - m) + exp(sink[h] - m))
- *     output  = sum_j w[j] * value[b,g,j,:]
+ *     output  = sum_j keep(b,h,i,j) w[j] * value[b,g,j,:]       keep: dropout's factor, 1 without (clattn_problem.dropout)
  *     logsumexp = m + log(denominator), natural logarithm
  *
  * `allowed` is the AND of: j inside the used key length, i inside the used query length, the causal rule, the window,
@@ -33,6 +33,8 @@
  *
  *     causal, 2 queries, 5 keys:   top_left  x . . . .     bottom_right  x x x x .
  *                                            x x . . .                   x x x x x
+ *
+ * Gradients are the same problem with direction CLATTN_BACKWARD: see clattn_direction.
  *
  * Rules of the whole interface
  *   errors     every call that can fail returns clattn_status; clattn_status_message() says it in words. A clattn_report,
@@ -288,8 +290,43 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_runtime_get_device(const clattn_run
 /** Storage type of query, key, value and output. Scores, softmax and sums are fp32 at least (fp64 for fp64). @since 0.1 */
 typedef enum clattn_type { CLATTN_FP32, CLATTN_FP16, CLATTN_BF16, CLATTN_FP64 } clattn_type;
 
-/** @since 0.1 */
+/**
+ * Forward computes outputs. Backward computes gradients of a loss: from query, key, value, what the forward wrote (output and
+ * logsumexp, which are inputs then) and the loss's gradients with respect to those, those with respect to the inputs. One
+ * problem serves both, but for direction, logsumexp (which the forward must write) and weights. With w as above, keep the
+ * factor of dropout, raw = scale * query . key, and sums over all rows i and keys j that are allowed:
+ *
+ *     delta[i]      = sum_d grad_output[i,d] * output[i,d] - grad_logsumexp[i]
+ *     w[i,j]        = exp(s[i,j] - logsumexp[i])
+ *     ds[i,j]       = w[i,j] * (keep[i,j] * sum_d grad_output[i,d] * value[j,d] - delta[i])
+ *     dr[i,j]       = ds[i,j] * scale * (softcap > 0 ? 1 - tanh(raw[i,j] / softcap)^2 : 1)
+ *     grad_query[i] = sum_j dr[i,j] * key[j]
+ *     grad_key[j]   = sum_i dr[i,j] * query[i]               over the rows of all query heads of the group
+ *     grad_value[j] = sum_i keep[i,j] * w[i,j] * grad_output[i]      likewise
+ *     grad_bias     = ds, summed over the dimensions in which the bias has size 1
+ *     grad_alibi_slopes[h] = - sum_ij ds[i,j] * |j - (i + offset)|
+ *     grad_sinks[h] = - sum_i exp(sink[h] - logsumexp[i]) * delta[i]
+ *
+ * Where nothing contributes a gradient is exactly 0: keys beyond a length, rows with nothing allowed, a bias of -inf. Such a
+ * row's sink receives its grad_logsumexp, since its logsumexp is the sink. Rows beyond the used query length take no part:
+ * nothing of theirs is read. Sums are fp32 at least, also over the heads of a group; the same call twice gives the same
+ * bits. Second derivatives and gradients through weights are not served.
+ * @since 0.1
+ */
 typedef enum clattn_direction { CLATTN_FORWARD, CLATTN_BACKWARD } clattn_direction;
+
+/** Type of results: the storage type, or fp32 where that has 16 bits (partial results that are summed later). @since 0.1 */
+typedef enum clattn_result_type { CLATTN_RESULT_STORAGE, CLATTN_RESULT_FP32 } clattn_result_type;
+
+/** Gradients that a backward problem asks for: bits of clattn_problem.gradients. @since 0.1 */
+typedef enum clattn_gradient {
+    CLATTN_GRADIENT_QUERY = 1,
+    CLATTN_GRADIENT_KEY = 2,
+    CLATTN_GRADIENT_VALUE = 4,
+    CLATTN_GRADIENT_BIAS = 8,          /**< needs a bias */
+    CLATTN_GRADIENT_ALIBI_SLOPES = 16, /**< needs alibi */
+    CLATTN_GRADIENT_SINKS = 32         /**< needs sinks */
+} clattn_gradient;
 
 /** Where a call's tensors live. @since 0.1 */
 typedef enum clattn_memory {
@@ -342,7 +379,7 @@ typedef enum clattn_weights_stage {
 typedef struct clattn_problem {
     size_t struct_size;
     clattn_type type;
-    clattn_direction direction; /**< backward: refused by every engine of this version */
+    clattn_direction direction; /**< backward is served by the reference alone in this version */
     clattn_memory memory;
 
     int64_t batch;        /**< default 1; 0 is legal */
@@ -372,10 +409,25 @@ typedef struct clattn_problem {
     bool query_lengths;    /**< used query length of each entry is given in the tensors */
     bool key_lengths;      /**< used key length of each entry is given in the tensors */
 
-    bool logsumexp;               /**< also write logsumexp [batch, query_heads, query_length], fp32 (fp64 for fp64) */
+    bool logsumexp;               /**< also write logsumexp [batch, query_heads, query_length], fp32 (fp64 for fp64);
+                                       backward always reads it */
     clattn_weights_stage weights; /**< also write weights [batch, weights_heads, weights_rows, key_length] */
     int64_t weights_first_head, weights_heads; /**< query heads written out; defaults 0, CLATTN_SAME = all */
     int64_t weights_first_row, weights_rows;   /**< rows written out; defaults 0, CLATTN_SAME = all */
+
+    double dropout; /**< 0 <= p < 1, default 0: each weight is made 0 with this probability, else divided by 1 - p, after the
+                         softmax; logsumexp and weights written out know nothing of it. Which ones go depends on
+                         clattn_tensors.dropout_seed and the weight's place alone (see there). 0 gives the bits of no dropout */
+    int64_t prefix; /**< default 0: the first `prefix` keys are never hidden by the window; causal still holds */
+    clattn_result_type output_type;   /**< of output, and of grad_output; FP32 is refused for fp64 */
+    clattn_result_type gradient_type; /**< of grad_query, grad_key, grad_value; FP32 makes grad_bias fp32, too */
+    uint32_t gradients;  /**< backward: CLATTN_GRADIENT_ bits, at least one; default query, key and value. What is not asked
+                              for is not computed */
+    bool gradients_add;  /**< backward: gradients are added to what their memory holds; none of them may have 16 bits */
+    bool grad_logsumexp; /**< backward: clattn_tensors.grad_logsumexp is given; else it is 0 */
+    bool delta;          /**< backward: clattn_tensors.delta is given and output is not read; without grad_logsumexp, which
+                              delta holds already */
+    bool dropout_mask;   /**< forward: also write which weights dropout keeps */
 } clattn_problem;
 
 /* In the order of the members, for compilers of C++ before 2020. */
@@ -388,7 +440,9 @@ typedef struct clattn_problem {
         CLATTN_MASK_NONE, { CLATTN_SAME, CLATTN_SAME, CLATTN_SAME, CLATTN_SAME },                       \
         CLATTN_BIAS_NONE, { CLATTN_SAME, CLATTN_SAME, CLATTN_SAME, CLATTN_SAME },                       \
         false, false, false, false, /* alibi, sinks, query_lengths, key_lengths */                      \
-        false, CLATTN_WEIGHTS_NONE, 0, CLATTN_SAME, 0, CLATTN_SAME                                      \
+        false, CLATTN_WEIGHTS_NONE, 0, CLATTN_SAME, 0, CLATTN_SAME,                                     \
+        0.0, 0, CLATTN_RESULT_STORAGE, CLATTN_RESULT_STORAGE, /* dropout ... gradient_type */           \
+        CLATTN_GRADIENT_QUERY | CLATTN_GRADIENT_KEY | CLATTN_GRADIENT_VALUE, false, false, false, false \
     }
 
 /** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
@@ -475,7 +529,8 @@ typedef struct clattn_plan_info {
     int64_t workspace_size;    /**< bytes a call needs besides its tensors */
     int64_t private_memory;    /**< bytes of private memory a work-item; -1 = does not apply or not known */
     int64_t local_memory;      /**< bytes of local memory a work-group; -1 likewise */
-    double flops;              /**< 4 * (head_dim + value_dim) / 2 a score that causal and window allow, largest lengths */
+    double flops;              /**< 4 * (head_dim + value_dim) / 2 a score that causal and window allow, largest lengths;
+                                    backward 2.5 times that, whichever gradients are asked for */
     double bytes;              /**< compulsory traffic: inputs read once, outputs written once */
     const char *program;       /**< the program whose table of block sizes was used (kernels/tuning); NULL = none */
 } clattn_plan_info;
@@ -508,15 +563,15 @@ typedef struct clattn_tensor {
     int64_t batch_stride, head_stride, length_stride;
 } clattn_tensor;
 
-/** Mask or bias. Dimensions of size 1 always have stride 0. @since 0.1 */
+/** Mask, bias or gradient of a bias. Dimensions of size 1 always have stride 0. @since 0.1 */
 typedef struct clattn_broadcast {
-    const void *data; /**< as in clattn_tensor */
+    const void *data; /**< as in clattn_tensor; a gradient is written nevertheless */
     int64_t offset;   /**< elements (bit masks: bytes) */
     bool strided;     /**< false: dense in the problem's mask_shape or bias_shape */
     int64_t strides[4]; /**< elements (bit masks: bytes, the last is ignored) */
 } clattn_broadcast;
 
-/** Slopes, sinks, logsumexp, weights: dense, in the documented order. @since 0.1 */
+/** Slopes, sinks, logsumexp, weights and the like: dense, in the documented order. @since 0.1 */
 typedef struct clattn_array {
     void *data;
     int64_t offset; /**< elements */
@@ -536,7 +591,7 @@ struct clattn_timing; /* clattn_inspect.h */
 
 /**
  * The memory of one call. Start from CLATTN_TENSORS_INIT. What the problem does not ask for is ignored; what it asks for
- * and is missing is refused. Outputs may not overlap inputs, each other or the workspace. Strides of dimensions of size 1
+ * and is missing is refused. Backward reads output and logsumexp and writes gradients. Outputs may not overlap inputs, each other or the workspace. Strides of dimensions of size 1
  * are not looked at, beyond being no negative numbers. Host memory is aligned to its elements, a tensor ends inside the
  * address space, and its last element lies within 2^63 - 1 bytes.
  * Memory that is not used (rows beyond a length, gaps between strides) may hold anything.
@@ -565,6 +620,26 @@ typedef struct clattn_tensors {
     void *progress_user;
     clattn_report *report;        /**< may be NULL; why the call was refused */
     struct clattn_timing *timing; /**< may be NULL; time of each step (clattn_inspect.h) */
+
+    /** Backward. Gradients have the shape of what they belong to. Every row that exists is written (rows beyond a used length:
+        0), the gaps between strides are left as they are; rows beyond this call's lengths too. */
+    clattn_tensor grad_output;     /**< in: as output, of output's type; strides of 0 are legal (the gradient of a sum) */
+    clattn_tensor grad_query, grad_key, grad_value;
+    clattn_broadcast grad_bias;    /**< of the bias' shape and type (gradient_type FP32: fp32); its last stride is 1 */
+    clattn_array grad_alibi_slopes, grad_sinks; /**< [query_heads], fp32 (fp64 for fp64) */
+    clattn_array grad_logsumexp;   /**< in: as logsumexp */
+    clattn_array delta;            /**< in: as logsumexp; sum_d grad_output * output - grad_logsumexp of each row */
+
+    /**
+     * Dropout. Weight (b, h, i, j) is kept when word j' % 4 of Philox 4x32-10 is at least floor(dropout * 2^32), with
+     * j' = first_key + j, counter { j' / 4, first_row + i, first_head + h, first_entry + b }, each mod 2^32, and key
+     * { low half of the seed, high half }. So it is the same on every engine, in every layout, and in backward. The first_
+     * numbers are 0 unless the problem is a piece of a larger one, and then say where it begins; 0 to 2^61.
+     */
+    clattn_array dropout_mask; /**< out: bytes [batch, query_heads, query_length, key_length], 1 = kept, allowed or not */
+    uint64_t dropout_seed;     /**< training takes another one each step; backward the one of its forward */
+    int64_t first_entry, first_head, first_row, first_key;
+    clattn_integers first_rows, first_keys; /**< one a batch entry, in place of first_row and first_key; data NULL = not given */
 } clattn_tensors;
 
 #define CLATTN_TENSOR_INIT { NULL, 0, CLATTN_BHSD, 0, 0, 0 }
@@ -577,7 +652,11 @@ typedef struct clattn_tensors {
         CLATTN_TENSOR_INIT, CLATTN_BROADCAST_INIT, CLATTN_BROADCAST_INIT, CLATTN_ARRAY_INIT,            \
         CLATTN_ARRAY_INIT, CLATTN_ARRAY_INIT, CLATTN_ARRAY_INIT, CLATTN_INTEGERS_INIT,                  \
         CLATTN_INTEGERS_INIT, CLATTN_INTEGERS_INIT, CLATTN_SAME, CLATTN_SAME, CLATTN_SAME,              \
-        NULL, 0, NULL, NULL, NULL, NULL /* workspace ... timing */                                      \
+        NULL, 0, NULL, NULL, NULL, NULL, /* workspace ... timing */                                     \
+        CLATTN_TENSOR_INIT, CLATTN_TENSOR_INIT, CLATTN_TENSOR_INIT, CLATTN_TENSOR_INIT,                 \
+        CLATTN_BROADCAST_INIT, CLATTN_ARRAY_INIT, CLATTN_ARRAY_INIT, CLATTN_ARRAY_INIT,                 \
+        CLATTN_ARRAY_INIT, CLATTN_ARRAY_INIT, /* grad_bias ... dropout_mask */                          \
+        0, 0, 0, 0, 0, CLATTN_INTEGERS_INIT, CLATTN_INTEGERS_INIT                                       \
     }
 
 /** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
@@ -663,6 +742,28 @@ typedef struct clattn_merge_part {
  */
 CLATTN_API CLATTN_CHECK clattn_status clattn_merge(const clattn_merge_part *parts, int64_t count, int64_t rows,
                                                    int64_t value_dim, const clattn_merge_part *result);
+
+/**
+ * The gradient of clattn_merge(): from the loss's gradients with respect to the merged output and logsumexp, those with
+ * respect to each part's, which a backward call of the part takes as its grad_output and grad_logsumexp. Host memory,
+ * double arithmetic. With weight_k = exp(logsumexp_k - logsumexp):
+ *
+ *     grad_output_k = weight_k * grad_output
+ *     grad_logsumexp_k = weight_k * (sum_d grad_output * (output_k - output) + grad_logsumexp)
+ *
+ * A part whose logsumexp is -inf gets 0, and its output is not looked at.
+ * @param parts           as given to clattn_merge(); both members are read
+ * @param gradient        of the merged rows: grad_output in its member output, grad_logsumexp in logsumexp; the latter may be
+ *                        NULL = 0
+ * @param part_gradients  [count], receive the parts' gradients in the same two members; either may be NULL = not asked for.
+ *                        They overlap nothing else
+ * @return INVALID_ARGUMENT, as for clattn_merge(); nothing is written then
+ * Threads: any. Takes no memory.
+ * @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_merge_backward(const clattn_merge_part *parts, int64_t count, int64_t rows,
+                                                            int64_t value_dim, const clattn_merge_part *gradient,
+                                                            const clattn_merge_part *part_gradients);
 
 #ifdef __cplusplus
 }

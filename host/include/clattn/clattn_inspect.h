@@ -125,6 +125,7 @@ typedef struct clattn_reference_row {
     long double *magnitude; /**< [key_length] |scale| * sum_d |q_d k_jd|; 0 beyond the used length */
     long double maximum, logsumexp;
     bool row_used; /**< the row is inside the used query length */
+    long double *keep; /**< [key_length] dropout's factor of each weight: 0 or 1 / (1 - dropout); output has it in it */
 } clattn_reference_row;
 
 /**
