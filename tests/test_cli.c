@@ -145,7 +145,7 @@ START_TEST(test_run_refuses) {
         { 2, "run " ALL OUT "--logsumexp no/such/folder/lse.npy", "no/such/folder" },
         { 2, "run " ALL OUT "--engine all", "engine" },
         { 3, "run " ALL OUT "--query-starts x.npy", "--query-starts" },
-        { 3, "run " ALL OUT "--dropout-mask m.npy", "--dropout-mask" },
+        { 3, "run " ALL OUT "--rotary-cos m.npy", "--rotary-cos" },
         { 3, "run " ALL OUT "dropout=0.1", "dropout" },
     };
     program_begin("cli");

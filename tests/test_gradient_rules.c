@@ -92,8 +92,8 @@ START_TEST(test_exactly_zero) {
     c.lengths[0][1] = 0, c.lengths[1][1] = 6;
     static clattn_report forward_report;
     p = c.forward;
-    p.engine = "reference";
-    EXPECT_STATUS(clattn_attention(runtime, &p, &c.tensors, &forward_report), CLATTN_OK, &forward_report);
+    const clattn_plan_options options = suite_on("reference", CLATTN_ANY_DEVICE);
+    EXPECT_STATUS(clattn_attention(runtime, &p, &options, &c.tensors, &forward_report), CLATTN_OK, &forward_report);
     for (int64_t row = 0; row < c.rows; row++) {
         int64_t b = row / p.query_length / p.query_heads, i = row % p.query_length;
         if (i >= c.lengths[0][b]) { /* not read */
@@ -199,8 +199,9 @@ START_TEST(test_same_bits) {
     gradient_case first, again;
     p.type = CLATTN_BF16, p.bias = CLATTN_BIAS_STORAGE, p.bias_shape[0] = p.bias_shape[1] = 1,
     p.alibi = p.sinks = p.causal = true;
-    p.dropout = 0.1, p.alignment = CLATTN_ALIGN_BOTTOM_RIGHT, p.query_length = 20, p.key_length = 33,
-    p.caller_workspace = false;
+    p.dropout = 0.1, p.alignment = CLATTN_ALIGN_BOTTOM_RIGHT, p.query_length = 20, p.key_length = 33;
+    clattn_plan_options options = suite_on("reference", CLATTN_ANY_DEVICE);
+    options.caller_workspace = true;
     for (int run = 0; run < 20; run++) {
         clattn_runtime *runtime =
             suite_runtime(&(clattn_runtime_options){ sizeof(clattn_runtime_options), 1 + run % 3, true, { 0 } });
@@ -209,8 +210,7 @@ START_TEST(test_same_bits) {
         clattn_plan_info info;
         gradient_make(c, &p, 13);
         gradient_run(runtime, c, "reference");
-        c->backward.engine = "reference", c->backward.caller_workspace = true;
-        EXPECT_STATUS(clattn_plan_create(runtime, &c->backward, &plan, &report), CLATTN_OK, &report);
+        EXPECT_STATUS(clattn_plan_create(runtime, &c->backward, &options, &plan, &report), CLATTN_OK, &report);
         EXPECT_STATUS(clattn_plan_get_info(plan, &info), CLATTN_OK, NULL);
         void *workspace = clattn_allocate(runtime, info.workspace_size);
         memset(workspace, 0xff, (size_t)info.workspace_size);
@@ -241,12 +241,13 @@ START_TEST(test_workspace) {
     clattn_problem p = CLATTN_PROBLEM_INIT;
     clattn_plan *plan = NULL;
     clattn_plan_info info, forward;
-    p.query_length = 65536, p.head_dim = 64, p.engine = "reference";
-    EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, &report), CLATTN_OK, &report);
+    p.query_length = 65536, p.head_dim = 64;
+    const clattn_plan_options options = suite_on("reference", CLATTN_ANY_DEVICE);
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, &options, &plan, &report), CLATTN_OK, &report);
     EXPECT_STATUS(clattn_plan_get_info(plan, &forward), CLATTN_OK, NULL);
     clattn_plan_destroy(plan);
     p.direction = CLATTN_BACKWARD;
-    EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, &report), CLATTN_OK, &report);
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, &options, &plan, &report), CLATTN_OK, &report);
     EXPECT_STATUS(clattn_plan_get_info(plan, &info), CLATTN_OK, NULL);
     ck_assert_int_lt(info.workspace_size, 200000000);
     ck_assert(info.flops == 2.5 * forward.flops);

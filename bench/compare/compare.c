@@ -291,7 +291,7 @@ static int compare_cases(comparison *c, const attn_cases *cases, attn_error *err
     for (int64_t n = 0; n < cases->count + c->random && status == ATTN_DONE; n++) {
         const attn_case *problem = n < cases->count ? &cases->items[n] : &drawn;
         if (n >= cases->count)
-            status = attn_random_case(&drawn, (uint64_t)c->seed, (uint64_t)(n - cases->count), NULL, error);
+            status = attn_random_case(&drawn, (uint64_t)c->seed, (uint64_t)(n - cases->count), NULL, "", error);
         if (status == ATTN_DONE) {
             attn_progress((double)n, (double)(cases->count + c->random), problem->text);
             status = compare_drawn(c, problem, data, error);

@@ -34,6 +34,9 @@ static const char run_help[] = "clattn run PROBLEM... --query F --key F --value 
                                "  --offsets FILE        the alignment, one an entry, [B], int32 or int64\n"
                                "  --alibi-slopes FILE   [Hq], float32\n"
                                "  --sinks FILE          [Hq], float32\n"
+                               "  --grad-output FILE    [B, Hq, Sq, dim] as output (direction=backward: the\n"
+                               "                        forward runs first, on the same engine)\n"
+                               "  --grad-logsumexp FILE [B, Hq, Sq], float32 (float64 for fp64)\n"
                                "Out:\n"
                                "  --output FILE         the result\n"
                                "  --logsumexp FILE      [B, Hq, Sq]\n"
@@ -41,15 +44,17 @@ static const char run_help[] = "clattn run PROBLEM... --query F --key F --value 
                                "  --weights-stage STAGE raw, softcap, bias or softmax (softmax)\n"
                                "  --present-key FILE    past and new keys\n"
                                "  --present-value FILE  past and new values\n"
+                               "  --dropout-mask FILE   [B, Hq, Sq, Sk], bool, true = kept\n"
+                               "  --grad-query FILE     gradient of the queries\n"
+                               "  --grad-key FILE       of the keys, past and new ones\n"
+                               "  --grad-value FILE     of the values, past and new ones\n"
+                               "  --grad-bias FILE      the bias's shape and type\n"
+                               "  --grad-alibi-slopes FILE  [Hq], float32 (float64 for fp64)\n"
+                               "  --grad-sinks FILE     the same\n"
                                "  --json                what was written, as JSON on standard output\n"
-                               "Of a later release: --query-starts --key-starts --rotary-cos --rotary-sin\n"
-                               "--dropout-mask --grad-*.\n";
+                               "Of a later release: --query-starts --key-starts --rotary-cos --rotary-sin.\n";
 
-static const char *const later_flags[] = {
-    "--query-starts", "--key-starts",        "--rotary-cos",     "--rotary-sin", "--grad-output",
-    "--dropout-mask", "--grad-query",        "--grad-key",       "--grad-value", "--grad-bias",
-    "--grad-sinks",   "--grad-alibi-slopes", "--grad-logsumexp",
-};
+static const char *const later_flags[] = { "--query-starts", "--key-starts", "--rotary-cos", "--rotary-sin" };
 enum { ATTN_LATER_FLAGS = sizeof later_flags / sizeof later_flags[0] };
 
 static int read_flags(attn_run *run, attn_options *options, bool *json, int argc, char **argv, attn_error *error) {
@@ -77,7 +82,7 @@ static int read_flags(attn_run *run, attn_options *options, bool *json, int argc
         return attn_fail(error, ATTN_USAGE, "%s: a word of problems that draw their own data; run reads files",
                          run->c.drawing);
     }
-    return attn_case_refuse_later(&run->c, error);
+    return attn_case_refuse_later(&run->c, error) == ATTN_DONE ? attn_run_check_direction(run, error) : error->status;
 }
 
 static int check_outputs(attn_run *run, attn_error *error) {
@@ -129,15 +134,33 @@ static int fail_file(const attn_run *run, clattn_status status, const clattn_rep
     return attn_fail(error, inner.status, "%s", inner.text);
 }
 
-/* Checks the tensors, makes the plan, computes. */
-static int compute(attn_run *run, const attn_session *session, clattn_plan_info *info, double *seconds,
-                   attn_error *error) {
+/* Makes the plan, computes, and adds its time; nothing is executed where `check` is set. */
+static int compute_one(attn_run *run, const attn_session *session, const clattn_problem *problem, bool check,
+                            clattn_plan_info *info, double *seconds, attn_error *error) {
     clattn_report report = { 0 };
     clattn_plan *plan = NULL;
     clattn_plan_options options = run->c.options;
     options.engine = session->engine;
     options.device = session->device;
     options.blocks = &session->blocks;
+    clattn_status status = clattn_tensors_check(problem, &run->tensors, &report);
+    status = status != CLATTN_OK ? status : clattn_plan_create(session->runtime, problem, &options, &plan, &report);
+    status = status != CLATTN_OK ? status : clattn_plan_get_info(plan, info);
+    if (status == CLATTN_OK && !check) {
+        run->tensors.report = &report;
+        double start = attn_seconds();
+        status = clattn_execute(plan, &run->tensors);
+        *seconds += attn_seconds() - start;
+    }
+    clattn_plan_destroy(plan);
+    return status == CLATTN_OK ? ATTN_DONE : fail_file(run, status, &report, error);
+}
+
+/* Checks the tensors, makes the plans, computes. What serves the gradients serves the forward before them. */
+static int compute(attn_run *run, const attn_session *session, clattn_plan_info *info, double *seconds,
+                   attn_error *error) {
+    clattn_report report = { 0 };
+    attn_session same = *session;
     clattn_status status = clattn_problem_resolve(&run->problem, &(clattn_problem){ 0 }, &report);
     if (status != CLATTN_OK) {
         return attn_fail_status(error, status, &report);
@@ -145,17 +168,17 @@ static int compute(attn_run *run, const attn_session *session, clattn_plan_info 
     if (attn_run_make_outputs(run, error) != ATTN_DONE) {
         return error->status;
     }
-    status = clattn_tensors_check(&run->problem, &run->tensors, &report);
-    status = status != CLATTN_OK ? status : clattn_plan_create(session->runtime, &run->problem, &options, &plan, &report);
-    status = status != CLATTN_OK ? status : clattn_plan_get_info(plan, info);
-    if (status == CLATTN_OK) {
-        run->tensors.report = &report;
-        double start = attn_seconds();
-        status = clattn_execute(plan, &run->tensors);
-        *seconds = attn_seconds() - start;
+    if (run->backward) {
+        if (compute_one(run, session, &run->gradients, true, info, seconds, error) != ATTN_DONE) {
+            return error->status;
+        }
+        same.engine = info->engine;
+        same.device = info->device;
     }
-    clattn_plan_destroy(plan);
-    return status == CLATTN_OK ? ATTN_DONE : fail_file(run, status, &report, error);
+    if (compute_one(run, &same, &run->problem, false, info, seconds, error) != ATTN_DONE) {
+        return error->status;
+    }
+    return run->backward ? compute_one(run, &same, &run->gradients, false, info, seconds, error) : ATTN_DONE;
 }
 
 static const attn_npy *output_array(const attn_run *run, int which) {

@@ -8,15 +8,16 @@
 #include <string.h>
 
 const char *const attn_run_input_flags[ATTN_RUN_INPUTS] = {
-    "--query", "--key",         "--value",         "--past-key", "--past-value",   "--mask",
-    "--bias",  "--key-lengths", "--query-lengths", "--offsets",  "--alibi-slopes", "--sinks",
+    "--query",        "--key",   "--value",       "--past-key",       "--past-value",
+    "--mask",         "--bias",  "--key-lengths", "--query-lengths",  "--offsets",
+    "--alibi-slopes", "--sinks", "--grad-output", "--grad-logsumexp",
 };
 const char *const attn_run_output_flags[ATTN_RUN_OUTPUTS] = {
-    "--output", "--logsumexp", "--weights", "--present-key", "--present-value",
+    "--output",     "--logsumexp", "--weights",    "--present-key", "--present-value",     "--dropout-mask",
+    "--grad-query", "--grad-key",  "--grad-value", "--grad-bias",   "--grad-alibi-slopes", "--grad-sinks",
 };
 
-/* Refuses an input, naming its flag, file, and what the file holds. */
-static int refuse_input(const attn_run *run, int which, const char *wants, attn_error *error) {
+int attn_run_refuse_input(const attn_run *run, int which, const char *wants, attn_error *error) {
     char shape[256];
     const attn_npy *array = &run->input[which];
     return attn_fail(error, ATTN_USAGE, "%s %s: %s %s, but %s", attn_run_input_flags[which], run->input_path[which],
@@ -51,12 +52,13 @@ static int find_storage_type(attn_run *run, attn_error *error) {
         case ATTN_NPY_FLOAT64: run->problem.type = CLATTN_FP64; break;
         case ATTN_NPY_UINT16:
             if (!bf16) {
-                return refuse_input(run, ATTN_RUN_QUERY, "uint16 is bf16 only where type=bf16 is said", error);
+                return attn_run_refuse_input(run, ATTN_RUN_QUERY, "uint16 is bf16 only where type=bf16 is said", error);
             }
             run->problem.type = CLATTN_BF16;
             break;
         default:
-            return refuse_input(run, ATTN_RUN_QUERY, "float32, float16, float64 or uint16 (bf16) is expected", error);
+            return attn_run_refuse_input(run, ATTN_RUN_QUERY, "float32, float16, float64 or uint16 (bf16) is expected",
+                                         error);
     }
     if (run->c.has_type && run->c.problem.type != run->problem.type) {
         return attn_fail(error, ATTN_USAGE, "type=%s: %s holds %s", clattn_type_name(run->c.problem.type),
@@ -64,7 +66,7 @@ static int find_storage_type(attn_run *run, attn_error *error) {
     }
     for (int i = ATTN_RUN_KEY; i <= ATTN_RUN_PAST_VALUE; i++) {
         if (run->input[i].data && run->input[i].type != query->type) {
-            return refuse_input(run, i, "the type of --query is expected", error);
+            return attn_run_refuse_input(run, i, "the type of --query is expected", error);
         }
     }
     return ATTN_DONE;
@@ -74,7 +76,7 @@ static int find_storage_type(attn_run *run, attn_error *error) {
 static int read_sizes(const attn_run *run, int which, int64_t sizes[4], attn_error *error) {
     const attn_npy *array = &run->input[which];
     if (array->dims != 4) {
-        return refuse_input(run, which, "4 dimensions are expected", error);
+        return attn_run_refuse_input(run, which, "4 dimensions are expected", error);
     }
     memcpy(sizes, array->shape, 4 * sizeof *sizes);
     if (run->c.bshd) {
@@ -190,13 +192,13 @@ static int find_broadcast(attn_run *run, int which, int64_t shape[4], clattn_bro
              "1 to 4 dimensions that broadcast to (%" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64 ") are expected",
              full[0], full[1], full[2], full[3]);
     if (array->dims < 1 || array->dims > 4) {
-        return refuse_input(run, which, wants, error);
+        return attn_run_refuse_input(run, which, wants, error);
     }
     for (int d = 0; d < 4; d++) {
         int at = d - (4 - array->dims);
         shape[d] = at < 0 ? 1 : array->shape[at];
         if (shape[d] != 1 && shape[d] != full[d]) {
-            return refuse_input(run, which, wants, error);
+            return attn_run_refuse_input(run, which, wants, error);
         }
     }
     broadcast->data = array->data;
@@ -207,7 +209,8 @@ static int find_mask_and_bias(attn_run *run, attn_error *error) {
     const attn_npy *mask = &run->input[ATTN_RUN_MASK], *bias = &run->input[ATTN_RUN_BIAS];
     if (mask->data) {
         if (mask->type != ATTN_NPY_BOOL) {
-            return refuse_input(run, ATTN_RUN_MASK, "bool is expected (true = attend; --bias is what is added)", error);
+            return attn_run_refuse_input(run, ATTN_RUN_MASK,
+                                         "bool is expected (true = attend; --bias is what is added)", error);
         }
         run->problem.mask = CLATTN_MASK_BYTES;
         if (find_broadcast(run, ATTN_RUN_MASK, run->problem.mask_shape, &run->tensors.mask, error) != ATTN_DONE) {
@@ -216,7 +219,7 @@ static int find_mask_and_bias(attn_run *run, attn_error *error) {
     }
     if (bias->data) {
         if (bias->type != ATTN_NPY_FLOAT32 && bias->type != run->input[ATTN_RUN_QUERY].type) {
-            return refuse_input(run, ATTN_RUN_BIAS, "float32 or the type of --query is expected", error);
+            return attn_run_refuse_input(run, ATTN_RUN_BIAS, "float32 or the type of --query is expected", error);
         }
         run->problem.bias = bias->type == ATTN_NPY_FLOAT32 ? CLATTN_BIAS_FP32 : CLATTN_BIAS_STORAGE;
         return find_broadcast(run, ATTN_RUN_BIAS, run->problem.bias_shape, &run->tensors.bias, error);
@@ -233,7 +236,7 @@ static int check_vector(const attn_run *run, int which, int64_t count, bool inte
     bool type_fits =
         integers ? array->type == ATTN_NPY_INT32 || array->type == ATTN_NPY_INT64 : array->type == ATTN_NPY_FLOAT32;
     return type_fits && array->dims == 1 && array->shape[0] == count ? ATTN_DONE
-                                                                     : refuse_input(run, which, wants, error);
+                                                                     : attn_run_refuse_input(run, which, wants, error);
 }
 
 static int find_vectors(attn_run *run, attn_error *error) {
@@ -303,7 +306,10 @@ static int join_past(attn_run *run, int which, int past_which, attn_error *error
 
 int attn_run_read(attn_run *run, attn_error *error) {
     run->problem = run->c.problem;
+    run->problem.direction = CLATTN_FORWARD;
+    run->problem.dropout_mask = run->output_path[ATTN_RUN_DROPOUT_MASK] && run->problem.dropout > 0;
     run->tensors = (clattn_tensors)CLATTN_TENSORS_INIT;
+    run->tensors.dropout_seed = run->c.seed;
     if (read_files(run, error) != ATTN_DONE || find_storage_type(run, error) != ATTN_DONE ||
         find_sizes(run, error) != ATTN_DONE || check_words(run, error) != ATTN_DONE ||
         find_mask_and_bias(run, error) != ATTN_DONE || find_vectors(run, error) != ATTN_DONE ||
@@ -315,7 +321,7 @@ int attn_run_read(attn_run *run, attn_error *error) {
     run->tensors.query = (clattn_tensor){ .data = run->input[ATTN_RUN_QUERY].data, .layout = layout };
     run->tensors.key = (clattn_tensor){ .data = run->input[ATTN_RUN_KEY].data, .layout = layout };
     run->tensors.value = (clattn_tensor){ .data = run->input[ATTN_RUN_VALUE].data, .layout = layout };
-    return ATTN_DONE;
+    return attn_run_find_gradients(run, error);
 }
 
 int attn_run_make_outputs(attn_run *run, attn_error *error) {
@@ -332,14 +338,20 @@ int attn_run_make_outputs(attn_run *run, attn_error *error) {
         (p->logsumexp && attn_npy_create(&run->output[ATTN_RUN_LOGSUMEXP], wide, 3, rows, error) != ATTN_DONE) ||
         (p->weights != CLATTN_WEIGHTS_NONE &&
          attn_npy_create(&run->output[ATTN_RUN_WEIGHTS], p->weights == CLATTN_WEIGHTS_SOFTMAX ? storage : wide, 4, rows,
-                         error) != ATTN_DONE)) {
+                         error) != ATTN_DONE) ||
+        (run->output_path[ATTN_RUN_DROPOUT_MASK] &&
+         attn_npy_create(&run->output[ATTN_RUN_DROPOUT_MASK], ATTN_NPY_BOOL, 4, rows, error) != ATTN_DONE)) {
         return error->status;
+    }
+    if (run->output_path[ATTN_RUN_DROPOUT_MASK] && !p->dropout_mask) { /* without dropout all are kept */
+        memset(run->output[ATTN_RUN_DROPOUT_MASK].data, 1, (size_t)run->output[ATTN_RUN_DROPOUT_MASK].count);
     }
     run->tensors.output =
         (clattn_tensor){ .data = run->output[ATTN_RUN_OUTPUT].data, .layout = run->c.bshd ? CLATTN_BSHD : CLATTN_BHSD };
     run->tensors.logsumexp.data = run->output[ATTN_RUN_LOGSUMEXP].data;
     run->tensors.weights.data = run->output[ATTN_RUN_WEIGHTS].data;
-    return ATTN_DONE;
+    run->tensors.dropout_mask.data = run->output[ATTN_RUN_DROPOUT_MASK].data;
+    return attn_run_make_gradients(run, error);
 }
 
 void attn_run_free(attn_run *run) {

@@ -18,6 +18,8 @@ enum {
     ATTN_RUN_OFFSETS,
     ATTN_RUN_SLOPES,
     ATTN_RUN_SINKS,
+    ATTN_RUN_GRAD_OUTPUT,
+    ATTN_RUN_GRAD_LOGSUMEXP,
     ATTN_RUN_INPUTS
 };
 
@@ -27,6 +29,13 @@ enum {
     ATTN_RUN_WEIGHTS,
     ATTN_RUN_PRESENT_KEY,
     ATTN_RUN_PRESENT_VALUE,
+    ATTN_RUN_DROPOUT_MASK,
+    ATTN_RUN_GRAD_QUERY, /* from here on the backward's */
+    ATTN_RUN_GRAD_KEY,
+    ATTN_RUN_GRAD_VALUE,
+    ATTN_RUN_GRAD_BIAS,
+    ATTN_RUN_GRAD_SLOPES,
+    ATTN_RUN_GRAD_SINKS,
     ATTN_RUN_OUTPUTS
 };
 
@@ -37,8 +46,10 @@ typedef struct attn_run {
     attn_case c;                     /* what the words say */
     attn_npy input[ATTN_RUN_INPUTS]; /* data NULL: not given. KEY and VALUE hold past and new ones after reading */
     attn_npy output[ATTN_RUN_OUTPUTS];
-    clattn_problem problem;
+    clattn_problem problem; /* of the forward */
     clattn_tensors tensors;
+    bool backward; /* the forward first, then gradients */
+    clattn_problem gradients;
 } attn_run;
 
 extern const char *const attn_run_input_flags[ATTN_RUN_INPUTS];
@@ -46,6 +57,18 @@ extern const char *const attn_run_output_flags[ATTN_RUN_OUTPUTS];
 
 /** Reads every file, checks types and shapes against each other and the words, and sets problem and tensors. */
 int attn_run_read(attn_run *run, attn_error *error);
+
+/** Refuses an input, naming its flag, file, and what the file holds. */
+int attn_run_refuse_input(const attn_run *run, int which, const char *wants, attn_error *error);
+
+/** Checks which options belong to the direction; before anything is read. */
+int attn_run_check_direction(attn_run *run, attn_error *error);
+
+/** Checks the gradients given, and makes of the forward's problem the backward's; after attn_run_read(). */
+int attn_run_find_gradients(attn_run *run, attn_error *error);
+
+/** Makes the arrays of gradients to write. */
+int attn_run_make_gradients(attn_run *run, attn_error *error);
 
 /** Makes the arrays to write. */
 int attn_run_make_outputs(attn_run *run, attn_error *error);

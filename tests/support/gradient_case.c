@@ -122,9 +122,8 @@ void gradient_free(gradient_case *c) {
 
 static clattn_status execute(clattn_runtime *runtime, const clattn_problem *problem, const clattn_tensors *tensors,
                              const char *engine, clattn_report *report) {
-    clattn_problem p = *problem;
-    p.engine = engine;
-    return clattn_attention(runtime, &p, tensors, report);
+    const clattn_plan_options options = suite_on(engine, CLATTN_ANY_DEVICE);
+    return clattn_attention(runtime, problem, &options, tensors, report);
 }
 
 clattn_status gradient_run_backward(clattn_runtime *runtime, gradient_case *c, const char *engine,
@@ -184,8 +183,8 @@ void gradient_check_differences(clattn_runtime *runtime, gradient_case *c, const
     clattn_plan *plan = NULL;
     clattn_report report = { 0 };
     clattn_problem p = c->forward;
-    p.engine = "reference";
-    EXPECT_STATUS(clattn_plan_create(runtime, &p, &plan, &report), CLATTN_OK, &report);
+    const clattn_plan_options options = suite_on("reference", CLATTN_ANY_DEVICE);
+    EXPECT_STATUS(clattn_plan_create(runtime, &p, &options, &plan, &report), CLATTN_OK, &report);
     for (int k = 0; k < GRADIENT_INPUTS; k++) {
         const gradient_input *input = &c->inputs[k];
         int64_t step = input->count / 50 / 2 * 2 + 1; /* not all of many; odd, so that all heads and rows are met */

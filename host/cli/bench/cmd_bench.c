@@ -255,6 +255,7 @@ static int print_machine(const attn_bench *bench, attn_error *error) {
 static int bench_all(attn_bench *bench, const bench_options *o, attn_error *error) {
     attn_cases cases = { 0 };
     if (prepare_bench(bench, o, error) != ATTN_DONE || bench_cases(o, &cases, error) != ATTN_DONE ||
+        attn_cases_forward_only(&cases, "bench", error) != ATTN_DONE ||
         attn_cases_tell_apart(&cases, error) != ATTN_DONE ||
         attn_output_take_stdout(o->csv, o->json, error) != ATTN_DONE ||
         attn_session_open(&bench->session, &o->options, error) != ATTN_DONE) {

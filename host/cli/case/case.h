@@ -53,6 +53,9 @@ int attn_case_read(attn_case *c, int count, char **words, attn_error *error);
 /** Checks a case that draws its own data, fills in what is the same as another, refuses words of later releases. */
 int attn_case_complete(attn_case *c, attn_error *error);
 
+/** A backward problem asks for every gradient that it can have. */
+void attn_case_ask_gradients(clattn_problem *problem);
+
 /** Refuses words of later releases (ATTN_UNSERVED). */
 int attn_case_refuse_later(const attn_case *c, attn_error *error);
 
@@ -73,6 +76,9 @@ int attn_cases_file(attn_cases *cases, const char *path, attn_error *error);
  * columns for. So no two lines of a table read alike.
  */
 int attn_cases_tell_apart(attn_cases *cases, attn_error *error);
+
+/** Refuses backward cases (ATTN_UNSERVED): the command does not serve them yet. */
+int attn_cases_forward_only(const attn_cases *cases, const char *command, attn_error *error);
 
 void attn_cases_free(attn_cases *cases);
 

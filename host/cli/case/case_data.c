@@ -19,11 +19,15 @@ clattn_type attn_case_logsumexp_type(const clattn_problem *problem) {
     return problem->type == CLATTN_FP64 ? CLATTN_FP64 : CLATTN_FP32;
 }
 
+clattn_type attn_case_output_type(const clattn_problem *problem) {
+    return problem->output_type == CLATTN_RESULT_FP32 ? CLATTN_FP32 : problem->type;
+}
+
 clattn_type attn_case_weights_type(const clattn_problem *problem) {
     return problem->weights == CLATTN_WEIGHTS_SOFTMAX ? problem->type : attn_case_logsumexp_type(problem);
 }
 
-static int guarded_create(attn_guarded *guarded, int64_t bytes, attn_error *error) {
+int attn_guarded_create(attn_guarded *guarded, int64_t bytes, attn_error *error) {
     size_t total = (size_t)bytes + 2 * ATTN_GUARD + 64;
     guarded->block = bytes <= INT64_MAX - 16384 ? malloc(total) : NULL;
     if (!guarded->block) {
@@ -48,7 +52,7 @@ int64_t attn_case_data_key_length(const attn_case_data *data, int64_t b) {
 
 /* ------------------------------------------------------------------------------------ layout */
 
-static uint64_t draw_below(const attn_case *c, uint64_t index, uint64_t n) {
+uint64_t attn_draw_layout(const attn_case *c, uint64_t index, uint64_t n) {
     return attn_draw(c->seed, ATTN_STREAM_LAYOUT, index) % n;
 }
 
@@ -56,15 +60,15 @@ static uint64_t draw_below(const attn_case *c, uint64_t index, uint64_t n) {
 static void random_strides(attn_rows *rows, const attn_case *c, uint64_t salt, bool may_be_zero) {
     static const int orders[6][3] = { { 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 }, { 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 } };
     static const int64_t gaps[5] = { 0, 1, 3, 8, 5 };
-    const int *order = orders[draw_below(c, salt, 6)];
+    const int *order = orders[attn_draw_layout(c, salt, 6)];
     int64_t stride = rows->dim;
-    rows->offset = (int64_t)draw_below(c, salt + 1, 6);
+    rows->offset = (int64_t)attn_draw_layout(c, salt + 1, 6);
     for (int d = 2; d >= 0; d--) {
         int which = order[d];
         int64_t odds = which == 2 ? 16 : 5;
-        stride += gaps[draw_below(c, salt + 2 + (uint64_t)d, 5)];
+        stride += gaps[attn_draw_layout(c, salt + 2 + (uint64_t)d, 5)];
         rows->stride[which] = stride;
-        if (may_be_zero && draw_below(c, salt + 5 + (uint64_t)d, (uint64_t)odds) == 0) {
+        if (may_be_zero && attn_draw_layout(c, salt + 5 + (uint64_t)d, (uint64_t)odds) == 0) {
             rows->stride[which] = 0;
         } else if (rows->sizes[which] > 0) {
             stride *= rows->sizes[which];
@@ -90,19 +94,19 @@ static int64_t rows_extent(const attn_rows *rows) {
     return last + rows->dim;
 }
 
-static int make_rows(attn_case_data *data, attn_rows *rows, attn_guarded *memory, clattn_tensor *tensor, uint64_t salt,
-                     attn_error *error) {
+int attn_make_rows(attn_case_data *data, attn_rows *rows, attn_guarded *memory, clattn_tensor *tensor, clattn_type type,
+                   bool is_input, uint64_t salt, attn_error *error) {
     const attn_case *c = &data->c;
     tensor->layout = c->bshd ? CLATTN_BSHD : CLATTN_BHSD;
     dense_strides(rows, c->bshd);
     if (c->strides_random) {
-        random_strides(rows, c, salt, memory != &data->output && !c->poison);
+        random_strides(rows, c, salt, is_input && !c->poison);
         tensor->layout = CLATTN_STRIDED;
         tensor->batch_stride = rows->stride[0];
         tensor->head_stride = rows->stride[1];
         tensor->length_stride = rows->stride[2];
     }
-    if (guarded_create(memory, rows_extent(rows) * clattn_type_size(data->problem.type), error) != ATTN_DONE) {
+    if (attn_guarded_create(memory, rows_extent(rows) * clattn_type_size(type), error) != ATTN_DONE) {
         return error->status;
     }
     tensor->data = memory->data;
@@ -110,23 +114,24 @@ static int make_rows(attn_case_data *data, attn_rows *rows, attn_guarded *memory
     return ATTN_DONE;
 }
 
-static void set_sizes(attn_rows *rows, int64_t batch, int64_t heads, int64_t length, int64_t dim) {
+void attn_set_sizes(attn_rows *rows, int64_t batch, int64_t heads, int64_t length, int64_t dim) {
     *rows = (attn_rows){ .sizes = { batch, heads, length }, .dim = dim };
 }
 
 static int make_tensors(attn_case_data *data, attn_error *error) {
     const clattn_problem *p = &data->problem;
     clattn_tensors *t = &data->tensors;
-    set_sizes(&data->query_rows, p->batch, p->query_heads, p->query_length, p->head_dim);
-    set_sizes(&data->key_rows, p->batch, p->kv_heads, p->key_length, p->head_dim);
-    set_sizes(&data->value_rows, p->batch, p->kv_heads, p->key_length, p->value_dim);
-    set_sizes(&data->output_rows, p->batch, p->query_heads, p->query_length, p->value_dim);
-    if (make_rows(data, &data->query_rows, &data->query, &t->query, 100, error) != ATTN_DONE ||
-        make_rows(data, &data->key_rows, &data->key, &t->key, 200, error) != ATTN_DONE ||
-        make_rows(data, &data->value_rows, &data->value, &t->value, 300, error) != ATTN_DONE) {
+    attn_set_sizes(&data->query_rows, p->batch, p->query_heads, p->query_length, p->head_dim);
+    attn_set_sizes(&data->key_rows, p->batch, p->kv_heads, p->key_length, p->head_dim);
+    attn_set_sizes(&data->value_rows, p->batch, p->kv_heads, p->key_length, p->value_dim);
+    attn_set_sizes(&data->output_rows, p->batch, p->query_heads, p->query_length, p->value_dim);
+    if (attn_make_rows(data, &data->query_rows, &data->query, &t->query, p->type, true, 100, error) != ATTN_DONE ||
+        attn_make_rows(data, &data->key_rows, &data->key, &t->key, p->type, true, 200, error) != ATTN_DONE ||
+        attn_make_rows(data, &data->value_rows, &data->value, &t->value, p->type, true, 300, error) != ATTN_DONE) {
         return error->status;
     }
-    return make_rows(data, &data->output_rows, &data->output, &t->output, 400, error);
+    return attn_make_rows(data, &data->output_rows, &data->output, &t->output, attn_case_output_type(p), false, 400,
+                          error);
 }
 
 /* Strides of a dense or gapped broadcast tensor, in elements (bits: bytes); answers how many of them there are. */
@@ -136,8 +141,8 @@ static int64_t broadcast_strides(attn_case_data *data, const int64_t shape[4], b
     int64_t strides[4] = { 0, 0, row, 1 };
     if (data->c.strides_random) {
         broadcast->strided = true;
-        broadcast->offset = (int64_t)draw_below(&data->c, salt, 4);
-        strides[2] += (int64_t)draw_below(&data->c, salt + 1, 4);
+        broadcast->offset = (int64_t)attn_draw_layout(&data->c, salt, 4);
+        strides[2] += (int64_t)attn_draw_layout(&data->c, salt + 1, 4);
     }
     strides[1] = strides[2] * shape[2];
     strides[0] = strides[1] * shape[1];
@@ -152,7 +157,7 @@ static int make_mask_and_bias(attn_case_data *data, attn_error *error) {
     if (p->mask != CLATTN_MASK_NONE) {
         bool bits = p->mask == CLATTN_MASK_BITS;
         int64_t count = broadcast_strides(data, p->mask_shape, bits, &data->tensors.mask, 500);
-        if (guarded_create(&data->mask, count, error) != ATTN_DONE) {
+        if (attn_guarded_create(&data->mask, count, error) != ATTN_DONE) {
             return error->status;
         }
         data->tensors.mask.data = data->mask.data;
@@ -161,7 +166,7 @@ static int make_mask_and_bias(attn_case_data *data, attn_error *error) {
     if (p->bias != CLATTN_BIAS_NONE) {
         clattn_type type = p->bias == CLATTN_BIAS_FP32 ? CLATTN_FP32 : p->type;
         int64_t count = broadcast_strides(data, p->bias_shape, false, &data->tensors.bias, 600);
-        if (guarded_create(&data->bias, count * clattn_type_size(type), error) != ATTN_DONE) {
+        if (attn_guarded_create(&data->bias, count * clattn_type_size(type), error) != ATTN_DONE) {
             return error->status;
         }
         data->tensors.bias.data = data->bias.data;
@@ -178,7 +183,7 @@ static int make_integers(attn_case_data *data, attn_guarded *memory, clattn_inte
     }
     integers->type = most > INT32_MAX ? CLATTN_INT64 : integers->type;
     int64_t size = integers->type == CLATTN_INT32 ? 4 : 8;
-    if (guarded_create(memory, data->problem.batch * size, error) != ATTN_DONE) {
+    if (attn_guarded_create(memory, data->problem.batch * size, error) != ATTN_DONE) {
         return error->status;
     }
     integers->data = memory->data;
@@ -198,8 +203,8 @@ static int make_vectors(attn_case_data *data, attn_error *error) {
          make_integers(data, &data->offsets, &t->offsets, &c->offsets, 0, 0, error) != ATTN_DONE)) {
         return error->status;
     }
-    if ((p->alibi && guarded_create(&data->slopes, p->query_heads * 4, error) != ATTN_DONE) ||
-        (p->sinks && guarded_create(&data->sinks, p->query_heads * 4, error) != ATTN_DONE)) {
+    if ((p->alibi && attn_guarded_create(&data->slopes, p->query_heads * 4, error) != ATTN_DONE) ||
+        (p->sinks && attn_guarded_create(&data->sinks, p->query_heads * 4, error) != ATTN_DONE)) {
         return error->status;
     }
     t->alibi_slopes.data = data->slopes.data;
@@ -212,10 +217,11 @@ static int make_results(attn_case_data *data, attn_error *error) {
     const clattn_problem *p = &data->problem;
     int64_t rows = p->batch * p->query_heads * p->query_length;
     int64_t weights = p->batch * p->weights_heads * p->weights_rows * p->key_length;
-    if ((p->logsumexp &&
-         guarded_create(&data->logsumexp, rows * clattn_type_size(attn_case_logsumexp_type(p)), error) != ATTN_DONE) ||
+    if ((p->logsumexp && attn_guarded_create(&data->logsumexp, rows * clattn_type_size(attn_case_logsumexp_type(p)),
+                                             error) != ATTN_DONE) ||
         (p->weights != CLATTN_WEIGHTS_NONE &&
-         guarded_create(&data->weights, weights * clattn_type_size(attn_case_weights_type(p)), error) != ATTN_DONE)) {
+         attn_guarded_create(&data->weights, weights * clattn_type_size(attn_case_weights_type(p)), error) !=
+             ATTN_DONE)) {
         return error->status;
     }
     data->tensors.logsumexp.data = data->logsumexp.data;
@@ -231,6 +237,8 @@ int attn_case_data_create(attn_case_data *data, const attn_case *c, bool logsume
     data->c = *c;
     data->options = c->options;
     problem.logsumexp = logsumexp;
+    attn_case_gradients_choose(&problem, c);
+    data->tensors.dropout_seed = c->seed;
     clattn_status status = clattn_problem_resolve(&problem, &data->problem, &report);
     if (status != CLATTN_OK) {
         return attn_fail_status(error, status, &report);
@@ -245,9 +253,13 @@ int attn_case_data_create(attn_case_data *data, const attn_case *c, bool logsume
         attn_case_data_free(data);
         return error->status;
     }
-    attn_fill_rows(data, &data->query_rows, &data->query, ATTN_STREAM_QUERY);
-    attn_fill_rows(data, &data->key_rows, &data->key, ATTN_STREAM_KEY);
-    attn_fill_rows(data, &data->value_rows, &data->value, ATTN_STREAM_VALUE);
+    attn_fill_rows(data, &data->query_rows, &data->query, data->problem.type, ATTN_STREAM_QUERY);
+    attn_fill_rows(data, &data->key_rows, &data->key, data->problem.type, ATTN_STREAM_KEY);
+    attn_fill_rows(data, &data->value_rows, &data->value, data->problem.type, ATTN_STREAM_VALUE);
+    if (data->problem.direction == CLATTN_BACKWARD && attn_case_gradients_create(data, error) != ATTN_DONE) {
+        attn_case_data_free(data);
+        return error->status;
+    }
     return ATTN_DONE;
 }
 
@@ -260,23 +272,24 @@ void attn_case_data_free(attn_case_data *data) {
         free(all[g]->block);
         *all[g] = (attn_guarded){ 0 };
     }
+    attn_case_gradients_free(data);
 }
 
 /* ------------------------------------------------------------------------------------ outputs */
 
-static void guarded_fill(attn_guarded *guarded, unsigned char pattern) {
+void attn_guarded_fill(attn_guarded *guarded, unsigned char pattern) {
     if (guarded->block) {
         memset(guarded->block, pattern, (size_t)guarded->bytes + 2 * ATTN_GUARD + 64);
     }
 }
 
 void attn_case_data_fill_outputs(attn_case_data *data, unsigned char pattern) {
-    guarded_fill(&data->output, pattern);
-    guarded_fill(&data->logsumexp, pattern);
-    guarded_fill(&data->weights, pattern);
+    attn_guarded_fill(&data->output, pattern);
+    attn_guarded_fill(&data->logsumexp, pattern);
+    attn_guarded_fill(&data->weights, pattern);
 }
 
-static bool guarded_holds(const attn_guarded *guarded, unsigned char pattern) {
+bool attn_guarded_holds(const attn_guarded *guarded, unsigned char pattern) {
     const unsigned char *at = guarded->block, *end = at + (at ? guarded->bytes + 2 * ATTN_GUARD + 64 : 0);
     for (; at < end; at++) {
         if (*at != pattern) {
@@ -286,21 +299,23 @@ static bool guarded_holds(const attn_guarded *guarded, unsigned char pattern) {
     return true;
 }
 
-const char *attn_case_data_check_guards(attn_case_data *data, unsigned char pattern) {
-    const attn_rows *rows = &data->output_rows;
-    int64_t size = clattn_type_size(data->problem.type);
+void attn_rows_fill(const attn_rows *rows, void *data, int64_t size, unsigned char pattern) {
     for (int64_t b = 0; b < rows->sizes[0]; b++) {
         for (int64_t h = 0; h < rows->sizes[1]; h++) {
             for (int64_t i = 0; i < rows->sizes[2]; i++) {
-                memset((char *)data->output.data + attn_rows_at(rows, b, h, i) * size, pattern,
-                       (size_t)(rows->dim * size));
+                memset((char *)data + attn_rows_at(rows, b, h, i) * size, pattern, (size_t)(rows->dim * size));
             }
         }
     }
+}
+
+const char *attn_case_data_check_guards(attn_case_data *data, unsigned char pattern) {
+    attn_rows_fill(&data->output_rows, data->output.data, clattn_type_size(attn_case_output_type(&data->problem)),
+                   pattern);
     memset(data->logsumexp.block ? data->logsumexp.data : data->output.data, pattern, (size_t)data->logsumexp.bytes);
     memset(data->weights.block ? data->weights.data : data->output.data, pattern, (size_t)data->weights.bytes);
-    return !guarded_holds(&data->output, pattern)      ? "output"
-           : !guarded_holds(&data->logsumexp, pattern) ? "logsumexp"
-           : !guarded_holds(&data->weights, pattern)   ? "weights"
-                                                       : NULL;
+    return !attn_guarded_holds(&data->output, pattern)      ? "output"
+           : !attn_guarded_holds(&data->logsumexp, pattern) ? "logsumexp"
+           : !attn_guarded_holds(&data->weights, pattern)   ? "weights"
+                                                            : NULL;
 }

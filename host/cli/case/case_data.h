@@ -23,6 +23,24 @@ typedef struct attn_rows {
     int64_t sizes[3], dim; /* batch, heads, length */
 } attn_rows;
 
+/** A gradient that a backward problem writes; of a bias the first three sizes are those of its shape, of slopes and sinks 1. */
+typedef struct attn_case_gradient {
+    const char *name;
+    clattn_type type;
+    attn_rows rows;
+    attn_guarded memory; /* block NULL: not asked for */
+} attn_case_gradient;
+
+enum {
+    ATTN_GRAD_QUERY,
+    ATTN_GRAD_KEY,
+    ATTN_GRAD_VALUE,
+    ATTN_GRAD_BIAS,
+    ATTN_GRAD_SLOPES,
+    ATTN_GRAD_SINKS,
+    ATTN_GRADIENTS
+};
+
 typedef struct attn_case_data {
     attn_case c;
     clattn_problem problem; /* resolved */
@@ -30,7 +48,10 @@ typedef struct attn_case_data {
     clattn_tensors tensors;
     attn_rows query_rows, key_rows, value_rows, output_rows;
     attn_guarded query, key, value, mask, bias, slopes, sinks, query_lengths, key_lengths, offsets;
-    attn_guarded output, logsumexp, weights;
+    attn_guarded output, logsumexp, weights; /* backward: output and logsumexp are the reference's, as inputs */
+    attn_rows grad_output_rows;
+    attn_guarded grad_output, grad_logsumexp, delta;
+    attn_case_gradient gradients[ATTN_GRADIENTS];
 } attn_case_data;
 
 static inline int64_t attn_rows_at(const attn_rows *rows, int64_t b, int64_t h, int64_t i) {
@@ -47,11 +68,16 @@ void attn_case_data_fill_outputs(attn_case_data *data, unsigned char pattern);
 /** NULL, or the output beside whose elements not the pattern stands. Overwrites the outputs' elements. */
 const char *attn_case_data_check_guards(attn_case_data *data, unsigned char pattern);
 
+/** The same two for gradients. */
+void attn_case_gradients_fill(attn_case_data *data, unsigned char pattern);
+const char *attn_case_gradients_check_guards(attn_case_data *data, unsigned char pattern);
+
 /** Used lengths of an entry. */
 int64_t attn_case_data_query_length(const attn_case_data *data, int64_t b);
 int64_t attn_case_data_key_length(const attn_case_data *data, int64_t b);
 
-/** Type of the weights and of logsumexp written out. */
+/** Type of the weights and of logsumexp written out; of output and grad_output. */
+clattn_type attn_case_output_type(const clattn_problem *problem);
 clattn_type attn_case_weights_type(const clattn_problem *problem);
 clattn_type attn_case_logsumexp_type(const clattn_problem *problem);
 

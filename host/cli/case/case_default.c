@@ -34,8 +34,7 @@ bool attn_line_gives(const char *line, const char *name, size_t length) {
     return false;
 }
 
-/* Whether the line gives all words that a problem needs. */
-static bool gives_enough(const char *line) {
+bool attn_line_gives_enough(const char *line) {
     bool enough = true;
     for (int n = 0; attn_word_row(n); n++) {
         const attn_word *word = attn_word_row(n);
@@ -46,7 +45,7 @@ static bool gives_enough(const char *line) {
 
 int attn_cases_default(attn_cases *cases, const char *line, const char *default_line, attn_error *error) {
     char whole[ATTN_CASE_TEXT] = "";
-    if (gives_enough(line)) {
+    if (attn_line_gives_enough(line)) {
         return attn_cases_line(cases, line, error);
     }
     for (const char *at = default_line; *at != '\0'; at += strspn(at, BLANKS)) {

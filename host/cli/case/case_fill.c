@@ -119,31 +119,32 @@ void attn_fill_bias(attn_case_data *data, clattn_type type) {
     }
 }
 
-static void fill_row(const attn_case_data *data, const attn_rows *rows, void *memory, uint64_t stream, int64_t number,
-                     int64_t at) {
-    double factor = stream == ATTN_STREAM_VALUE ? 1 : data->c.spread;
+static void fill_row(const attn_case_data *data, const attn_rows *rows, void *memory, clattn_type type, uint64_t stream,
+                     int64_t number, int64_t at) {
+    double factor = stream == ATTN_STREAM_QUERY || stream == ATTN_STREAM_KEY ? data->c.spread : 1;
     for (int64_t d = 0; d < rows->dim; d++) {
         double x = attn_draw_normal(data->c.seed, stream, (uint64_t)(number * rows->dim + d));
-        clattn_set_element(data->problem.type, memory, at + d, factor * x);
+        clattn_set_element(type, memory, at + d, factor * x);
     }
 }
 
-void attn_fill_rows(attn_case_data *data, const attn_rows *rows, attn_guarded *memory, uint64_t stream) {
-    int64_t elements = memory->bytes / clattn_type_size(data->problem.type);
+void attn_fill_rows(attn_case_data *data, const attn_rows *rows, attn_guarded *memory, clattn_type type,
+                    uint64_t stream) {
+    int64_t elements = memory->bytes / clattn_type_size(type);
+    bool of_keys = stream == ATTN_STREAM_KEY || stream == ATTN_STREAM_VALUE;
     if (data->c.strides_random || data->c.poison) { /* gaps and rows beyond a length */
         memset(memory->data, 0xff, (size_t)memory->bytes);
         for (int64_t n = 0; n < elements && !data->c.poison; n++) {
-            clattn_set_element(data->problem.type, memory->data, n, 7);
+            clattn_set_element(type, memory->data, n, 7);
         }
     }
     for (int64_t b = 0; b < rows->sizes[0]; b++) {
-        int64_t used =
-            stream == ATTN_STREAM_QUERY ? attn_case_data_query_length(data, b) : attn_case_data_key_length(data, b);
+        int64_t used = of_keys ? attn_case_data_key_length(data, b) : attn_case_data_query_length(data, b);
         int64_t length = data->c.poison ? used : rows->sizes[2];
         for (int64_t h = 0; h < rows->sizes[1]; h++) {
             for (int64_t i = 0; i < length; i++) {
                 int64_t number = (b * rows->sizes[1] + h) * rows->sizes[2] + i;
-                fill_row(data, rows, memory->data, stream, number, attn_rows_at(rows, b, h, i));
+                fill_row(data, rows, memory->data, type, stream, number, attn_rows_at(rows, b, h, i));
             }
         }
     }

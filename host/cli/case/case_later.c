@@ -32,14 +32,6 @@ int attn_later_size(attn_case *c, const attn_word *word, const char *value, attn
     return note(c, word, size > 0);
 }
 
-int attn_later_dropout(attn_case *c, const attn_word *word, const char *value, attn_error *error) {
-    double p = 0;
-    if (attn_text_number(value, &p) != 0 || !(p >= 0 && p < 1)) {
-        return attn_word_bad(error, word, value, "a probability of at least 0 and below 1 is expected");
-    }
-    return note(c, word, p > 0);
-}
-
 int attn_later_ring(attn_case *c, const attn_word *word, const char *value, attn_error *error) {
     char parts[2][64];
     int64_t sizes[2] = { 0, 0 };

@@ -59,6 +59,13 @@ static int check_list(const attn_case *c, const attn_word *word, const clattn_pr
     return ATTN_DONE;
 }
 
+void attn_case_ask_gradients(clattn_problem *p) {
+    p->gradients = CLATTN_GRADIENT_QUERY | CLATTN_GRADIENT_KEY | CLATTN_GRADIENT_VALUE;
+    p->gradients |= p->bias != CLATTN_BIAS_NONE ? CLATTN_GRADIENT_BIAS : 0;
+    p->gradients |= p->alibi ? CLATTN_GRADIENT_ALIBI_SLOPES : 0;
+    p->gradients |= p->sinks ? CLATTN_GRADIENT_SINKS : 0;
+}
+
 int attn_case_complete(attn_case *c, attn_error *error) {
     clattn_problem resolved;
     clattn_report report = { 0 };
@@ -67,6 +74,7 @@ int attn_case_complete(attn_case *c, attn_error *error) {
             return attn_fail(error, ATTN_USAGE, "%s is missing", attn_word_row(n)->name);
         }
     }
+    attn_case_ask_gradients(&c->problem);
     clattn_status status = clattn_problem_resolve(&c->problem, &resolved, &report);
     if (status != CLATTN_OK) {
         return attn_fail_status(error, status, &report);
@@ -247,6 +255,16 @@ int attn_cases_line(attn_cases *cases, const char *line, attn_error *error) {
         words[count++] = word;
     }
     return count == 0 ? ATTN_DONE : attn_cases_expand(cases, count, words, error);
+}
+
+int attn_cases_forward_only(const attn_cases *cases, const char *command, attn_error *error) {
+    for (int64_t n = 0; n < cases->count; n++) {
+        if (cases->items[n].problem.direction != CLATTN_FORWARD) {
+            return attn_fail(error, ATTN_UNSERVED, "direction=backward: `clattn %s` of gradients is of a later release",
+                             command);
+        }
+    }
+    return ATTN_DONE;
 }
 
 void attn_cases_free(attn_cases *cases) {

@@ -57,6 +57,15 @@ int attn_read_positive(attn_case *c, const attn_word *word, const char *value, a
                : attn_word_bad(error, word, value, "a number of 0 or more is expected");
 }
 
+int attn_read_probability(attn_case *c, const attn_word *word, const char *value, attn_error *error) {
+    double p = 0;
+    if (attn_text_number(value, &p) != 0 || !(p >= 0 && p < 1)) {
+        return attn_word_bad(error, word, value, "a probability of at least 0 and below 1 is expected");
+    }
+    *(double *)attn_word_at(c, word->member) = p;
+    return ATTN_DONE;
+}
+
 static int count_names(const attn_word *word) {
     int count = 0;
     while (count < ATTN_WORD_NAMES && word->names[count].name) {

@@ -14,6 +14,7 @@ int attn_read_size(attn_case *c, const attn_word *word, const char *value, attn_
 int attn_read_seed(attn_case *c, const attn_word *word, const char *value, attn_error *error);   /* uint64_t */
 int attn_read_number(attn_case *c, const attn_word *word, const char *value, attn_error *error); /* double */
 int attn_read_positive(attn_case *c, const attn_word *word, const char *value, attn_error *error);
+int attn_read_probability(attn_case *c, const attn_word *word, const char *value, attn_error *error); /* below 1 */
 
 /** One of the row's names: into an enum, or into a bool. */
 int attn_read_named(attn_case *c, const attn_word *word, const char *value, attn_error *error);

@@ -21,11 +21,7 @@ typedef struct error_pool {
     double tf32_square; /* of gold (1 + the row's score_square) */
 } error_pool;
 
-#if defined(__GNUC__)
-__attribute__((format(printf, 2, 3)))
-#endif
-static void
-break_rule(attn_gate_result *result, const char *format, ...) {
+void attn_gate_break(attn_gate_result *result, const char *format, ...) {
     va_list arguments;
     result->passed = false;
     if (result->failures++ == 0) {
@@ -49,7 +45,7 @@ static bool overflow_is_right(clattn_type type, double gold, double bound) {
     return !isfinite(gold) || fabs(gold) + bound > largest(type);
 }
 
-static bool is_within(clattn_type type, double got, long double gold, double bound, double *error) {
+bool attn_gate_is_within(clattn_type type, double got, long double gold, double bound, double *error) {
     *error = fabs((double)((long double)got - gold));
     if (!isfinite(got) || !isfinite((double)gold)) {
         return !isfinite(got) && overflow_is_right(type, (double)gold, bound);
@@ -84,19 +80,19 @@ static void check_output(attn_gate_row *row, const attn_gate_subject *subject, e
         result->outputs++;
         if (!row->any_allowed) {
             if (got != 0) {
-                break_rule(result,
-                           "rule 5 (nothing allowed is exactly 0): output[%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64
-                           "] is %.9g",
-                           row->b, row->h, row->i, d, got);
+                attn_gate_break(result,
+                                "rule 5 (nothing allowed is exactly 0): output[%" PRId64 ",%" PRId64 ",%" PRId64
+                                ",%" PRId64 "] is %.9g",
+                                row->b, row->h, row->i, d, got);
             }
             continue;
         }
         double bound = attn_gate_output_bound(row, &result->info, d);
-        if (!is_within(type, got, row->gold.output[d], bound, &error)) {
-            break_rule(result,
-                       "rule 1 (bound of an element): output[%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64
-                       "] is %.9g, gold %.9Lg, error %.3g, bound %.3g",
-                       row->b, row->h, row->i, d, got, row->gold.output[d], error, bound);
+        if (!attn_gate_is_within(type, got, row->gold.output[d], bound, &error)) {
+            attn_gate_break(result,
+                            "rule 1 (bound of an element): output[%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64
+                            "] is %.9g, gold %.9Lg, error %.3g, bound %.3g",
+                            row->b, row->h, row->i, d, got, row->gold.output[d], error, bound);
         }
         if (isfinite(error)) {
             result->worst = fmax(result->worst, error / bound);
@@ -123,13 +119,14 @@ static void check_logsumexp(const attn_gate_row *row, const attn_gate_subject *s
     clattn_type type = attn_case_logsumexp_type(p);
     double got = clattn_get_element(type, subject->logsumexp, at);
     bool right = isinf(gold) ? got == gold
-                             : is_within(type, got, row->gold.logsumexp,
-                                         attn_gate_logsumexp_bound(row, &subject->result->info), &error);
+                             : attn_gate_is_within(type, got, row->gold.logsumexp,
+                                                   attn_gate_logsumexp_bound(row, &subject->result->info), &error);
     if (!right) {
-        break_rule(subject->result,
-                   "rule 5 (logsumexp): logsumexp[%" PRId64 ",%" PRId64 ",%" PRId64
-                   "] is %.9g, gold %.9g, error %.3g, bound %.3g",
-                   row->b, row->h, row->i, got, gold, error, attn_gate_logsumexp_bound(row, &subject->result->info));
+        attn_gate_break(subject->result,
+                        "rule 5 (logsumexp): logsumexp[%" PRId64 ",%" PRId64 ",%" PRId64
+                        "] is %.9g, gold %.9g, error %.3g, bound %.3g",
+                        row->b, row->h, row->i, got, gold, error,
+                        attn_gate_logsumexp_bound(row, &subject->result->info));
     }
 }
 
@@ -159,12 +156,13 @@ static void check_weights(const attn_gate_row *row, const attn_gate_subject *sub
         bool used = j < row->used_keys && row->gold.row_used;
         double bound = used ? attn_gate_weight_bound(row, &subject->result->info, j) : 0;
         bool exact = gold == 0 && (!used || (p->weights == CLATTN_WEIGHTS_SOFTMAX && !row->allowed[j]));
-        bool right = exact || isinf((double)gold) ? got == (double)gold : is_within(type, got, gold, bound, &error);
+        bool right =
+            exact || isinf((double)gold) ? got == (double)gold : attn_gate_is_within(type, got, gold, bound, &error);
         if (!right) {
-            break_rule(subject->result,
-                       "rule 5 (weights): weights[%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64
-                       "] is %.9g, gold %.9Lg, error %.3g, bound %.3g",
-                       row->b, row->h, row->i, j, got, gold, error, bound);
+            attn_gate_break(subject->result,
+                            "rule 5 (weights): weights[%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64
+                            "] is %.9g, gold %.9Lg, error %.3g, bound %.3g",
+                            row->b, row->h, row->i, j, got, gold, error, bound);
         }
     }
 }
@@ -197,19 +195,20 @@ static void finish_pool(const error_pool *pool, clattn_type type, attn_gate_resu
     result->nmse = pool->gold_square > 0 ? pool->error_square / pool->gold_square : 0;
     result->drift = pool->bound_sum > 0 ? fabs(pool->signed_sum) / pool->bound_sum : 0;
     if (result->max_error > most * result->plain_max) {
-        break_rule(result, "rule 2 (against plain evaluation): largest error %.3g, plain %.3g, allowed %gx",
-                   result->max_error, result->plain_max, most);
+        attn_gate_break(result, "rule 2 (against plain evaluation): largest error %.3g, plain %.3g, allowed %gx",
+                        result->max_error, result->plain_max, most);
     }
     if (result->mean_error > mean * result->plain_mean) {
-        break_rule(result, "rule 2 (against plain evaluation): mean error %.3g, plain %.3g, allowed %gx",
-                   result->mean_error, result->plain_mean, mean);
+        attn_gate_break(result, "rule 2 (against plain evaluation): mean error %.3g, plain %.3g, allowed %gx",
+                        result->mean_error, result->plain_mean, mean);
     }
     double limit = nmse_limit(type, result->info.weights_rounded, tf32);
     if (!(result->nmse <= limit)) {
-        break_rule(result, "rule 3 (normalised mean squared error): %.3g, allowed %.3g", result->nmse, limit);
+        attn_gate_break(result, "rule 3 (normalised mean squared error): %.3g, allowed %.3g", result->nmse, limit);
     }
     if (!(result->drift <= 0.1)) {
-        break_rule(result, "rule 4 (drift): mean signed error is %.3g of the mean bound, allowed 0.1", result->drift);
+        attn_gate_break(result, "rule 4 (drift): mean signed error is %.3g of the mean bound, allowed 0.1",
+                        result->drift);
     }
 }
 
@@ -277,7 +276,7 @@ int attn_gate_check(const attn_case_data *data, const attn_gate_options *options
     for (int s = 0; s < count; s++) {
         subjects[s].result->passed = subjects[s].result->failures == 0;
         if (subjects[s].result->info.products_tf32 && !data->options.allow_tf32) {
-            break_rule(subjects[s].result, "products_tf32: the plan rounds to TF32, which nobody allowed");
+            attn_gate_break(subjects[s].result, "products_tf32: the plan rounds to TF32, which nobody allowed");
         }
     }
     int status = walk(data, options, subjects, pools, count, error);

@@ -47,7 +47,22 @@ int attn_gate_check(const attn_case_data *data, const attn_gate_options *options
 int attn_gate_execute(clattn_runtime *runtime, const char *engine, int64_t device, attn_case_data *data,
                       attn_guarded copies[3], attn_gate_result *result, attn_error *error);
 
-/** Both: runs one engine and judges it. */
+/** Gold of the gradients of a backward case. Options may be NULL; max_work leaves heads out, whole groups of them. */
+typedef struct attn_gradient_gold attn_gradient_gold;
+
+/** Free it in any case. */
+int attn_gate_gradients_create(attn_gradient_gold **gold, const attn_case_data *data, const attn_gate_options *options,
+                               attn_error *error);
+void attn_gate_gradients_free(attn_gradient_gold *gold);
+
+/** Runs a backward case twice on an engine, as attn_gate_execute(), and judges what it wrote by rule 6. */
+int attn_gate_gradients_engine(clattn_runtime *runtime, const char *engine, int64_t device, attn_case_data *data,
+                               const attn_gradient_gold *gold, attn_gate_result *result, attn_error *error);
+
+/** Judges gradients as they stand in the case's memory. */
+void attn_gate_gradients_check(const attn_case_data *data, const attn_gradient_gold *gold, attn_gate_result *result);
+
+/** Both: runs one engine and judges it, forward or backward. */
 int attn_gate_engine(clattn_runtime *runtime, const char *engine, int64_t device, attn_case_data *data,
                      const attn_gate_options *options, attn_gate_result *result, attn_error *error);
 

@@ -7,6 +7,7 @@
 
 #include "base/speech.h"
 #include "gate/gate.h"
+#include "gate/gate_row.h"
 
 static int copy_outputs(const attn_case_data *data, attn_guarded copies[3], attn_error *error) {
     const attn_guarded *const from[3] = { &data->output, &data->logsumexp, &data->weights };
@@ -28,7 +29,7 @@ static int copy_outputs(const attn_case_data *data, attn_guarded copies[3], attn
 
 static const char *compare_rows(const attn_case_data *data, const attn_guarded *copy) {
     const attn_rows *rows = &data->output_rows;
-    int64_t size = clattn_type_size(data->problem.type);
+    int64_t size = clattn_type_size(attn_case_output_type(&data->problem));
     for (int64_t b = 0; b < rows->sizes[0]; b++) {
         for (int64_t h = 0; h < rows->sizes[1]; h++) {
             for (int64_t i = 0; i < rows->sizes[2]; i++) {
@@ -92,8 +93,7 @@ static int execute_twice(clattn_plan *plan, attn_case_data *data, attn_guarded c
     return ATTN_DONE;
 }
 
-/* One line of a report that has several. */
-static void flatten(const char *text, char *line, size_t size) {
+void attn_gate_flatten(const char *text, char *line, size_t size) {
     attn_speak(text, line, size);
     for (char *at = line; *at != '\0'; at++) {
         if (*at == '\n') {
@@ -117,8 +117,8 @@ int attn_gate_execute(clattn_runtime *runtime, const char *engine, int64_t devic
     }
     if (status != CLATTN_OK) {
         result->refused = true;
-        flatten(report.text[0] != '\0' ? report.text : clattn_status_message(status), result->failure,
-                sizeof result->failure);
+        attn_gate_flatten(report.text[0] != '\0' ? report.text : clattn_status_message(status), result->failure,
+                          sizeof result->failure);
         clattn_plan_destroy(plan);
         return ATTN_DONE;
     }
@@ -132,6 +132,15 @@ int attn_gate_execute(clattn_runtime *runtime, const char *engine, int64_t devic
 int attn_gate_engine(clattn_runtime *runtime, const char *engine, int64_t device, attn_case_data *data,
                      const attn_gate_options *options, attn_gate_result *result, attn_error *error) {
     attn_guarded copies[3];
+    if (data->problem.direction == CLATTN_BACKWARD) {
+        attn_gradient_gold *gold = NULL;
+        int judged = attn_gate_gradients_create(&gold, data, options, error);
+        if (judged == ATTN_DONE) {
+            judged = attn_gate_gradients_engine(runtime, engine, device, data, gold, result, error);
+        }
+        attn_gate_gradients_free(gold);
+        return judged;
+    }
     int status = attn_gate_execute(runtime, engine, device, data, copies, result, error);
     if (status == ATTN_DONE && !result->refused && copies[0].block) {
         attn_gate_subject subject = { copies[0].data, copies[1].data, copies[2].data, result };

@@ -33,9 +33,9 @@ static double sum_tiny(const attn_gate_row *row) {
 int attn_gate_row_create(attn_gate_row *row, const attn_case_data *data, attn_error *error) {
     const clattn_problem *p = &data->problem;
     size_t keys = (size_t)p->key_length + 1, values = (size_t)p->value_dim, dims = (size_t)p->head_dim;
-    size_t wide = 5 * keys + values, doubles = keys + 4 * values + keys * values;
+    size_t wide = 6 * keys + values, doubles = keys + 4 * values + keys * values;
     size_t rows = keys * (dims + values) + dims; /* query, keys and values */
-    size_t floats = rows * (data->options.allow_tf32 ? 2 : 1) + 2 * keys + ATTN_PLAIN_FORMS * values;
+    size_t floats = rows * (data->options.allow_tf32 ? 2 : 1) + 3 * keys + ATTN_PLAIN_FORMS * values;
     *row = (attn_gate_row){ .data = data };
     row->block = malloc(wide * sizeof(long double) + doubles * sizeof(double) + floats * sizeof(float) + keys);
     if (!row->block) {
@@ -47,7 +47,8 @@ int attn_gate_row_create(attn_gate_row *row, const attn_case_data *data, attn_er
     row->gold.scores = w + 2 * keys;
     row->gold.weights = w + 3 * keys;
     row->gold.magnitude = w + 4 * keys;
-    row->gold.output = w + 5 * keys;
+    row->gold.keep = w + 5 * keys;
+    row->gold.output = w + 6 * keys;
     double *d = (double *)(void *)(w + wide);
     row->key_error = d;
     row->value_sum = d + keys;
@@ -61,7 +62,8 @@ int attn_gate_row_create(attn_gate_row *row, const attn_case_data *data, attn_er
     row->values_float = row->keys_float + keys * dims;
     row->tf32 = data->options.allow_tf32 ? f + rows : NULL;
     row->added = f + rows * (data->options.allow_tf32 ? 2 : 1);
-    row->plain_scores = row->added + keys;
+    row->keep = row->added + keys;
+    row->plain_scores = row->keep + keys;
     for (int form = 0; form < ATTN_PLAIN_FORMS; form++) {
         row->plain[form] = row->plain_scores + keys + (size_t)form * values;
     }
@@ -108,6 +110,7 @@ static void measure_key(attn_gate_row *row, int64_t j) {
     double score = fabs((double)gold->scores[j]);
     row->allowed[j] = gold->scores[j] != -(long double)INFINITY;
     row->added[j] = (float)(gold->scores[j] - gold->softcap[j]);
+    row->keep[j] = (float)gold->keep[j];
     row->key_error[j] = 0;
     if (!row->allowed[j]) {
         return;
@@ -120,13 +123,13 @@ static void measure_key(attn_gate_row *row, int64_t j) {
 }
 
 /* What an error of u in each operand of the key's score does to its weight, upwards and down. */
-static void sum_tf32(attn_gate_row *row, double weight, double magnitude, const double *value) {
+static void sum_tf32(attn_gate_row *row, double weight, double magnitude, double keep, const double *value) {
     double error = fmin(TF32_TWICE * magnitude, 300); /* beyond, exp() would not fit, and the bound says nothing */
     double up = weight * expm1(error);
     row->tf32_score += up;
     row->tf32_least += weight * expm1(-error);
     for (int64_t d = 0; d < row->data->problem.value_dim; d++) {
-        row->tf32_sum[d] += up * fabs(value[d]);
+        row->tf32_sum[d] += up * keep * fabs(value[d]);
     }
 }
 
@@ -136,20 +139,21 @@ static void sum_keys(attn_gate_row *row) {
     row->score_error = row->tf32_score = 0;
     row->tf32_least = 1;
     for (int64_t j = 0; j < row->used_keys; j++) {
-        double weight = (double)row->gold.weights[j], part = weight * row->key_error[j];
+        double weight = (double)row->gold.weights[j], part = weight * row->key_error[j],
+               keep = (double)row->gold.keep[j];
         const double *value = row->values + j * dim;
         if (!row->allowed[j]) {
             continue;
         }
         row->score_error += weight > 0 ? part : 0;
-        for (int64_t d = 0; d < dim; d++) {
-            double size = fabs(value[d]);
+        for (int64_t d = 0; d < dim && keep > 0; d++) {
+            double size = keep * fabs(value[d]);
             row->value_sum[d] += size;
             row->weight_sum[d] += weight * size;
             row->error_sum[d] += part * size;
         }
         if (row->tf32) {
-            sum_tf32(row, weight, (double)row->gold.magnitude[j], value);
+            sum_tf32(row, weight, (double)row->gold.magnitude[j], keep, value);
         }
     }
     row->tf32_least = fmax(row->tf32_least, 1e-130); /* of exp(-300) nothing is left beside 1 */
@@ -306,7 +310,8 @@ const float *attn_gate_plain(attn_gate_row *row, attn_plain_form form) {
                          p->sinks,
                          0,
                          form,
-                         p->type };
+                         p->type,
+                         p->dropout > 0 ? row->keep : NULL };
     if (p->sinks) {
         plain.sink = ((const float *)data->sinks.data)[row->h];
     }

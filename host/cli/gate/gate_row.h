@@ -12,7 +12,7 @@ typedef struct attn_gate_row {
     clattn_reference_row gold;
     int64_t terms;            /* of the sum of weights: allowed keys and the sink */
     bool any_allowed, pooled; /* pooled: at least two terms, every allowed score within 30 */
-    double score_error;       /* sum_j w_j F_j */
+    double score_error;       /* sum_j w_j F_j; the other sums have dropout's factor in them, too */
     double *key_error;        /* [key_length] F_j, the factor of u in a key's error */
     double *value_sum;        /* [value_dim] sum_j |v_j| over allowed keys */
     double *weight_sum;       /* [value_dim] sum_j w_j |v_j| */
@@ -22,7 +22,7 @@ typedef struct attn_gate_row {
         tf32_least;      /* sum_j w_j (exp(e_j) - 1); 1 + sum_j w_j (exp(-e_j) - 1), e_j the error of a score */
     double *tf32_sum;    /* [value_dim] sum_j w_j (exp(e_j) - 1) |v_j| */
     double score_square; /* sum_j w_j scale^2 sum_d (q_d k_jd)^2; there once the plain TF32 row is */
-    float *keys_float, *values_float, *query_float, *added, *plain_scores, *plain[ATTN_PLAIN_FORMS];
+    float *keys_float, *values_float, *query_float, *added, *keep, *plain_scores, *plain[ATTN_PLAIN_FORMS];
     float
         *tf32; /* query, keys and values like those above, rounded to TF32; NULL where the problem does not allow it */
     unsigned char *allowed;
@@ -53,5 +53,17 @@ attn_plain_form attn_gate_form(const attn_gate_row *row, const clattn_plan_info 
 const float *attn_gate_plain(attn_gate_row *row, attn_plain_form form);
 
 double attn_unit_roundoff(clattn_type type);
+
+/** Notes a broken rule; the first one is told. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 2, 3)))
+#endif
+void attn_gate_break(attn_gate_result *result, const char *format, ...);
+
+/** Whether a result is within its bound of the gold, or overflows where it may. */
+bool attn_gate_is_within(clattn_type type, double got, long double gold, double bound, double *error);
+
+/** One line of a report that has several. */
+void attn_gate_flatten(const char *text, char *line, size_t size);
 
 #endif

@@ -65,6 +65,7 @@ void attn_plain_row(const attn_plain *plain, float *scores, float *output) {
         }
         float weight = plain_store(plain, scores[j] / denominator);
         weight = plain->form == ATTN_PLAIN_TF32 ? attn_plain_tf32(weight) : weight;
+        weight = plain->keep != NULL ? weight * plain->keep[j] : weight;
         const float *value = plain->values + j * plain->value_dim;
         for (int64_t d = 0; d < plain->value_dim; d++) {
             output[d] += weight * value[d];

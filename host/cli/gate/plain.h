@@ -25,7 +25,8 @@ typedef struct attn_plain {
     bool has_sink;
     float sink;
     attn_plain_form form;
-    clattn_type type; /* that of storage */
+    clattn_type type;  /* that of storage */
+    const float *keep; /* dropout's factors; NULL = none */
 } attn_plain;
 
 /** Writes value_dim floats, not rounded to the storage type. scores: key_length floats of the caller's. */

@@ -349,7 +349,7 @@ static int attn_tune_lists(const attn_tune_options *o, attn_cases *cases, attn_e
     for (size_t n = 0; n < count && status == ATTN_DONE; n++) {
         status = attn_cases_default(cases, line, attn_tune_lines[n], error);
     }
-    return status;
+    return status == ATTN_DONE ? attn_cases_forward_only(cases, "tune", error) : status;
 }
 
 static int attn_tune_run(attn_tune_all *all, const attn_tune_options *o, attn_error *error) {

@@ -27,7 +27,9 @@ static const char verify_help[] = "clattn verify [PROBLEM...] [OPTIONS]\n"
                                   "problem line, given to `clattn verify`, shows it again. Ctrl-C ends it in order:\n"
                                   "counts and files hold what was checked until then (exit status 128 + the\n"
                                   "signal).\n"
-                                  "  --cases N             random problems to draw (100 where none is given)\n"
+                                  "  --cases N             random problems to draw (100 where none is given); words\n"
+                                  "                        that are no whole problem, such as direction=backward,\n"
+                                  "                        are those of every drawn one\n"
                                   "  --seed S              they are drawn from (1)\n"
                                   "  --dims LIST           64,128,..: head_dim and value_dim of the drawn ones\n"
                                   "  --suite FILE          problems from a file, one a line; `#` starts a comment\n"
@@ -41,6 +43,7 @@ typedef struct verify_run {
     attn_cases cases; /* from words and suite */
     int64_t random_count, seed;
     const char *dims;
+    const char *random_words; /* that every random problem says */
     attn_gate_options gate;
     attn_verify_report report;
     attn_rows_file file;
@@ -74,6 +77,19 @@ static int judge(verify_run *verify, attn_case_data *data, attn_error *error) {
     return attn_gate_check(data, &verify->gate, subjects, count, error);
 }
 
+/* The same for gradients: the gold is made once. */
+static int judge_gradients(verify_run *verify, attn_case_data *data, attn_error *error) {
+    attn_gradient_gold *gold = NULL;
+    int status = attn_gate_gradients_create(&gold, data, &verify->gate, error);
+    for (int t = 0; t < verify->session.target_count && status == ATTN_DONE; t++) {
+        const attn_target *target = &verify->session.targets[t];
+        status = attn_gate_gradients_engine(verify->session.runtime, target->engine, target->device, data, gold,
+                                            &verify->results[t], error);
+    }
+    attn_gate_gradients_free(gold);
+    return status;
+}
+
 /* A refusal is a failure where the engine must serve; not where a body was named that it has not, or not here. */
 static bool may_refuse(const verify_run *verify, const attn_gate_result *result, const char *engine,
                        const clattn_problem *problem) {
@@ -89,7 +105,8 @@ static int verify_case(verify_run *verify, const attn_case *c, attn_error *error
     int status = attn_case_data_create(data, c, true, error);
     if (status == ATTN_DONE) {
         data->options.blocks = &verify->session.blocks;
-        status = judge(verify, data, error);
+        bool backward = data->problem.direction == CLATTN_BACKWARD;
+        status = backward ? judge_gradients(verify, data, error) : judge(verify, data, error);
         for (int t = 0; t < verify->session.target_count && status == ATTN_DONE; t++) {
             attn_verify_report_add(&verify->report, c, &data->problem, t, &verify->results[t]);
             const attn_gate_result *result = &verify->results[t];
@@ -118,7 +135,7 @@ static int verify_cases(verify_run *verify, attn_error *error) {
         const attn_case *c = n < verify->cases.count ? &verify->cases.items[n] : random;
         if (c == random) {
             status = attn_random_case(random, (uint64_t)verify->seed, (uint64_t)(n - verify->cases.count), verify->dims,
-                                      error);
+                                      verify->random_words, error);
         }
         if (status == ATTN_DONE) {
             attn_progress((double)n, (double)all, c->text);
@@ -190,7 +207,9 @@ int attn_command_verify(int argc, char **argv, attn_error *error) {
     }
     status = status != ATTN_DONE ? status : attn_options_number("--seed", seed, 0, &verify->seed, error);
     status = status != ATTN_DONE ? status : attn_words_join(&verify->options, line, error);
-    status = status != ATTN_DONE ? status : attn_cases_line(&verify->cases, line, error);
+    bool of_random = cases && !attn_line_gives_enough(line);
+    verify->random_words = of_random ? line : "";
+    status = status != ATTN_DONE || of_random ? status : attn_cases_line(&verify->cases, line, error);
     if (status == ATTN_DONE && suite) {
         status = attn_cases_file(&verify->cases, suite, error);
     }

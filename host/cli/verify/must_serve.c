@@ -15,9 +15,10 @@ static const struct {
     const char *engine;
     unsigned types;
     bool weights;         /* at all four stages */
+    bool training;        /* backward, dropout, prefix, an output type of its own */
     int64_t max_head_dim; /* of head_dim and value_dim; 0 = any */
 } served[] = {
-    { .engine = "reference", .types = FP32 | FP16 | BF16 | FP64, .weights = true },
+    { .engine = "reference", .types = FP32 | FP16 | BF16 | FP64, .weights = true, .training = true },
     { .engine = "cpu", .types = FP32 | FP16 | BF16 | FP64, .weights = true },
     { .engine = "opencl", .types = FP32 | FP16 | BF16, .weights = true },
     { .engine = "opencl-unfused", .types = FP32 | FP16 | BF16, .weights = true },
@@ -38,7 +39,9 @@ bool attn_must_serve(const char *engine, const clattn_problem *problem) {
         int64_t dim = problem->head_dim > problem->value_dim ? problem->head_dim : problem->value_dim;
         bool numbers =
             strncmp(engine, "opencl", 6) != 0 || (fits_float(problem->scale) && fits_float(problem->softcap));
-        return numbers && (served[e].types >> problem->type & 1u) != 0 &&
+        bool training = problem->direction == CLATTN_BACKWARD || problem->dropout > 0 || problem->prefix > 0 ||
+                        problem->output_type != CLATTN_RESULT_STORAGE;
+        return numbers && (served[e].training || !training) && (served[e].types >> problem->type & 1u) != 0 &&
                (served[e].weights || problem->weights == CLATTN_WEIGHTS_NONE) &&
                (served[e].max_head_dim == 0 || dim <= served[e].max_head_dim);
     }

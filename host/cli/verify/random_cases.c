@@ -5,6 +5,9 @@
  */
 #include "verify/random_cases.h"
 
+#include <string.h>
+
+#include "case/case_default.h"
 #include "case/word_draws.h"
 
 static int64_t pick(attn_drawing *drawing, const int64_t *from, size_t count) {
@@ -96,7 +99,23 @@ static void draw_sizes(attn_drawing *drawing) {
         attn_draw_chance(drawing, 20) ? (int64_t)attn_draw_below(drawing, (uint64_t)sizes->key_length + 1) : 0;
 }
 
-int attn_random_case(attn_case *c, uint64_t seed, uint64_t n, const char *dims_text, attn_error *error) {
+/* The drawn words that `words` does not say, then those. Backward has no weights to write. */
+static void put_words(char line[ATTN_CASE_TEXT], const char *drawn, const char *words) {
+    bool backward = strstr(words, "direction=backward");
+    line[0] = '\0';
+    for (size_t length; *drawn != '\0'; drawn += length, drawn += strspn(drawn, " ")) {
+        length = strcspn(drawn, " ");
+        bool weights = backward && strncmp(drawn, "weights", 7) == 0;
+        if (!weights && !attn_line_gives(words, drawn, strcspn(drawn, "="))) {
+            attn_text_add(line, ATTN_CASE_TEXT, "%.*s ", (int)length, drawn);
+        }
+    }
+    attn_text_add(line, ATTN_CASE_TEXT, "%s", words);
+}
+
+int attn_random_case(attn_case *c, uint64_t seed, uint64_t n, const char *dims_text, const char *words,
+                     attn_error *error) {
+    char line[ATTN_CASE_TEXT];
     attn_drawing drawing = { .seed = seed, .n = n };
     attn_cases cases = { 0 };
     if (draw_dims(&drawing, dims_text, error) != ATTN_DONE) {
@@ -104,7 +123,8 @@ int attn_random_case(attn_case *c, uint64_t seed, uint64_t n, const char *dims_t
     }
     draw_sizes(&drawing);
     attn_draw_words(&drawing);
-    int status = attn_cases_line(&cases, drawing.text, error);
+    put_words(line, drawing.text, words);
+    int status = attn_cases_line(&cases, line, error);
     if (status == ATTN_DONE) {
         *c = cases.items[0];
     }

@@ -9,8 +9,10 @@
 
 /**
  * Case number n of a seed: the same on every platform. More than one in ten has more than 512 keys, more than one in a
- * hundred more than 4096. dims_text: NULL or a list `64,128` that head_dim and value_dim are drawn from.
+ * hundred more than 4096. dims_text: NULL or a list `64,128` that head_dim and value_dim are drawn from. words: "" or words
+ * that every problem says in place of its own.
  */
-int attn_random_case(attn_case *c, uint64_t seed, uint64_t n, const char *dims_text, attn_error *error);
+int attn_random_case(attn_case *c, uint64_t seed, uint64_t n, const char *dims_text, const char *words,
+                     attn_error *error);
 
 #endif

@@ -1,0 +1,163 @@
+/*
+ * Judges gradients (rule 6): runs a backward case twice, into memory filled with different patterns, and compares every
+ * element with the gold. Where nothing contributes it must be exactly 0.
+ */
+#include "gate/gate_gradients.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gate/gate_row.h"
+
+static void check_element(const attn_gradient_gold *gold, int which, const int64_t at[4], int64_t n, double got,
+                          attn_gate_result *result) {
+    const attn_case_gradient *g = &gold->data->gradients[which];
+    double exact = gold->arrays[which].gold[n], bound = attn_gradient_bound(gold, which, n, &result->info), error = 0;
+    bool nothing = gold->arrays[which].most[n] == 0;
+    result->outputs++;
+    bool right = nothing ? got == 0 : attn_gate_is_within(g->type, got, (long double)exact, bound, &error);
+    if (!right) {
+        attn_gate_break(result,
+                        "rule 6 (%s): %s[%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64
+                        "] is %.9g, gold %.9g, error %.3g, bound %.3g",
+                        nothing ? "nothing contributes: exactly 0" : "gradients", g->name, at[0], at[1], at[2], at[3],
+                        got, exact, error, bound);
+    }
+    if (isfinite(error) && bound > 0) {
+        result->worst = fmax(result->worst, error / bound);
+    }
+}
+
+/* Whether the heads that give to head h of entry b of a gradient were looked at. */
+static bool is_seen(const attn_gradient_gold *gold, int which, int64_t b, int64_t h) {
+    const clattn_problem *p = &gold->data->problem;
+    int64_t g = which == ATTN_GRAD_QUERY ? h / (p->query_heads / p->kv_heads) : h;
+    return which > ATTN_GRAD_VALUE || gold->seen[b * p->kv_heads + g];
+}
+
+static void check_gradient(const attn_gradient_gold *gold, int which, attn_gate_result *result) {
+    const attn_case_gradient *g = &gold->data->gradients[which];
+    const attn_rows *r = &g->rows;
+    int64_t rows =
+        gold->arrays[which].count > 0 && gold->arrays[which].whole ? r->sizes[0] * r->sizes[1] * r->sizes[2] : 0;
+    for (int64_t row = 0; row < rows; row++) {
+        int64_t at[4] = { row / r->sizes[2] / r->sizes[1], row / r->sizes[2] % r->sizes[1], row % r->sizes[2], 0 };
+        if (!is_seen(gold, which, at[0], at[1])) {
+            continue;
+        }
+        result->rows++;
+        for (int64_t d = 0; d < r->dim; d++) {
+            double got = clattn_get_element(g->type, g->memory.data, attn_rows_at(r, at[0], at[1], at[2]) + d);
+            at[3] = d;
+            check_element(gold, which, at, row * r->dim + d, got, result);
+        }
+    }
+}
+
+void attn_gate_gradients_check(const attn_case_data *data, const attn_gradient_gold *gold, attn_gate_result *result) {
+    (void)data;
+    for (int which = 0; which < ATTN_GRADIENTS; which++) {
+        check_gradient(gold, which, result);
+    }
+}
+
+/* ------------------------------------------------------------------------------------ runs */
+
+static void note(attn_gate_result *result, const char *what, const char *which) {
+    if (which) {
+        attn_gate_break(result, "%s: %s", what, which);
+    }
+}
+
+static int copy_gradients(const attn_case_data *data, void *copies[ATTN_GRADIENTS], attn_error *error) {
+    for (int g = 0; g < ATTN_GRADIENTS; g++) {
+        const attn_guarded *memory = &data->gradients[g].memory;
+        copies[g] = memory->block ? malloc((size_t)memory->bytes + 1) : NULL;
+        if (memory->block && !copies[g]) {
+            return attn_fail(error, ATTN_UNSERVED, "out of memory for a copy of the result");
+        }
+        if (copies[g]) {
+            memcpy(copies[g], memory->data, (size_t)memory->bytes);
+        }
+    }
+    return ATTN_DONE;
+}
+
+/* NULL, or the gradient whose elements differ from those of the run before. */
+static const char *compare_gradients(const attn_case_data *data, void *const copies[ATTN_GRADIENTS]) {
+    for (int n = 0; n < ATTN_GRADIENTS; n++) {
+        const attn_case_gradient *g = &data->gradients[n];
+        const attn_rows *r = &g->rows;
+        int64_t size = clattn_type_size(g->type), rows = copies[n] ? r->sizes[0] * r->sizes[1] * r->sizes[2] : 0;
+        for (int64_t row = 0; row < rows; row++) {
+            int64_t b = row / r->sizes[2] / r->sizes[1], h = row / r->sizes[2] % r->sizes[1];
+            int64_t at = attn_rows_at(r, b, h, row % r->sizes[2]) * size;
+            if (memcmp((char *)g->memory.data + at, (char *)copies[n] + at, (size_t)(r->dim * size)) != 0) {
+                return g->name;
+            }
+        }
+    }
+    return NULL;
+}
+
+static bool execute(clattn_plan *plan, attn_case_data *data, unsigned char pattern, attn_gate_result *result) {
+    clattn_report report = { 0 };
+    clattn_tensors tensors = data->tensors;
+    tensors.report = &report;
+    attn_case_gradients_fill(data, pattern);
+    clattn_status status = clattn_execute(plan, &tensors);
+    if (status != CLATTN_OK) {
+        attn_gate_break(result, "execute: %s: %.*s", clattn_status_message(status), (int)strcspn(report.text, "\n"),
+                        report.text);
+    }
+    return status == CLATTN_OK;
+}
+
+static int run_twice(clattn_plan *plan, attn_case_data *data, const attn_gradient_gold *gold, attn_gate_result *result,
+                     attn_error *error) {
+    static const char outside[] = "guard zones: something is written outside";
+    void *copies[ATTN_GRADIENTS] = { NULL };
+    int status = ATTN_DONE;
+    if (execute(plan, data, 0xff, result)) {
+        attn_gate_gradients_check(data, gold, result);
+        status = copy_gradients(data, copies, error);
+        note(result, outside, attn_case_gradients_check_guards(data, 0xff));
+    }
+    if (status == ATTN_DONE && copies[ATTN_GRAD_QUERY] && execute(plan, data, 0x5a, result)) {
+        note(result, "rule 7 (the same call twice gives the same bits): they differ", compare_gradients(data, copies));
+        note(result, outside, attn_case_gradients_check_guards(data, 0x5a));
+    }
+    for (int g = 0; g < ATTN_GRADIENTS; g++) {
+        free(copies[g]);
+    }
+    return status;
+}
+
+int attn_gate_gradients_engine(clattn_runtime *runtime, const char *engine, int64_t device, attn_case_data *data,
+                               const attn_gradient_gold *gold, attn_gate_result *result, attn_error *error) {
+    clattn_plan_options options = data->options;
+    clattn_plan *plan = NULL;
+    clattn_report report = { 0 };
+    *result = (attn_gate_result){ .passed = true };
+    options.engine = engine;
+    options.device = device;
+    clattn_status status = clattn_plan_create(runtime, &data->problem, &options, &plan, &report);
+    if (status == CLATTN_OK) {
+        status = clattn_plan_get_info(plan, &result->info);
+    }
+    if (status != CLATTN_OK) {
+        result->refused = true;
+        result->passed = false;
+        attn_gate_flatten(report.text[0] != '\0' ? report.text : clattn_status_message(status), result->failure,
+                          sizeof result->failure);
+        clattn_plan_destroy(plan);
+        return ATTN_DONE;
+    }
+    int answer = run_twice(plan, data, gold, result, error);
+    clattn_plan_destroy(plan);
+    result->info.engine = engine; /* the plan's strings are gone */
+    result->info.accumulate = "";
+    return answer;
+}

@@ -1,0 +1,200 @@
+/*
+ * The judge of gradients: it passes the reference on cases of every feature, and finds gradients that are wrong in one of
+ * the ways in which backward passes go wrong.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "gate/gate.h"
+#include "support/suite.h"
+
+static clattn_runtime *runtime;
+static attn_case_data data;
+static attn_gradient_gold *gold;
+
+/* A case with its gold, run once by the reference so that its gradients stand in memory. */
+static void begin(const char *line) {
+    attn_error error = { 0 };
+    attn_cases cases = { 0 };
+    clattn_report report;
+    runtime = suite_runtime(&(clattn_runtime_options){ sizeof(clattn_runtime_options), 2, true, { 0 } });
+    ck_assert_msg(attn_cases_line(&cases, line, &error) == 0, "%s", error.text);
+    ck_assert_msg(attn_case_data_create(&data, &cases.items[0], true, &error) == 0, "%s", error.text);
+    ck_assert_msg(attn_gate_gradients_create(&gold, &data, NULL, &error) == 0, "%s", error.text);
+    const clattn_plan_options options = suite_on("reference", CLATTN_ANY_DEVICE);
+    EXPECT_STATUS(clattn_attention(runtime, &data.problem, &options, &data.tensors, &report), CLATTN_OK, &report);
+    attn_cases_free(&cases);
+}
+
+static void end(void) {
+    attn_gate_gradients_free(gold);
+    attn_case_data_free(&data);
+    clattn_runtime_destroy(runtime);
+}
+
+static attn_gate_result judge(void) {
+    attn_gate_result result = { .passed = true };
+    attn_gate_gradients_check(&data, gold, &result);
+    return result;
+}
+
+static void passes(void) {
+    attn_gate_result result = judge();
+    ck_assert_msg(result.passed && result.outputs > 0, "%s: %s", data.c.text, result.failure);
+}
+
+static void finds(const char *what) {
+    attn_gate_result result = judge();
+    ck_assert_msg(!result.passed && strstr(result.failure, "rule 6") && strstr(result.failure, what), "%s: %s: %s",
+                  data.c.text, what, result.failure);
+}
+
+/* Element n of a dense gradient, changed by factor and added number; answers what it was. */
+static double change(int which, int64_t n, double factor, double added) {
+    attn_case_gradient *g = &data.gradients[which];
+    double before = clattn_get_element(g->type, g->memory.data, n);
+    clattn_set_element(g->type, g->memory.data, n, before * factor + added);
+    return before;
+}
+
+START_TEST(test_every_gradient) {
+    static const char *const types[] = { "fp32", "fp16", "bf16", "fp64" };
+    static const double steps[] = { 1e-3, 2e-2, 1e-1, 1e-9 }; /* of a type's largest element: far above its rounding */
+    for (int t = 0; t < 4; t++) {
+        char line[320];
+        snprintf(line, sizeof line,
+                 "direction=backward type=%s batch=2 query_heads=4 kv_heads=2 query_length=9 key_length=20 head_dim=8 "
+                 "value_dim=5 "
+                 "bias=h,1,k alibi=yes sinks=yes align=bottom_right causal=yes seed=2",
+                 types[t]);
+        begin(line);
+        passes();
+        for (int g = 0; g < ATTN_GRADIENTS; g++) {
+            const attn_rows *r = &data.gradients[g].rows;
+            int64_t count = r->sizes[0] * r->sizes[1] * r->sizes[2] * r->dim, largest = 0;
+            ck_assert_int_gt(count, 0);
+            for (int64_t n = 0; n < count; n++) {
+                double x = fabs(clattn_get_element(data.gradients[g].type, data.gradients[g].memory.data, n));
+                largest = x > fabs(clattn_get_element(data.gradients[g].type, data.gradients[g].memory.data, largest))
+                              ? n
+                              : largest;
+            }
+            double before = change(g, largest, 1 + steps[data.gradients[g].type], 0);
+            finds(data.gradients[g].name);
+            clattn_set_element(data.gradients[g].type, data.gradients[g].memory.data, largest, before);
+            change(g, largest, 1, (double)NAN);
+            finds(data.gradients[g].name);
+            clattn_set_element(data.gradients[g].type, data.gradients[g].memory.data, largest, before);
+        }
+        passes();
+        end();
+    }
+}
+END_TEST
+
+/* Where nothing contributes the least number is wrong: a key beyond its length, a row that sees nothing. */
+START_TEST(test_exactly_zero) {
+    begin("batch=2 query_length=5 key_length=9 head_dim=4 key_lengths=6,0 query_lengths=5,3 causal=yes align=-2 "
+          "direction=backward");
+    passes();
+    change(ATTN_GRAD_KEY, 7 * 4, 1, 1e-45);
+    finds("grad_key[0,0,7,0]");
+    change(ATTN_GRAD_KEY, 7 * 4, 0, 0);
+    change(ATTN_GRAD_VALUE, 10 * 4, 1, -1e-45);
+    finds("grad_value[1,0,1,0]");
+    change(ATTN_GRAD_VALUE, 10 * 4, 0, -0.0);
+    change(ATTN_GRAD_QUERY, 4, 1, 1e-45);
+    finds("grad_query[0,0,1,0]");
+    change(ATTN_GRAD_QUERY, 4, 0, 0);
+    passes();
+    end();
+}
+END_TEST
+
+/* Gradients of another problem stand for those of an engine that forgot something. */
+static void check_forgotten(const char *line, const char *name, void (*forget)(clattn_problem *p, clattn_tensors *t)) {
+    begin(line);
+    passes();
+    clattn_problem p = data.problem;
+    clattn_tensors t = data.tensors;
+    clattn_report report;
+    forget(&p, &t);
+    const clattn_plan_options options = suite_on("reference", CLATTN_ANY_DEVICE);
+    EXPECT_STATUS(clattn_attention(runtime, &p, &options, &t, &report), CLATTN_OK, &report);
+    finds(name);
+    end();
+}
+
+static void no_softcap(clattn_problem *p, clattn_tensors *t) {
+    (void)t;
+    p->softcap = 1e30; /* tanh(x) = x: the factor is 1, and the scores are nearly the same where they are small */
+}
+
+static void no_grad_logsumexp(clattn_problem *p, clattn_tensors *t) {
+    (void)t;
+    p->grad_logsumexp = false;
+}
+
+static void another_seed(clattn_problem *p, clattn_tensors *t) {
+    (void)p;
+    t->dropout_seed++;
+}
+
+static void another_alignment(clattn_problem *p, clattn_tensors *t) {
+    (void)t;
+    p->alignment = CLATTN_ALIGN_TOP_LEFT;
+}
+
+static void no_prefix(clattn_problem *p, clattn_tensors *t) {
+    (void)t;
+    p->prefix = 0;
+}
+
+START_TEST(test_forgotten) {
+#define SIZES "query_heads=4 kv_heads=2 query_length=9 key_length=20 head_dim=8 direction=backward "
+    check_forgotten(SIZES "softcap=3 spread=0.5", "grad_query", no_softcap);
+    check_forgotten(SIZES "seed=1", "grad_query", no_grad_logsumexp);
+    check_forgotten(SIZES "dropout=0.1", "grad_", another_seed);
+    check_forgotten(SIZES "causal=yes align=bottom_right", "grad_", another_alignment);
+    check_forgotten(SIZES "window=1,1 prefix=4 align=8", "grad_", no_prefix);
+}
+END_TEST
+
+/* Whole groups of heads are looked at where the work is bounded, and what they give alone is judged. */
+START_TEST(test_sampled) {
+    attn_error error = { 0 };
+    begin("batch=3 query_heads=4 kv_heads=2 query_length=9 key_length=20 head_dim=8 sinks=yes direction=backward");
+    attn_gate_options options = { .max_work = 1 };
+    attn_gate_gradients_free(gold);
+    ck_assert_int_eq(attn_gate_gradients_create(&gold, &data, &options, &error), 0);
+    attn_gate_result result = judge();
+    ck_assert_msg(result.passed, "%s", result.failure);
+    ck_assert_int_eq(result.outputs, 2 * 9 * 8 + 2 * 20 * 8);
+    change(ATTN_GRAD_QUERY, 3, 2, 1);
+    finds("grad_query[0,0,0,3]");
+    end();
+}
+END_TEST
+
+/* The seeds give gradients in every way: without and with grad_logsumexp, delta, fp32 results of 16-bit types. */
+START_TEST(test_ways) {
+    int delta = 0, logsumexp = 0, wide = 0;
+    for (int seed = 0; seed < 24; seed++) {
+        char line[160];
+        snprintf(line, sizeof line,
+                 "type=bf16 query_length=3 key_length=4 head_dim=2 direction=backward poison=yes seed=%d", seed);
+        begin(line);
+        passes();
+        delta += data.problem.delta;
+        logsumexp += data.problem.grad_logsumexp;
+        wide += data.problem.gradient_type == CLATTN_RESULT_FP32;
+        end();
+    }
+    ck_assert(delta >= 3 && logsumexp >= 6 && wide >= 4 && delta + logsumexp < 24);
+}
+END_TEST
+
+int main(void) {
+    const TTest *const tests[] = { test_every_gradient, test_exactly_zero, test_forgotten, test_sampled, test_ways };
+    return suite_run(SUITE_OF("gate_gradients", tests, 60), SUITE_FORK);
+}
