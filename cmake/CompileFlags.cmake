@@ -50,7 +50,9 @@ endfunction()
 # The library's own objects: internal headers, internal dependencies.
 function(attn_configure_internal target)
   attn_compile_flags(${target})
-  target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/host" "${PROJECT_SOURCE_DIR}/host/include")
+  # The last one for kernels/include, which kernels share with the OpenCL engines.
+  target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/host" "${PROJECT_SOURCE_DIR}/host/include"
+    "${PROJECT_SOURCE_DIR}")
   target_link_libraries(${target} PRIVATE Threads::Threads)
   if(CLATTN_OPENCL)
     target_compile_definitions(${target} PRIVATE CLATTN_HAVE_OPENCL=1 CL_TARGET_OPENCL_VERSION=120)

@@ -6,9 +6,9 @@
 
 #include "support/suite.h"
 
-#include "../kernels/include/arguments.cl.h"
+#include "kernels/include/arguments.cl.h"
 
-#include "../kernels/include/row_blocks.cl.h"
+#include "kernels/include/row_blocks.cl.h"
 
 enum { MOST_ROWS = 4096 };
 

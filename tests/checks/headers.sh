@@ -46,7 +46,7 @@ part=0
 while [ "$part" -lt "$parts" ]; do
     awk -v part="$part" -v parts="$parts" 'NR % parts == part' "$work/headers" | while read -r header; do
         compile "$header" "$compiler" -std=c11 -fsyntax-only -Werror=implicit-function-declaration -Werror=implicit-int \
-            -I. -Iinclude -Icli "$@"
+            -I. -I.. -Iinclude -Icli "$@"
         echo "$header" >>"$work/done$part"
     done >"$work/failures$part" 2>&1 &
     part=$((part + 1))

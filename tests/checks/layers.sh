@@ -94,6 +94,12 @@ find . -type f \( -name '*.c' -o -name '*.h' \) -print | sed 's|^\./||' | sort |
         to = target
         if (target ~ /\.\./) { refuse("no .. in includes"); next }
         layer = from
+        if (target ~ /^kernels\//) {
+            if (folder_of(FILENAME) !~ /^engines\/(opencl|additive|linear)/ || target !~ /^kernels\/include\//) {
+                refuse("headers of kernels are for the OpenCL engines")
+            }
+            next
+        }
         if (from == "cli" && is_of_program(target)) { check_inner(folder_of(FILENAME), "cli/" folder_of(target)); next }
         if (from == "cli" && target !~ /\//) { check_inner(folder_of(FILENAME), folder_of(FILENAME)); next }
         if (from == "engines" && target ~ /^engines\//) { check_inner(folder_of(FILENAME), folder_of(target)); next }

@@ -5,7 +5,7 @@
 #include "engines/additive/additive_opencl.h"
 #include "opencl/launch.h"
 
-#include "../../../kernels/include/additive_arguments.cl.h"
+#include "kernels/include/additive_arguments.cl.h"
 
 static const double LAUNCH_STEPS = 4e9; /* tanh of one launch: well under a second on any device in use */
 

@@ -5,7 +5,7 @@
 #ifndef ATTN_ENGINES_OPENCL_OPENCL_ARGUMENTS_H
 #define ATTN_ENGINES_OPENCL_OPENCL_ARGUMENTS_H
 
-#include "../../../kernels/include/arguments.cl.h"
+#include "kernels/include/arguments.cl.h"
 #include "opencl/cl_status.h"
 #include "problem/call.h"
 

@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "../../../../kernels/include/decode_local.cl.h"
+#include "kernels/include/decode_local.cl.h"
 
 enum {
     MANY_ROWS = 8,             /* from here on registers are scarce: half of the keys */

@@ -7,7 +7,7 @@
 
 #include "engines/opencl/fused/opencl_fused.h"
 
-#include "../../../../kernels/include/group_local.cl.h"
+#include "kernels/include/group_local.cl.h"
 
 /* Of the kernel's local argument; the names are those of group_local.cl.h. */
 static int64_t local_bytes(const attn_blocks *b) {

@@ -6,7 +6,7 @@
 
 #include "engines/opencl/fused/opencl_fused.h"
 
-#include "../../../../kernels/include/row_blocks.cl.h"
+#include "kernels/include/row_blocks.cl.h"
 
 bool attn_fused_is_keywise(const clattn_problem *problem) {
     return problem->mask != CLATTN_MASK_NONE || problem->bias != CLATTN_BIAS_NONE || problem->alibi ||

@@ -11,7 +11,7 @@
 #include "engines/opencl/fused/opencl_fused_tiles.h"
 #include "opencl/local_memory.h"
 
-#include "../../../../kernels/include/warp_local.cl.h"
+#include "kernels/include/warp_local.cl.h"
 
 bool attn_fused_mma_serves(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
     if (problem->type != CLATTN_FP16 && problem->type != CLATTN_BF16) {

@@ -11,8 +11,8 @@
 #include "engines/opencl/fused/opencl_fused.h"
 #include "engines/opencl/fused/opencl_fused_tiles.h"
 
-#include "../../../../kernels/include/tf32_local.cl.h"
-#include "../../../../kernels/include/units/tile_numbers.cl.h"
+#include "kernels/include/tf32_local.cl.h"
+#include "kernels/include/units/tile_numbers.cl.h"
 
 bool attn_fused_tf32_serves(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
     (void)device;

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "../../../../kernels/include/units/tile_numbers.cl.h"
+#include "kernels/include/units/tile_numbers.cl.h"
 
 enum { PORTABLE, NVIDIA, AMD_MFMA, AMD_GFX11, AMD_GFX12, INTEL };
 
