@@ -13,12 +13,13 @@ static double query[ROWS * DIM], key[KEYS * DIM], value[KEYS * DIM], output[ROWS
 static double grad_output[ROWS * DIM], grad_query[ROWS * DIM], grad_key[KEYS * DIM], grad_value[KEYS * DIM];
 static clattn_runtime *runtime;
 static clattn_problem problem = CLATTN_PROBLEM_INIT;
+static clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
 static clattn_tensors tensors = CLATTN_TENSORS_INIT;
 static clattn_report report;
 
 static clattn_status compute(clattn_direction direction) {
     problem.direction = direction; /* all else is the same problem */
-    return clattn_attention(runtime, &problem, &tensors, &report);
+    return clattn_attention(runtime, &problem, &options, &tensors, &report);
 }
 
 /* The loss of the present inputs. */
@@ -79,7 +80,7 @@ int main(void) {
     }
     problem.type = CLATTN_FP64, problem.query_length = ROWS, problem.key_length = KEYS, problem.head_dim = DIM;
     problem.causal = true, problem.alignment = CLATTN_ALIGN_BOTTOM_RIGHT, problem.logsumexp = true;
-    problem.engine = "reference"; /* the one that has gradients in this version */
+    options.engine = "reference"; /* the one that has gradients in this version */
     tensors.query.data = query, tensors.key.data = key, tensors.value.data = value;
     tensors.output.data = output, tensors.logsumexp.data = logsumexp, tensors.grad_output.data = grad_output;
     tensors.grad_query.data = grad_query, tensors.grad_key.data = grad_key, tensors.grad_value.data = grad_value;

@@ -111,14 +111,14 @@ START_TEST(test_autograd) {
         clattn_tensors t = CLATTN_TENSORS_INIT;
         clattn_report report;
         set_inputs(g, &p, &t);
-        p.engine = "reference";
+        const clattn_plan_options options = suite_on("reference", CLATTN_ANY_DEVICE);
         t.output.data = output, t.logsumexp.data = logsumexp;
         t.grad_query.data = grads[0], t.grad_key.data = grads[1], t.grad_value.data = grads[2],
         t.grad_bias.data = grads[3];
         t.grad_alibi_slopes.data = grads[4], t.grad_sinks.data = grads[5];
-        EXPECT_STATUS(clattn_attention(runtime, &p, &t, &report), CLATTN_OK, &report);
+        EXPECT_STATUS(clattn_attention(runtime, &p, &options, &t, &report), CLATTN_OK, &report);
         p.direction = CLATTN_BACKWARD;
-        EXPECT_STATUS(clattn_attention(runtime, &p, &t, &report), CLATTN_OK, &report);
+        EXPECT_STATUS(clattn_attention(runtime, &p, &options, &t, &report), CLATTN_OK, &report);
         compare(g, "output", output);
         for (int k = 0; k < 6; k++) {
             if (there[k]) {

@@ -100,11 +100,10 @@ static gradient_case all;
 
 static void wrong(clattn_status status, const clattn_tensors *tensors, const char *text, int line) {
     clattn_tensors t = *tensors;
-    clattn_problem p = all.backward;
-    p.engine = "reference";
+    const clattn_plan_options options = suite_on("reference", CLATTN_ANY_DEVICE);
     t.report = &report;
     memset(all.inputs[0].grad, 0x5a, (size_t)all.inputs[0].count * 4);
-    clattn_status got = clattn_attention(runtime, &p, &t, &report);
+    clattn_status got = clattn_attention(runtime, &all.backward, &options, &t, &report);
     ck_assert_msg(got == status && strncmp(report.text, text, strlen(text)) == 0, "line %d: %s, %s", line,
                   clattn_status_name(got), report.text);
     for (int64_t n = 0; n < all.inputs[0].count * 4; n++) {
@@ -235,17 +234,17 @@ static void check_mask(double dropout, const int64_t *first_keys) {
     clattn_problem p = CLATTN_PROBLEM_INIT, resolved;
     clattn_tensors t = CLATTN_TENSORS_INIT;
     attn_call call;
+    const clattn_plan_options options = suite_on("reference", CLATTN_ANY_DEVICE);
     clattn_runtime *own = open_runtime();
-    p.batch = BATCH, p.query_heads = HEADS, p.query_length = ROWS, p.key_length = KEYS, p.head_dim = 1,
-    p.engine = "reference";
+    p.batch = BATCH, p.query_heads = HEADS, p.query_length = ROWS, p.key_length = KEYS, p.head_dim = 1;
     p.dropout = dropout, p.dropout_mask = true, p.causal = true,
     p.alignment = CLATTN_ALIGN_TOP_LEFT; /* every key, allowed or not */
     t.query.data = query, t.key.data = t.value.data = key, t.output.data = output, t.dropout_mask.data = mask;
     t.dropout_seed = UINT64_C(0xfedcba9876543210), t.first_head = 5, t.first_row = 1000;
     t.first_keys = (clattn_integers){ first_keys, 0, CLATTN_INT64 };
-    EXPECT_STATUS(clattn_attention(own, &p, &t, &report), CLATTN_OK, &report);
+    EXPECT_STATUS(clattn_attention(own, &p, &options, &t, &report), CLATTN_OK, &report);
     EXPECT_STATUS(attn_problem_resolve(&p, &resolved, &report), CLATTN_OK, &report);
-    EXPECT_STATUS(attn_call_resolve(&resolved, &t, &call), CLATTN_OK, &report);
+    EXPECT_STATUS(attn_call_resolve(&resolved, &t, NULL, &call), CLATTN_OK, &report);
     int64_t kept = 0;
     for (int64_t n = 0; n < COUNT; n++) {
         attn_dropout_row row = attn_dropout_row_of(&resolved, &call, n / (HEADS * ROWS * KEYS),
@@ -274,13 +273,14 @@ START_TEST(test_dropout_of_pieces) {
     clattn_runtime *own = open_runtime();
     clattn_problem p = CLATTN_PROBLEM_INIT;
     clattn_tensors t = CLATTN_TENSORS_INIT;
-    p.query_length = ROWS, p.key_length = KEYS, p.head_dim = 1, p.engine = "reference", p.dropout = 0.5,
+    const clattn_plan_options options = suite_on("reference", CLATTN_ANY_DEVICE);
+    p.query_length = ROWS, p.key_length = KEYS, p.head_dim = 1, p.dropout = 0.5,
     p.dropout_mask = true;
     t.query.data = t.key.data = t.value.data = zeros, t.output.data = output, t.dropout_mask.data = whole;
-    EXPECT_STATUS(clattn_attention(own, &p, &t, &report), CLATTN_OK, &report);
+    EXPECT_STATUS(clattn_attention(own, &p, &options, &t, &report), CLATTN_OK, &report);
     p.query_length = 2, p.key_length = 4;
     t.dropout_mask.data = piece, t.first_row = 3, t.first_key = 5;
-    EXPECT_STATUS(clattn_attention(own, &p, &t, &report), CLATTN_OK, &report);
+    EXPECT_STATUS(clattn_attention(own, &p, &options, &t, &report), CLATTN_OK, &report);
     for (int n = 0; n < 8; n++) {
         ck_assert_int_eq(piece[n], whole[(3 + n / 4) * KEYS + 5 + n % 4]);
     }
@@ -292,6 +292,7 @@ END_TEST
 START_TEST(test_prefix) {
     enum { ROWS = 9, KEYS = 13 };
     static float zeros[64], output[64], weights[ROWS * KEYS];
+    const clattn_plan_options options = suite_on("reference", CLATTN_ANY_DEVICE);
     clattn_runtime *own = open_runtime();
     for (int n = 0; n < 64; n++) {
         clattn_problem p = CLATTN_PROBLEM_INIT;
@@ -299,12 +300,12 @@ START_TEST(test_prefix) {
         clattn_plan *plan = NULL;
         clattn_plan_info info;
         int64_t offset = n % 3 * 4 - 4, seen = 0, shown = 0;
-        p.query_length = ROWS, p.key_length = KEYS, p.head_dim = 1, p.engine = "reference",
+        p.query_length = ROWS, p.key_length = KEYS, p.head_dim = 1,
         p.weights = CLATTN_WEIGHTS_SOFTMAX;
         p.prefix = n % 7, p.causal = n & 1, p.window_left = n % 5 - 1, p.window_right = n & 8 ? n % 4 : CLATTN_OPEN;
         p.alignment = CLATTN_ALIGN_OFFSET, p.offset = offset;
         t.query.data = t.key.data = t.value.data = zeros, t.output.data = output, t.weights.data = weights;
-        EXPECT_STATUS(clattn_plan_create(own, &p, &plan, &report), CLATTN_OK, &report);
+        EXPECT_STATUS(clattn_plan_create(own, &p, &options, &plan, &report), CLATTN_OK, &report);
         EXPECT_STATUS(clattn_plan_get_info(plan, &info), CLATTN_OK, NULL);
         EXPECT_STATUS(clattn_execute(plan, &t), CLATTN_OK, &report);
         for (int64_t i = 0; i < ROWS; i++) {
@@ -359,12 +360,13 @@ START_TEST(test_unserved) {
                    *fields[] = { "direction:", "dropout:", "dropout_mask:", "prefix:", "output_type:" };
         int64_t device = strncmp(engine, "opencl", 6) == 0 ? suite_opencl_device(own) : 0;
         for (int n = 0; n < 5 && device >= 0 && clattn_engine_built(engine); n++) {
+            const clattn_plan_options options = suite_on(engine, device);
             clattn_problem p = usual();
             p.direction = n == 0 ? CLATTN_BACKWARD : CLATTN_FORWARD;
             p.dropout = n == 1 ? 0.1 : 0, p.dropout_mask = n == 2, p.prefix = n == 3;
             p.window_left = 1, p.alignment = CLATTN_ALIGN_TOP_LEFT;
             p.type = CLATTN_FP16, p.output_type = n == 4 ? CLATTN_RESULT_FP32 : CLATTN_RESULT_STORAGE;
-            clattn_status status = clattn_engine_supports(own, engine, device, &p, &report);
+            clattn_status status = clattn_engine_supports(own, &p, &options, &report);
             bool reference = strcmp(engine, "reference") == 0;
             ck_assert_msg(status == (reference ? CLATTN_OK : CLATTN_UNSUPPORTED), "%s, %s: %s", engine, fields[n],
                           report.text);
