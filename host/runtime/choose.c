@@ -29,8 +29,8 @@ static void consider(const search *s, const attn_engine *engine, const attn_devi
     clattn_report why;
     char prefix[96];
     attn_report_clear(&why);
+    snprintf(prefix, sizeof prefix, "%s on device %" PRId64 ": ", engine->name, device->index);
     if (!attn_engine_supports(engine, s->problem, device, &why)) {
-        snprintf(prefix, sizeof prefix, "%s on device %" PRId64 ": ", engine->name, device->index);
         attn_report_text(declined, prefix, why.length ? why.text : "refused");
         return;
     }
