@@ -17,79 +17,82 @@ enum {
     ANY_DIM = 999999999     /* the largest number of a table: additive attention has no largest dim */
 };
 
+/* Column, define, least, most, step. */
+#define SIZE(c, d, from, to, by) .column = c, .define = d, .least = from, .most = to, .step = by
+
 const attn_block_table attn_block_tables[] = {
     { .program = "attention_fused_cpu",
       .sizes = {
-          { "head_dim_max", "DIM_MAX", 16, ATTN_MOST_DIMS, 16 }, /* a multiple of every vector */
-          { "tile_rows", "TILE_ROWS", 1, MOST_TILE_ROWS, 1, .rules = { { "value_rows", 1, 0 } } },
-          { "tile_vectors", "TILE_VECTORS", 2, 2, 2 }, /* results are wrong with one */
-          { "value_rows", "VALUE_ROWS", 1, MOST_TILE_ROWS, 1 },
-          { "value_vectors", "VALUE_VECTORS", 1, 8, 1 },
-          { "block_key", "BLOCK_KEY", 1, 1024, 1, ATTN_OR_BLOCK_KEY, { { "tile_vectors", ATTN_VECTOR, 32 } } },
-          { "item_tiles", "ITEM_TILES", 1, MOST_ITEM_FLOATS, 1 },
+          { SIZE("head_dim_max", "DIM_MAX", 16, ATTN_MOST_DIMS, 16) }, /* a multiple of every vector */
+          { SIZE("tile_rows", "TILE_ROWS", 1, MOST_TILE_ROWS, 1), .rules = { { "value_rows", 1, 0 } } },
+          { SIZE("tile_vectors", "TILE_VECTORS", 2, 2, 2) }, /* results are wrong with one */
+          { SIZE("value_rows", "VALUE_ROWS", 1, MOST_TILE_ROWS, 1) },
+          { SIZE("value_vectors", "VALUE_VECTORS", 1, 8, 1) },
+          { SIZE("block_key", "BLOCK_KEY", 1, 1024, 1), .source = ATTN_OR_BLOCK_KEY, .rules = { { "tile_vectors", ATTN_VECTOR, 32 } } },
+          { SIZE("item_tiles", "ITEM_TILES", 1, MOST_ITEM_FLOATS, 1) },
       } },
     { .program = "attention_fused_gpu",
       .sizes = {
-          { "head_dim_max", "DIM", 1, ATTN_MOST_DIMS, 1 },
-          { "block_query", "BLOCK_QUERY", 1, MOST_TILE * ATTN_MOST_GROUP, 1, ATTN_OR_BLOCK_QUERY,
-            { { "threads_y", 1, MOST_TILE } } },
-          { "block_key", "BLOCK_KEY", 1, MOST_TILE * ATTN_MOST_GROUP, 1, ATTN_OR_BLOCK_KEY,
-            { { "threads_x", 1, MOST_TILE } } },
-          { "threads_x", "THREADS_X", 4, ATTN_MOST_GROUP, 4 },
-          { "threads_y", "THREADS_Y", 2, ATTN_MOST_GROUP, 2 },
-          { "slice", "SLICE", 8, ATTN_MOST_DIMS, 8 },
-          { "keep_query", "KEEP_QUERY", 0, 1, 1 },
-          { "value_vectors", "VALUE_VECTORS", 1, 4, 1 },
+          { SIZE("head_dim_max", "DIM", 1, ATTN_MOST_DIMS, 1) },
+          { SIZE("block_query", "BLOCK_QUERY", 1, MOST_TILE * ATTN_MOST_GROUP, 1), .source = ATTN_OR_BLOCK_QUERY,
+            .rules = { { "threads_y", 1, MOST_TILE } } },
+          { SIZE("block_key", "BLOCK_KEY", 1, MOST_TILE * ATTN_MOST_GROUP, 1), .source = ATTN_OR_BLOCK_KEY,
+            .rules = { { "threads_x", 1, MOST_TILE } } },
+          { SIZE("threads_x", "THREADS_X", 4, ATTN_MOST_GROUP, 4) },
+          { SIZE("threads_y", "THREADS_Y", 2, ATTN_MOST_GROUP, 2) },
+          { SIZE("slice", "SLICE", 8, ATTN_MOST_DIMS, 8) },
+          { SIZE("keep_query", "KEEP_QUERY", 0, 1, 1) },
+          { SIZE("value_vectors", "VALUE_VECTORS", 1, 4, 1) },
       } },
     { .program = "attention_fused_mma",
       .sizes = {
-          { "head_dim_max", "DIM", 32, ATTN_MOST_MATRIX_DIMS, 32 },
-          { "block_query", "BLOCK_QUERY", 16, ATTN_MOST_GROUP, 16, ATTN_OR_BLOCK_QUERY, { { "warps", 16, 2 } } },
-          { "block_key", "BLOCK_KEY", 16, MOST_MATRIX_KEYS, 16, ATTN_OR_BLOCK_KEY },
-          { "warps", "WARPS", 1, 32, 1 },
-          { "stages", "STAGES", 1, 3, 1 },
-          { "lazy", "LAZY", 0, 1, 1 },
-          { "query_local", "QUERY_LOCAL", 0, 1, 1 },
-          { "registers", NULL, 0, 255, 1 },
+          { SIZE("head_dim_max", "DIM", 32, ATTN_MOST_MATRIX_DIMS, 32) },
+          { SIZE("block_query", "BLOCK_QUERY", 16, ATTN_MOST_GROUP, 16), .source = ATTN_OR_BLOCK_QUERY, .rules = { { "warps", 16, 2 } } },
+          { SIZE("block_key", "BLOCK_KEY", 16, MOST_MATRIX_KEYS, 16), .source = ATTN_OR_BLOCK_KEY },
+          { SIZE("warps", "WARPS", 1, 32, 1) },
+          { SIZE("stages", "STAGES", 1, 3, 1) },
+          { SIZE("lazy", "LAZY", 0, 1, 1) },
+          { SIZE("query_local", "QUERY_LOCAL", 0, 1, 1) },
+          { SIZE("registers", NULL, 0, 255, 1) },
       } },
     { .program = "attention_fused_tf32",
       .sizes = {
-          { "head_dim_max", "DIM", 32, ATTN_MOST_MATRIX_DIMS, 32, .rules = { { "split", 32, 0 } } },
-          { "block_query", "BLOCK_QUERY", 16, ATTN_MOST_GROUP, 16, ATTN_OR_BLOCK_QUERY },
-          { "block_key", "BLOCK_KEY", 8, MOST_MATRIX_KEYS, 8, ATTN_OR_BLOCK_KEY },
-          { "warps", "WARPS", 1, 32, 1, .rules = { { "split", 1, 0 } } },
-          { "stages", "STAGES", 1, 3, 1 },
-          { "query_kept", "QUERY_KEPT", 0, 1, 1 },
-          { "split", "SPLIT", 1, 2, 1 },
+          { SIZE("head_dim_max", "DIM", 32, ATTN_MOST_MATRIX_DIMS, 32), .rules = { { "split", 32, 0 } } },
+          { SIZE("block_query", "BLOCK_QUERY", 16, ATTN_MOST_GROUP, 16), .source = ATTN_OR_BLOCK_QUERY },
+          { SIZE("block_key", "BLOCK_KEY", 8, MOST_MATRIX_KEYS, 8), .source = ATTN_OR_BLOCK_KEY },
+          { SIZE("warps", "WARPS", 1, 32, 1), .rules = { { "split", 1, 0 } } },
+          { SIZE("stages", "STAGES", 1, 3, 1) },
+          { SIZE("query_kept", "QUERY_KEPT", 0, 1, 1) },
+          { SIZE("split", "SPLIT", 1, 2, 1) },
       } },
     { .program = "attention_decode_cpu",
       .sizes = {
-          { "head_dim_max", "DIM_MAX", 16, ATTN_MOST_DIMS, 16 }, /* a multiple of every vector */
-          { "tile_vectors", "TILE_VECTORS", 2, 4, 2 },           /* the softmax takes pairs of vectors */
-          { "tile_step", "TILE_STEP", 1, 16, 1 },
-          { "block_key", "BLOCK_KEY", 1, 1024, 1, .rules = { { "tile_vectors", ATTN_VECTOR, 0 }, { "tile_step", 1, 0 } } },
+          { SIZE("head_dim_max", "DIM_MAX", 16, ATTN_MOST_DIMS, 16) }, /* a multiple of every vector */
+          { SIZE("tile_vectors", "TILE_VECTORS", 2, 4, 2) },           /* the softmax takes pairs of vectors */
+          { SIZE("tile_step", "TILE_STEP", 1, 16, 1) },
+          { SIZE("block_key", "BLOCK_KEY", 1, 1024, 1), .rules = { { "tile_vectors", ATTN_VECTOR, 0 }, { "tile_step", 1, 0 } } },
       } },
     { .program = "attention_decode_gpu",
       .sizes = {
-          { "head_dim_max", "DIM", 1, ATTN_MOST_DIMS, 1 },
-          { "threads", "THREADS", 4, ATTN_MOST_GROUP, ATTN_POWERS, .rules = { { "lanes", 1, 0 } } },
-          { "lanes", "LANES", 4, 32, ATTN_POWERS, .rules = { { "rows", 1, 0 } } },
-          { "keys", "KEYS", 1, 16, ATTN_POWERS },
-          { "rows", "ROWS", 1, 16, ATTN_POWERS },
-          { "warp", "WARP", 0, 1, 1 },
+          { SIZE("head_dim_max", "DIM", 1, ATTN_MOST_DIMS, 1) },
+          { SIZE("threads", "THREADS", 4, ATTN_MOST_GROUP, ATTN_POWERS), .rules = { { "lanes", 1, 0 } } },
+          { SIZE("lanes", "LANES", 4, 32, ATTN_POWERS), .rules = { { "rows", 1, 0 } } },
+          { SIZE("keys", "KEYS", 1, 16, ATTN_POWERS) },
+          { SIZE("rows", "ROWS", 1, 16, ATTN_POWERS) },
+          { SIZE("warp", "WARP", 0, 1, 1) },
       } },
     { .program = "additive_cpu", /* a work-item a row */
       .sizes = {
-          { "head_dim_max", NULL, 1, ANY_DIM, 1 },
-          { "block_key", "BLOCK", 1, MOST_SCORES, 1, ATTN_OR_BLOCK_KEY },
-          { "vector", "VECTOR", 4, ATTN_WIDEST_VECTOR, ATTN_POWERS },
+          { SIZE("head_dim_max", NULL, 1, ANY_DIM, 1) },
+          { SIZE("block_key", "BLOCK", 1, MOST_SCORES, 1), .source = ATTN_OR_BLOCK_KEY },
+          { SIZE("vector", "VECTOR", 4, ATTN_WIDEST_VECTOR, ATTN_POWERS) },
       } },
     { .program = "additive_gpu", /* a work-group a row */
       .sizes = {
-          { "head_dim_max", NULL, 1, ANY_DIM, 1 },
-          { "threads", "GROUP", 1, ATTN_MOST_GROUP, 1 },
-          { "block_key", "BLOCK", 1, MOST_SCORES, 1, ATTN_OR_BLOCK_KEY },
-          { "vector", "VECTOR", 4, ATTN_WIDEST_VECTOR, ATTN_POWERS },
+          { SIZE("head_dim_max", NULL, 1, ANY_DIM, 1) },
+          { SIZE("threads", "GROUP", 1, ATTN_MOST_GROUP, 1) },
+          { SIZE("block_key", "BLOCK", 1, MOST_SCORES, 1), .source = ATTN_OR_BLOCK_KEY },
+          { SIZE("vector", "VECTOR", 4, ATTN_WIDEST_VECTOR, ATTN_POWERS) },
       } },
     { .program = NULL },
 };

@@ -60,6 +60,9 @@ bool misuse_refused(const char *call, clattn_status status);
 /** A problem of attention, and how it is to be planned; with OpenCL devices it may name their engines. */
 clattn_problem misuse_draw_problem(bool opencl, clattn_plan_options *options);
 
+/** Whether a resolved problem's tensors fit the fuzzer's memory. */
+bool misuse_is_small(const clattn_problem *p);
+
 void misuse_attention(clattn_runtime *runtime);
 void misuse_operations(clattn_runtime *runtime);
 void misuse_layers(clattn_runtime *runtime);

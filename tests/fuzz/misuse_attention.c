@@ -6,8 +6,6 @@
 
 #include "misuse.h"
 
-enum { MOST_ELEMENTS = 100000 };
-
 /* ------------------------------------------------------------------------------------------------ tensors */
 
 /* The call's memory as this file sees it. */
@@ -353,13 +351,6 @@ static void make_empty_call(clattn_plan *plan, const clattn_problem *p) {
     misuse_refused("clattn_execute without rows", clattn_execute(plan, &t));
 }
 
-static bool is_small(const clattn_problem *p) {
-    wide rows = (wide)p->batch * p->query_heads * (p->query_length + 1), keys = (wide)p->batch * p->kv_heads * (p->key_length + 1);
-    wide dims = (wide)p->head_dim + p->value_dim, square = (wide)(p->query_length + 1) * (p->key_length + 1);
-    return p->batch < MOST_ELEMENTS && square < MOST_ELEMENTS && square * p->batch * p->query_heads < MOST_ELEMENTS && p->query_heads < MOST_ELEMENTS && dims < MOST_ELEMENTS && rows < MOST_ELEMENTS &&
-           keys < MOST_ELEMENTS && rows * dims < MOST_ELEMENTS && keys * dims < MOST_ELEMENTS;
-}
-
 void misuse_attention(clattn_runtime *runtime) {
     clattn_plan_options options;
     clattn_problem p = misuse_draw_problem(clattn_runtime_device_count(runtime) > 1, &options), full;
@@ -376,10 +367,10 @@ void misuse_attention(clattn_runtime *runtime) {
         return;
     }
     bool host = full.memory == CLATTN_MEMORY_HOST; /* else the plan is for clattn_enqueue() */
-    if ((!is_small(&full) || !host) && !options.caller_workspace) {
+    if ((!misuse_is_small(&full) || !host) && !options.caller_workspace) {
         make_empty_call(plan, &full);
     }
-    for (int n = 0; n < 3 && host && is_small(&full); n++) {
+    for (int n = 0; n < 3 && host && misuse_is_small(&full); n++) {
         memory_begin();
         int64_t rows = draw_one_in(2) ? full.query_length : draw_between(0, full.query_length);
         int64_t keys = draw_one_in(2) ? full.key_length : draw_between(0, full.key_length);

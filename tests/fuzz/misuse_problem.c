@@ -3,6 +3,8 @@
 
 #include "misuse.h"
 
+enum { MOST_ELEMENTS = 100000 };
+
 static void spoil_problem(clattn_problem *p) {
     int64_t *const numbers[] = { &p->batch,
                                  &p->query_heads,
@@ -119,4 +121,11 @@ clattn_problem misuse_draw_problem(bool opencl, clattn_plan_options *options) {
         spoil_problem(&p);
     }
     return p;
+}
+
+bool misuse_is_small(const clattn_problem *p) {
+    wide rows = (wide)p->batch * p->query_heads * (p->query_length + 1), keys = (wide)p->batch * p->kv_heads * (p->key_length + 1);
+    wide dims = (wide)p->head_dim + p->value_dim, square = (wide)(p->query_length + 1) * (p->key_length + 1);
+    return p->batch < MOST_ELEMENTS && square < MOST_ELEMENTS && square * p->batch * p->query_heads < MOST_ELEMENTS && p->query_heads < MOST_ELEMENTS && dims < MOST_ELEMENTS && rows < MOST_ELEMENTS &&
+           keys < MOST_ELEMENTS && rows * dims < MOST_ELEMENTS && keys * dims < MOST_ELEMENTS;
 }
