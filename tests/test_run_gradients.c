@@ -192,7 +192,7 @@ START_TEST(test_refusals) {
     refused(2, PLAIN "--grad-output go.npy --output o.npy", "--grad-output: gradients need direction=backward");
     refused(2, PLAIN "--grad-key gk.npy", "--grad-key: gradients need direction=backward");
     refused(2, PLAIN "direction=backward --grad-query gq.npy", "--grad-output is missing");
-    refused(2, PLAIN "direction=backward --grad-output go.npy --output o.npy", "--grad-query is missing");
+    refused(2, PLAIN "direction=backward --grad-output go.npy", "--output is missing");
     refused(2, PLAIN "direction=backward --grad-output go.npy --grad-bias gb.npy", "--grad-bias: there is no --bias");
     refused(2, PLAIN "direction=backward --grad-output go.npy --grad-sinks gb.npy",
             "--grad-sinks: there is no --sinks");
@@ -224,6 +224,10 @@ START_TEST(test_other_commands) {
     works("verify direction=backward bias=h,q,k sinks=yes dropout=0.2 seed=1,2,3,4 --engine reference" SMALL);
     works("verify direction=backward --cases 5 --seed 3 --engine reference");
     ck_assert(strstr(said, "backward 5"));
+    works("verify causal=yes --cases 60 --seed 1 --engine cpu"); /* which asks where queries stand */
+    works("verify align=8 --cases 60 --seed 1 --engine cpu");    /* in place of drawn offsets */
+    works("verify kv_heads=2 batch=2 key_length=3 query_length=2 --cases 60 --seed 1 --engine cpu");
+    refused(2, "verify batch=1,2 --cases 5 --engine cpu", "batch=1,2: one number is expected");
     works("verify dropout=0.3 window=2,2 prefix=3 align=2 seed=1,2 --engine reference" SMALL);
     refused(3, "verify direction=backward --engine cpu" SMALL, "nothing here serves it");
     refused(3, "bench direction=backward --engine reference" SMALL, "direction=backward: `clattn bench`");

@@ -244,7 +244,7 @@ static void check_mask(double dropout, const int64_t *first_keys) {
     t.first_keys = (clattn_integers){ first_keys, 0, CLATTN_INT64 };
     EXPECT_STATUS(clattn_attention(own, &p, &options, &t, &report), CLATTN_OK, &report);
     EXPECT_STATUS(attn_problem_resolve(&p, &resolved, &report), CLATTN_OK, &report);
-    EXPECT_STATUS(attn_call_resolve(&resolved, &t, NULL, &call), CLATTN_OK, &report);
+    EXPECT_STATUS(attn_call_resolve(&resolved, &t, false, &call), CLATTN_OK, &report);
     int64_t kept = 0;
     for (int64_t n = 0; n < COUNT; n++) {
         attn_dropout_row row = attn_dropout_row_of(&resolved, &call, n / (HEADS * ROWS * KEYS),

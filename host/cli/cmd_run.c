@@ -153,6 +153,7 @@ static int compute_one(attn_run *run, const attn_session *session, const clattn_
         *seconds += attn_seconds() - start;
     }
     clattn_plan_destroy(plan);
+    run->tensors.report = NULL;
     return status == CLATTN_OK ? ATTN_DONE : fail_file(run, status, &report, error);
 }
 

@@ -20,13 +20,10 @@ int attn_run_check_direction(attn_run *run, attn_error *error) {
             return attn_fail(error, ATTN_USAGE, "%s: gradients need direction=backward", attn_run_output_flags[o]);
         }
     }
-    if (run->backward && !run->input_path[ATTN_RUN_GRAD_OUTPUT]) {
-        return attn_fail(error, ATTN_USAGE, "--grad-output is missing: direction=backward needs it");
+    if (any && !run->input_path[ATTN_RUN_GRAD_OUTPUT]) {
+        return attn_fail(error, ATTN_USAGE, "--grad-output is missing: gradients need it");
     }
-    if (run->backward && !any) {
-        return attn_fail(error, ATTN_USAGE,
-                         "--grad-query is missing (or --grad-key, --grad-value, ...): nothing to write");
-    }
+    run->backward = any; /* else the forward alone, which runs first anyway, has something to write */
     return ATTN_DONE;
 }
 

@@ -62,9 +62,10 @@ static bool meets(const clattn_merge_part *written, const clattn_merge_part *oth
            attn_ranges_meet(written->logsumexp, a_sums, other->output, b);
 }
 
-/** A part's gradient: its members may both be missing. */
+/** A part's gradient: its members may both be missing, and what is missing has no stride. */
 static bool is_writable(const job *j, int64_t k, int64_t rows) {
-    const clattn_merge_part *to = &j->part_gradients[k];
+    clattn_merge_part asked = j->part_gradients[k], *to = &asked;
+    asked.row_stride = asked.output ? asked.row_stride : j->value_dim;
     int64_t output, logsumexp;
     bool usable = (int)to->type >= CLATTN_FP32 && (int)to->type <= CLATTN_FP64 && to->row_stride >= j->value_dim &&
                   attn_merge_spans(to, rows, j->value_dim, &output, &logsumexp) &&

@@ -34,6 +34,17 @@ bool attn_line_gives(const char *line, const char *name, size_t length) {
     return false;
 }
 
+const char *attn_line_value(const char *line, const char *name) {
+    size_t length = strlen(name);
+    for (line += strspn(line, BLANKS); *line != '\0'; line += strspn(line, BLANKS)) {
+        if (strncmp(line, name, length) == 0 && line[length] == '=') {
+            return line + length + 1;
+        }
+        line += strcspn(line, BLANKS);
+    }
+    return NULL;
+}
+
 bool attn_line_gives_enough(const char *line) {
     bool enough = true;
     for (int n = 0; attn_word_row(n); n++) {

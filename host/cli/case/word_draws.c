@@ -64,7 +64,8 @@ say(attn_drawing *drawing, const attn_word *word, const char *format, ...) {
 }
 
 static bool is_said(const attn_drawing *drawing, const char *name) {
-    return attn_line_gives(drawing->text, name, strlen(name));
+    return attn_line_gives(drawing->text, name, strlen(name)) ||
+           (drawing->words && attn_line_gives(drawing->words, name, strlen(name)));
 }
 
 void attn_say_one(attn_drawing *drawing, const attn_word *word) {
@@ -107,8 +108,8 @@ void attn_say_align(attn_drawing *drawing, const attn_word *word) {
     if (!(asked && differ) && !attn_draw_chance(drawing, 30)) {
         return;
     }
-    drawing->has_offsets = attn_draw_chance(drawing, 20) && sizes->batch > 0;
-    if (drawing->has_offsets) {
+    drawing->has_offsets = attn_draw_chance(drawing, 20) && sizes->batch > 0 && !is_said(drawing, "align");
+    if (drawing->has_offsets || is_said(drawing, "offsets")) {
         return;
     }
     if (attn_draw_chance(drawing, 20)) {

@@ -11,6 +11,7 @@ struct attn_drawing {
     uint64_t seed, n, next;    /* the next number drawn is a function of these alone */
     clattn_problem sizes;      /* the sizes alone, resolved */
     bool has_offsets;          /* an alignment for each entry was drawn in place of one */
+    const char *words;         /* said for every problem; they go before what is drawn */
     bool has_part;             /* a part of the weights was drawn, not all of them */
     char text[ATTN_CASE_TEXT]; /* the words so far */
 };

@@ -72,7 +72,7 @@ static void pool_output(error_pool *pool, attn_gate_row *row, attn_gate_result *
 
 static void check_output(attn_gate_row *row, const attn_gate_subject *subject, error_pool *pool) {
     const attn_case_data *data = row->data;
-    clattn_type type = data->problem.type;
+    clattn_type type = attn_case_output_type(&data->problem);
     attn_gate_result *result = subject->result;
     int64_t at = attn_rows_at(&data->output_rows, row->b, row->h, row->i);
     for (int64_t d = 0; d < data->problem.value_dim; d++) {

@@ -259,8 +259,13 @@ int attn_gate_gradients_create(attn_gradient_gold **made, const attn_case_data *
                                attn_error *error) {
     const clattn_problem *p = &data->problem;
     int64_t total = 0, group = p->query_heads / p->kv_heads, rows = p->query_length;
+    const int64_t full[4] = { p->batch, p->query_heads, rows, p->key_length };
+    int64_t summed = 1; /* pairs whose ds a number of grad_bias adds up */
+    for (int k = 0; k < 4; k++) {
+        summed *= p->bias_shape[k] == 1 ? full[k] : 1;
+    }
     const int64_t terms[ATTN_GRADIENTS] = {
-        p->key_length,  group * rows, group * rows, p->batch * p->query_heads * rows, p->batch * rows * p->key_length,
+        p->key_length,  group * rows, group * rows, summed, p->batch * rows * p->key_length,
         p->batch * rows
     };
     attn_gradient_gold *gold = calloc(1, sizeof *gold);

@@ -209,11 +209,11 @@ attn_plain_form attn_gate_form(const attn_gate_row *row, const clattn_plan_info 
 }
 
 double attn_gate_output_bound(const attn_gate_row *row, const clattn_plan_info *info, int64_t d) {
-    clattn_type type = row->data->problem.type;
+    clattn_type type = row->data->problem.type, written = attn_case_output_type(&row->data->problem);
     double gold = fabs((double)row->gold.output[d]), u = attn_unit_roundoff(type), length = length_part(row, info);
-    double tiny = type == CLATTN_FP16 ? 0x1p-25 : sum_tiny(row) * (1 + row->value_sum[d]);
+    double tiny = written == CLATTN_FP16 ? 0x1p-25 : sum_tiny(row) * (1 + row->value_sum[d]);
     double sums = row->error_sum[d] + length * row->weight_sum[d] + gold * (row->score_error + length);
-    double bound = u * gold + tiny + sum_roundoff(row) * sums;
+    double bound = attn_unit_roundoff(written) * gold + tiny + sum_roundoff(row) * sums;
     if (info->weights_rounded) {
         bound += u * row->weight_sum[d];
         if (type == CLATTN_FP16) {
@@ -323,8 +323,8 @@ const float *attn_gate_plain(attn_gate_row *row, attn_plain_form form) {
     }
     for (int64_t d = 0; d < p->value_dim; d++) {
         double stored;
-        clattn_set_element(p->type, &stored, 0, (double)row->plain[form][d]);
-        row->plain[form][d] = (float)clattn_get_element(p->type, &stored, 0);
+        clattn_set_element(attn_case_output_type(p), &stored, 0, (double)row->plain[form][d]);
+        row->plain[form][d] = (float)clattn_get_element(attn_case_output_type(p), &stored, 0);
     }
     row->plain_done[form] = true;
     return row->plain[form];

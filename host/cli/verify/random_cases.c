@@ -99,6 +99,40 @@ static void draw_sizes(attn_drawing *drawing) {
         attn_draw_chance(drawing, 20) ? (int64_t)attn_draw_below(drawing, (uint64_t)sizes->key_length + 1) : 0;
 }
 
+/* Sizes that the words say, and what the drawn ones become beside them. */
+static int take_sizes(attn_drawing *drawing, const char *words, attn_error *error) {
+    clattn_problem *sizes = &drawing->sizes;
+    const struct {
+        const char *name;
+        int64_t *size;
+    } said[] = { { "batch", &sizes->batch },           { "query_heads", &sizes->query_heads },
+                 { "kv_heads", &sizes->kv_heads },     { "query_length", &sizes->query_length },
+                 { "key_length", &sizes->key_length }, { "past", &sizes->past_length } };
+    bool is_said[6];
+    for (int n = 0; n < 6; n++) {
+        const char *value = attn_line_value(words, said[n].name);
+        char text[32] = "";
+        is_said[n] = value;
+        if (value) {
+            snprintf(text, sizeof text, "%.*s", (int)strcspn(value, " \t"), value);
+            if (attn_text_integer(text, said[n].size) != 0) {
+                return attn_fail(error, ATTN_USAGE, "%s=%s: one number is expected beside --cases", said[n].name, text);
+            }
+        }
+    }
+    if (sizes->kv_heads > 0 && sizes->query_heads % sizes->kv_heads != 0) {
+        if (is_said[1]) {
+            sizes->kv_heads = is_said[2] ? sizes->kv_heads : 1;
+        } else {
+            sizes->query_heads = sizes->kv_heads;
+        }
+    }
+    if (sizes->past_length > sizes->key_length && !is_said[5]) {
+        sizes->past_length = 0;
+    }
+    return ATTN_DONE;
+}
+
 /* The drawn words that `words` does not say, then those. Backward has no weights to write. */
 static void put_words(char line[ATTN_CASE_TEXT], const char *drawn, const char *words) {
     bool backward = strstr(words, "direction=backward");
@@ -116,12 +150,15 @@ static void put_words(char line[ATTN_CASE_TEXT], const char *drawn, const char *
 int attn_random_case(attn_case *c, uint64_t seed, uint64_t n, const char *dims_text, const char *words,
                      attn_error *error) {
     char line[ATTN_CASE_TEXT];
-    attn_drawing drawing = { .seed = seed, .n = n };
+    attn_drawing drawing = { .seed = seed, .n = n, .words = words };
     attn_cases cases = { 0 };
     if (draw_dims(&drawing, dims_text, error) != ATTN_DONE) {
         return error->status;
     }
     draw_sizes(&drawing);
+    if (take_sizes(&drawing, words, error) != ATTN_DONE) {
+        return error->status;
+    }
     attn_draw_words(&drawing);
     put_words(line, drawing.text, words);
     int status = attn_cases_line(&cases, line, error);

@@ -1,5 +1,6 @@
 /*
- * The cpu engine: threads and SIMD, instruction set chosen at run time, every feature of the forward direction. This file is
+ * The cpu engine: threads and SIMD, instruction set chosen at run time, all of the forward direction but what
+ * unserved.h names (dropout, prefix, an output type of its own). This file is
  * the engine's face. Each way through it is a path: the list is in cpu_path.c, the paths are in the folders beside it with
  * their kernels, which are compiled once per instruction set; cpu_careful.c is the careful path. An instruction set is added
  * as one isa/cpu_<isa>.c, its body in cpu_bodies.c, one line in cpu_features.h and its flags in cmake/CompileFlags.cmake.

@@ -23,6 +23,10 @@ static clattn_status choose_kernels(attn_cpu_plan *plan, clattn_report *report) 
     plan->kernels = body.kernels;
     plan->unit = body.unit;
     plan->single = problem->type != CLATTN_FP64 && is_moderate(problem->scale) && is_moderate(problem->softcap);
+    if (plan->single && (plan->blocks.splits < 0 || plan->blocks.splits > 4096)) {
+        return attn_refuse(report, CLATTN_UNSUPPORTED, "blocks.splits: %" PRId64 " is outside 1..4096",
+                           plan->blocks.splits);
+    }
     plan->block_key = plan->blocks.block_key ? plan->blocks.block_key : ATTN_CPU_BLOCK_KEY;
     return CLATTN_OK;
 }

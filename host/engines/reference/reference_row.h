@@ -1,6 +1,7 @@
 /*
  * One row of attention, written to read like the formula in clattn.h. Included by reference.c twice: with REAL double, and
- * long double for fp64. Restates the rules of lengths, offset, causal, window and mask; shares nothing with the engines. Has
+ * long double for fp64. The rules of lengths, offset, causal, window and mask are in reference_rules.h, scores in
+ * reference_score.h; nothing is shared with the engines. Has
  * no guard: the includer defines REAL, NAME(x), EXP, LOG, TANH and FABS anew each time.
  */
 #include "clattn/clattn_inspect.h"
