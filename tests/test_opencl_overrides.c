@@ -17,8 +17,8 @@ START_TEST(test_overrides) {
         clattn_type type;
         clattn_block_override blocks; /* block_query, block_key, splits, body */
         const char *reason;
-    } cases[] = { { "opencl-unfused", CLATTN_FP32, { .block_key = 8 }, "block override: only block_query" },
-                  { "opencl-unfused", CLATTN_FP32, { .splits = 2 }, "block override: only block_query" },
+    } cases[] = { { "opencl-unfused", CLATTN_FP32, { .block_key = 8 }, "blocks.block_key: only block_query" },
+                  { "opencl-unfused", CLATTN_FP32, { .splits = 2 }, "blocks.splits: only block_query" },
                   { "opencl-fused", CLATTN_FP32, { .block_query = 3, .body = "cpu-shaped" }, "block_query: 3 is not a multiple of" },
                   { "opencl-fused", CLATTN_FP32, { .block_query = -8, .body = "cpu-shaped" }, "block_query: -8 is not a multiple of" },
                   { "opencl-fused", CLATTN_FP32, { .block_query = 1 << 20, .body = "cpu-shaped" }, "block_query: 1048576 is not" },

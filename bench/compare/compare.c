@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -100,18 +101,24 @@ static void close_build(build *b) {
     }
 }
 
+static clattn_status execute(const build *b, const clattn_tensors *tensors) {
+    clattn_tensors own = *tensors;
+    own.struct_size = b->options_init ? sizeof own : offsetof(clattn_tensors, grad_output); /* as old builds know it */
+    return b->execute(b->plan, &own);
+}
+
 /** Seconds of one call, on average of `count`. */
 static double time_calls(const build *b, const clattn_tensors *tensors, int count, clattn_status *status) {
     double start = attn_seconds();
     for (int i = 0; i < count && *status == CLATTN_OK; i++) {
-        *status = b->execute(b->plan, tensors);
+        *status = execute(b, tensors);
     }
     return (attn_seconds() - start) / count;
 }
 
 /* A problem of builds from before there were options: these were its last members. */
 typedef struct old_problem {
-    clattn_problem problem;
+    char problem[offsetof(clattn_problem, dropout)]; /* what came after was not there either */
     const char *engine;
     int64_t device, concurrency;
     bool caller_workspace, batch_invariant, allow_tf32;
@@ -122,10 +129,12 @@ static clattn_status make_old_plan(build *b, const clattn_problem *problem, cons
     clattn_status (*create)(clattn_runtime *, const old_problem *, clattn_plan **, clattn_report *);
     clattn_status (*override)(clattn_runtime *, const clattn_block_override *, clattn_report *);
     void *found = dlsym(b->library, "clattn_inspect_override_blocks");
-    old_problem old = { *problem, options->engine, CLATTN_ANY_DEVICE, 1, false, false, options->allow_tf32 };
+    const size_t size = sizeof(old_problem);
+    old_problem old = { .engine = options->engine, CLATTN_ANY_DEVICE, 1, false, false, options->allow_tf32 };
+    memcpy(old.problem, problem, sizeof old.problem);
+    memcpy(old.problem + offsetof(clattn_problem, struct_size), &size, sizeof size);
     memcpy(&create, &b->plan_create, sizeof create);
     memcpy(&override, &found, sizeof override);
-    old.problem.struct_size = sizeof old;
     clattn_status status = found && options->blocks ? override(b->runtime, options->blocks, report) : CLATTN_OK;
     return status == CLATTN_OK ? create(b->runtime, &old, &b->plan, report) : status;
 }
@@ -215,7 +224,7 @@ static int compare_bits(comparison *c, const attn_case *problem, attn_case_data 
             return attn_fail(error, ATTN_UNSERVED, "out of memory for a copy of the result");
         status[i] = make_plan(b, c->bodies[i], data, &data->problem, NULL);
         if (status[i] == CLATTN_OK)
-            status[i] = b->execute(b->plan, &data->tensors);
+            status[i] = execute(b, &data->tensors);
         copy_outputs(data, b->output);
     }
     bool same = status[0] == status[1] && memcmp(c->builds[0].output, c->builds[1].output, (size_t)bytes) == 0;

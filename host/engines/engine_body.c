@@ -29,11 +29,14 @@ int attn_body_choose(const attn_body *bodies, const attn_device *device) {
 
 bool attn_body_alone(const attn_device *device, clattn_report *why_not) {
     const clattn_block_override *asked = &device->blocks;
-    if (asked->block_query != 0 || asked->block_key != 0 || asked->splits != 0) {
-        attn_report_line(why_not, "block override: only body means something here");
-        return false;
+    const char *field = asked->block_query != 0 ? "block_query"
+                        : asked->block_key != 0 ? "block_key"
+                        : asked->splits != 0    ? "splits"
+                                                : NULL;
+    if (field) {
+        attn_report_line(why_not, "blocks.%s: this engine has no such size", field);
     }
-    return true;
+    return !field;
 }
 
 int attn_prefer_by_kind(const void *problem, const attn_device *device) {

@@ -6,8 +6,8 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/report.h"
 
 attn_kernel_call attn_kernel_call_begin(cl_kernel kernel) {
@@ -57,11 +57,6 @@ void attn_chain_begin(attn_chain *chain, struct attn_opencl_device *device, cl_c
     if (timing) {
         timing->count = 0;
     }
-}
-
-static double now(void) {
-    struct timespec t;
-    return timespec_get(&t, TIME_UTC) == TIME_UTC ? (double)t.tv_sec + 1e-9 * (double)t.tv_nsec : 0.0;
 }
 
 cl_uint attn_chain_wait(const attn_chain *chain, const cl_event **wait) {
@@ -114,12 +109,11 @@ clattn_status attn_chain_step(attn_chain *chain, const char *name) {
         return CLATTN_OK;
     }
     ATTN_TRY(attn_chain_finish(chain));
-    double t = now();
     if (chain->step >= 0) {
-        chain->timing->steps[chain->step].seconds += t - chain->step_began;
+        chain->timing->steps[chain->step].seconds += attn_clock_seconds_since(chain->step_began);
     }
     chain->step = name ? find_step(chain->timing, name) : -1;
-    chain->step_began = t;
+    chain->step_began = attn_clock_now();
     return CLATTN_OK;
 }
 

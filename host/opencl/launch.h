@@ -41,7 +41,7 @@ typedef struct attn_chain {
     cl_event last; /* the end of the last command: owned; NULL before the first */
     bool unknown;  /* commands may be under way that no event of ours stands for */
     int64_t step;  /* index of the timing step that is open, or -1 */
-    double step_began;
+    int64_t step_began;
 } attn_chain;
 
 /** queue NULL = the device's own. `wait` must live until the first command is submitted. timing's count is made 0. */

@@ -8,7 +8,6 @@
 
 #include "base/report.h"
 #include "opencl/program.h"
-#include "opencl/program.h"
 
 enum { PROBE_THREADS = 128, MOST_GROUPS = 256 };
 

@@ -39,7 +39,8 @@ static bool supports(const void *problem, const attn_device *device, clattn_repo
         return false;
     }
     if (device->blocks.block_query != 0 || device->blocks.splits != 0) {
-        attn_report_line(refused, "block override: only block_key and body mean something here");
+        attn_report_line(refused, "blocks.%s: only block_key and body mean something here",
+                         device->blocks.splits != 0 ? "splits" : "block_query");
         return false;
     }
     return true;
@@ -78,6 +79,11 @@ static clattn_status get_program(const attn_additive_state *s, const char *name,
     char options[160];
     cl_kernel kernel = NULL;
     attn_kernel_limits limits;
+    if (s->group > s->opencl->info.max_work_group) { /* some drivers fail to build such a program */
+        return attn_refuse(report, CLATTN_UNSUPPORTED,
+                           "%s: needs work-groups of %" PRId64 ", the device allows %" PRId64, name, s->group,
+                           s->opencl->info.max_work_group);
+    }
     snprintf(options, sizeof options, "%s-DGROUP=%" PRId64 " -DBLOCK=%" PRId64 " -DVECTOR=%" PRId64, extra, s->group,
              s->block, s->vector);
     ATTN_TRY(attn_program_get(s->opencl, name, options, program, report));
@@ -113,7 +119,7 @@ static clattn_status build_shape(attn_additive_state *s, const char *table, clat
     if (count == 0) {
         return attn_refuse(report, status, "%s: no row of the table is for this device", table);
     }
-    for (int64_t n = 0; n < count && status == CLATTN_UNSUPPORTED; n++) {
+    for (int64_t n = 0; n < count && status != CLATTN_OK; n++) {
         status = read_row(s, table, &rows[n], report);
         if (status == CLATTN_OK) {
             status = get_program(s, "additive", "", &s->program, report);
@@ -130,7 +136,7 @@ static clattn_status build(attn_additive_state *s, clattn_report *report) {
     ATTN_TRY(attn_opencl_open(s->opencl, report));
     if (asked == GPU_SHAPED || (asked < 0 && !s->opencl->is_cpu)) {
         clattn_status status = build_shape(s, "additive_gpu", report);
-        if (status != CLATTN_UNSUPPORTED || asked == GPU_SHAPED) {
+        if (status == CLATTN_OK || asked == GPU_SHAPED) {
             return status;
         }
     }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engines/additive/additive_engines.h"
+#include "engines/engine_body.h"
 
 /* One row under way. */
 typedef struct row_work {
@@ -20,7 +21,7 @@ static bool supports(const void *problem, const attn_device *device, clattn_repo
         attn_report_line(why_not, "device: the reference runs on the CPU");
         return false;
     }
-    return true;
+    return attn_body_alone(device, why_not);
 }
 
 static clattn_status prepare(const void *problem, const attn_device *device, void **state, clattn_plan_info *info,

@@ -4,6 +4,8 @@
  */
 #include "engines/cpu/cpu_plan.h"
 
+#include <inttypes.h>
+
 #include <math.h>
 
 #include "cpu/threads.h"

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "engines/engine_body.h"
 #include "engines/linear/linear_engines.h"
 
 static bool supports(const void *problem, const attn_device *device, clattn_report *why_not) {
@@ -11,7 +12,7 @@ static bool supports(const void *problem, const attn_device *device, clattn_repo
     if (device->kind != CLATTN_DEVICE_CPU) {
         attn_report_line(why_not, "device: the reference runs on the CPU");
     }
-    return device->kind == CLATTN_DEVICE_CPU;
+    return device->kind == CLATTN_DEVICE_CPU && attn_body_alone(device, why_not);
 }
 
 static clattn_status prepare(const void *problem, const attn_device *device, void **state, clattn_plan_info *info,

@@ -1,6 +1,6 @@
 /*
  * Which body runs on a device, and its program. Knows no kernel's arguments. To add a condition on devices: the architecture
- * string in attn_opencl_find_rows(), or a check in attn_opencl_build().
+ * string in get_architecture(), or a check in attn_opencl_build().
  */
 #include "engines/opencl/opencl_body.h"
 

@@ -9,6 +9,7 @@
 #include "base/half.h"
 #include "cpu/threads.h"
 #include "engines/engine.h"
+#include "engines/engine_body.h"
 #include "engines/reference/reference.h"
 #include "engines/reference/reference_backward.h"
 #include "engines/reference/reference_dropout.h"
@@ -125,7 +126,7 @@ static bool supports(const void *asked, const attn_device *device, clattn_report
         attn_report_line(why_not, "memory: the reference takes host memory");
         return false;
     }
-    return true;
+    return attn_body_alone(device, why_not);
 }
 
 static int preference(const void *problem, const attn_device *device) {

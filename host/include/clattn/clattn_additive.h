@@ -115,7 +115,7 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_additive_plan_get_info(const clattn
  * Computes one call; returns when the outputs are written. Rows of the outputs beyond this call's lengths are left
  * alone.
  * @return INVALID_ARGUMENT, INVALID_TENSORS, OVERFLOW (nothing is written), DEVICE_OUT_OF_MEMORY, OPENCL_ERROR; DEADLOCK
- *         (from inside a call of the same plan), NO_DEVICE (OpenCL after a fork)
+ *         (from inside a call of the same plan, when its concurrency has no room), NO_DEVICE (OpenCL after a fork)
  * Threads: any; calls beyond the plan's concurrency wait for each other. The same call twice gives the same bits.
  * @since 0.1
  */

@@ -65,7 +65,7 @@ typedef struct clattn_linear_plan clattn_linear_plan;
  * @param plan     receives the plan; NULL on error
  * @param report   may be NULL; as in clattn_plan_create()
  * @return INVALID_ARGUMENT, INVALID_PROBLEM, OVERFLOW, UNSUPPORTED, NO_DEVICE, OUT_OF_MEMORY, DEVICE_OUT_OF_MEMORY,
- *         OPENCL_ERROR
+ *         BUILD_FAILED, OPENCL_ERROR
  * Threads: any. Destroy the plan before its runtime.
  * @since 0.1
  */
@@ -84,7 +84,7 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_linear_plan_get_info(const clattn_l
 /**
  * Computes one call; returns when the output is written.
  * @return INVALID_ARGUMENT, INVALID_TENSORS, OVERFLOW (nothing is written), OPENCL_ERROR, DEVICE_OUT_OF_MEMORY; DEADLOCK
- *         (from inside a call of the same plan), NO_DEVICE (OpenCL after a fork)
+ *         (from inside a call of the same plan, when its concurrency has no room), NO_DEVICE (OpenCL after a fork)
  * Threads: any; calls beyond the plan's concurrency wait for each other.
  * @since 0.1
  */

@@ -51,6 +51,7 @@ static int64_t most_decoded(const attn_cpu_plan *plan) {
 static clattn_status make_part(const attn_cpu_plan *plan, void *part, clattn_report *report) {
     decode_part *own = part;
     const clattn_problem *problem = &plan->problem;
+    (void)report;
     int64_t group = problem->query_heads / problem->kv_heads;
     int64_t heads = attn_max(1, plan->batch_invariant ? problem->kv_heads : problem->batch * problem->kv_heads);
     own->most = most_decoded(plan);

@@ -46,6 +46,10 @@ static bool supports(const void *asked, const attn_device *device, clattn_report
     if (!attn_opencl_body_supports(problem, device, why_not)) {
         return false;
     }
+    if (device->blocks.block_query != 0 || device->blocks.block_key != 0) {
+        attn_report_line(why_not, "block_query, block_key: opencl-decode takes splits only");
+        return false;
+    }
     if (device->blocks.splits < 0 || device->blocks.splits > MOST_SPLITS) {
         attn_report_line(why_not, "splits: %" PRId64 " is not in 0..%d", device->blocks.splits, MOST_SPLITS);
         return false;
@@ -84,13 +88,6 @@ static clattn_status set_workspace(decode_state *state, clattn_report *report) {
         !attn_multiply(parts, state->splits, &parts) || !attn_multiply(parts, p->value_dim + 2, &parts) ||
         !attn_multiply(parts, (int64_t)sizeof(float), &state->workspace_size)) {
         return attn_refuse(report, CLATTN_OVERFLOW, "workspace: the parts of the output do not fit 63 bits");
-    }
-    return CLATTN_OK;
-}
-
-static clattn_status refuse_blocks(const attn_device *device, clattn_report *report) {
-    if (device->blocks.block_query != 0 || device->blocks.block_key != 0) {
-        return attn_refuse(report, CLATTN_UNSUPPORTED, "block_query, block_key: opencl-decode takes splits only");
     }
     return CLATTN_OK;
 }
@@ -143,7 +140,6 @@ static clattn_status build(decode_state *state, clattn_plan_info *info, clattn_r
     const char *table = cpu ? "attention_decode_cpu" : "attention_decode_gpu";
     int64_t count = attn_opencl_find_rows(table, &state->problem, &state->device, rows);
     clattn_status status = CLATTN_UNSUPPORTED;
-    ATTN_TRY(refuse_blocks(&state->device, report));
     for (int64_t k = 0; k < count && status != CLATTN_OK; k++) {
         status =
             cpu ? build_cpu(state, &rows[k], info, report) : build_gpu(state, &rows[k], k == count - 1, info, report);

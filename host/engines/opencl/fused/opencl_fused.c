@@ -60,6 +60,10 @@ static bool has_matrix_units(const clattn_problem *problem, const attn_device *d
 
 static bool supports(const void *asked, const attn_device *device, clattn_report *why_not) {
     const clattn_problem *problem = asked;
+    if (device->blocks.splits != 0) {
+        attn_report_line(why_not, "blocks.splits: opencl-fused does not split keys");
+        return false;
+    }
     return attn_opencl_body_supports(problem, device, why_not) &&
            is_served(&bodies[choose_body(problem, device)], problem, device, why_not);
 }

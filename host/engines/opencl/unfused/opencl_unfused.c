@@ -11,7 +11,8 @@
 static bool supports(const void *asked, const attn_device *device, clattn_report *why_not) {
     const clattn_problem *problem = asked;
     if (device->blocks.block_key != 0 || device->blocks.splits != 0) {
-        attn_report_line(why_not, "block override: only block_query (rows of a part) and body mean something here");
+        attn_report_line(why_not, "blocks.%s: only block_query (rows of a part) and body mean something here",
+                         device->blocks.splits != 0 ? "splits" : "block_key");
         return false;
     }
     return attn_opencl_supports(problem, device, why_not) && attn_product_serves(device->opencl, why_not);
