@@ -5,7 +5,6 @@
 #include "engines/cpu/cpu_plan.h"
 
 #include <inttypes.h>
-
 #include <math.h>
 
 #include "cpu/threads.h"
