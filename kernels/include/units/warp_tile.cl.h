@@ -38,6 +38,8 @@
 #include "include/units/warp_tile_nvidia.cl.h"
 #elif WARP_TILE_AMD_MFMA || WARP_TILE_AMD_GFX11 || WARP_TILE_AMD_GFX12 || WARP_TILE_INTEL
 #include "include/units/warp_tile_columns.cl.h"
+#elif TILE_EMULATED
+#error "a matrix unit without a line here"
 #else
 #include "include/units/warp_tile_portable.cl.h"
 #endif

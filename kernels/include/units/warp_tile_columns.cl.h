@@ -26,12 +26,14 @@
 #define TILE_RUN 8
 #define TILE_COLUMN(n) (n)
 #define UNIT_WORDS GFX12_WORDS
-#else // WARP_TILE_INTEL
+#elif WARP_TILE_INTEL
 #define TILE_LANES INTEL_LANES
 #define TILE_C 16
 #define TILE_RUN 16
 #define TILE_COLUMN(n) (n)
 #define UNIT_WORDS INTEL_WORDS
+#else
+#error "a matrix unit without a layout here"
 #endif
 
 #if WARP_TILE_INTEL
