@@ -131,7 +131,7 @@ static clattn_status resolve_alignment(clattn_problem *p, clattn_report *report)
     bool matters = p->query_length != p->key_length || p->query_lengths || p->key_lengths || p->past_length > 0;
     if (p->alignment == CLATTN_ALIGN_UNSET && matters) {
         return attn_refuse(report, CLATTN_INVALID_PROBLEM,
-                           "alignment: causal, window_left, window_right and alibi need it here, since query and key "
+                           "alignment: causal, window and alibi need it here, since query and key "
                            "lengths differ or "
                            "vary or there is a past: any clattn_alignment but CLATTN_ALIGN_UNSET");
     }
