@@ -194,6 +194,32 @@ START_TEST(rows_of_the_user) {
 }
 END_TEST
 
+/* Each column of additive_gpu with numbers that make no sense, or that the device may not have: named, and the next row serves. */
+START_TEST(wrong_rows_of_gpu) {
+    static const struct {
+        const char *sizes, *column; /* column NULL: the device may take it */
+    } rows[] = { { "5000,24,8", "threads" }, { "64,5000,8", "block_key" }, { "64,24,2", "vector" }, { "64,24,12", "vector" },
+                 { "64,24,32", "vector" },   { "1024,24,8", NULL },        { "3,24,8", NULL } };
+    static const char *const header = "[additive_gpu]\nvendor,architecture,device,type,head_dim_max,threads,block_key,vector,note\n";
+    clattn_runtime *runtime = make_runtime(false);
+    clattn_operation_info info;
+    for (size_t n = 0; n < sizeof rows / sizeof *rows && additive_is_here(runtime, 2); n++) {
+        char text[400];
+        asked = (clattn_block_override){ .body = "gpu-shaped" };
+        snprintf(text, sizeof text, "%s*,*,*,*,64,%s,mine\n", header, rows[n].sizes);
+        EXPECT_STATUS(clattn_inspect_tuning(runtime, text, true, &report), CLATTN_OK, &report);
+        clattn_status status = run_additive(runtime, "opencl", &info);
+        ck_assert_msg(status == CLATTN_UNSUPPORTED || (status == CLATTN_OK && !rows[n].column), "%s: %s, %s", rows[n].sizes,
+                      clattn_status_name(status), report.text);
+        ck_assert_msg(!rows[n].column || strstr(report.text, rows[n].column), "%s: %s", rows[n].sizes, report.text);
+        EXPECT_STATUS(clattn_inspect_tuning(runtime, text, false, &report), CLATTN_OK, &report);
+        EXPECT_STATUS(run_additive(runtime, "opencl", &info), CLATTN_OK, &report);
+    }
+    asked = (clattn_block_override){ 0 };
+    clattn_runtime_destroy(runtime);
+}
+END_TEST
+
 START_TEST(blocks_by_override) {
     clattn_runtime *runtime = make_runtime(false);
     clattn_operation_info info;
@@ -303,6 +329,6 @@ START_TEST(list_of_bodies) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = { bodies_by_name, calls_at_once, options_that_mean_nothing_here, list_of_bodies, next_candidate, rows_of_the_user, blocks_by_override };
+    const TTest *const tests[] = { bodies_by_name, calls_at_once, options_that_mean_nothing_here, list_of_bodies, next_candidate, rows_of_the_user, wrong_rows_of_gpu, blocks_by_override };
     return suite_run(SUITE_OF("operation_plans", tests, 0), SUITE_NO_FORK);
 }

@@ -214,6 +214,20 @@ START_TEST(test_bad_rows) {
 }
 END_TEST
 
+/* Tables of additive attention are tried in test_operation_plans.c. */
+START_TEST(test_every_table_is_tried) {
+    const char *text;
+    for (int64_t n = 0; clattn_inspect_tuning_table(n, &text); n++) {
+        const char *name = clattn_inspect_tuning_table(n, &text);
+        bool tried = strncmp(name, "additive_", 9) == 0;
+        for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+            tried = tried || strcmp(cases[c].name, name) == 0;
+        }
+        ck_assert_msg(tried, "table %s has no test", name);
+    }
+}
+END_TEST
+
 /* A row that is refused is passed over: the library's own serves, and the report says why the user's did not. */
 START_TEST(test_the_next_row_serves) {
     static clattn_report report;
@@ -237,6 +251,7 @@ int main(void) {
     tcase_set_timeout(tables, 0);
     tcase_add_loop_test(tables, test_bad_rows, 0, (int)(sizeof cases / sizeof *cases));
     tcase_add_test(tables, test_the_next_row_serves);
+    tcase_add_test(tables, test_every_table_is_tried);
     suite_add_tcase(suite, tables);
     return suite_run(suite, SUITE_NO_FORK);
 }
