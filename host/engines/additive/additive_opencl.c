@@ -110,6 +110,11 @@ static clattn_status read_row(attn_additive_state *s, const char *table, const a
     return CLATTN_OK;
 }
 
+/* What another row, or the other shape, may do better at. */
+static bool goes_on(clattn_status status) {
+    return status == CLATTN_UNSUPPORTED || status == CLATTN_BUILD_FAILED;
+}
+
 /* The first row of a table whose programs fit the device. */
 static clattn_status build_shape(attn_additive_state *s, const char *table, clattn_report *report) {
     attn_tuning_row rows[ATTN_OPENCL_ROWS];
@@ -119,7 +124,7 @@ static clattn_status build_shape(attn_additive_state *s, const char *table, clat
     if (count == 0) {
         return attn_refuse(report, status, "%s: no row of the table is for this device", table);
     }
-    for (int64_t n = 0; n < count && status != CLATTN_OK; n++) {
+    for (int64_t n = 0; n < count && goes_on(status); n++) {
         status = read_row(s, table, &rows[n], report);
         if (status == CLATTN_OK) {
             status = get_program(s, "additive", "", &s->program, report);
@@ -136,7 +141,7 @@ static clattn_status build(attn_additive_state *s, clattn_report *report) {
     ATTN_TRY(attn_opencl_open(s->opencl, report));
     if (asked == GPU_SHAPED || (asked < 0 && !s->opencl->is_cpu)) {
         clattn_status status = build_shape(s, "additive_gpu", report);
-        if (status == CLATTN_OK || asked == GPU_SHAPED) {
+        if (!goes_on(status) || asked == GPU_SHAPED) {
             return status;
         }
     }
