@@ -170,7 +170,7 @@ END_TEST
 START_TEST(test_overlap) {
     open_all();
     WRONG("grad_query: overlaps query", t.grad_query.data = t.query.data);
-    WRONG("grad_query: overlaps grad_output", t.grad_query.data = t.grad_output.data);
+    WRONG("grad_query: overlaps grad_output", t.grad_output.data = t.grad_query.data); /* the smaller one in the larger */
     WRONG("grad_key: overlaps key", t.grad_key.data = t.key.data);
     WRONG("grad_value: overlaps output", t.grad_value.data = t.output.data);
     WRONG("grad_key: overlaps grad_value", t.grad_value.data = t.grad_key.data);
