@@ -1,6 +1,6 @@
 #!/bin/sh
 # Every internal header compiles alone, so that includes may stand in any order; and twice, so that it has a guard. Bodies,
-# which a file includes to compile them once more (*_body.h, reference_row.h), are compiled once. Kernels get the names defined
+# which a file includes to compile them once more (*_body.h and those of the reference that have no guard), are compiled once. Kernels get the names defined
 # that engines/cpu/shared/cpu_words.h asks for, bodies those of their heads.
 #   sh headers.sh ROOT COMPILER [OPTION...]        OPTION: as in the build; without OpenCL's, headers that need it are left out
 set -eu
@@ -22,11 +22,11 @@ compile() (
         *_body.h) set -- "$@" -DATTN_VECTOR_BYTES=16 -DATTN_KERNEL=attn_table '-DATTN_KERNEL_NAME=""' ;;
         ./engines/cpu/pairs/*) set -- "$@" -DATTN_VECTOR_BYTES=16 -DATTN_WORD=2 ;;
         ./engines/cpu/*/*) set -- "$@" -DATTN_VECTOR_BYTES=16 -DATTN_WORD=1 ;;
-        */reference_row.h)
+        */reference_row.h | */reference_score.h | */reference_gradients.h)
             set -- "$@" -DREAL=double '-DNAME(x)=attn_##x' -DEXP=exp -DLOG=log -DTANH=tanh -DFABS=fabs -DISNAN=isnan -DISINF=isinf ;;
     esac
     case $header in
-        *_body.h | */reference_row.h) ;;
+        *_body.h | */reference_row.h | */reference_score.h | */reference_gradients.h) ;;
         *) set -- "$@" -include "$header" ;;
     esac
     if ! "$@" -x c "$header" >"$work/log$part" 2>&1; then
