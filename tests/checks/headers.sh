@@ -23,7 +23,7 @@ compile() (
         ./engines/cpu/pairs/*) set -- "$@" -DATTN_VECTOR_BYTES=16 -DATTN_WORD=2 ;;
         ./engines/cpu/*/*) set -- "$@" -DATTN_VECTOR_BYTES=16 -DATTN_WORD=1 ;;
         */reference_row.h | */reference_score.h | */reference_gradients.h)
-            set -- "$@" -DREAL=double '-DNAME(x)=attn_##x' -DEXP=exp -DLOG=log -DTANH=tanh -DFABS=fabs -DISNAN=isnan -DISINF=isinf ;;
+            set -- "$@" -DATTN_REFERENCE_WIDE=0 ;;
     esac
     case $header in
         *_body.h | */reference_row.h | */reference_score.h | */reference_gradients.h) ;;

@@ -14,27 +14,10 @@
 #include "engines/reference/reference_backward.h"
 #include "engines/reference/reference_dropout.h"
 
-#define REAL double
-#define NAME(x) double_##x
-#define EXP exp
-#define LOG log
-#define TANH tanh
-#define FABS fabs
-#define ISNAN isnan
-#define ISINF isinf
+#define ATTN_REFERENCE_WIDE 0
 #include "engines/reference/reference_row.h"
-#undef REAL
-#undef NAME
-#undef EXP
-#undef LOG
-#undef TANH
-#undef FABS
-#define REAL long double
-#define NAME(x) long_##x
-#define EXP expl
-#define LOG logl
-#define TANH tanhl
-#define FABS fabsl
+#undef ATTN_REFERENCE_WIDE
+#define ATTN_REFERENCE_WIDE 1
 #include "engines/reference/reference_row.h"
 
 void attn_reference_row(const clattn_problem *p, const attn_call *c, int64_t b, int64_t h, int64_t i,

@@ -11,27 +11,10 @@
 #include "base/clock.h"
 #include "cpu/threads.h"
 
-#define REAL double
-#define NAME(x) double_##x
-#define EXP exp
-#define LOG log
-#define TANH tanh
-#define FABS fabs
-#define ISNAN isnan
-#define ISINF isinf
+#define ATTN_REFERENCE_WIDE 0
 #include "engines/reference/reference_gradients.h"
-#undef REAL
-#undef NAME
-#undef EXP
-#undef LOG
-#undef TANH
-#undef FABS
-#define REAL long double
-#define NAME(x) long_##x
-#define EXP expl
-#define LOG logl
-#define TANH tanhl
-#define FABS fabsl
+#undef ATTN_REFERENCE_WIDE
+#define ATTN_REFERENCE_WIDE 1
 #include "engines/reference/reference_gradients.h"
 
 /** One call, at one of its steps. */

@@ -1,7 +1,7 @@
 /*
  * Gradients, written to read like the formulas of clattn_direction in clattn.h. Each function makes what one row, key, head
  * or row of the bias receives, and sums over all that it comes from, so that nothing is added to by two threads. Has no
- * guard: the includer defines REAL, NAME(x), EXP, LOG, TANH and FABS anew each time.
+ * guard: the includer defines ATTN_REFERENCE_WIDE anew each time.
  */
 #include "engines/reference/reference_dropout.h"
 #include "engines/reference/reference_score.h"

@@ -1,8 +1,7 @@
 /*
  * One row of attention, written to read like the formula in clattn.h. Included by reference.c twice: with REAL double, and
  * long double for fp64. The rules of lengths, offset, causal, window and mask are in reference_rules.h, scores in
- * reference_score.h; nothing is shared with the engines. Has
- * no guard: the includer defines REAL, NAME(x), EXP, LOG, TANH and FABS anew each time.
+ * reference_score.h; nothing is shared with the engines. Has no guard: the includer defines ATTN_REFERENCE_WIDE anew each time.
  */
 #include "clattn/clattn_inspect.h"
 #include "engines/reference/reference_dropout.h"

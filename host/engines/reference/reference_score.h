@@ -1,9 +1,10 @@
 /*
  * The score of one key for one row, written to read like the formula in clattn.h. Has no guard: it is included with REAL
- * double, and again with long double for fp64; the includer defines REAL, NAME(x), EXP, LOG, TANH and FABS anew each time.
+ * double, and again with long double for fp64; the includer defines ATTN_REFERENCE_WIDE (reference_real.h) anew each time.
  */
 #include <math.h>
 
+#include "engines/reference/reference_real.h"
 #include "engines/reference/reference_rules.h"
 
 static inline REAL NAME(element)(clattn_type type, const attn_view *view, int64_t index) {
