@@ -93,7 +93,7 @@ static int execute_twice(clattn_plan *plan, attn_case_data *data, attn_guarded c
     return ATTN_DONE;
 }
 
-void attn_gate_flatten(const char *text, char *line, size_t size) {
+static void flatten(const char *text, char *line, size_t size) {
     attn_speak(text, line, size);
     for (char *at = line; *at != '\0'; at++) {
         if (*at == '\n') {
@@ -102,13 +102,11 @@ void attn_gate_flatten(const char *text, char *line, size_t size) {
     }
 }
 
-int attn_gate_execute(clattn_runtime *runtime, const char *engine, int64_t device, attn_case_data *data,
-                      attn_guarded copies[3], attn_gate_result *result, attn_error *error) {
+clattn_plan *attn_gate_plan(clattn_runtime *runtime, const char *engine, int64_t device, const attn_case_data *data,
+                            attn_gate_result *result) {
     clattn_plan_options options = data->options;
     clattn_plan *plan = NULL;
     clattn_report report = { 0 };
-    *result = (attn_gate_result){ 0 };
-    memset(copies, 0, 3 * sizeof *copies);
     options.engine = engine;
     options.device = device;
     clattn_status status = clattn_plan_create(runtime, &data->problem, &options, &plan, &report);
@@ -117,16 +115,25 @@ int attn_gate_execute(clattn_runtime *runtime, const char *engine, int64_t devic
     }
     if (status != CLATTN_OK) {
         result->refused = true;
-        attn_gate_flatten(report.text[0] != '\0' ? report.text : clattn_status_message(status), result->failure,
-                          sizeof result->failure);
+        result->passed = false;
+        flatten(report.text[0] != '\0' ? report.text : clattn_status_message(status), result->failure,
+                sizeof result->failure);
         clattn_plan_destroy(plan);
-        return ATTN_DONE;
+        return NULL;
     }
-    int answer = execute_twice(plan, data, copies, result, error);
-    clattn_plan_destroy(plan);
-    result->info.engine = engine; /* the plan's strings are gone */
+    result->info.engine = engine; /* these strings outlive the plan */
     result->info.accumulate = "";
-    return answer;
+    return plan;
+}
+
+int attn_gate_execute(clattn_runtime *runtime, const char *engine, int64_t device, attn_case_data *data,
+                      attn_guarded copies[3], attn_gate_result *result, attn_error *error) {
+    *result = (attn_gate_result){ 0 };
+    memset(copies, 0, 3 * sizeof *copies);
+    clattn_plan *plan = attn_gate_plan(runtime, engine, device, data, result);
+    int status = plan ? execute_twice(plan, data, copies, result, error) : ATTN_DONE;
+    clattn_plan_destroy(plan);
+    return status;
 }
 
 int attn_gate_engine(clattn_runtime *runtime, const char *engine, int64_t device, attn_case_data *data,

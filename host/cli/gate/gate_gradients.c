@@ -155,27 +155,9 @@ static int run_twice(clattn_plan *plan, attn_case_data *data, const attn_gradien
 
 int attn_gate_gradients_engine(clattn_runtime *runtime, const char *engine, int64_t device, attn_case_data *data,
                                const attn_gradient_gold *gold, attn_gate_result *result, attn_error *error) {
-    clattn_plan_options options = data->options;
-    clattn_plan *plan = NULL;
-    clattn_report report = { 0 };
     *result = (attn_gate_result){ .passed = true };
-    options.engine = engine;
-    options.device = device;
-    clattn_status status = clattn_plan_create(runtime, &data->problem, &options, &plan, &report);
-    if (status == CLATTN_OK) {
-        status = clattn_plan_get_info(plan, &result->info);
-    }
-    if (status != CLATTN_OK) {
-        result->refused = true;
-        result->passed = false;
-        attn_gate_flatten(report.text[0] != '\0' ? report.text : clattn_status_message(status), result->failure,
-                          sizeof result->failure);
-        clattn_plan_destroy(plan);
-        return ATTN_DONE;
-    }
-    int answer = run_twice(plan, data, gold, result, error);
+    clattn_plan *plan = attn_gate_plan(runtime, engine, device, data, result);
+    int status = plan ? run_twice(plan, data, gold, result, error) : ATTN_DONE;
     clattn_plan_destroy(plan);
-    result->info.engine = engine; /* the plan's strings are gone */
-    result->info.accumulate = "";
-    return answer;
+    return status;
 }

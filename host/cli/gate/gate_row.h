@@ -63,7 +63,11 @@ void attn_gate_break(attn_gate_result *result, const char *format, ...);
 /** Whether a result is within its bound of the gold, or overflows where it may. */
 bool attn_gate_is_within(clattn_type type, double got, long double gold, double bound, double *error);
 
-/** One line of a report that has several. */
-void attn_gate_flatten(const char *text, char *line, size_t size);
+/**
+ * A plan of the case on an engine, its info in the result with strings that outlive it. NULL: the engine refuses, which the
+ * result then says in one line.
+ */
+clattn_plan *attn_gate_plan(clattn_runtime *runtime, const char *engine, int64_t device, const attn_case_data *data,
+                            attn_gate_result *result);
 
 #endif
