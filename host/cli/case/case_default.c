@@ -24,18 +24,7 @@ int attn_words_join(const attn_options *options, char line[ATTN_CASE_TEXT], attn
     return ATTN_DONE;
 }
 
-bool attn_line_gives(const char *line, const char *name, size_t length) {
-    for (line += strspn(line, BLANKS); *line != '\0'; line += strspn(line, BLANKS)) {
-        if (strncmp(line, name, length) == 0 && line[length] == '=') {
-            return true;
-        }
-        line += strcspn(line, BLANKS);
-    }
-    return false;
-}
-
-const char *attn_line_value(const char *line, const char *name) {
-    size_t length = strlen(name);
+const char *attn_line_value(const char *line, const char *name, size_t length) {
     for (line += strspn(line, BLANKS); *line != '\0'; line += strspn(line, BLANKS)) {
         if (strncmp(line, name, length) == 0 && line[length] == '=') {
             return line + length + 1;
@@ -43,6 +32,10 @@ const char *attn_line_value(const char *line, const char *name) {
         line += strcspn(line, BLANKS);
     }
     return NULL;
+}
+
+bool attn_line_gives(const char *line, const char *name, size_t length) {
+    return attn_line_value(line, name, length) != NULL;
 }
 
 bool attn_line_gives_enough(const char *line) {

@@ -18,7 +18,7 @@ int attn_cases_default(attn_cases *cases, const char *line, const char *default_
 bool attn_line_gives(const char *line, const char *name, size_t length);
 
 /** What the line gives the word, up to the next blank or the end; NULL = nothing. */
-const char *attn_line_value(const char *line, const char *name);
+const char *attn_line_value(const char *line, const char *name, size_t length);
 
 /** Whether the line gives all words that a problem needs. */
 bool attn_line_gives_enough(const char *line);

@@ -108,11 +108,9 @@ static int take_sizes(attn_drawing *drawing, const char *words, attn_error *erro
     } said[] = { { "batch", &sizes->batch },           { "query_heads", &sizes->query_heads },
                  { "kv_heads", &sizes->kv_heads },     { "query_length", &sizes->query_length },
                  { "key_length", &sizes->key_length }, { "past", &sizes->past_length } };
-    bool is_said[6];
     for (int n = 0; n < 6; n++) {
-        const char *value = attn_line_value(words, said[n].name);
+        const char *value = attn_line_value(words, said[n].name, strlen(said[n].name));
         char text[32] = "";
-        is_said[n] = value;
         if (value) {
             snprintf(text, sizeof text, "%.*s", (int)strcspn(value, " \t"), value);
             if (attn_text_integer(text, said[n].size) != 0) {
@@ -121,13 +119,13 @@ static int take_sizes(attn_drawing *drawing, const char *words, attn_error *erro
         }
     }
     if (sizes->kv_heads > 0 && sizes->query_heads % sizes->kv_heads != 0) {
-        if (is_said[1]) {
-            sizes->kv_heads = is_said[2] ? sizes->kv_heads : 1;
-        } else {
+        if (!attn_line_gives(words, "query_heads", 11)) {
             sizes->query_heads = sizes->kv_heads;
-        }
+        } else if (!attn_line_gives(words, "kv_heads", 8)) {
+            sizes->kv_heads = 1;
+        } /* else the words contradict themselves, and the problem is refused */
     }
-    if (sizes->past_length > sizes->key_length && !is_said[5]) {
+    if (sizes->past_length > sizes->key_length && !attn_line_gives(words, "past", 4)) {
         sizes->past_length = 0;
     }
     return ATTN_DONE;
