@@ -9,24 +9,10 @@
 
 static clattn_report report;
 
-/* Small, and no two sizes alike. */
-static clattn_problem usual(void) {
-    clattn_problem p = CLATTN_PROBLEM_INIT;
-    p.type = CLATTN_FP64;
-    p.batch = 2, p.query_heads = 4, p.kv_heads = 2;
-    p.query_length = 5, p.key_length = 7, p.head_dim = 3, p.value_dim = 2;
-    p.grad_logsumexp = true;
-    return p;
-}
-
-static clattn_runtime *open_runtime(void) {
-    return suite_runtime(&(clattn_runtime_options){ sizeof(clattn_runtime_options), 2, true, { 0 } });
-}
-
 /* Rows whose scores are all near -100, so that exp(0 - logsumexp) does not fit a float. */
 static void check_far(clattn_type type, clattn_result_type result, double tolerance) {
-    clattn_runtime *runtime = open_runtime();
-    clattn_problem p = usual();
+    clattn_runtime *runtime = gradient_runtime();
+    clattn_problem p = gradient_problem();
     gradient_case narrow, wide;
     p.head_dim = 4, p.has_scale = true, p.scale = 1, p.query_lengths = p.key_lengths = true;
     gradient_make(&wide, &p, 8);
@@ -82,8 +68,8 @@ static bool is_zero(const gradient_input *input, int64_t n) {
 
 /* Rows and keys beyond a length, rows with nothing allowed: 0, though what lies there is NaN. */
 START_TEST(test_exactly_zero) {
-    clattn_runtime *runtime = open_runtime();
-    clattn_problem p = usual();
+    clattn_runtime *runtime = gradient_runtime();
+    clattn_problem p = gradient_problem();
     gradient_case c;
     p.query_lengths = p.key_lengths = p.sinks = p.causal = true;
     p.alignment = CLATTN_ALIGN_BOTTOM_RIGHT, p.dropout = 0.25;
@@ -124,8 +110,8 @@ END_TEST
 
 /* A row with nothing allowed gives its sink its grad_logsumexp. */
 START_TEST(test_sink_of_an_empty_row) {
-    clattn_runtime *runtime = open_runtime();
-    clattn_problem p = usual();
+    clattn_runtime *runtime = gradient_runtime();
+    clattn_problem p = gradient_problem();
     gradient_case c;
     p.batch = 1, p.query_heads = p.kv_heads = 1, p.query_length = 3, p.key_length = 0, p.sinks = true;
     gradient_make(&c, &p, 10);
@@ -141,8 +127,8 @@ START_TEST(test_sink_of_an_empty_row) {
 END_TEST
 
 START_TEST(test_add) {
-    clattn_runtime *runtime = open_runtime();
-    clattn_problem p = usual();
+    clattn_runtime *runtime = gradient_runtime();
+    clattn_problem p = gradient_problem();
     gradient_case once, twice;
     p.bias = CLATTN_BIAS_FP32, p.alibi = p.sinks = true, p.alignment = CLATTN_ALIGN_TOP_LEFT;
     p.type = CLATTN_FP16, p.gradient_type = CLATTN_RESULT_FP32, p.bias_shape[2] = 1;
@@ -166,8 +152,8 @@ END_TEST
 
 /* Each gradient by itself has the bits that it has beside the others, and nothing else is written. */
 START_TEST(test_one_by_one) {
-    clattn_runtime *runtime = open_runtime();
-    clattn_problem p = usual();
+    clattn_runtime *runtime = gradient_runtime();
+    clattn_problem p = gradient_problem();
     gradient_case all, one;
     p.bias = CLATTN_BIAS_STORAGE, p.alibi = p.sinks = true, p.alignment = CLATTN_ALIGN_TOP_LEFT, p.type = CLATTN_FP32;
     gradient_make(&all, &p, 12);
@@ -195,7 +181,7 @@ END_TEST
 
 /* Twenty runs, on one to three threads, with a workspace full of NaN. */
 START_TEST(test_same_bits) {
-    clattn_problem p = usual();
+    clattn_problem p = gradient_problem();
     gradient_case first, again;
     p.type = CLATTN_BF16, p.bias = CLATTN_BIAS_STORAGE, p.bias_shape[0] = p.bias_shape[1] = 1,
     p.alibi = p.sinks = p.causal = true;
@@ -237,7 +223,7 @@ END_TEST
 
 /* Memory is linear in the lengths: 65,536 tokens of one head in less than 200 MB. */
 START_TEST(test_workspace) {
-    clattn_runtime *runtime = open_runtime();
+    clattn_runtime *runtime = gradient_runtime();
     clattn_problem p = CLATTN_PROBLEM_INIT;
     clattn_plan *plan = NULL;
     clattn_plan_info info, forward;

@@ -8,23 +8,9 @@
 
 static clattn_report report;
 
-/* Small, and no two sizes alike. */
-static clattn_problem usual(void) {
-    clattn_problem p = CLATTN_PROBLEM_INIT;
-    p.type = CLATTN_FP64;
-    p.batch = 2, p.query_heads = 4, p.kv_heads = 2;
-    p.query_length = 5, p.key_length = 7, p.head_dim = 3, p.value_dim = 2;
-    p.grad_logsumexp = true;
-    return p;
-}
-
-static clattn_runtime *open_runtime(void) {
-    return suite_runtime(&(clattn_runtime_options){ sizeof(clattn_runtime_options), 2, true, { 0 } });
-}
-
 /* Checks the problem against differences; `prepare` may change its memory first. */
 static void check(const char *what, const clattn_problem *p, void (*prepare)(gradient_case *c)) {
-    clattn_runtime *runtime = open_runtime();
+    clattn_runtime *runtime = gradient_runtime();
     gradient_case c;
     gradient_make(&c, p, 5);
     if (prepare) {
@@ -38,14 +24,14 @@ static void check(const char *what, const clattn_problem *p, void (*prepare)(gra
 
 #define CHECK(what, ...)                                                                                               \
     do {                                                                                                               \
-        clattn_problem p = usual();                                                                                    \
+        clattn_problem p = gradient_problem();                                                                                    \
         __VA_ARGS__;                                                                                                   \
         check(what, &p, NULL);                                                                                         \
     } while (0)
 
 #define CHECK_WITH(prepare, what, ...)                                                                                 \
     do {                                                                                                               \
-        clattn_problem p = usual();                                                                                    \
+        clattn_problem p = gradient_problem();                                                                                    \
         __VA_ARGS__;                                                                                                   \
         check(what, &p, prepare);                                                                                      \
     } while (0)
@@ -174,8 +160,8 @@ END_TEST
 /* grad_output of a sum: one number, or one row, for all. */
 START_TEST(test_strides_of_zero) {
     for (int which = 0; which < 8; which++) {
-        clattn_problem p = usual();
-        clattn_runtime *runtime = open_runtime();
+        clattn_problem p = gradient_problem();
+        clattn_runtime *runtime = gradient_runtime();
         gradient_case c;
         gradient_make(&c, &p, 6);
         clattn_tensor *g = &c.tensors.grad_output;
@@ -193,8 +179,8 @@ END_TEST
 
 /* Delta in place of the output gives the same gradients. */
 START_TEST(test_delta) {
-    clattn_problem p = usual();
-    clattn_runtime *runtime = open_runtime();
+    clattn_problem p = gradient_problem();
+    clattn_runtime *runtime = gradient_runtime();
     gradient_case c;
     p.sinks = true;
     gradient_make(&c, &p, 7);

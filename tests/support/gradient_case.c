@@ -198,3 +198,16 @@ void gradient_check_differences(clattn_runtime *runtime, gradient_case *c, const
     (void)loss(plan, c); /* output and logsumexp are those of the inputs again */
     clattn_plan_destroy(plan);
 }
+
+clattn_problem gradient_problem(void) {
+    clattn_problem p = CLATTN_PROBLEM_INIT;
+    p.type = CLATTN_FP64;
+    p.batch = 2, p.query_heads = 4, p.kv_heads = 2;
+    p.query_length = 5, p.key_length = 7, p.head_dim = 3, p.value_dim = 2;
+    p.grad_logsumexp = true;
+    return p;
+}
+
+clattn_runtime *gradient_runtime(void) {
+    return suite_runtime(&(clattn_runtime_options){ sizeof(clattn_runtime_options), 2, true, { 0 } });
+}

@@ -30,6 +30,10 @@ typedef struct gradient_case {
     uint64_t seed;
 } gradient_case;
 
+/** A small problem in fp64 of which no two sizes are alike, with grad_logsumexp; and two threads without OpenCL. */
+clattn_problem gradient_problem(void);
+clattn_runtime *gradient_runtime(void);
+
 /**
  * Memory for the problem of the given direction-free members, dense, filled with numbers of a seed. Gradients that the problem
  * can have are all asked for. What is `true` in the problem (lengths, grad_logsumexp, ...) gets its memory too; lengths are
