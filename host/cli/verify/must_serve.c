@@ -8,6 +8,9 @@
 #include <math.h>
 #include <string.h>
 
+/* What training asks for. */
+enum { BACKWARD = 1, DROPOUT = 2, PREFIX = 4, OUTPUT_TYPE = 8, TRAINING = 15 };
+
 enum { FP32 = 1 << CLATTN_FP32, FP16 = 1 << CLATTN_FP16, BF16 = 1 << CLATTN_BF16, FP64 = 1 << CLATTN_FP64 };
 
 /* "opencl" is the best of the three below. */
@@ -15,10 +18,10 @@ static const struct {
     const char *engine;
     unsigned types;
     bool weights;         /* at all four stages */
-    bool training;        /* backward, dropout, prefix, an output type of its own */
+    unsigned training;    /* of the bits above */
     int64_t max_head_dim; /* of head_dim and value_dim; 0 = any */
 } served[] = {
-    { .engine = "reference", .types = FP32 | FP16 | BF16 | FP64, .weights = true, .training = true },
+    { .engine = "reference", .types = FP32 | FP16 | BF16 | FP64, .weights = true, .training = TRAINING },
     { .engine = "cpu", .types = FP32 | FP16 | BF16 | FP64, .weights = true },
     { .engine = "opencl", .types = FP32 | FP16 | BF16, .weights = true },
     { .engine = "opencl-unfused", .types = FP32 | FP16 | BF16, .weights = true },
@@ -31,6 +34,12 @@ static bool fits_float(double x) {
     return x == 0 || (fabs(x) >= (double)FLT_MIN && fabs(x) <= (double)FLT_MAX);
 }
 
+/* What a problem asks for of training. */
+static unsigned asked_training(const clattn_problem *p) {
+    return (p->direction == CLATTN_BACKWARD ? BACKWARD : 0u) | (p->dropout > 0 || p->dropout_mask ? DROPOUT : 0u) |
+           (p->prefix > 0 ? PREFIX : 0u) | (p->output_type != CLATTN_RESULT_STORAGE ? OUTPUT_TYPE : 0u);
+}
+
 bool attn_must_serve(const char *engine, const clattn_problem *problem) {
     for (size_t e = 0; e < sizeof served / sizeof served[0]; e++) {
         if (strcmp(served[e].engine, engine) != 0) {
@@ -39,9 +48,7 @@ bool attn_must_serve(const char *engine, const clattn_problem *problem) {
         int64_t dim = problem->head_dim > problem->value_dim ? problem->head_dim : problem->value_dim;
         bool numbers =
             strncmp(engine, "opencl", 6) != 0 || (fits_float(problem->scale) && fits_float(problem->softcap));
-        bool training = problem->direction == CLATTN_BACKWARD || problem->dropout > 0 || problem->prefix > 0 ||
-                        problem->output_type != CLATTN_RESULT_STORAGE;
-        return numbers && (served[e].training || !training) && (served[e].types >> problem->type & 1u) != 0 &&
+        return numbers && (asked_training(problem) & ~served[e].training) == 0 && (served[e].types >> problem->type & 1u) != 0 &&
                (served[e].weights || problem->weights == CLATTN_WEIGHTS_NONE) &&
                (served[e].max_head_dim == 0 || dim <= served[e].max_head_dim);
     }

@@ -45,13 +45,16 @@ static clattn_status run_call(const attn_cpu_plan *plan, const attn_execution *e
     return CLATTN_OK;
 }
 
+/* What training asks for and this engine serves: ATTN_SERVES_ bits. */
+enum { SERVES = 0 };
+
 static bool supports(const void *asked, const attn_device *device, clattn_report *why_not) {
     const clattn_problem *problem = asked;
     if (device->kind != CLATTN_DEVICE_CPU) {
         attn_report_line(why_not, "device: the cpu engine runs on the CPU itself, without OpenCL");
         return false;
     }
-    if (attn_is_unserved(problem, why_not)) {
+    if (attn_is_unserved(problem, SERVES, why_not)) {
         return false;
     }
     if (problem->memory != CLATTN_MEMORY_HOST) {

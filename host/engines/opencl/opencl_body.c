@@ -32,8 +32,9 @@ attn_opencl_body attn_opencl_body_choose(const attn_device *device) {
     return device->opencl->is_cpu ? ATTN_BODY_CPU : ATTN_BODY_GPU;
 }
 
-bool attn_opencl_body_supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
-    if (!attn_opencl_supports(problem, device, why_not)) {
+bool attn_opencl_body_supports(const clattn_problem *problem, const attn_device *device, unsigned serves,
+                               clattn_report *why_not) {
+    if (!attn_opencl_supports(problem, device, serves, why_not)) {
         return false;
     }
     if (problem->weights != CLATTN_WEIGHTS_NONE) {

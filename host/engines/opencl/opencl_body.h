@@ -30,7 +30,8 @@ const char *attn_opencl_why_not(const attn_device *device);
 attn_opencl_body attn_opencl_body_choose(const attn_device *device);
 
 /** What both engines refuse: attn_opencl_supports(), weights out, dims beyond 576. */
-bool attn_opencl_body_supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not);
+bool attn_opencl_body_supports(const clattn_problem *problem, const attn_device *device, unsigned serves,
+                               clattn_report *why_not);
 
 /** Lanes of the vectors that CPU-shaped kernels use on the device: 4, 8 or 16. */
 int64_t attn_opencl_vector(const struct attn_opencl_device *device);

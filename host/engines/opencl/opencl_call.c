@@ -26,7 +26,8 @@ static bool numbers_fit(const clattn_problem *problem, clattn_report *why_not) {
     return true;
 }
 
-bool attn_opencl_supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not) {
+bool attn_opencl_supports(const clattn_problem *problem, const attn_device *device, unsigned serves,
+                          clattn_report *why_not) {
     if (!device->opencl) {
         attn_report_line(why_not, "device: not an OpenCL device");
         return false;
@@ -35,7 +36,7 @@ bool attn_opencl_supports(const clattn_problem *problem, const attn_device *devi
         attn_report_line(why_not, "type: fp64 is for the CPU engines");
         return false;
     }
-    if (attn_is_unserved(problem, why_not)) {
+    if (attn_is_unserved(problem, serves, why_not)) {
         return false;
     }
     if (problem->memory == CLATTN_MEMORY_HOST && device->caller_workspace &&

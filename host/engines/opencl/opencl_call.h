@@ -61,8 +61,12 @@ void attn_pass_arguments(attn_kernel_call *kernel, const attn_opencl_call *call)
 void attn_pass_extras(attn_kernel_call *kernel, const attn_opencl_call *call); /* the seven of ATTN_EXTRAS_PARAMETERS */
 void attn_pass_tensor(attn_kernel_call *kernel, const attn_opencl_call *call, attn_tensor_id id);
 
-/** What no OpenCL engine serves: no OpenCL device, fp64, what unserved.h names, host workspace on a GPU. One line in why_not. */
-bool attn_opencl_supports(const clattn_problem *problem, const attn_device *device, clattn_report *why_not);
+/**
+ * What no OpenCL engine serves: no OpenCL device, fp64, host workspace on a GPU; and what is not among `serves`, the
+ * ATTN_SERVES_ bits of the engine. One line in why_not.
+ */
+bool attn_opencl_supports(const clattn_problem *problem, const attn_device *device, unsigned serves,
+                          clattn_report *why_not);
 
 /** ATTN_PREFER_GPU or ATTN_PREFER_OPENCL_CPU, by device. */
 int attn_opencl_preference(const attn_device *device);

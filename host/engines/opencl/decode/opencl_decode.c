@@ -9,6 +9,7 @@
 
 #include "engines/opencl/decode/opencl_decode_gpu.h"
 #include "engines/opencl/opencl_grid.h"
+#include "engines/unserved.h"
 
 enum { PARTS, MERGE, REPAIR }; /* the kernels of a slot */
 
@@ -41,9 +42,12 @@ static int64_t rows_of_head(const clattn_problem *p) {
     return p->kv_heads > 0 ? p->query_heads / p->kv_heads * p->query_length : 0;
 }
 
+/* What training asks for and this engine serves: ATTN_SERVES_ bits. */
+enum { SERVES = 0 };
+
 static bool supports(const void *asked, const attn_device *device, clattn_report *why_not) {
     const clattn_problem *problem = asked;
-    if (!attn_opencl_body_supports(problem, device, why_not)) {
+    if (!attn_opencl_body_supports(problem, device, SERVES, why_not)) {
         return false;
     }
     if (device->blocks.block_query != 0 || device->blocks.block_key != 0) {

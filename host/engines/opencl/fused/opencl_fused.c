@@ -5,6 +5,7 @@
  */
 #include "engines/opencl/fused/opencl_fused.h"
 #include "engines/opencl/fused/opencl_fused_tiles.h"
+#include "engines/unserved.h"
 
 typedef struct fused_body {
     const char *program;
@@ -58,13 +59,16 @@ static bool has_matrix_units(const clattn_problem *problem, const attn_device *d
            is_served(&bodies[matrix_body(problem, device)], problem, device, NULL);
 }
 
+/* What training asks for and this engine serves: ATTN_SERVES_ bits. */
+enum { SERVES = 0 };
+
 static bool supports(const void *asked, const attn_device *device, clattn_report *why_not) {
     const clattn_problem *problem = asked;
     if (device->blocks.splits != 0) {
         attn_report_line(why_not, "blocks.splits: opencl-fused does not split keys");
         return false;
     }
-    return attn_opencl_body_supports(problem, device, why_not) &&
+    return attn_opencl_body_supports(problem, device, SERVES, why_not) &&
            is_served(&bodies[choose_body(problem, device)], problem, device, why_not);
 }
 

@@ -7,6 +7,10 @@
 
 #include "base/report.h"
 #include "engines/opencl/unfused/opencl_unfused.h"
+#include "engines/unserved.h"
+
+/* What training asks for and this engine serves: ATTN_SERVES_ bits. */
+enum { SERVES = 0 };
 
 static bool supports(const void *asked, const attn_device *device, clattn_report *why_not) {
     const clattn_problem *problem = asked;
@@ -15,7 +19,7 @@ static bool supports(const void *asked, const attn_device *device, clattn_report
                          device->blocks.splits != 0 ? "splits" : "block_key");
         return false;
     }
-    return attn_opencl_supports(problem, device, why_not) && attn_product_serves(device->opencl, why_not);
+    return attn_opencl_supports(problem, device, SERVES, why_not) && attn_product_serves(device->opencl, why_not);
 }
 
 static int preference(const void *problem, const attn_device *device) {
