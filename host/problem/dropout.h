@@ -32,6 +32,11 @@ typedef struct attn_dropout_row {
     double scale;       /* of those that are kept */
 } attn_dropout_row;
 
+/** Words below it drop their weight. */
+static inline uint32_t attn_dropout_threshold(const clattn_problem *problem) {
+    return (uint32_t)(problem->dropout * 4294967296.0);
+}
+
 /** Of row i of head h of entry b. Without dropout every weight is kept with scale 1. */
 static inline attn_dropout_row attn_dropout_row_of(const clattn_problem *problem, const attn_call *call, int64_t b,
                                                    int64_t h, int64_t i) {
@@ -42,7 +47,7 @@ static inline attn_dropout_row attn_dropout_row_of(const clattn_problem *problem
         .head = (uint32_t)(call->first_head + h),
         .entry = (uint32_t)(call->first_entry + b),
         .first_key = call->first_keys.data ? attn_integer(&call->first_keys, b) : call->first_key,
-        .threshold = (uint32_t)(problem->dropout * 4294967296.0),
+        .threshold = attn_dropout_threshold(problem),
         .scale = 1 / (1 - problem->dropout),
     };
 }

@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "problem/problem.h"
+#include "problem/training.h"
 
 static attn_int64 far_or(int64_t value) {
     return value == CLATTN_OPEN || value > ATTN_FAR ? ATTN_FAR : value;
@@ -64,7 +65,7 @@ static attn_layout layout_of(const attn_view *view) {
 }
 
 /* Fills the span; a tensor without elements is none. */
-static attn_placement finish(attn_placement p) {
+attn_placement attn_placement_finish(attn_placement p) {
     p.first = p.end = p.layout.offset;
     for (int k = 0; k < 4; ++k) {
         if (p.size[k] <= 0) {
@@ -77,22 +78,23 @@ static attn_placement finish(attn_placement p) {
     return p;
 }
 
-static attn_placement tensor(const char *name, const attn_view *view, clattn_type type, const int64_t size[4]) {
-    return finish((attn_placement){ .name = name,
-                                    .data = view->data,
-                                    .element = clattn_type_size(type),
-                                    .size = { size[0], size[1], size[2], size[3] },
-                                    .walk = { view->stride[0], view->stride[1], view->stride[2], view->stride[3] },
-                                    .layout = layout_of(view) });
+attn_placement attn_placement_of(const char *name, const attn_view *view, clattn_type type, const int64_t size[4]) {
+    return attn_placement_finish(
+        (attn_placement){ .name = name,
+                          .data = view->data,
+                          .element = clattn_type_size(type),
+                          .size = { size[0], size[1], size[2], size[3] },
+                          .walk = { view->stride[0], view->stride[1], view->stride[2], view->stride[3] },
+                          .layout = layout_of(view) });
 }
 
 static attn_placement array(const char *name, const void *data, int64_t element, int64_t count, int64_t offset) {
-    return finish((attn_placement){ .name = name,
-                                    .data = (void *)(uintptr_t)data,
-                                    .element = element,
-                                    .size = { 1, 1, 1, count },
-                                    .walk = { 0, 0, 0, 1 },
-                                    .layout = { .offset = offset } });
+    return attn_placement_finish((attn_placement){ .name = name,
+                                                   .data = (void *)(uintptr_t)data,
+                                                   .element = element,
+                                                   .size = { 1, 1, 1, count },
+                                                   .walk = { 0, 0, 0, 1 },
+                                                   .layout = { .offset = offset } });
 }
 
 static attn_placement integers(const char *name, const clattn_integers *list, int64_t count) {
@@ -105,7 +107,7 @@ static attn_placement mask(const clattn_problem *problem, const attn_call *call)
         last = call->mask.stride[3] != 0 ? (last + 7) / 8 : attn_min(last, 1);
     }
     int64_t size[4] = { problem->batch, problem->query_heads, call->query_length, last };
-    attn_placement p = tensor("mask", &call->mask, CLATTN_FP32, size);
+    attn_placement p = attn_placement_of("mask", &call->mask, CLATTN_FP32, size);
     p.element = 1;
     return p;
 }
@@ -114,7 +116,7 @@ static attn_placement mask(const clattn_problem *problem, const attn_call *call)
 static attn_placement weights(const clattn_problem *problem, const attn_call *call) {
     int64_t rows = attn_min(problem->weights_rows, attn_max(call->query_length - problem->weights_first_row, 0));
     int64_t size[4] = { problem->batch, problem->weights_heads, rows, problem->key_length };
-    return tensor("weights", &call->weights, attn_weights_type(problem), size);
+    return attn_placement_of("weights", &call->weights, attn_weights_type(problem), size);
 }
 
 /* The lists of numbers, one a head or one a batch entry. */
@@ -145,24 +147,29 @@ void attn_opencl_placements(const clattn_problem *problem, const attn_call *call
     for (int k = 0; k < ATTN_TENSOR_COUNT; ++k) {
         list[k] = (attn_placement){ .name = NULL };
     }
-    list[ATTN_TENSOR_QUERY] = tensor("query", &call->query, type, (int64_t[]){ b, h, sq, d });
-    list[ATTN_TENSOR_KEY] = tensor("key", &call->key, type, (int64_t[]){ b, g, sk, d });
-    list[ATTN_TENSOR_VALUE] = tensor("value", &call->value, type, (int64_t[]){ b, g, sk, dv });
-    list[ATTN_TENSOR_OUTPUT] = tensor("output", &call->output, type, (int64_t[]){ b, h, sq, dv });
+    list[ATTN_TENSOR_QUERY] = attn_placement_of("query", &call->query, type, (int64_t[]){ b, h, sq, d });
+    list[ATTN_TENSOR_KEY] = attn_placement_of("key", &call->key, type, (int64_t[]){ b, g, sk, d });
+    list[ATTN_TENSOR_VALUE] = attn_placement_of("value", &call->value, type, (int64_t[]){ b, g, sk, dv });
+    list[ATTN_TENSOR_OUTPUT] =
+        attn_placement_of("output", &call->output, attn_output_type(problem), (int64_t[]){ b, h, sq, dv });
     if (problem->mask != CLATTN_MASK_NONE) {
         list[ATTN_TENSOR_MASK] = mask(problem, call);
     }
     if (problem->bias != CLATTN_BIAS_NONE) {
-        list[ATTN_TENSOR_BIAS] = tensor("bias", &call->bias, attn_bias_type(problem), (int64_t[]){ b, h, sq, sk });
+        list[ATTN_TENSOR_BIAS] =
+            attn_placement_of("bias", &call->bias, attn_bias_type(problem), (int64_t[]){ b, h, sq, sk });
     }
     place_arrays(problem, call, list);
     if (problem->logsumexp) {
-        list[ATTN_TENSOR_LOGSUMEXP] = tensor("logsumexp", &call->logsumexp, CLATTN_FP32, (int64_t[]){ b, h, sq, 1 });
+        list[ATTN_TENSOR_LOGSUMEXP] =
+            attn_placement_of("logsumexp", &call->logsumexp, CLATTN_FP32, (int64_t[]){ b, h, sq, 1 });
     }
     if (problem->weights != CLATTN_WEIGHTS_NONE) {
         list[ATTN_TENSOR_WEIGHTS] = weights(problem, call);
     }
-    list[ATTN_TENSOR_OUTPUT].output = list[ATTN_TENSOR_LOGSUMEXP].output = list[ATTN_TENSOR_WEIGHTS].output = true;
+    bool forward = problem->direction == CLATTN_FORWARD;
+    list[ATTN_TENSOR_OUTPUT].output = list[ATTN_TENSOR_LOGSUMEXP].output = list[ATTN_TENSOR_WEIGHTS].output = forward;
+    attn_opencl_place_training(problem, call, list);
     for (int k = 0; k < ATTN_TENSOR_COUNT; ++k) {
         list[k].memory = nothing;
     }

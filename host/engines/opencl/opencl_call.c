@@ -56,9 +56,10 @@ static clattn_status open_staging(attn_opencl_slot *slot, const clattn_problem *
     attn_call largest = { .query_length = problem->query_length, .key_length = problem->key_length };
     attn_placement placements[ATTN_TENSOR_COUNT];
     attn_opencl_placements(problem, &largest, slot->device->nothing, placements);
-    for (int id = ATTN_TENSOR_QUERY; id <= ATTN_TENSOR_OUTPUT; ++id) {
+    for (int id = 0; id < ATTN_TENSOR_COUNT; ++id) {
         const attn_placement *p = &placements[id];
-        if (p->name) {
+        bool large = id <= ATTN_TENSOR_OUTPUT || (id >= ATTN_TENSOR_GRAD_OUTPUT && id <= ATTN_TENSOR_GRAD_VALUE);
+        if (p->name && large) {
             int64_t bytes = p->size[0] * p->size[1] * p->size[2] * p->size[3] * p->element;
             ATTN_TRY(attn_buffer_reserve(slot->device, bytes, p->name, &slot->staging[id], report));
         }
@@ -232,6 +233,7 @@ static clattn_status begin(attn_opencl_call *call) {
         ATTN_TRY(attn_host_memory_place(&call->host));
     }
     attn_opencl_arguments(call->problem, call->asked, call->placements, &call->arguments);
+    attn_opencl_training(call->problem, call->asked, call->placements, &call->training);
     return begin_chain(call);
 }
 
@@ -283,6 +285,16 @@ clattn_status attn_opencl_progress(attn_opencl_call *call, double done) {
 
 void attn_pass_arguments(attn_kernel_call *kernel, const attn_opencl_call *call) {
     attn_pass(kernel, &call->arguments, sizeof call->arguments);
+}
+
+void attn_pass_training(attn_kernel_call *kernel, const attn_opencl_call *call) {
+    attn_pass(kernel, &call->training, sizeof call->training);
+    attn_pass_tensor(kernel, call, ATTN_TENSOR_FIRST_ROWS);
+    attn_pass_tensor(kernel, call, ATTN_TENSOR_FIRST_KEYS);
+}
+
+void attn_pass_layout(attn_kernel_call *kernel, const attn_opencl_call *call, attn_tensor_id id) {
+    attn_pass(kernel, &call->placements[id].layout, sizeof call->placements[id].layout);
 }
 
 void attn_pass_tensor(attn_kernel_call *kernel, const attn_opencl_call *call, attn_tensor_id id) {

@@ -40,7 +40,8 @@ typedef struct attn_opencl_call {
     const clattn_problem *problem; /* of the execution */
     const attn_call *asked;        /* likewise */
     attn_placement placements[ATTN_TENSOR_COUNT];
-    attn_arguments arguments; /* made when all is placed */
+    attn_arguments arguments; /* made when all is placed, and so is the next */
+    attn_training training;
     cl_mem workspace;         /* NULL when the workspace size is 0 */
     attn_chain chain;
     cl_event waits[2];
@@ -59,6 +60,8 @@ clattn_status attn_opencl_progress(attn_opencl_call *call, double done);
 
 void attn_pass_arguments(attn_kernel_call *kernel, const attn_opencl_call *call);
 void attn_pass_extras(attn_kernel_call *kernel, const attn_opencl_call *call); /* the seven of ATTN_EXTRAS_PARAMETERS */
+void attn_pass_training(attn_kernel_call *kernel, const attn_opencl_call *call); /* and first_rows, first_keys */
+void attn_pass_layout(attn_kernel_call *kernel, const attn_opencl_call *call, attn_tensor_id id);
 void attn_pass_tensor(attn_kernel_call *kernel, const attn_opencl_call *call, attn_tensor_id id);
 
 /**

@@ -141,7 +141,7 @@ static clattn_status stage(attn_host_memory *host, int id) {
             step *= size[k];
         }
     }
-    if (p->output) {
+    if (p->output && !p->kept) {
         return CLATTN_OK;
     }
     if (!host->compact[id]) {
