@@ -27,10 +27,15 @@ int64_t attn_call_offset(const clattn_problem *problem, const attn_call *call, i
 
 attn_row_rule attn_row_rule_of(const clattn_problem *problem, const attn_call *call, int64_t b) {
     const int64_t open = INT64_MAX / 2;
-    attn_row_rule rule = { attn_used_query_length(call, b), attn_used_key_length(call, b), -open, open };
+    attn_row_rule rule = { .query_length = attn_used_query_length(call, b),
+                           .key_length = attn_used_key_length(call, b),
+                           .from = -open,
+                           .to = open,
+                           .prefix_to = open };
     int64_t offset = attn_call_offset(problem, call, b);
+    rule.prefix = attn_min(problem->prefix, rule.key_length);
     if (problem->causal) {
-        rule.to = offset + 1;
+        rule.to = rule.prefix_to = offset + 1;
     }
     if (problem->window_right != CLATTN_OPEN) {
         rule.to = attn_min(rule.to, offset + problem->window_right + 1);
@@ -55,6 +60,13 @@ attn_key_range attn_rows_keys(const clattn_problem *problem, const attn_call *ca
     attn_key_range range = attn_row_keys(problem, call, b, first);
     range.end = attn_max(range.begin, attn_row_keys(problem, call, b, last).end);
     return range;
+}
+
+attn_key_range attn_rows_prefix(const clattn_problem *problem, const attn_call *call, int64_t b, int64_t first,
+                                int64_t count) {
+    attn_row_rule rule = attn_row_rule_of(problem, call, b);
+    int64_t last = attn_min(first + count, rule.query_length) - 1;
+    return last < first ? (attn_key_range){ 0, 0 } : attn_rule_prefix(&rule, last);
 }
 
 bool attn_mask_allows(const clattn_problem *problem, const attn_call *call, int64_t b, int64_t h, int64_t i,
