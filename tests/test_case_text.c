@@ -55,6 +55,9 @@ START_TEST(test_every_word) {
     ck_assert_int_eq(c.key_lengths.kind, ATTN_LIST_RANDOM);
     ck_assert(c.options.allow_tf32);
     ck_assert(p->weights == CLATTN_WEIGHTS_SOFTCAP && p->weights_first_head == 1 && p->weights_heads == 2 && p->weights_rows == 3);
+    read_one("query_length=3 head_dim=2 type=bf16 direction=backward output_type=fp32 gradient_type=fp32 add=yes");
+    ck_assert(c.problem.direction == CLATTN_BACKWARD && c.problem.output_type == CLATTN_RESULT_FP32);
+    ck_assert(c.problem.gradient_type == CLATTN_RESULT_FP32 && c.problem.gradients_add);
     read_one("query_length=3 key_length=8 head_dim=2 causal=yes align=-4");
     ck_assert(c.problem.alignment == CLATTN_ALIGN_OFFSET && c.problem.offset == -4);
     read_one("batch=3 query_length=3 key_length=8 head_dim=2 causal=yes offsets=1,-2,9223372036854775807");
@@ -93,7 +96,7 @@ START_TEST(test_wrong_values) {
         "offsets=x",        "offsets=1,2",      "strides=wide",       "poison=0",         "spread=-1",        "spread=x",
         "weights=all",      "weights_heads=1",  "weights=raw weights_rows=0,5",             "dropout=1",        "dropout=-0.1",
         "dropout=x",        "packed=perhaps",   "page=0",             "ring=x",           "rotary=halves",    "rotary=halves,3",
-        "rotary=quarters,4", "direction=up",
+        "rotary=quarters,4", "direction=up",    "output_type=fp16", "gradient_type=double", "add=1", "output_type=fp32 type=fp64",
     };
     for (size_t n = 0; n < sizeof bad / sizeof *bad; n++) {
         char line[256], word[32];
@@ -255,9 +258,9 @@ START_TEST(test_rows) {
 }
 END_TEST
 
-/* A seed means the same problems for ever and with every compiler, and what can be drawn is drawn. */
+/* A seed means the same problems for ever and with every compiler, and what can be drawn is drawn: some of it backward alone. */
 START_TEST(test_drawn) {
-    static char all[500 * 256];
+    static char all[1000 * 256];
     uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
     for (uint64_t n = 0; n < 500; n++) {
         ck_assert_int_eq(attn_random_case(&c, 7, n, NULL, "", &error), ATTN_DONE);
@@ -270,7 +273,14 @@ START_TEST(test_drawn) {
                                      "type=bf16 mask=b,1,1,k,bits bias=b,1,q,k scale=-0.25 spread=10 allow_tf32=yes seed=700011");
         }
     }
-    ck_assert_msg(hash == UINT64_C(0xb1fcd7f210302458), "other problems are drawn: %llx", (unsigned long long)hash);
+    ck_assert_msg(hash == UINT64_C(0xcb1524e8b9bce7b2), "other problems are drawn: %llx", (unsigned long long)hash);
+    for (uint64_t n = 0; n < 500; n++) {
+        ck_assert_msg(attn_random_case(&c, 7, n, NULL, "direction=backward", &error) == ATTN_DONE, "%s", error.text);
+        attn_text_add(all, sizeof all, " %s", c.text);
+        bool narrow = strstr(c.text, "type=fp16") || strstr(c.text, "type=bf16"), wide = strstr(c.text, "gradient_type=fp32");
+        ck_assert_msg(narrow || (!wide && !strstr(c.text, "output_type=")), "%s", c.text);
+        ck_assert_msg(wide || !narrow || !strstr(c.text, "add=yes"), "%s", c.text);
+    }
     for (int n = 0; attn_word_row(n); n++) {
         char word[64];
         snprintf(word, sizeof word, " %s=", attn_word_row(n)->name);

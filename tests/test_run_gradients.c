@@ -95,7 +95,7 @@ static void put_inputs(const gradient_case *c) {
     put("b.npy", p->type, c->inputs[3].data, 3, bias);
     put("a.npy", CLATTN_FP32, c->inputs[4].data, 1, query + 1);
     put("s.npy", CLATTN_FP32, c->inputs[5].data, 1, query + 1);
-    put("go.npy", p->type, c->grad_output, 4, output);
+    put("go.npy", c->output_type, c->grad_output, 4, output);
     put("gl.npy", c->wide_type, c->grad_logsumexp, 3, query);
 }
 
@@ -122,16 +122,21 @@ START_TEST(test_every_type) {
     clattn_runtime *runtime =
         suite_runtime(&(clattn_runtime_options){ sizeof(clattn_runtime_options), 1, true, { 0 } });
     program_begin("run_gradients");
-    for (int type = CLATTN_FP32; type <= CLATTN_FP64; type++) {
-        clattn_problem p = usual((clattn_type)type);
+    for (int way = 0; way < 6; way++) { /* the last two: fp32 results of 16-bit types */
+        static const clattn_type types[] = { CLATTN_FP32, CLATTN_FP16, CLATTN_BF16,
+                                             CLATTN_FP64, CLATTN_FP16, CLATTN_BF16 };
+        clattn_problem p = usual(types[way]);
         gradient_case c;
+        p.output_type = p.gradient_type = way < 4 ? CLATTN_RESULT_STORAGE : CLATTN_RESULT_FP32;
         gradient_make(&c, &p, 7);
         c.tensors.dropout_seed = UINT64_C(12345678901234567890);
         gradient_run(runtime, &c, "reference");
         put_inputs(&c);
-        works(type == CLATTN_BF16
-                  ? FILES OUTPUTS WORDS "--grad-logsumexp gl.npy type=bf16 --output o.npy --logsumexp l.npy"
-                  : FILES OUTPUTS WORDS "--grad-logsumexp gl.npy --output o.npy --logsumexp l.npy --json");
+        char line[1024];
+        snprintf(
+            line, sizeof line, "%s%s%s", FILES OUTPUTS WORDS "--grad-logsumexp gl.npy --output o.npy --logsumexp l.npy",
+            p.type == CLATTN_BF16 ? " type=bf16" : "", way < 4 ? " --json" : " output_type=fp32 gradient_type=fp32");
+        works(line);
         const int64_t output[4] = { p.batch, p.query_heads, p.query_length, p.value_dim };
         check_outputs(&c);
         holds("o.npy", 4, output, c.output, c.outputs * clattn_type_size(c.output_type));
@@ -203,6 +208,8 @@ START_TEST(test_refusals) {
     refused(2, PLAIN "direction=backward --grad-output go.npy --grad-query g.npy --grad-key g.npy",
             "writes the same file");
     refused(2, PLAIN "dropout=1 --output o.npy", "dropout=1");
+    refused(2, PLAIN "direction=backward --grad-output go.npy --grad-query gq.npy add=yes",
+            "add: a word of problems that draw");
     refused(3,
             "run --query q.npy --key k.npy --value v.npy direction=backward --grad-output go.npy --grad-query gq.npy "
             "--engine cpu",

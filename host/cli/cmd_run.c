@@ -18,6 +18,7 @@ static const char run_help[] = "clattn run PROBLEM... --query F --key F --value 
                                "Attention on .npy arrays (little-endian, C order) of [batch, heads, length, dim]\n"
                                "(layout=bshd: [batch, length, heads, dim]). Sizes and types come from the files:\n"
                                "float32, float16, float64; bf16 as uint16 with type=bf16. One engine serves.\n"
+                               "With output_type=fp32 and gradient_type=fp32 results are float32.\n"
                                "Everything is checked before anything is written; each output is written whole\n"
                                "or not at all. B, Hq, Sq, Sk: batch, query heads, query and key length.\n"
                                "In:\n"

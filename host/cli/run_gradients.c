@@ -82,7 +82,8 @@ int attn_run_find_gradients(attn_run *run, attn_error *error) {
     put_shape(run, p->query_heads, p->query_length, p->value_dim, shape);
     attn_npy_type wide = p->type == CLATTN_FP64 ? ATTN_NPY_FLOAT64 : ATTN_NPY_FLOAT32;
     bool has_logsumexp = run->input_path[ATTN_RUN_GRAD_LOGSUMEXP] != NULL;
-    if (check_shape(run, ATTN_RUN_GRAD_OUTPUT, run->input[ATTN_RUN_QUERY].type, 4, shape, error) != ATTN_DONE ||
+    attn_npy_type type = attn_run_result_type(run, p->output_type);
+    if (check_shape(run, ATTN_RUN_GRAD_OUTPUT, type, 4, shape, error) != ATTN_DONE ||
         (has_logsumexp && check_shape(run, ATTN_RUN_GRAD_LOGSUMEXP, wide, 3, rows, error) != ATTN_DONE)) {
         return error->status;
     }
@@ -106,8 +107,9 @@ static int make(attn_run *run, int which, attn_npy_type type, int dims, const in
 int attn_run_make_gradients(attn_run *run, attn_error *error) {
     const clattn_problem *p = &run->problem;
     const attn_npy *bias = &run->input[ATTN_RUN_BIAS];
-    attn_npy_type type = run->input[ATTN_RUN_QUERY].type;
+    attn_npy_type type = attn_run_result_type(run, p->gradient_type);
     attn_npy_type wide = p->type == CLATTN_FP64 ? ATTN_NPY_FLOAT64 : ATTN_NPY_FLOAT32;
+    attn_npy_type grad_bias = p->gradient_type == CLATTN_RESULT_FP32 ? ATTN_NPY_FLOAT32 : bias->type;
     int64_t query[4], key[4], value[4];
     put_shape(run, p->query_heads, p->query_length, p->head_dim, query);
     put_shape(run, p->kv_heads, p->key_length, p->head_dim, key);
@@ -118,7 +120,7 @@ int attn_run_make_gradients(attn_run *run, attn_error *error) {
     if (make(run, ATTN_RUN_GRAD_QUERY, type, 4, query, error) != ATTN_DONE ||
         make(run, ATTN_RUN_GRAD_KEY, type, 4, key, error) != ATTN_DONE ||
         make(run, ATTN_RUN_GRAD_VALUE, type, 4, value, error) != ATTN_DONE ||
-        make(run, ATTN_RUN_GRAD_BIAS, bias->type, bias->dims, bias->shape, error) != ATTN_DONE ||
+        make(run, ATTN_RUN_GRAD_BIAS, grad_bias, bias->dims, bias->shape, error) != ATTN_DONE ||
         make(run, ATTN_RUN_GRAD_SLOPES, wide, 1, &p->query_heads, error) != ATTN_DONE ||
         make(run, ATTN_RUN_GRAD_SINKS, wide, 1, &p->query_heads, error) != ATTN_DONE) {
         return error->status;

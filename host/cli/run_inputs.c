@@ -324,6 +324,10 @@ int attn_run_read(attn_run *run, attn_error *error) {
     return attn_run_find_gradients(run, error);
 }
 
+attn_npy_type attn_run_result_type(const attn_run *run, clattn_result_type type) {
+    return type == CLATTN_RESULT_FP32 ? ATTN_NPY_FLOAT32 : run->input[ATTN_RUN_QUERY].type;
+}
+
 int attn_run_make_outputs(attn_run *run, attn_error *error) {
     const clattn_problem *p = &run->problem;
     attn_npy_type storage = run->input[ATTN_RUN_QUERY].type;
@@ -334,7 +338,8 @@ int attn_run_make_outputs(attn_run *run, attn_error *error) {
         output[1] = p->query_length;
         output[2] = p->query_heads;
     }
-    if (attn_npy_create(&run->output[ATTN_RUN_OUTPUT], storage, 4, output, error) != ATTN_DONE ||
+    attn_npy_type written = attn_run_result_type(run, p->output_type);
+    if (attn_npy_create(&run->output[ATTN_RUN_OUTPUT], written, 4, output, error) != ATTN_DONE ||
         (p->logsumexp && attn_npy_create(&run->output[ATTN_RUN_LOGSUMEXP], wide, 3, rows, error) != ATTN_DONE) ||
         (p->weights != CLATTN_WEIGHTS_NONE &&
          attn_npy_create(&run->output[ATTN_RUN_WEIGHTS], p->weights == CLATTN_WEIGHTS_SOFTMAX ? storage : wide, 4, rows,

@@ -70,6 +70,9 @@ int attn_run_find_gradients(attn_run *run, attn_error *error);
 /** Makes the arrays of gradients to write. */
 int attn_run_make_gradients(attn_run *run, attn_error *error);
 
+/** What is written in the storage type, or in fp32 where the words say so. */
+attn_npy_type attn_run_result_type(const attn_run *run, clattn_result_type type);
+
 /** Makes the arrays to write. */
 int attn_run_make_outputs(attn_run *run, attn_error *error);
 

@@ -68,6 +68,7 @@ seed case_line 'query_length=1,2,64..256 head_dim=32 type=fp32,bf16 window=4,ope
 seed case_line 'query_length=8 head_dim=8 batch=2 mask=1,1,q,k,bits bias=k,storage alibi=yes sinks=yes key_lengths=3,8 offsets=0,4 # named: so'
 seed case_line 'query_length=8 head_dim=8 weights=softmax weights_heads=0,1 weights_rows=2,3 strides=random poison=yes layout=bshd query_lengths=random'
 seed case_line 'query_length=1..9223372036854775807 head_dim=1 past=3 dropout=0.1'
+seed case_line 'query_length=8 head_dim=8 type=bf16 direction=forward,backward output_type=fp32 gradient_type=fp32 add=yes prefix=2'
 seed case_line 'batch=4294967296 query_heads=4294967296 query_length=99999999999999999999 head_dim=-1'
 seed suite '# first: the beginning\nquery_length=1,2 head_dim=4\n\n# second\nquery_length=3 head_dim=4 type=bf16\r\n'
 seed suite '\357\273\277query_length=1..8 head_dim=4 # not a name: here\n##  name of many: words\nquery_length=2 head_dim=1..4\n'
@@ -115,7 +116,8 @@ seed command_line 'verify --suite s.txt\n# name: x\nquery_length=1,2 head_dim=4\
 seed command_line 'plan query_length=4 head_dim=64 --tuning t\n[attention_decode_gpu]\n%s\n*,*,*,*,64,128,8,4,8,1,\n' "$decode"
 for word in batch= query_heads= kv_heads= query_length= key_length= head_dim= value_dim= past= type= causal=yes align= window= \
     scale= softcap= seed= layout=bshd allow_tf32=yes mask=1,1,q,k bias=k ,bits ,storage alibi=yes sinks=yes query_lengths= \
-    key_lengths= offsets= weights=softmax weights_heads= weights_rows= strides=random poison=yes spread= dropout= page= .. open \
+    key_lengths= offsets= weights=softmax weights_heads= weights_rows= strides=random poison=yes spread= dropout= page= prefix= \
+    direction=backward output_type=fp32 gradient_type=fp32 add=yes .. open \
     fp16 bf16 fp64 top_left bottom_right random 9223372036854775807 \
     plan run verify bench tune words devices help count show probe --json --csv --plot --suite --engine --device --threads \
     --blocks --body --tuning --rounds --seconds --scaling --memory --cases --query --key --value --output --logsumexp --mask --bias \

@@ -68,9 +68,12 @@ void attn_case_data_fill_outputs(attn_case_data *data, unsigned char pattern);
 /** NULL, or the output beside whose elements not the pattern stands. Overwrites the outputs' elements. */
 const char *attn_case_data_check_guards(attn_case_data *data, unsigned char pattern);
 
-/** The same two for gradients. */
+/** The same two for gradients. The first one puts down what gradients are added to, where the problem says so. */
 void attn_case_gradients_fill(attn_case_data *data, unsigned char pattern);
 const char *attn_case_gradients_check_guards(attn_case_data *data, unsigned char pattern);
+
+/** What element n of a gradient, in the order of its rows, is added to; 0 where the problem does not add. */
+double attn_case_gradient_start(const attn_case_data *data, int which, int64_t n);
 
 /** Used lengths of an entry. */
 int64_t attn_case_data_query_length(const attn_case_data *data, int64_t b);

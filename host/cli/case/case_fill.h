@@ -16,7 +16,8 @@ enum {
     ATTN_STREAM_LAYOUT,
     ATTN_STREAM_GRADIENTS, /* which of the ways to give them */
     ATTN_STREAM_GRAD_OUTPUT,
-    ATTN_STREAM_GRAD_LOGSUMEXP
+    ATTN_STREAM_GRAD_LOGSUMEXP,
+    ATTN_STREAM_GRAD_START
 };
 
 /** Memory of `bytes` between guards. */

@@ -1,7 +1,7 @@
 /*
  * What a backward case has beside its forward: gradients given, memory for those asked for, and as inputs the output and
- * logsumexp of the reference. Which gradients are given how follows from the seed; all that a problem can have are asked
- * for.
+ * logsumexp of the reference. Whether grad_logsumexp or delta is given follows from the seed; all gradients that a problem
+ * can have are asked for.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -17,8 +17,6 @@ void attn_case_gradients_choose(clattn_problem *p, const attn_case *c) {
     }
     p->delta = way % 4 == 0;
     p->grad_logsumexp = way % 4 >= 2;
-    bool wide = p->type == CLATTN_FP16 || p->type == CLATTN_BF16 ? (way >> 8) % 3 == 0 : false;
-    p->gradient_type = wide ? CLATTN_RESULT_FP32 : CLATTN_RESULT_STORAGE;
 }
 
 /* Memory of one gradient, unless it is not asked for. */
@@ -181,9 +179,38 @@ void attn_case_gradients_free(attn_case_data *data) {
     }
 }
 
+double attn_case_gradient_start(const attn_case_data *data, int which, int64_t n) {
+    clattn_type type = data->gradients[which].type;
+    double stored = 0;
+    if (data->problem.gradients_add) {
+        double x = attn_draw_normal(data->c.seed, ATTN_STREAM_GRAD_START, (uint64_t)(n * ATTN_GRADIENTS + which));
+        clattn_set_element(type, &stored, 0, x);
+        stored = clattn_get_element(type, &stored, 0);
+    }
+    return stored;
+}
+
+/* What stands in a gradient's elements before something is added. */
+static void put_starts(attn_case_data *data, int which) {
+    attn_case_gradient *g = &data->gradients[which];
+    const attn_rows *r = &g->rows;
+    int64_t rows = g->memory.block ? r->sizes[0] * r->sizes[1] * r->sizes[2] : 0;
+    for (int64_t row = 0; row < rows; row++) {
+        int64_t at =
+            attn_rows_at(r, row / r->sizes[2] / r->sizes[1], row / r->sizes[2] % r->sizes[1], row % r->sizes[2]);
+        for (int64_t d = 0; d < r->dim; d++) {
+            double start = attn_case_gradient_start(data, which, row * r->dim + d);
+            clattn_set_element(g->type, g->memory.data, at + d, start);
+        }
+    }
+}
+
 void attn_case_gradients_fill(attn_case_data *data, unsigned char pattern) {
     for (int g = 0; g < ATTN_GRADIENTS; g++) {
         attn_guarded_fill(&data->gradients[g].memory, pattern);
+        if (data->problem.gradients_add) {
+            put_starts(data, g);
+        }
     }
 }
 

@@ -68,6 +68,14 @@ static bool is_said(const attn_drawing *drawing, const char *name) {
            (drawing->words && attn_line_gives(drawing->words, name, strlen(name)));
 }
 
+/* Whether the word has the value: in the words of every problem, else in what is drawn. */
+static bool has_value(const attn_drawing *drawing, const char *name, const char *value) {
+    const char *said = drawing->words ? attn_line_value(drawing->words, name, strlen(name)) : NULL;
+    said = said ? said : attn_line_value(drawing->text, name, strlen(name));
+    size_t length = strlen(value);
+    return said && strncmp(said, value, length) == 0 && strcspn(said, " \t") == length;
+}
+
 void attn_say_one(attn_drawing *drawing, const attn_word *word) {
     uint64_t count = 1;
     while (count < ATTN_WORD_DRAWN && word->draw.values[count]) {
@@ -175,4 +183,28 @@ void attn_say_tf32(attn_drawing *drawing, const attn_word *word) {
 
 void attn_say_seed(attn_drawing *drawing, const attn_word *word) {
     say(drawing, word, "%llu", (unsigned long long)(drawing->seed * 100000 + drawing->n));
+}
+
+static bool has_16_bits(const attn_drawing *drawing) {
+    return has_value(drawing, "type", "fp16") || has_value(drawing, "type", "bf16");
+}
+
+void attn_say_wide(attn_drawing *drawing, const attn_word *word) {
+    if (has_16_bits(drawing) && attn_draw_chance(drawing, (uint64_t)word->draw.second_per_cent)) {
+        attn_say_one(drawing, word);
+    }
+}
+
+void attn_say_wide_gradients(attn_drawing *drawing, const attn_word *word) {
+    if (has_value(drawing, "direction", "backward")) {
+        attn_say_wide(drawing, word);
+    }
+}
+
+void attn_say_add(attn_drawing *drawing, const attn_word *word) {
+    bool narrow = has_16_bits(drawing) && !has_value(drawing, "gradient_type", "fp32");
+    if (has_value(drawing, "direction", "backward") && !narrow &&
+        attn_draw_chance(drawing, (uint64_t)word->draw.second_per_cent)) {
+        attn_say_one(drawing, word);
+    }
 }

@@ -181,7 +181,9 @@ static double nmse_limit(clattn_type type, bool rounded, double tf32) {
     }
 }
 
-static void finish_pool(const error_pool *pool, clattn_type type, attn_gate_result *result) {
+static void finish_pool(const error_pool *pool, const clattn_problem *p, attn_gate_result *result) {
+    /* an output wider than the storage type has the errors of its own type, unless weights have those of storage */
+    clattn_type type = result->info.weights_rounded ? p->type : attn_case_output_type(p);
     double tf32 = pool->gold_square > 0 ? pool->tf32_square / pool->gold_square : 0;
     bool strict = type == CLATTN_FP32 && !(tf32 > 0);
     double n = (double)result->pooled, most = strict ? 4 : 2, mean = strict ? 2 : 1.1;
@@ -281,7 +283,7 @@ int attn_gate_check(const attn_case_data *data, const attn_gate_options *options
     }
     int status = walk(data, options, subjects, pools, count, error);
     for (int s = 0; s < count && status == ATTN_DONE; s++) {
-        finish_pool(&pools[s], data->problem.type, subjects[s].result);
+        finish_pool(&pools[s], &data->problem, subjects[s].result);
     }
     free(pools);
     return status;

@@ -314,7 +314,9 @@ double attn_gradient_bound(const attn_gradient_gold *gold, int which, int64_t n,
         return 0;
     }
     double length = (double)a->terms / (info->sum_running ? 2 : 128);
-    double bound = attn_unit_roundoff(type) * fabs(a->gold[n]) + u * (a->error[n] + length * a->size[n]);
+    double start = attn_case_gradient_start(gold->data, which, n); /* one term more, added to once a block */
+    double bound = attn_unit_roundoff(type) * fabs(start + a->gold[n]) + u * (a->error[n] + length * a->size[n]);
+    bound += u * (2 + length) * fabs(start);
     bound += (type == CLATTN_FP16 ? 0x1p-25 : tiny) + tiny * a->most[n];
     return info->weights_rounded ? bound + attn_unit_roundoff(p->type) * a->size[n] : bound;
 }
