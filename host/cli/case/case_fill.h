@@ -1,4 +1,4 @@
-/* Memory and contents of a case's tensors; used by case_data.c, case_fill.c and case_gradients.c alone. */
+/* Memory and contents of a case's tensors; used by case_data.c, case_fill.c, case_gradients.c and the gate's runs alone. */
 #ifndef ATTN_CLI_CASE_CASE_FILL_H
 #define ATTN_CLI_CASE_CASE_FILL_H
 

@@ -47,7 +47,7 @@ int attn_gate_check(const attn_case_data *data, const attn_gate_options *options
 int attn_gate_execute(clattn_runtime *runtime, const char *engine, int64_t device, attn_case_data *data,
                       attn_guarded copies[3], attn_gate_result *result, attn_error *error);
 
-/** Gold of the gradients of a backward case. Options may be NULL; max_work leaves heads out, whole groups of them. */
+/** Gold of the gradients of a backward case. Options may be NULL; max_work leaves rows, keys and heads out. */
 typedef struct attn_gradient_gold attn_gradient_gold;
 
 /** Free it in any case. */

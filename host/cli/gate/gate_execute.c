@@ -103,12 +103,13 @@ static void flatten(const char *text, char *line, size_t size) {
 }
 
 clattn_plan *attn_gate_plan(clattn_runtime *runtime, const char *engine, int64_t device, const attn_case_data *data,
-                            attn_gate_result *result) {
+                            bool own_workspace, attn_gate_result *result) {
     clattn_plan_options options = data->options;
     clattn_plan *plan = NULL;
     clattn_report report = { 0 };
     options.engine = engine;
     options.device = device;
+    options.caller_workspace = own_workspace;
     clattn_status status = clattn_plan_create(runtime, &data->problem, &options, &plan, &report);
     if (status == CLATTN_OK) {
         status = clattn_plan_get_info(plan, &result->info);
@@ -130,7 +131,7 @@ int attn_gate_execute(clattn_runtime *runtime, const char *engine, int64_t devic
                       attn_guarded copies[3], attn_gate_result *result, attn_error *error) {
     *result = (attn_gate_result){ 0 };
     memset(copies, 0, 3 * sizeof *copies);
-    clattn_plan *plan = attn_gate_plan(runtime, engine, device, data, result);
+    clattn_plan *plan = attn_gate_plan(runtime, engine, device, data, false, result);
     int status = plan ? execute_twice(plan, data, copies, result, error) : ATTN_DONE;
     clattn_plan_destroy(plan);
     return status;

@@ -65,9 +65,9 @@ bool attn_gate_is_within(clattn_type type, double got, long double gold, double 
 
 /**
  * A plan of the case on an engine, its info in the result with strings that outlive it. NULL: the engine refuses, which the
- * result then says in one line.
+ * result then says in one line. own_workspace: the plan takes none, every call brings its own.
  */
 clattn_plan *attn_gate_plan(clattn_runtime *runtime, const char *engine, int64_t device, const attn_case_data *data,
-                            attn_gate_result *result);
+                            bool own_workspace, attn_gate_result *result);
 
 #endif
