@@ -222,7 +222,8 @@ START_TEST(test_our_suites) {
     static const char *const folders[] = { "/cases/smoke.txt", "/cases/features.txt", "/cases/masks.txt", "/cases/dims.txt",
                                            "/cases/lengths.txt", "/cases/types.txt", "/cases/edge.txt",
                                            "/../bench/suites/models.txt", "/../bench/suites/features.txt",
-                                           "/../bench/suites/sweep.txt", "/../bench/suites/sweep-causal.txt" };
+                                           "/../bench/suites/sweep.txt", "/../bench/suites/sweep-causal.txt",
+                                           "/../bench/suites/gradients.txt", "/cases/gradients.txt" };
     for (size_t n = 0; n < sizeof folders / sizeof *folders; n++) {
         char path[512];
         snprintf(path, sizeof path, CLATTN_TEST_SOURCE_DIR "%s", folders[n]);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "gate/gate_gradients.h"
+#include "gate/plain.h"
 #include "support/suite.h"
 
 static clattn_runtime *runtime;
@@ -243,7 +244,7 @@ START_TEST(test_sampled) {
     attn_gate_options options = { .max_work = 1e5 };
     attn_gate_gradients_free(gold);
     ck_assert_int_eq(attn_gate_gradients_create(&gold, &data, &options, &error), 0);
-    ck_assert_int_eq(count_seen(ATTN_GRAD_QUERY), 8 * 8); /* a quarter of the work, 77 * 39 a row */
+    ck_assert_int_eq(count_seen(ATTN_GRAD_QUERY), 8 * 8);     /* a quarter of the work, 77 * 39 a row */
     ck_assert_int_eq(count_seen(ATTN_GRAD_KEY), (8 + 5) * 8); /* the last block is short */
     ck_assert_int_eq(count_seen(ATTN_GRAD_SINKS), 4);
     passes();
@@ -284,6 +285,42 @@ START_TEST(test_added) {
 }
 END_TEST
 
+/* The plain loops that bench compares with compute gradients, not something near them. */
+START_TEST(test_plain) {
+    enum { ROWS = 9, KEYS = 13, DIM = 4, VALUES = 3 };
+    float grad_query[ROWS * DIM], grad_keys[KEYS * DIM] = { 0 }, grad_values[KEYS * VALUES] = { 0 };
+    begin("query_length=9 key_length=13 head_dim=4 value_dim=3 softcap=2 direction=backward seed=0");
+    ck_assert(!data.problem.grad_logsumexp && !data.problem.delta); /* what the seed chooses */
+    for (int i = 0; i < ROWS; i++) {
+        const attn_plain plain = { .query = (float *)data.query.data + i * DIM,
+                                   .keys = data.key.data,
+                                   .values = data.value.data,
+                                   .key_length = KEYS,
+                                   .head_dim = DIM,
+                                   .value_dim = VALUES,
+                                   .scale = 0.5f,
+                                   .softcap = 2 };
+        const attn_plain_gradients g = { (float *)data.output.data + i * VALUES,
+                                         (float *)data.grad_output.data + i * VALUES,
+                                         ((float *)data.logsumexp.data)[i],
+                                         grad_query + i * DIM,
+                                         grad_keys,
+                                         grad_values };
+        attn_plain_backward_row(&plain, &g);
+    }
+    const float *const got[3] = { grad_query, grad_keys, grad_values };
+    for (int g = 0; g < 3; g++) {
+        const attn_rows *r = &data.gradients[g].rows;
+        for (int64_t n = 0; n < r->sizes[2] * r->dim; n++) {
+            float expected = ((float *)data.gradients[g].memory.data)[n];
+            ck_assert_msg(fabsf(got[g][n] - expected) < 1e-5f, "%s[%lld]: %g, not %g", data.gradients[g].name,
+                          (long long)n, (double)got[g][n], (double)expected);
+        }
+    }
+    end();
+}
+END_TEST
+
 /* The seeds give gradients in every way: without and with grad_logsumexp, delta. */
 START_TEST(test_ways) {
     int delta = 0, logsumexp = 0;
@@ -303,6 +340,6 @@ END_TEST
 
 int main(void) {
     const TTest *const tests[] = { test_every_gradient, test_exactly_zero, test_forgotten,
-                                   test_added,          test_sampled,      test_ways };
+                                   test_added,          test_sampled, test_ways, test_plain };
     return suite_run(SUITE_OF("gate_gradients", tests, 60), SUITE_FORK);
 }

@@ -237,13 +237,58 @@ START_TEST(test_other_commands) {
     refused(2, "verify batch=1,2 --cases 5 --engine cpu", "batch=1,2: one number is expected");
     works("verify dropout=0.3 window=2,2 prefix=3 align=2 seed=1,2 --engine reference" SMALL);
     refused(3, "verify direction=backward --engine cpu" SMALL, "nothing here serves it");
-    refused(3, "bench direction=backward --engine reference" SMALL, "direction=backward: `clattn bench`");
-    refused(3, "tune direction=backward" SMALL, "direction=backward: `clattn tune`");
+    refused(3, "tune direction=backward --engine cpu --tuning none --seconds 1" SMALL, "nothing here can be tuned");
+    program_end();
+}
+END_TEST
+
+/* Words of a column of the CSV's only line of an engine. */
+static const char *cell(const char *engine, const char *column) {
+    static char text[256], lines[8192];
+    char path[512];
+    snprintf(path, sizeof path, "%s/t.csv", program_folder);
+    FILE *file = fopen(path, "r");
+    ck_assert_ptr_nonnull(file);
+    lines[fread(lines, 1, sizeof lines - 1, file)] = '\0';
+    fclose(file);
+    char *line = strstr(lines, engine);
+    ck_assert_msg(line, "no line of %s", engine);
+    while (line > lines && line[-1] != '\n') {
+        line--;
+    }
+    const char *name = lines;
+    for (; strncmp(name, column, strlen(column)) != 0; name += strcspn(name, ",") + 1) {
+        ck_assert_msg(name < strchr(lines, '\n'), "no column %s", column);
+        line += strcspn(line, ",\n") + 1;
+    }
+    snprintf(text, sizeof text, "%.*s", (int)strcspn(line, ",\n"), line);
+    return text;
+}
+
+/* Both times, judged, 2.5 times the forward's operations, the plain loops beside; scaling; engines that refuse. */
+START_TEST(test_bench) {
+#define BENCH "bench direction=backward query_length=40 key_length=56 query_heads=4 kv_heads=2 head_dim=8 value_dim=4 "
+    program_begin("run_gradients");
+    works(BENCH "--engine reference --rounds 2 --seconds 20 --csv t.csv");
+    ck_assert(strstr(said, "with its forward"));
+    ck_assert_str_eq(cell(",reference,", "direction"), "backward");
+    ck_assert_str_eq(cell(",reference,", "verified"), "yes");
+    ck_assert_double_eq(atof(cell(",reference,", "flops")), 2.5 * 2 * (8 + 4) * 4.0 * 40 * 56);
+    ck_assert(atof(cell(",reference,", "forward_and_backward_ms")) > atof(cell(",reference,", "minimum_ms")));
+    ck_assert(atof(cell(",plain,", "median_ms")) > 0);
+    works("bench query_length=8 head_dim=8 --engine reference --rounds 1 --csv t.csv");
+    ck_assert_str_eq(cell(",reference,", "direction"), "forward");
+    ck_assert_str_eq(cell(",reference,", "forward_and_backward_ms"), "");
+    works(BENCH
+          "type=fp16 gradient_type=fp32 add=yes bias=h,q,k sinks=yes alibi=yes align=0 dropout=0.1 strides=random "
+          "query_lengths=20 key_lengths=50 poison=yes --engine reference --rounds 1 --csv t.csv");
+    ck_assert_str_eq(cell(",reference,", "verified"), "yes");
+    works("bench --scaling direction=backward query_length=64 query_heads=2 head_dim=8 --engine reference --rounds 1");
     program_end();
 }
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = { test_every_type, test_parts, test_refusals, test_other_commands };
+    const TTest *const tests[] = { test_every_type, test_parts, test_refusals, test_other_commands, test_bench };
     return suite_run(SUITE_OF("run_gradients", tests, 120), SUITE_NO_FORK);
 }

@@ -19,7 +19,9 @@ typedef struct attn_bench_row {
     int runs;
     double seconds[ATTN_BENCH_RUNS];
     double median, minimum, maximum;
-    double spread;       /* the middle half of the times, as a part of the median; < 0 = too few times */
+    double training[ATTN_BENCH_RUNS]; /* backward: of the forward and the backward after it, in the same runs */
+    double training_median;           /* 0 = of a forward */
+    double spread;                    /* the middle half of the times, as a part of the median; < 0 = too few times */
     double taken;        /* part of its processors' time that others had meanwhile; < 0 = not known, or of no matter */
     bool fastest;        /* of the engines on this case, where there are several */
     double flops, bytes; /* of the case */
@@ -81,6 +83,20 @@ void attn_bench_compare_rows(attn_bench_row *rows, int count);
 /** "no", or why the times may not be the machine's: "others", "uneven" or "others;uneven"; "" = it is not known. */
 const char *attn_bench_disturbance(const attn_bench_row *row);
 
+/* ---- backward (bench_backward.c) */
+
+/** The forward before a backward, by the same engine; NULL: it serves none, and the backward alone is timed. */
+clattn_plan *attn_bench_plan_forward(clattn_runtime *runtime, const clattn_problem *backward,
+                                     const clattn_plan_options *options);
+
+/** Judges the gradients that stand in the case's memory. */
+void attn_bench_judge_gradients(attn_bench *bench, const attn_case_data *data, const attn_gradient_gold *gold,
+                                attn_bench_row *row);
+
+/** Times the plain loops as the check of a forward does; before engines write outputs over those of the gold. */
+int attn_bench_plain_backward(const attn_bench *bench, const attn_case_data *data, attn_bench_row *rows, int count,
+                              attn_error *error);
+
 /* ---- what a case computes and moves (bench_work.c) */
 void attn_bench_count_work(const attn_case_data *data, clattn_runtime *runtime, attn_bench_row *rows, int count);
 
@@ -119,6 +135,8 @@ enum {
     ATTN_BENCH_TAKEN,
     ATTN_BENCH_DISTURBED,
     ATTN_BENCH_FASTEST,
+    ATTN_BENCH_DIRECTION,
+    ATTN_BENCH_TRAINING,
     ATTN_BENCH_COLUMNS
 };
 extern const attn_column attn_bench_columns[ATTN_BENCH_COLUMNS];

@@ -15,6 +15,7 @@
 /* A target at work on the case. */
 typedef struct case_runner {
     clattn_plan *plan;
+    clattn_plan *forward;     /* of a backward case: what makes its inputs; NULL = the engine has none */
     attn_guarded copy;        /* of the output, for the check */
     double first;             /* seconds of the first execution */
     attn_device_data *device; /* NULL = the tensors lie in the host's memory */
@@ -63,14 +64,14 @@ static int64_t bytes_held(clattn_runtime *runtime, bool peak) {
     return peak ? use.peak : use.host + use.device;
 }
 
-static clattn_status execute_timed(const case_runner *runner, const attn_case_data *data, clattn_timing *timing,
-                                   double *seconds, clattn_report *report) {
+static clattn_status execute_timed(const case_runner *runner, clattn_plan *plan, const attn_case_data *data,
+                                   clattn_timing *timing, double *seconds, clattn_report *report) {
     clattn_tensors tensors = data->tensors;
     tensors.timing = timing;
     tensors.report = report;
     double start = attn_seconds();
-    clattn_status status = runner->device ? attn_device_data_execute(runner->plan, runner->device, timing, report)
-                                          : clattn_execute(runner->plan, &tensors);
+    clattn_status status = runner->device ? attn_device_data_execute(plan, runner->device, timing, report)
+                                          : clattn_execute(plan, &tensors);
     *seconds = attn_seconds() - start;
     return status;
 }
@@ -85,14 +86,22 @@ static bool wants_device_memory(const attn_bench *bench, const attn_bench_row *r
     return info.kind == CLATTN_DEVICE_OPENCL_GPU || bench->memory == ATTN_BENCH_MEMORY_DEVICE;
 }
 
-/* The first execution, into an output of nothing but NaN. */
+static bool is_backward(const attn_case_data *data) {
+    return data->problem.direction == CLATTN_BACKWARD;
+}
+
+/* The first execution, into results of nothing but NaN. */
 static clattn_status execute_first(case_runner *runner, attn_case_data *data, clattn_report *report) {
-    attn_case_data_fill_outputs(data, 0xff);
-    if (runner->device && !attn_device_data_fill_output(runner->device, 0xff)) {
+    if (is_backward(data)) {
+        attn_case_gradients_fill(data, 0xff);
+    } else {
+        attn_case_data_fill_outputs(data, 0xff);
+    }
+    if (runner->device && !attn_device_data_write_results(runner->device)) {
         return CLATTN_OPENCL_ERROR;
     }
-    clattn_status status = execute_timed(runner, data, NULL, &runner->first, report);
-    if (status == CLATTN_OK && runner->device && !attn_device_data_read_output(runner->device, data)) {
+    clattn_status status = execute_timed(runner, runner->plan, data, NULL, &runner->first, report);
+    if (status == CLATTN_OK && runner->device && !attn_device_data_read_results(runner->device)) {
         return CLATTN_OPENCL_ERROR;
     }
     return status;
@@ -100,6 +109,7 @@ static clattn_status execute_first(case_runner *runner, attn_case_data *data, cl
 
 static void end_runner(case_runner *runner) {
     clattn_plan_destroy(runner->plan);
+    clattn_plan_destroy(runner->forward);
     attn_device_data_free(runner->device);
     free(runner->copy.block);
     *runner = (case_runner){ .plan = NULL };
@@ -114,9 +124,9 @@ static int copy_output(const attn_case_data *data, case_runner *runner, attn_err
     return ATTN_DONE;
 }
 
-/* Plans, runs once, keeps the output. Refusals and failures become the row's note. */
-static int start_runner(attn_bench *bench, int t, attn_case_data *data, case_runner *runner, attn_bench_row *row,
-                        attn_error *error) {
+/* Plans, runs once, keeps the output or judges gradients. Refusals and failures become the row's note. */
+static int start_runner(attn_bench *bench, int t, attn_case_data *data, const attn_gradient_gold *gold,
+                        case_runner *runner, attn_bench_row *row, attn_error *error) {
     clattn_runtime *runtime = bench->session.runtime;
     clattn_problem problem = data->problem;
     clattn_plan_options options = data->options;
@@ -154,6 +164,11 @@ static int start_runner(attn_bench *bench, int t, attn_case_data *data, case_run
     double scores =
         (double)problem.batch * (double)problem.query_heads * (double)problem.query_length * (double)problem.key_length;
     bench->score_bytes[t] = scores > 0 ? (double)row->memory / scores : 0;
+    if (is_backward(data)) {
+        runner->forward = attn_bench_plan_forward(runtime, &problem, &options);
+        attn_bench_judge_gradients(bench, data, gold, row);
+        return ATTN_DONE;
+    }
     return copy_output(data, runner, error);
 }
 
@@ -187,7 +202,7 @@ static int verify_runners(attn_bench *bench, attn_case_data *data, case_runner *
 static void time_steps(const attn_case_data *data, case_runner *runner, attn_bench_row *row) {
     double seconds;
     if (strcmp(row->engine, "opencl-unfused") == 0) {
-        clattn_status status = execute_timed(runner, data, &row->steps, &seconds, NULL);
+        clattn_status status = execute_timed(runner, runner->plan, data, &row->steps, &seconds, NULL);
         row->steps.count = status == CLATTN_OK ? row->steps.count : 0;
     }
 }
@@ -218,16 +233,22 @@ static void time_rounds(attn_bench *bench, const attn_case_data *data, case_runn
         more = false;
         for (int t = 0; t < count && attn_interrupted() == 0; t++) {
             clattn_report report = { 0 };
-            double seconds;
+            double seconds, forward = 0;
+            clattn_status status = CLATTN_OK;
             if (!runners[t].plan || !rows[t].ran || round >= rounds_wanted(bench, &runners[t])) {
                 continue;
             }
             show_progress(bench, data);
-            if (execute_timed(&runners[t], data, NULL, &seconds, &report) != CLATTN_OK) {
+            if (runners[t].forward) {
+                status = execute_timed(&runners[t], runners[t].forward, data, NULL, &forward, &report);
+            }
+            if (status != CLATTN_OK ||
+                execute_timed(&runners[t], runners[t].plan, data, NULL, &seconds, &report) != CLATTN_OK) {
                 add_note(&rows[t], report.text);
                 rows[t].ran = false;
                 continue;
             }
+            rows[t].training[rows[t].runs] = runners[t].forward ? forward + seconds : 0;
             rows[t].seconds[rows[t].runs++] = seconds;
             more = true;
         }
@@ -271,17 +292,27 @@ static void measure_case_reading(attn_bench *bench, const clattn_problem *proble
 
 static int bench_data(attn_bench *bench, attn_case_data *data, attn_bench_row *rows, int *count, attn_error *error) {
     case_runner runners[ATTN_TARGETS_MAX];
+    attn_gradient_gold *gold = NULL;
     int targets = bench->session.target_count, status = ATTN_DONE;
     memset(runners, 0, sizeof runners);
+    if (is_backward(data)) {
+        show_progress(bench, data);
+        status = attn_gate_forward(bench->session.runtime, data, error);
+        status = status != ATTN_DONE ? status : attn_gate_gradients_create(&gold, data, &bench->gate, error);
+    }
     attn_bench_count_work(data, bench->session.runtime, rows, targets);
     measure_case_reading(bench, &data->problem, targets > 0 ? rows[0].bytes : 0);
     for (int t = 0; t < targets && status == ATTN_DONE && attn_interrupted() == 0; t++) {
         show_progress(bench, data);
         if (!is_too_much(bench, t, &data->problem, &rows[t])) {
-            status = start_runner(bench, t, data, &runners[t], &rows[t], error);
+            status = start_runner(bench, t, data, gold, &runners[t], &rows[t], error);
         }
     }
-    status = status != ATTN_DONE ? status : verify_runners(bench, data, runners, rows, targets, error);
+    attn_gate_gradients_free(gold);
+    if (status == ATTN_DONE) {
+        status = is_backward(data) ? attn_bench_plain_backward(bench, data, rows, targets, error)
+                                   : verify_runners(bench, data, runners, rows, targets, error);
+    }
     for (int t = 0; t < targets && status == ATTN_DONE; t++) {
         if (rows[t].ran && attn_interrupted() == 0) {
             time_steps(data, &runners[t], &rows[t]);
@@ -321,7 +352,9 @@ int attn_bench_case(attn_bench *bench, const attn_case *c, attn_bench_row *rows,
     if (!data) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
-    int status = attn_case_data_create(data, c, false, error);
+    attn_case timed = *c;
+    timed.timed = true;
+    int status = attn_case_data_create(data, &timed, false, error);
     if (status == ATTN_DONE) {
         data->options.blocks = &bench->session.blocks;
         status = bench_data(bench, data, rows, count, error);

@@ -9,19 +9,20 @@
 #if CLATTN_HAVE_OPENCL
 #include "clattn/clattn_opencl.h"
 
-enum { ATTN_DEVICE_TENSORS = 16 };
+enum { ATTN_DEVICE_TENSORS = 24 };
 
 struct attn_device_data {
     cl_context context;
     cl_command_queue queue;
-    cl_mem memory[ATTN_DEVICE_TENSORS], output;
-    size_t output_bytes;
+    cl_mem memory[ATTN_DEVICE_TENSORS];
+    const attn_guarded *from[ATTN_DEVICE_TENSORS]; /* where each lies in the host's */
+    bool result[ATTN_DEVICE_TENSORS];              /* output, or gradients */
     int count;
     clattn_tensors tensors;
 };
 
 /* A buffer with the bytes of `from`; NULL stays NULL. False: the device has no room. */
-static bool place(attn_device_data *d, const attn_guarded *from, const void **tensor) {
+static bool place(attn_device_data *d, const attn_guarded *from, const void **tensor, bool result) {
     cl_int status = CL_SUCCESS;
     if (!*tensor) {
         return true;
@@ -31,6 +32,8 @@ static bool place(attn_device_data *d, const attn_guarded *from, const void **te
     if (status != CL_SUCCESS) {
         return false;
     }
+    d->from[d->count] = from;
+    d->result[d->count] = result;
     d->memory[d->count++] = memory;
     *tensor = memory;
     return clEnqueueWriteBuffer(d->queue, memory, CL_TRUE, 0, bytes, from->data, 0, NULL, NULL) == CL_SUCCESS;
@@ -53,14 +56,24 @@ static bool place_all(attn_device_data *d, const attn_case_data *data) {
                 { &data->key_lengths, &t->key_lengths.data },
                 { &data->offsets, &t->offsets.data },
                 { &data->logsumexp, (const void **)&t->logsumexp.data },
-                { &data->weights, (const void **)&t->weights.data } };
+                { &data->weights, (const void **)&t->weights.data },
+                { &data->grad_output, (const void **)&t->grad_output.data },
+                { &data->grad_logsumexp, (const void **)&t->grad_logsumexp.data },
+                { &data->delta, (const void **)&t->delta.data },
+                { &data->gradients[ATTN_GRAD_QUERY].memory, (const void **)&t->grad_query.data },
+                { &data->gradients[ATTN_GRAD_KEY].memory, (const void **)&t->grad_key.data },
+                { &data->gradients[ATTN_GRAD_VALUE].memory, (const void **)&t->grad_value.data },
+                { &data->gradients[ATTN_GRAD_BIAS].memory, &t->grad_bias.data },
+                { &data->gradients[ATTN_GRAD_SLOPES].memory, (const void **)&t->grad_alibi_slopes.data },
+                { &data->gradients[ATTN_GRAD_SINKS].memory, (const void **)&t->grad_sinks.data } };
+    const bool backward = data->problem.direction == CLATTN_BACKWARD;
     for (size_t k = 0; k < sizeof all / sizeof all[0]; k++) {
-        if (!place(d, all[k].from, all[k].tensor)) {
+        bool gradient = (const char *)all[k].from >= (const char *)data->gradients &&
+                        (const char *)all[k].from < (const char *)(data->gradients + ATTN_GRADIENTS);
+        if (!place(d, all[k].from, all[k].tensor, backward ? gradient : all[k].from == &data->output)) {
             return false;
         }
     }
-    d->output = t->output.data;
-    d->output_bytes = (size_t)data->output.bytes;
     return true;
 }
 
@@ -111,15 +124,26 @@ clattn_status attn_device_data_execute(clattn_plan *plan, attn_device_data *d, c
     return done ? CLATTN_OK : CLATTN_OPENCL_ERROR;
 }
 
-bool attn_device_data_fill_output(attn_device_data *d, unsigned char pattern) {
-    return d->output_bytes == 0 ||
-           (clEnqueueFillBuffer(d->queue, d->output, &pattern, 1, 0, d->output_bytes, 0, NULL, NULL) == CL_SUCCESS &&
-            clFinish(d->queue) == CL_SUCCESS);
+bool attn_device_data_write_results(attn_device_data *d) {
+    for (int k = 0; k < d->count; k++) {
+        if (d->result[k] && d->from[k]->bytes > 0 &&
+            clEnqueueWriteBuffer(d->queue, d->memory[k], CL_TRUE, 0, (size_t)d->from[k]->bytes, d->from[k]->data, 0,
+                                 NULL, NULL) != CL_SUCCESS) {
+            return false;
+        }
+    }
+    return true;
 }
 
-bool attn_device_data_read_output(attn_device_data *d, const attn_case_data *host) {
-    return d->output_bytes == 0 || clEnqueueReadBuffer(d->queue, d->output, CL_TRUE, 0, d->output_bytes,
-                                                       host->output.data, 0, NULL, NULL) == CL_SUCCESS;
+bool attn_device_data_read_results(attn_device_data *d) {
+    for (int k = 0; k < d->count; k++) {
+        if (d->result[k] && d->from[k]->bytes > 0 &&
+            clEnqueueReadBuffer(d->queue, d->memory[k], CL_TRUE, 0, (size_t)d->from[k]->bytes, d->from[k]->data, 0,
+                                NULL, NULL) != CL_SUCCESS) {
+            return false;
+        }
+    }
+    return true;
 }
 
 #else
@@ -145,15 +169,13 @@ clattn_status attn_device_data_execute(clattn_plan *plan, attn_device_data *data
     return CLATTN_UNSUPPORTED;
 }
 
-bool attn_device_data_fill_output(attn_device_data *data, unsigned char pattern) {
+bool attn_device_data_write_results(attn_device_data *data) {
     (void)data;
-    (void)pattern;
     return false;
 }
 
-bool attn_device_data_read_output(attn_device_data *data, const attn_case_data *host) {
+bool attn_device_data_read_results(attn_device_data *data) {
     (void)data;
-    (void)host;
     return false;
 }
 #endif

@@ -16,8 +16,8 @@ void attn_device_data_free(attn_device_data *data);
 clattn_status attn_device_data_execute(clattn_plan *plan, attn_device_data *data, clattn_timing *timing,
                                        clattn_report *report);
 
-/** Fills the output on the device with a byte, and reads it back to the host's. */
-bool attn_device_data_fill_output(attn_device_data *data, unsigned char pattern);
-bool attn_device_data_read_output(attn_device_data *data, const attn_case_data *host);
+/** Copies output, or gradients, as they stand in the host's memory, to the device; and back. */
+bool attn_device_data_write_results(attn_device_data *data);
+bool attn_device_data_read_results(attn_device_data *data);
 
 #endif

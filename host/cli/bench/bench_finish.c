@@ -35,6 +35,7 @@ void attn_bench_finish_row(const attn_bench *bench, const clattn_problem *proble
         return;
     }
     row->median = attn_median(row->seconds, row->runs);
+    row->training_median = row->training[0] > 0 ? attn_median(row->training, row->runs) : 0;
     row->minimum = row->seconds[0]; /* the median has sorted them */
     row->maximum = row->seconds[row->runs - 1];
     row->spread = row->runs < 2 ? -1 : (quantile(row, 0.75) - quantile(row, 0.25)) / row->median;

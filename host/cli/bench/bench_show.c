@@ -106,8 +106,9 @@ static void print_problem(const attn_table *table, int64_t row, int width, FILE 
     attn_text_add(text, sizeof text, "%s%s%s queries, %s keys, ", name, name[0] != '\0' ? ": " : "",
                   attn_table_get(table, row, ATTN_BENCH_QUERY_LENGTH),
                   attn_table_get(table, row, ATTN_BENCH_KEY_LENGTH));
-    attn_text_add(text, sizeof text, "%s heads of %s, %s", attn_table_get(table, row, ATTN_BENCH_HEADS),
-                  attn_table_get(table, row, ATTN_BENCH_DIM), attn_table_get(table, row, ATTN_BENCH_TYPE));
+    attn_text_add(text, sizeof text, "%s heads of %s, %s%s", attn_table_get(table, row, ATTN_BENCH_HEADS),
+                  attn_table_get(table, row, ATTN_BENCH_DIM), attn_table_get(table, row, ATTN_BENCH_TYPE),
+                  is(table, row, ATTN_BENCH_DIRECTION, "backward") ? ", backward" : "");
     attn_terminal_wrap(file, text, 0, 2, width - 1);
 }
 

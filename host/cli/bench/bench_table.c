@@ -45,6 +45,8 @@ const attn_column attn_bench_columns[ATTN_BENCH_COLUMNS] = {
     { "others_per_cent", "others", true },
     { "disturbed", "disturbed", false },
     { "fastest", "fastest", ATTN_CELL_BOOL },
+    { "direction", NULL, false },
+    { "forward_and_backward_ms", NULL, true },
 };
 
 static void set_steps(attn_table *table, const attn_bench_row *row) {
@@ -58,6 +60,11 @@ static void set_steps(attn_table *table, const attn_bench_row *row) {
     }
     attn_table_set(table, ATTN_BENCH_STEP_NAMES, "%s", names);
     attn_table_set(table, ATTN_BENCH_STEP_MS, "%s", times);
+    if (row->training_median > 0) {
+        attn_table_set(table, ATTN_BENCH_TRAINING, "%.6g", 1e3 * row->training_median);
+        attn_text_add(note, sizeof note, "%s%s with its forward", note[0] != '\0' ? "; " : "",
+                      attn_text_seconds(row->training_median, text));
+    }
     attn_table_set(table, ATTN_BENCH_NOTE, "%s%s%s", note, note[0] != '\0' && row->note[0] != '\0' ? "; " : "",
                    row->note);
 }
@@ -133,6 +140,8 @@ void attn_bench_add_row(attn_table *table, const attn_case *c, const clattn_prob
         attn_table_set(table, ATTN_BENCH_BATCH + s, "%" PRId64, sizes[s]);
     }
     attn_table_set(table, ATTN_BENCH_PROBLEM, "%s", c->text);
+    attn_table_set(table, ATTN_BENCH_DIRECTION, "%s",
+                   problem->direction == CLATTN_BACKWARD ? "backward" : "forward");
     set_times(table, row);
     set_steps(table, row);
     set_doubts(table, row);

@@ -47,6 +47,7 @@ void attn_bench_count_work(const attn_case_data *data, clattn_runtime *runtime, 
         shared.mask = CLATTN_MASK_NONE; /* what does not follow the lengths stays as it is */
         shared.bias = CLATTN_BIAS_NONE;
         shared.weights = CLATTN_WEIGHTS_NONE;
+        shared.gradients &= ~(uint32_t)CLATTN_GRADIENT_BIAS;
         add_work(runtime, &shared, -1, &work);
         for (int64_t b = 0; b < shared.batch; b++) {
             clattn_problem entry = entry_problem(data, &shared, b);

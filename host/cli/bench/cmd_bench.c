@@ -29,12 +29,17 @@ static const char bench_help[] = "clattn bench [PROBLEM...] [OPTIONS]\n"
                                  "steps. A terminal gets the columns that fit: * is the fastest engine, ! a row\n"
                                  "that was disturbed, ~ one that is scaled. Rounds are interleaved between\n"
                                  "engines; every result is first checked against the reference on sampled rows.\n"
+                                 "direction=backward: the time is that of the backward alone, 2.5 times the\n"
+                                 "forward's operations are counted, and the note (in CSV forward_and_backward_ms)\n"
+                                 "says the time of the engine's forward and backward together, a step of training.\n"
                                  "Outputs are tried before anything is measured and hold the rows so far while it\n"
                                  "runs. Ctrl-C ends it in order, with what was measured until then (exit status\n"
                                  "128 + the signal); a second one ends it at once.\n"
                                  "  --suite FILE          problems from a file, one a line; `#` starts a comment\n"
                                  "  --rounds N            time each N times (as often as a second allows)\n"
-                                 "  --seconds S           start no new run then (300), nor one longer than S/15\n"
+                                 "  --seconds S           start no new run then (300), nor one longer than S/15;\n"
+                                 "                        they begin when the machine's limits are measured and\n"
+                                 "                        every engine has run once\n"
                                  "  --memory WHERE        host or device: where OpenCL engines find their tensors;\n"
                                  "                        a GPU is timed on its own memory unless this says host\n"
                                  "                        (then with the copies)\n"
@@ -102,12 +107,15 @@ static int prepare_bench(attn_bench *bench, const bench_options *o, attn_error *
 }
 
 /* A first look at every engine, so that what would take minutes is known before it is started. */
-static int warm_up(attn_bench *bench, attn_error *error) {
+static int warm_up(attn_bench *bench, const attn_cases *first, attn_error *error) {
+    bool backward = first->count > 0 && first->items[0].problem.direction == CLATTN_BACKWARD;
+    const char *line = backward ? "query_length=512 query_heads=2 head_dim=64 direction=backward"
+                                : "query_length=512 query_heads=2 head_dim=64";
     attn_bench_row *rows = malloc((ATTN_TARGETS_MAX + 1) * sizeof *rows);
     attn_cases cases = { 0 };
     int count = 0;
     int status = !rows ? attn_fail(error, ATTN_UNSERVED, "out of memory")
-                       : attn_cases_line(&cases, "query_length=512 query_heads=2 head_dim=64", error);
+                       : attn_cases_line(&cases, line, error);
     if (status == ATTN_DONE && attn_interrupted() == 0) {
         int64_t rounds = bench->limits.rounds;
         bench->limits.rounds = 1;
@@ -255,7 +263,6 @@ static int print_machine(const attn_bench *bench, attn_error *error) {
 static int bench_all(attn_bench *bench, const bench_options *o, attn_error *error) {
     attn_cases cases = { 0 };
     if (prepare_bench(bench, o, error) != ATTN_DONE || bench_cases(o, &cases, error) != ATTN_DONE ||
-        attn_cases_forward_only(&cases, "bench", error) != ATTN_DONE ||
         attn_cases_tell_apart(&cases, error) != ATTN_DONE ||
         attn_output_take_stdout(o->csv, o->json, error) != ATTN_DONE ||
         attn_session_open(&bench->session, &o->options, error) != ATTN_DONE) {
@@ -270,8 +277,9 @@ static int bench_all(attn_bench *bench, const bench_options *o, attn_error *erro
     if (status == ATTN_DONE) {
         status = o->scaling && cases.count > 0
                      ? attn_bench_scaling(bench, &o->options, &cases.items[0], &file, o->plot, error)
-                     : warm_up(bench, error);
+                     : warm_up(bench, &cases, error);
     }
+    bench->limits.began = attn_seconds(); /* a look at every engine is no part of what the user asked for */
     if (status == ATTN_DONE && !o->scaling) {
         status = bench_tables(bench, o, &cases, &file, error);
     }

@@ -27,6 +27,7 @@ typedef struct attn_case {
     bool bshd;
     bool strides_random;
     bool poison;
+    bool timed; /* backward: neither grad_logsumexp nor delta is given; output and logsumexp the caller makes (attn_gate_forward) */
     double spread;
     uint64_t seed;
     attn_case_list query_lengths, key_lengths, offsets;
@@ -76,9 +77,6 @@ int attn_cases_file(attn_cases *cases, const char *path, attn_error *error);
  * columns for. So no two lines of a table read alike.
  */
 int attn_cases_tell_apart(attn_cases *cases, attn_error *error);
-
-/** Refuses backward cases (ATTN_UNSERVED): the command does not serve them yet. */
-int attn_cases_forward_only(const attn_cases *cases, const char *command, attn_error *error);
 
 void attn_cases_free(attn_cases *cases);
 

@@ -1,6 +1,6 @@
 /*
  * What a backward case has beside its forward: gradients given, memory for those asked for, and as inputs the output and
- * logsumexp of the reference. Whether grad_logsumexp or delta is given follows from the seed; all gradients that a problem
+ * logsumexp of the reference, unless the case is timed. Whether grad_logsumexp or delta is given follows from the seed; all gradients that a problem
  * can have are asked for.
  */
 #include <math.h>
@@ -12,7 +12,7 @@
 
 void attn_case_gradients_choose(clattn_problem *p, const attn_case *c) {
     uint64_t way = attn_draw(c->seed, ATTN_STREAM_GRADIENTS, 0);
-    if (p->direction != CLATTN_BACKWARD) {
+    if (p->direction != CLATTN_BACKWARD || c->timed) {
         return;
     }
     p->delta = way % 4 == 0;
@@ -164,7 +164,7 @@ int attn_case_gradients_create(attn_case_data *data, attn_error *error) {
     t->delta.data = data->delta.data;
     attn_fill_rows(data, &data->grad_output_rows, &data->grad_output, type, ATTN_STREAM_GRAD_OUTPUT);
     attn_case_gradients_fill(data, 0xff);
-    return fill_forward(data, error);
+    return data->c.timed ? ATTN_DONE : fill_forward(data, error);
 }
 
 void attn_case_gradients_free(attn_case_data *data) {

@@ -257,16 +257,6 @@ int attn_cases_line(attn_cases *cases, const char *line, attn_error *error) {
     return count == 0 ? ATTN_DONE : attn_cases_expand(cases, count, words, error);
 }
 
-int attn_cases_forward_only(const attn_cases *cases, const char *command, attn_error *error) {
-    for (int64_t n = 0; n < cases->count; n++) {
-        if (cases->items[n].problem.direction != CLATTN_FORWARD) {
-            return attn_fail(error, ATTN_UNSERVED, "direction=backward: `clattn %s` of gradients is of a later release",
-                             command);
-        }
-    }
-    return ATTN_DONE;
-}
-
 void attn_cases_free(attn_cases *cases) {
     free(cases->items);
     *cases = (attn_cases){ 0 };

@@ -62,6 +62,13 @@ int attn_gate_gradients_engine(clattn_runtime *runtime, const char *engine, int6
 /** Judges gradients as they stand in the case's memory. */
 void attn_gate_gradients_check(const attn_case_data *data, const attn_gradient_gold *gold, attn_gate_result *result);
 
+/** Makes output and logsumexp of a timed backward case, by the best engine here or else the reference. */
+int attn_gate_forward(clattn_runtime *runtime, attn_case_data *data, attn_error *error);
+
+/** Times the plain backward of some rows, as many as the options allow: how many, and the seconds of all of them. */
+int attn_gate_plain_backward(const attn_case_data *data, const attn_gate_options *options, int64_t *rows,
+                             double *seconds, attn_error *error);
+
 /** Both: runs one engine and judges it, forward or backward. */
 int attn_gate_engine(clattn_runtime *runtime, const char *engine, int64_t device, attn_case_data *data,
                      const attn_gate_options *options, attn_gate_result *result, attn_error *error);

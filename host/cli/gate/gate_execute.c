@@ -137,6 +137,20 @@ int attn_gate_execute(clattn_runtime *runtime, const char *engine, int64_t devic
     return status;
 }
 
+int attn_gate_forward(clattn_runtime *runtime, attn_case_data *data, attn_error *error) {
+    clattn_problem forward = data->problem;
+    clattn_plan_options options = CLATTN_PLAN_OPTIONS_INIT;
+    clattn_report report = { 0 };
+    forward.direction = CLATTN_FORWARD;
+    forward.logsumexp = true;
+    clattn_status status = clattn_attention(runtime, &forward, &options, &data->tensors, &report);
+    if (status == CLATTN_UNSUPPORTED) {
+        options.engine = "reference";
+        status = clattn_attention(runtime, &forward, &options, &data->tensors, &report);
+    }
+    return status == CLATTN_OK ? ATTN_DONE : attn_fail_status(error, status, &report);
+}
+
 int attn_gate_engine(clattn_runtime *runtime, const char *engine, int64_t device, attn_case_data *data,
                      const attn_gate_options *options, attn_gate_result *result, attn_error *error) {
     attn_guarded copies[3];

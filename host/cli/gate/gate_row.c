@@ -290,12 +290,9 @@ static const float *load_query(attn_gate_row *row, attn_plain_form form) {
     return row->tf32;
 }
 
-const float *attn_gate_plain(attn_gate_row *row, attn_plain_form form) {
+attn_plain attn_gate_plain_arguments(attn_gate_row *row, attn_plain_form form) {
     const attn_case_data *data = row->data;
     const clattn_problem *p = &data->problem;
-    if (row->plain_done[form]) {
-        return row->plain[form];
-    }
     const float *query = load_query(row, form);
     attn_plain plain = { query,
                          query + (row->keys_float - row->query_float),
@@ -315,6 +312,15 @@ const float *attn_gate_plain(attn_gate_row *row, attn_plain_form form) {
     if (p->sinks) {
         plain.sink = ((const float *)data->sinks.data)[row->h];
     }
+    return plain;
+}
+
+const float *attn_gate_plain(attn_gate_row *row, attn_plain_form form) {
+    const clattn_problem *p = &row->data->problem;
+    if (row->plain_done[form]) {
+        return row->plain[form];
+    }
+    attn_plain plain = attn_gate_plain_arguments(row, form);
     for (int run = 0; run < row->plain_runs || run == 0; run++) {
         double start = attn_seconds();
         attn_plain_row(&plain, row->plain_scores, row->plain[form]);

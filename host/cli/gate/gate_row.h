@@ -49,6 +49,9 @@ double attn_gate_weight_bound(const attn_gate_row *row, const clattn_plan_info *
 /** What plain evaluation rounds to be compared with that plan; TF32 only where the problem allows it. */
 attn_plain_form attn_gate_form(const attn_gate_row *row, const clattn_plan_info *info);
 
+/** What plain evaluation of the row works with. */
+attn_plain attn_gate_plain_arguments(attn_gate_row *row, attn_plain_form form);
+
 /** The plain evaluation of the row, rounded to the storage type. */
 const float *attn_gate_plain(attn_gate_row *row, attn_plain_form form);
 

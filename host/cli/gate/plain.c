@@ -72,3 +72,47 @@ void attn_plain_row(const attn_plain *plain, float *scores, float *output) {
         }
     }
 }
+
+/* What softcap leaves of a gradient. */
+static float plain_slope(const attn_plain *plain, const float *key) {
+    float sum = 0;
+    if (!(plain->softcap > 0)) {
+        return 1;
+    }
+    for (int64_t d = 0; d < plain->head_dim; d++) {
+        sum += plain->query[d] * key[d];
+    }
+    float t = tanhf(plain->scale * sum / plain->softcap);
+    return 1 - t * t;
+}
+
+void attn_plain_backward_row(const attn_plain *plain, const attn_plain_gradients *g) {
+    float delta = 0;
+    for (int64_t d = 0; d < plain->value_dim; d++) {
+        delta += g->grad_output[d] * g->output[d];
+    }
+    for (int64_t d = 0; d < plain->head_dim; d++) {
+        g->grad_query[d] = 0;
+    }
+    for (int64_t j = 0; j < plain->key_length; j++) {
+        if (plain->allowed && !plain->allowed[j]) {
+            continue;
+        }
+        const float *key = plain->keys + j * plain->head_dim, *value = plain->values + j * plain->value_dim;
+        float *grad_key = g->grad_keys + j * plain->head_dim, *grad_value = g->grad_values + j * plain->value_dim;
+        float weight = expf(plain_score(plain, j) - g->logsumexp), keep = plain->keep ? plain->keep[j] : 1, dot = 0;
+        for (int64_t d = 0; d < plain->value_dim; d++) {
+            dot += g->grad_output[d] * value[d];
+        }
+        for (int64_t d = 0; d < plain->value_dim; d++) {
+            grad_value[d] += keep * weight * g->grad_output[d];
+        }
+        float ds = plain->scale * weight * (keep * dot - delta) * plain_slope(plain, key);
+        for (int64_t d = 0; d < plain->head_dim; d++) {
+            g->grad_query[d] += ds * key[d];
+        }
+        for (int64_t d = 0; d < plain->head_dim; d++) {
+            grad_key[d] += ds * plain->query[d];
+        }
+    }
+}

@@ -32,6 +32,17 @@ typedef struct attn_plain {
 /** Writes value_dim floats, not rounded to the storage type. scores: key_length floats of the caller's. */
 void attn_plain_row(const attn_plain *plain, float *scores, float *output);
 
+/** Of a backward row: what the forward made and what the loss gives; and where gradients go, dense float rows. */
+typedef struct attn_plain_gradients {
+    const float *output, *grad_output; /* of the row */
+    float logsumexp;
+    float *grad_query;              /* of the row, written */
+    float *grad_keys, *grad_values; /* of the head, added to */
+} attn_plain_gradients;
+
+/** Backward of one row: five plain loops a key, nothing stored of the size of the scores. */
+void attn_plain_backward_row(const attn_plain *plain, const attn_plain_gradients *g);
+
 /** x to the nearest number with 10 bits after the point; halves to the even one. */
 float attn_plain_tf32(float x);
 

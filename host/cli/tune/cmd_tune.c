@@ -31,6 +31,7 @@ static const char attn_tune_help[] =
     "over 8192 keys, 32/8 heads of 128. Without --engine: opencl-decode where at most\n"
     "16 rows share a key, else opencl-fused. A problem that does not give both\n"
     "query_length and head_dim takes the words that it does not give from these.\n"
+    "direction=backward: the block sizes of backward, where the engine has some.\n"
     "Time of GPUs is that of kernels. Ctrl-C ends the search in order: what it has\n"
     "found by then is decided upon and stored (exit status 128 + the signal).\n"
     "  --seconds N           for each problem (60)\n"
@@ -247,7 +248,12 @@ static int attn_tune_one(attn_tune_all *all, const attn_case *c, const attn_targ
     tune->engine = target->engine;
     tune->device = target->device;
     tune->seconds = all->seconds;
-    status = attn_case_data_create(tune->data, c, false, error);
+    attn_case timed = *c;
+    timed.timed = true;
+    status = attn_case_data_create(tune->data, &timed, false, error);
+    if (status == ATTN_DONE && tune->data->problem.direction == CLATTN_BACKWARD) {
+        status = attn_gate_forward(all->session.runtime, tune->data, error);
+    }
     if (status == ATTN_DONE) {
         tune->data->options.blocks = &all->session.blocks;
         status = attn_tune_class(all, tune, first, error);
@@ -269,7 +275,8 @@ static bool attn_is_searched(const attn_tune_all *all, const attn_tune_options *
         return strcmp(engine, "reference") != 0;
     }
     return clattn_problem_resolve(&c->problem, &problem, NULL) == CLATTN_OK &&
-           strcmp(engine, attn_case_is_decode(&problem) ? "opencl-decode" : "opencl-fused") == 0;
+           strcmp(engine, attn_case_is_decode(&problem) && problem.direction == CLATTN_FORWARD ? "opencl-decode"
+                                                                                                : "opencl-fused") == 0;
 }
 
 static void attn_print_rows(const attn_tune_all *all) {
@@ -345,11 +352,12 @@ static int attn_tune_lists(const attn_tune_options *o, attn_cases *cases, attn_e
     char line[ATTN_CASE_TEXT];
     int status = attn_words_join(&o->options, line, error);
     bool lengths = attn_line_gives(line, "query_length", 12) || attn_line_gives(line, "key_length", 10);
-    size_t count = lengths ? 1 : sizeof attn_tune_lines / sizeof attn_tune_lines[0];
+    bool backward = strstr(line, "direction=backward"); /* whose engines are not those of decoding */
+    size_t count = lengths || backward ? 1 : sizeof attn_tune_lines / sizeof attn_tune_lines[0];
     for (size_t n = 0; n < count && status == ATTN_DONE; n++) {
         status = attn_cases_default(cases, line, attn_tune_lines[n], error);
     }
-    return status == ATTN_DONE ? attn_cases_forward_only(cases, "tune", error) : status;
+    return status;
 }
 
 static int attn_tune_run(attn_tune_all *all, const attn_tune_options *o, attn_error *error) {

@@ -143,9 +143,10 @@ static int attn_make_tails(attn_tune *tune, attn_error *error) {
     attn_cases cases = { 0 };
     snprintf(line, sizeof line,
              "type=%s head_dim=%lld value_dim=%lld query_heads=%lld kv_heads=1 query_length=%lld key_length=331 "
-             "causal=yes align=bottom_right mask=1,1,q,k seed=7",
+             "causal=yes align=bottom_right mask=1,1,q,k seed=7%s",
              clattn_type_name(p->type), (long long)p->head_dim, (long long)p->value_dim,
-             (long long)(p->query_heads / p->kv_heads), (long long)(p->query_length < 77 ? p->query_length : 77));
+             (long long)(p->query_heads / p->kv_heads), (long long)(p->query_length < 77 ? p->query_length : 77),
+             p->direction == CLATTN_BACKWARD ? " direction=backward" : "");
     int status = attn_cases_line(&cases, line, error);
     tune->tails = status == ATTN_DONE ? calloc(1, sizeof *tune->tails) : NULL;
     if (status == ATTN_DONE && tune->tails == NULL) {
