@@ -7,6 +7,12 @@
 
 #include "problem/call.h"
 
+/** What the rounds multiply with, and add to the keys. */
+#define ATTN_PHILOX_FACTOR0 UINT32_C(0xd2511f53)
+#define ATTN_PHILOX_FACTOR1 UINT32_C(0xcd9e8d57)
+#define ATTN_PHILOX_KEY0 UINT32_C(0x9e3779b9)
+#define ATTN_PHILOX_KEY1 UINT32_C(0xbb67ae85)
+
 /** Four random words. */
 typedef struct attn_philox {
     uint32_t word[4];
@@ -15,11 +21,12 @@ typedef struct attn_philox {
 /** The ten rounds. */
 static inline attn_philox attn_philox_draw(attn_philox counter, uint32_t key0, uint32_t key1) {
     for (int round = 0; round < 10; round++) {
-        uint64_t a = UINT64_C(0xd2511f53) * counter.word[0], b = UINT64_C(0xcd9e8d57) * counter.word[2];
+        uint64_t a = (uint64_t)ATTN_PHILOX_FACTOR0 * counter.word[0],
+                 b = (uint64_t)ATTN_PHILOX_FACTOR1 * counter.word[2];
         counter = (attn_philox){ { (uint32_t)(b >> 32) ^ counter.word[1] ^ key0, (uint32_t)b,
                                    (uint32_t)(a >> 32) ^ counter.word[3] ^ key1, (uint32_t)a } };
-        key0 += UINT32_C(0x9e3779b9);
-        key1 += UINT32_C(0xbb67ae85);
+        key0 += ATTN_PHILOX_KEY0;
+        key1 += ATTN_PHILOX_KEY1;
     }
     return counter;
 }

@@ -1,7 +1,6 @@
 /*
- * The cpu engine: threads and SIMD, instruction set chosen at run time, all of the forward direction but what
- * unserved.h names (dropout, prefix, an output type of its own). This file is
- * the engine's face. Each way through it is a path: the list is in cpu_path.c, the paths are in the folders beside it with
+ * The cpu engine: threads and SIMD, instruction set chosen at run time, all of the forward direction. This file is the
+ * engine's face. Each way through it is a path: the list is in cpu_path.c, the paths are in the folders beside it with
  * their kernels, which are compiled once per instruction set; cpu_careful.c is the careful path. An instruction set is added
  * as one isa/cpu_<isa>.c, its body in cpu_bodies.c, one line in cpu_features.h and its flags in cmake/CompileFlags.cmake.
  */
@@ -46,7 +45,7 @@ static clattn_status run_call(const attn_cpu_plan *plan, const attn_execution *e
 }
 
 /* What training asks for and this engine serves: ATTN_SERVES_ bits. */
-enum { SERVES = 0 };
+enum { SERVES = ATTN_SERVES_DROPOUT | ATTN_SERVES_PREFIX | ATTN_SERVES_OUTPUT_TYPE };
 
 static bool supports(const void *asked, const attn_device *device, clattn_report *why_not) {
     const clattn_problem *problem = asked;

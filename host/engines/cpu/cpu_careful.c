@@ -1,7 +1,7 @@
 /*
- * One row at a time in double: every feature, every type, no tiles. Sums over keys are blocked, so that long rows keep
- * their digits. May use problem/mask.h for ranges and masks; knows nothing of threads and instruction sets. A new feature of
- * the score goes into finish_score().
+ * One row at a time in double: every feature, every type, no tiles. Its keys are numbered one after another, those of a
+ * prefix that stands apart first. Sums over them are blocked, so that long rows keep their digits. May use problem/mask.h for
+ * ranges and masks; knows nothing of threads and instruction sets. A new feature of the score goes into finish_score().
  */
 #include "engines/cpu/cpu_careful.h"
 
@@ -10,6 +10,7 @@
 
 #include "base/half.h"
 #include "base/memory.h"
+#include "problem/dropout.h"
 #include "problem/mask.h"
 #include "problem/problem.h"
 
@@ -21,9 +22,10 @@ typedef struct row_work {
     const attn_call *call;
     int64_t b, h, g, i;
     int64_t position;     /* i + offset */
-    attn_key_range range; /* by lengths, causal rule and window */
+    int64_t prefix;       /* keys of the prefix, where it stands apart; by lengths and causal rule */
+    attn_key_range range; /* the others, by lengths, causal rule, window and prefix */
     double *query, *output, *part, *scores;
-    unsigned char *allowed; /* of key range.begin + n */
+    unsigned char *allowed; /* of key key_of(n) */
     double maximum, sum;
 } row_work;
 
@@ -34,6 +36,21 @@ bool attn_cpu_row_scratch(const clattn_problem *problem, int64_t *bytes) {
            attn_add(dims, keys, bytes) && attn_add(*bytes, 63, bytes) && (*bytes = *bytes / 64 * 64, true);
 }
 
+static int64_t count_keys(const row_work *row) {
+    return row->prefix + row->range.end - row->range.begin;
+}
+
+/** Number n of the row's keys. */
+static int64_t key_of(const row_work *row, int64_t n) {
+    return n < row->prefix ? n : row->range.begin + n - row->prefix;
+}
+
+/** The number of key j; -1 where lengths, causal rule, window and prefix forbid it. */
+static int64_t number_of(const row_work *row, int64_t j) {
+    bool inside = j >= row->range.begin && j < row->range.end;
+    return j < row->prefix ? j : inside ? row->prefix + j - row->range.begin : -1;
+}
+
 /**
  * Takes keys that the mask forbids off the range's beginning, many at a time: rows with nothing allowed are common where a
  * mask says what is padding, and should cost next to nothing.
@@ -41,14 +58,16 @@ bool attn_cpu_row_scratch(const clattn_problem *problem, int64_t *bytes) {
 static void skip_forbidden(row_work *row) {
     static const unsigned char none[8];
     const attn_view *mask = &row->call->mask;
-    if (row->problem->mask == CLATTN_MASK_NONE || row->range.begin >= row->range.end) {
+    if (row->problem->mask == CLATTN_MASK_NONE || count_keys(row) == 0) {
         return; /* no key: the mask may have no byte */
     }
     const unsigned char *bytes = (const unsigned char *)mask->data + attn_view_row(mask, row->b, row->h, row->i);
     attn_key_range *range = &row->range;
     bool bits = row->problem->mask == CLATTN_MASK_BITS;
     if (mask->stride[3] == 0) { /* one for all keys */
-        range->end = (bits ? bytes[0] & 1 : bytes[0]) ? range->end : range->begin;
+        bool allows = (bits ? bytes[0] & 1 : bytes[0]) != 0;
+        row->prefix = allows ? row->prefix : 0;
+        range->end = allows ? range->end : range->begin;
     } else if (bits) {
         while (range->begin % 8 == 0 && range->begin + 8 <= range->end && bytes[range->begin / 8] == 0) {
             range->begin += 8;
@@ -65,7 +84,9 @@ static row_work start_row(const clattn_problem *problem, const attn_call *call, 
     row_work row = { .problem = problem, .call = call, .b = b, .h = h, .i = i };
     row.g = h / (problem->query_heads / problem->kv_heads);
     row.position = i + attn_call_offset(problem, call, b);
-    row.range = attn_row_keys(problem, call, b, i);
+    attn_row_rule rule = attn_row_rule_of(problem, call, b);
+    row.range = attn_rule_keys(&rule, i);
+    row.prefix = attn_rule_prefix(&rule, i).end;
     row.query = scratch;
     row.output = row.query + problem->head_dim;
     row.part = row.output + problem->value_dim;
@@ -189,8 +210,8 @@ void attn_cpu_row_step(const clattn_problem *problem, const attn_call *call, int
  */
 static bool score_row(row_work *row) {
     load_query(row);
-    for (int64_t j = row->range.begin; j < row->range.end; j++) {
-        int64_t n = j - row->range.begin;
+    for (int64_t n = 0; n < count_keys(row); n++) {
+        int64_t j = key_of(row, n);
         row->allowed[n] = attn_mask_allows(row->problem, row->call, row->b, row->h, row->i, j);
         if (!row->allowed[n]) {
             continue;
@@ -212,7 +233,7 @@ static bool score_row(row_work *row) {
 
 /** Scores become exponentials (0 where not allowed), their sum goes to row->sum. */
 static void exponentials(row_work *row) {
-    int64_t count = row->range.end - row->range.begin;
+    int64_t count = count_keys(row);
     double sum = row->problem->sinks ? exp(sink_of(row) - row->maximum) : 0;
     for (int64_t first = 0; first < count; first += BLOCK) {
         double part = 0;
@@ -234,14 +255,29 @@ static void store(clattn_type type, void *data, int64_t index, double x) {
     }
 }
 
+/** What dropout takes is as if it were not allowed, now that the sum is known: its value may hold anything. */
+static void drop_keys(row_work *row) {
+    attn_dropout_row dropout = attn_dropout_row_of(row->problem, row->call, row->b, row->h, row->i);
+    attn_philox words = { { 0 } };
+    int64_t block = -1;
+    for (int64_t n = 0; row->problem->dropout > 0 && n < count_keys(row); n++) {
+        int64_t key = dropout.first_key + key_of(row, n);
+        if (key / 4 != block) {
+            block = key / 4;
+            words = attn_dropout_block(&dropout, block);
+        }
+        row->allowed[n] = row->allowed[n] && words.word[key % 4] >= dropout.threshold;
+    }
+}
+
 static void sum_values(row_work *row) {
-    int64_t count = row->range.end - row->range.begin, dim = row->problem->value_dim;
+    int64_t count = count_keys(row), dim = row->problem->value_dim;
     memset(row->output, 0, (size_t)dim * sizeof(double));
     for (int64_t first = 0; first < count; first += BLOCK) {
         memset(row->part, 0, (size_t)dim * sizeof(double));
         for (int64_t n = first; n < attn_min(first + BLOCK, count); n++) {
             if (row->allowed[n]) {
-                add_value(row, row->range.begin + n, row->scores[n]);
+                add_value(row, key_of(row, n), row->scores[n]);
             }
         }
         for (int64_t d = 0; d < dim; d++) {
@@ -258,12 +294,15 @@ void attn_cpu_row_output(const clattn_problem *problem, const attn_call *call, i
     memset(row.output, 0, (size_t)problem->value_dim * sizeof(double));
     if (!nothing) {
         exponentials(&row);
+        drop_keys(&row);
         sum_values(&row);
         logsumexp = row.maximum + log(row.sum);
     }
     int64_t first = attn_view_row(&call->output, b, h, i);
+    const double divisor = row.sum * (1 - problem->dropout);
+    const clattn_type type = attn_output_type(problem);
     for (int64_t d = 0; d < problem->value_dim; d++) {
-        store(problem->type, call->output.data, first + d, nothing ? 0 : row.output[d] / row.sum);
+        store(type, call->output.data, first + d, nothing ? 0 : row.output[d] / divisor);
     }
     if (problem->logsumexp) {
         store(attn_logsumexp_type(problem), call->logsumexp.data, attn_view_row(&call->logsumexp, b, h, i), logsumexp);
@@ -273,9 +312,8 @@ void attn_cpu_row_output(const clattn_problem *problem, const attn_call *call, i
 /** The stages before the softmax: every used key, whether allowed or not, but -inf there after the bias. */
 static double stage_score(row_work *row, int64_t j) {
     clattn_weights_stage stage = row->problem->weights;
-    bool in_range = j >= row->range.begin && j < row->range.end;
     if (stage == CLATTN_WEIGHTS_BIAS &&
-        !(in_range && attn_mask_allows(row->problem, row->call, row->b, row->h, row->i, j))) {
+        !(number_of(row, j) >= 0 && attn_mask_allows(row->problem, row->call, row->b, row->h, row->i, j))) {
         return -INFINITY;
     }
     double score = raw_score(row, j);
@@ -302,10 +340,11 @@ void attn_cpu_row_weights(const clattn_problem *problem, const attn_call *call, 
     }
     for (int64_t j = 0; j < problem->key_length; j++) {
         double x = 0;
+        int64_t n = any ? number_of(&row, j) : -1;
         if (j < keys && !softmax) {
             x = stage_score(&row, j);
-        } else if (j >= row.range.begin && j < row.range.end && any) {
-            x = row.scores[j - row.range.begin] / row.sum;
+        } else if (n >= 0) {
+            x = row.scores[n] / row.sum;
         }
         store(type, call->weights.data, first + j, x);
     }

@@ -19,7 +19,10 @@ typedef struct attn_cpu_job {
     const clattn_problem *problem;
     const attn_call *call;
     bool stepped;      /* softcap, mask, bias or ALiBi: scores need a step between the two products */
+    bool dropped;      /* dropout: weights need one before they meet the values */
     float key_factor;  /* of every product: scale, and log2(e) when there is no softcap */
+    float kept_share;  /* 1 - dropout: of a row's sum, what its output is divided by */
+    clattn_type output_type;
     int64_t block_key; /* keys of a packed block */
 } attn_cpu_job;
 
@@ -27,6 +30,7 @@ struct attn_cpu_prefill_job; /* shared/cpu_prefill_job.h */
 struct attn_cpu_decode_job;  /* decode/cpu_decode_job.h */
 struct attn_cpu_weights_job; /* weights/cpu_weights_job.h */
 struct attn_cpu_double_job;  /* fp64/cpu_double_job.h */
+struct attn_cpu_dropout_job; /* dropout/cpu_dropout_job.h */
 
 /** Bytes that prefill on a unit wants in a worker's scratch. */
 typedef struct attn_cpu_unit_sizes {
@@ -72,6 +76,8 @@ typedef struct attn_cpu_kernels {
     void (*weights)(const struct attn_cpu_weights_job *job, int64_t item, void *scratch);
     /** fp64, items as in prefill. */
     void (*doubles)(const struct attn_cpu_double_job *job, int64_t item, void *scratch);
+    /** Which weights dropout keeps: item = (batch entry, query head, chunk of rows). */
+    void (*dropout_mask)(const struct attn_cpu_dropout_job *job, int64_t item, void *scratch);
 } attn_cpu_kernels;
 
 /** The kernels of an instruction set, or NULL when this build has none. */

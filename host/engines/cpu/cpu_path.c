@@ -19,6 +19,7 @@ const attn_cpu_path *const attn_cpu_paths[] = {
     &attn_cpu_careful_path,
     &attn_cpu_weights_path,
     &attn_cpu_careful_weights_path,
+    &attn_cpu_dropout_path,
     NULL,
 };
 
@@ -62,6 +63,9 @@ attn_cpu_job attn_cpu_job_start(const attn_cpu_run *run) {
     attn_cpu_job job = { .problem = problem, .call = run->call, .block_key = run->plan->block_key };
     job.stepped = problem->softcap > 0 || problem->mask != CLATTN_MASK_NONE || problem->bias != CLATTN_BIAS_NONE ||
                   problem->alibi;
+    job.dropped = problem->dropout > 0;
+    job.kept_share = (float)(1 - problem->dropout);
+    job.output_type = attn_output_type(problem);
     job.key_factor = (float)(problem->scale * (problem->softcap > 0 ? 1 : 1.44269504088896340736));
     return job;
 }

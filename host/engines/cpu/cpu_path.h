@@ -52,7 +52,12 @@ typedef struct attn_cpu_run {
 } attn_cpu_run;
 
 /** What a path computes. Of the paths with one result, a call takes the first in the list that would. */
-typedef enum attn_cpu_result { ATTN_CPU_OUTPUT, ATTN_CPU_WEIGHTS, ATTN_CPU_RESULTS } attn_cpu_result;
+typedef enum attn_cpu_result {
+    ATTN_CPU_OUTPUT,
+    ATTN_CPU_WEIGHTS,
+    ATTN_CPU_DROPOUT_MASK,
+    ATTN_CPU_RESULTS
+} attn_cpu_result;
 
 typedef struct attn_cpu_path {
     attn_cpu_result result;
@@ -89,6 +94,7 @@ extern const attn_cpu_path attn_cpu_double_path;
 extern const attn_cpu_path attn_cpu_careful_path;
 extern const attn_cpu_path attn_cpu_weights_path;
 extern const attn_cpu_path attn_cpu_careful_weights_path;
+extern const attn_cpu_path attn_cpu_dropout_path;
 
 /** The path that computes a result of a call of that many query rows, its number in the list; -1: none, it is not asked for. */
 int attn_cpu_path_find(const attn_cpu_plan *plan, attn_cpu_result result, int64_t query_length);

@@ -19,21 +19,15 @@
 
 /** Queries in floats, rows up to `padded` 0; nothing summed yet. */
 static void start_group_rows(decode_work *w, int64_t padded, bool paired) {
-    attn_row_rule rule = attn_row_rule_of(w->job->problem, w->job->call, w->b);
     vf factor = splat(w->job->key_factor);
-    w->inner = (attn_key_range){ 0, INT64_MAX };
     memset(w->output, 0, (size_t)(padded * w->own->value_pitch) * sizeof(float));
     for (int64_t row = 0; row < padded; row++) {
         float *copy = w->queries + row * w->dim_pitch;
-        if (row >= w->rows) {
-            w->ranges[row] = (attn_key_range){ 0, INT64_MAX };
+        if (row < w->rows) {
+            copy_query(w->job, paired, copy, w->dim_pitch, w->b, decode_head(w, row), decode_row(w, row), factor);
+        } else {
             memset(copy, 0, (size_t)w->dim_pitch * sizeof(float));
-            continue;
         }
-        attn_key_range range = w->ranges[row] = attn_rule_keys(&rule, decode_row(w, row));
-        w->inner.begin = attn_max(w->inner.begin, range.begin);
-        w->inner.end = attn_min(w->inner.end, range.end);
-        copy_query(w->job, paired, copy, w->dim_pitch, w->b, decode_head(w, row), decode_row(w, row), factor);
     }
 }
 
@@ -43,16 +37,8 @@ static inline int64_t place_keys(const clattn_problem *problem) {
     return bytes <= 256 ? 64 : bytes <= 512 ? 32 : 16;
 }
 
-/** Rows of a part in place: all tiles go over a block of keys while it lies in L1. */
-static void place_item(decode_work *w, int64_t item, attn_key_range part) {
-    place_tile tiles[DECODE_IN_PLACE];
-    int64_t count = 0, padded = 0;
-    for (; padded < w->rows; padded += tiles[count++].height) {
-        tiles[count] = (place_tile){ .row = padded, .height = place_height(w->rows - padded) };
-        tiles[count].maxima = splat(-INFINITY);
-        tiles[count].sums = (vf){ 0 };
-    }
-    start_group_rows(w, padded, true);
+/** All tiles go over a block of keys while it lies in L1. */
+static void place_blocks(const decode_work *w, place_tile *tiles, int64_t count, attn_key_range part) {
     const int64_t step = place_keys(w->job->problem);
     for (int64_t key = part.begin; key < part.end; key += step) {
         int n = (int)attn_min(step, part.end - key);
@@ -64,6 +50,24 @@ static void place_item(decode_work *w, int64_t item, attn_key_range part) {
             }
         }
     }
+}
+
+/** Rows of a part in place. */
+static void place_item(decode_work *w, int64_t item, const decode_keys *part) {
+    place_tile tiles[DECODE_IN_PLACE];
+    int64_t count = 0, padded = 0;
+    for (; padded < w->rows; padded += tiles[count++].height) {
+        tiles[count] = (place_tile){ .row = padded, .height = place_height(w->rows - padded) };
+        tiles[count].maxima = splat(-INFINITY);
+        tiles[count].sums = (vf){ 0 };
+    }
+    start_group_rows(w, padded, true);
+    if (part->prefix.begin < part->prefix.end) {
+        set_group_ranges(w, true, padded);
+        place_blocks(w, tiles, count, part->prefix);
+    }
+    set_group_ranges(w, false, padded);
+    place_blocks(w, tiles, count, part->keys);
     for (int64_t i = 0; i < count; i++) {
         int stripe = LANES / tiles[i].height;
         for (int64_t row = tiles[i].row; row < attn_min(tiles[i].row + tiles[i].height, w->rows); row++) {
@@ -77,8 +81,15 @@ static void place_item(decode_work *w, int64_t item, attn_key_range part) {
     }
 }
 
+static void packed_blocks(const decode_work *w, attn_key_range part) {
+    for (int64_t key = part.begin; key < part.end; key += w->job->block_key) {
+        key_block block = pack_block(w, key, (int)attn_min(w->job->block_key, part.end - key));
+        for (int64_t row = 0; row < w->rows; row += tile_height(w->rows - row)) packed_tile(w, &block, row);
+    }
+}
+
 /** The same with packed blocks of keys. */
-static void packed_item(decode_work *w, int64_t item, attn_key_range part) {
+static void packed_item(decode_work *w, int64_t item, const decode_keys *part) {
     int64_t padded = 0;
     while (padded < w->rows) padded += tile_height(w->rows - padded);
     start_group_rows(w, padded, false);
@@ -86,20 +97,27 @@ static void packed_item(decode_work *w, int64_t item, attn_key_range part) {
         w->maxima[row] = -INFINITY;
         w->sums[row] = (vf){ 0 };
     }
-    for (int64_t key = part.begin; key < part.end; key += w->job->block_key) {
-        key_block block = pack_block(w, key, (int)attn_min(w->job->block_key, part.end - key));
-        for (int64_t row = 0; row < w->rows; row += tile_height(w->rows - row)) packed_tile(w, &block, row);
+    if (part->prefix.begin < part->prefix.end) {
+        set_group_ranges(w, true, padded);
+        packed_blocks(w, part->prefix);
     }
+    set_group_ranges(w, false, padded);
+    packed_blocks(w, part->keys);
     for (int64_t row = 0; row < w->rows; row++) store_partial(w, item, row, w->maxima[row], lanes_sum(w->sums[row]));
 }
 
 static void decode_item(const attn_cpu_decode_job *own, int64_t item, void *scratch) {
+    dropout_entry dropout;
     decode_work w = start_group(own, item / own->splits, scratch);
-    attn_key_range part = decode_part(&w, item % own->splits);
+    const decode_keys part = decode_part(&w, item % own->splits);
+    if (own->job.dropped) {
+        start_dropout(&dropout, own->job.problem, own->job.call, w.b);
+        w.dropout = &dropout;
+    }
     if (w.rows <= DECODE_IN_PLACE) {
-        place_item(&w, item, part);
+        place_item(&w, item, &part);
     } else {
-        packed_item(&w, item, part);
+        packed_item(&w, item, &part);
     }
 }
 
@@ -132,10 +150,12 @@ static void merge_item(const attn_cpu_decode_job *own, int64_t item, void *scrat
     decode_work w = start_group(own, item, scratch);
     for (int64_t row = 0; row < w.rows; row++) {
         float maximum, sum;
-        attn_key_range range = attn_row_keys(job->problem, job->call, w.b, decode_row(&w, row));
+        int64_t i = decode_row(&w, row);
+        attn_key_range range = attn_rule_keys(&w.rule, i);
+        bool some = range.begin < range.end || attn_rule_prefix(&w.rule, i).end > 0;
         merge_row(&w, item * own->splits, row, &maximum, &sum);
-        finish_row(job, w.b, decode_head(&w, row), decode_row(&w, row), w.output,
-                   range.begin < range.end ? maximum : -INFINITY, sum, sum, w.scratch + own->at.row);
+        finish_row(job, w.b, decode_head(&w, row), i, w.output, some ? maximum : -INFINITY, sum, sum,
+                   w.scratch + own->at.row);
     }
 }
 

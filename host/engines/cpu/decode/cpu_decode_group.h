@@ -9,6 +9,7 @@
 
 #include "base/memory.h"
 #include "engines/cpu/decode/cpu_decode_job.h"
+#include "engines/cpu/shared/cpu_dropout.h"
 #include "engines/cpu/shared/cpu_rows.h"
 #include "engines/cpu/shared/cpu_vector.h"
 #include "problem/mask.h"
@@ -24,8 +25,10 @@ typedef struct decode_work {
     int64_t dim_pitch;
     float *queries, *output, *maxima, *scores;
     vf *sums;
-    attn_key_range *ranges;
-    attn_key_range inner; /* keys that every row attends */
+    attn_row_rule rule;
+    const dropout_entry *dropout; /* NULL = none */
+    attn_key_range *ranges;       /* of each row: of its prefix that stands apart, then of its other keys */
+    attn_key_range inner;         /* keys that every row attends */
 } decode_work;
 
 static inline int64_t decode_head(const decode_work *w, int64_t row) {
@@ -44,6 +47,7 @@ static decode_work start_group(const attn_cpu_decode_job *own, int64_t group, ch
     w.g = group % problem->kv_heads;
     w.group = problem->query_heads / problem->kv_heads;
     w.rows = w.group * own->job.call->query_length;
+    w.rule = attn_row_rule_of(problem, own->job.call, w.b);
     w.dim_pitch = attn_round_up(problem->head_dim, LANES);
     w.ranges = (attn_key_range *)(void *)(scratch + at->ranges);
     w.queries = floats_at(scratch, at->queries);
@@ -54,14 +58,40 @@ static decode_work start_group(const attn_cpu_decode_job *own, int64_t group, ch
     return w;
 }
 
-/** Keys of one part of a group: equal parts of what its rows attend, in whole blocks. */
-static attn_key_range decode_part(const decode_work *w, int64_t part) {
+/** The keys of one part of a group: of its rows' prefix, where that stands apart, then of their other keys. */
+typedef struct decode_keys {
+    attn_key_range prefix, keys;
+} decode_keys;
+
+/** Equal parts of what the group's rows attend, in whole blocks: the prefix' blocks first. */
+static decode_keys decode_part(const decode_work *w, int64_t part) {
     const attn_cpu_job *job = w->job;
-    attn_key_range all = rows_keys(job, w->b, 0, job->call->query_length);
-    if (all.begin >= all.end) return (attn_key_range){ 0, 0 };
-    int64_t begin = all.begin / DECODE_KEYS * DECODE_KEYS;
-    int64_t keys = attn_round_up(attn_divide_up(all.end - begin, w->own->splits), DECODE_KEYS);
-    return (attn_key_range){ begin + part * keys, attn_min(all.end, begin + (part + 1) * keys) };
+    attn_key_range all = rows_keys(job, w->b, 0, job->call->query_length),
+                   prefix = attn_rows_prefix(job->problem, job->call, w->b, 0, job->call->query_length);
+    decode_keys own = { { 0, 0 }, { 0, 0 } };
+    int64_t before = attn_round_up(prefix.end, DECODE_KEYS), begin = all.begin / DECODE_KEYS * DECODE_KEYS;
+    int64_t count = before + (all.begin < all.end ? all.end - begin : 0);
+    if (count == 0) return own;
+    int64_t keys = attn_round_up(attn_divide_up(count, w->own->splits), DECODE_KEYS);
+    int64_t from = part * keys, to = attn_min(count, from + keys);
+    if (from < before) own.prefix = (attn_key_range){ from, attn_min(prefix.end, to) };
+    if (to > before) own.keys = (attn_key_range){ begin + attn_max(from - before, 0), begin + to - before };
+    return own;
+}
+
+/** The ranges of all rows, and of those up to `padded` that do not exist: everything. */
+static void set_group_ranges(decode_work *w, bool prefix, int64_t padded) {
+    w->inner = (attn_key_range){ 0, INT64_MAX };
+    for (int64_t row = 0; row < padded; row++) {
+        if (row >= w->rows) {
+            w->ranges[row] = (attn_key_range){ 0, INT64_MAX };
+            continue;
+        }
+        int64_t i = decode_row(w, row);
+        attn_key_range range = w->ranges[row] = prefix ? attn_rule_prefix(&w->rule, i) : attn_rule_keys(&w->rule, i);
+        w->inner.begin = attn_max(w->inner.begin, range.begin);
+        w->inner.end = attn_min(w->inner.end, range.end);
+    }
 }
 
 static float *decode_partial(const attn_cpu_decode_job *own, int64_t item, int64_t rows, int64_t row) {

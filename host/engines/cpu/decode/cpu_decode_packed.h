@@ -63,6 +63,10 @@ INLINE void packed_tile_of(const int height, const decode_work *w, const key_blo
         float top = plain ? lanes_max(maxima[i]) : packed_row(w, block, row + i, scores);
         softmax_scores(scores, 0, block->n, top, &w->maxima[row + i], &w->sums[row + i],
                        output + i * w->own->value_pitch, w->own->value_pitch, false);
+        if (w->dropout && row + i < w->rows) {
+            drop_weights(w->dropout, decode_head(w, row + i), decode_row(w, row + i), block->first, 0, block->n,
+                         scores);
+        }
     }
     value_rows(height, w->scores, block->values, block->value_pitch, block->n, output, w->own->value_pitch, false);
 }

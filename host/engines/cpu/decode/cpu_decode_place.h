@@ -206,6 +206,20 @@ static void place_softmax(place_tile *t, float *scores, int vectors, float *outp
     t->sums += sum + sum2;
 }
 
+/** Weights of a tile that are dropped become 0. */
+static __attribute__((noinline)) void place_dropout(const decode_work *w, const place_tile *t, int64_t key, int n) {
+    uint32_t room[DROPOUT_ROOM] __attribute__((aligned(ATTN_VECTOR_BYTES)));
+    const int height = t->height, stripe = LANES / height;
+    for (int r = 0; r < height && t->row + r < w->rows; r++) {
+        const int64_t row = t->row + r;
+        const uint32_t *masks = dropout_masks(w->dropout, decode_head(w, row), decode_row(w, row), key, n, room);
+        for (int c = 0; c < n; c++) {
+            float *weight = &w->scores[c / stripe * LANES + r * stripe + c % stripe];
+            *weight = masks[c] ? *weight : 0;
+        }
+    }
+}
+
 /** `vectors` vectors of columns of a tile's sums; `last` > 0: one vector of that many elements. */
 INLINE void place_columns(const clattn_type type, const int height, const int vectors, const decode_work *w,
                           int64_t first, int n, float *output, int64_t last, place_ahead ahead) {
@@ -271,6 +285,7 @@ INLINE void place_block(const clattn_type type, const int height, const decode_w
     place_scores(type, height, w, w->queries + t->row * w->dim_pitch, key, n, to_values);
     if (w->job->stepped || key < w->inner.begin || key + n > w->inner.end || n % stripe != 0) place_step(w, t, key, n);
     place_softmax(t, w->scores, (n + stripe - 1) / stripe, output, w->own->value_pitch);
+    if (w->dropout) place_dropout(w, t, key, n);
     place_values(type, height, w, key, n, output, to_keys);
 }
 

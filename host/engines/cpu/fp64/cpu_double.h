@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "engines/cpu/cpu_careful.h"
 #include "engines/cpu/fp64/cpu_double_job.h"
+#include "engines/cpu/shared/cpu_dropout.h"
 #include "engines/cpu/shared/cpu_rows.h"
 #include "engines/cpu/shared/cpu_vector.h"
 #include "problem/mask.h"
@@ -27,7 +28,6 @@ enum {
 
 typedef double vd __attribute__((vector_size(ATTN_VECTOR_BYTES)));
 typedef int64_t vl __attribute__((vector_size(ATTN_VECTOR_BYTES)));
-typedef uint64_t vul __attribute__((vector_size(ATTN_VECTOR_BYTES)));
 typedef double vd_any __attribute__((vector_size(ATTN_VECTOR_BYTES), aligned(8), may_alias));
 
 /** Rows of one head under way. */
@@ -38,6 +38,8 @@ typedef struct double_work {
     int64_t b, h, g, first, count; /* rows */
     int64_t value_pitch;
     attn_row_rule rule;
+    bool prefix;                  /* keys of the rows' prefix that stands apart are under way, else their other keys */
+    const dropout_entry *dropout; /* NULL = none */
     double *keys, *values, *queries, *output, *scores, *maxima;
     vd *sums;
 } double_work;
@@ -156,7 +158,8 @@ static __attribute__((noinline)) void double_scores(const double_work *w, const 
 
 /** Products of row i with a block's n keys to weights relative to its maximum; sums before are rescaled when that grew. */
 static void double_softmax(const double_work *w, int64_t i, int64_t key, int n, double *scores) {
-    attn_key_range range = attn_rule_keys(&w->rule, w->first + i);
+    attn_key_range range =
+        w->prefix ? attn_rule_prefix(&w->rule, w->first + i) : attn_rule_keys(&w->rule, w->first + i);
     int low = inside_block(key, n, range.begin), high = inside_block(key, n, range.end);
     if (w->job->stepped) {
         attn_cpu_row_step(w->job->problem, w->job->call, w->b, w->h, w->first + i, key, low, high, scores);
@@ -185,6 +188,13 @@ static void double_softmax(const double_work *w, int64_t i, int64_t key, int n, 
         sum += e;
     }
     w->sums[i] += sum;
+}
+
+/** Weights of row i that are dropped become 0. */
+static void drop_doubles(const double_work *w, int64_t i, int64_t key, int n, double *weights) {
+    uint32_t room[DROPOUT_ROOM] __attribute__((aligned(ATTN_VECTOR_BYTES)));
+    const uint32_t *masks = dropout_masks(w->dropout, w->h, w->first + i, key, n, room);
+    for (int c = 0; c < n; c++) weights[c] = masks[c] ? weights[c] : 0;
 }
 
 /** Sums of DOUBLE_HALF rows in `vectors` vectors of columns. */
@@ -217,6 +227,7 @@ static void double_tile(const double_work *w, int64_t row, int64_t key, int n) {
         double *scores = w->scores + (i - row) * DOUBLE_PITCH;
         if (i < w->count) {
             double_softmax(w, i, key, n, scores);
+            if (w->dropout) drop_doubles(w, i, key, n, scores);
         } else {
             memset(scores, 0, (size_t)n * sizeof(double));
         }
@@ -237,13 +248,15 @@ static void finish_double(const double_work *w, int64_t i) {
     const attn_call *call = w->job->call;
     attn_key_range range = attn_rule_keys(&w->rule, w->first + i);
     double *out = (double *)call->output.data + attn_view_row(&call->output, w->b, w->h, w->first + i);
+    bool some = range.begin < range.end || attn_rule_prefix(&w->rule, w->first + i).end > 0;
     double sum = 0, zero = 0;
     for (int c = 0; c < DOUBLES; c++) sum += w->sums[i][c];
+    const double divisor = sum * (1 - problem->dropout);
     for (int64_t d = 0; d < problem->value_dim; d++) {
-        out[d] = w->output[i * w->value_pitch + d] / sum;
+        out[d] = w->output[i * w->value_pitch + d] / divisor;
         zero += out[d] - out[d];
     }
-    if (range.begin >= range.end || !(w->maxima[i] > -INFINITY) || !(zero == 0) || !(sum < INFINITY)) {
+    if (!some || !(w->maxima[i] > -INFINITY) || !(zero == 0) || !(sum < INFINITY)) {
         attn_cpu_row_output(problem, call, w->b, w->h, w->first + i, w->scratch + w->own->at.row);
     } else if (problem->logsumexp) {
         ((double *)call->logsumexp.data)[attn_view_row(&call->logsumexp, w->b, w->h, w->first + i)] =
@@ -251,16 +264,28 @@ static void finish_double(const double_work *w, int64_t i) {
     }
 }
 
-static void double_item(const attn_cpu_double_job *own, int64_t item, void *scratch) {
-    const attn_cpu_job *job = &own->job;
-    double_work w = start_double(own, item, scratch);
-    attn_key_range all = rows_keys(job, w.b, w.first, w.count);
-    start_double_rows(&w);
+/** Keys `all` of some of the rows, a block after another. */
+static void walk_doubles(const double_work *w, attn_key_range all) {
     for (int64_t key = all.begin / DOUBLE_KEYS * DOUBLE_KEYS; key < all.end; key += DOUBLE_KEYS) {
         int n = (int)attn_min(DOUBLE_KEYS, all.end - key);
-        pack_double(&w, key, n);
-        for (int64_t row = 0; row < w.count; row += TILE_ROWS) double_tile(&w, row, key, n);
+        pack_double(w, key, n);
+        for (int64_t row = 0; row < w->count; row += TILE_ROWS) double_tile(w, row, key, n);
     }
+}
+
+static void double_item(const attn_cpu_double_job *own, int64_t item, void *scratch) {
+    const attn_cpu_job *job = &own->job;
+    dropout_entry dropout;
+    double_work w = start_double(own, item, scratch);
+    if (job->dropped) {
+        start_dropout(&dropout, job->problem, job->call, w.b);
+        w.dropout = &dropout;
+    }
+    start_double_rows(&w);
+    w.prefix = true;
+    walk_doubles(&w, attn_rows_prefix(job->problem, job->call, w.b, w.first, w.count));
+    w.prefix = false;
+    walk_doubles(&w, rows_keys(job, w.b, w.first, w.count));
     for (int64_t i = 0; i < w.count; i++) finish_double(&w, i);
 }
 

@@ -6,6 +6,7 @@
 
 #include "engines/cpu/cpu_kernels.h"
 #include "engines/cpu/decode/cpu_decode.h"
+#include "engines/cpu/dropout/cpu_dropout_out.h"
 #include "engines/cpu/fp64/cpu_double.h"
 #include "engines/cpu/prefill/cpu_floats.h"
 #include "engines/cpu/prefill/cpu_prefill.h"
@@ -28,6 +29,7 @@ const attn_cpu_kernels *ATTN_KERNELS(void) {
         .merge = merge_item,
         .weights = weights_item,
         .doubles = double_item,
+        .dropout_mask = mask_item,
     };
     return &kernels;
 }

@@ -60,7 +60,8 @@ INLINE void start_matrix(const clattn_type type, matrix_work *w, const attn_cpu_
     prefill_work *p = &w->p;
     *p = start_prefill(own, item, scratch);
     p->output_pitch = attn_round_up(problem->value_dim, UNIT_ROWS);
-    bool exact = type == CLATTN_FP32 || (type == CLATTN_BF16 && problem->logsumexp);
+    p->by_exact = type == CLATTN_BF16 && job->dropped; /* as in cpu_pairs.h */
+    bool exact = type == CLATTN_FP32 || (type == CLATTN_BF16 && problem->logsumexp) || p->by_exact;
     p->exact = exact ? (vf *)(void *)(scratch + own->at.exact) : NULL;
     w->pieces = pieces_of(type);
     w->dim_steps = attn_round_up(problem->head_dim, UNIT_DEPTH) / UNIT_DEPTH;
@@ -69,14 +70,14 @@ INLINE void start_matrix(const clattn_type type, matrix_work *w, const attn_cpu_
     w->stepped = job->stepped || !(job->key_factor > 0);
     w->steps_row = -1;
     lay_out_matrix(w);
-    attn_row_rule rule = attn_row_rule_of(problem, job->call, p->b);
+    p->rule = attn_row_rule_of(problem, job->call, p->b);
     int64_t rows = attn_round_up(p->count, UNIT_ROWS);
     memset(p->output, 0, (size_t)(rows * p->output_pitch) * sizeof(float));
     for (int64_t row = 0; row < rows; row++) {
         start_row(job, p->h, &p->maxima[row], &p->sums[row]);
         if (p->exact) p->exact[row] = p->sums[row];
-        p->ranges[row] = row < p->count ? attn_rule_keys(&rule, p->first + row) : (attn_key_range){ 0, 0 };
     }
+    set_ranges(p, false, rows);
     pack_queries(type, (char *)p->queries, query->data, attn_view_row(query, p->b, p->h, p->first), query->stride[2],
                  p->count, rows, problem->head_dim, w->p.limit, p->sums);
 }
@@ -212,7 +213,7 @@ INLINE void matrix_rows(const clattn_type type, matrix_work *w, const matrix_blo
             stream_finish(pieces, &w->stream);
             raise_rows(w, now, before->rows > 0 && before->row == now->row);
         }
-        softmax_patch(type, w, now);
+        softmax_patch(type, w, block, now);
         stream_finish(pieces, &w->stream);
     }
     if (before->rows > 0) add_part(w, before);
@@ -230,21 +231,37 @@ static void finish_matrix(matrix_work *w, bool scaled) {
     finish_prefill(p);
 }
 
+/** Keys `all` of some of the rows, a block after another. */
+INLINE void walk_matrix(const clattn_type type, matrix_work *w, attn_key_range all) {
+    const int64_t keys = w->p.job->block_key;
+    for (int64_t number = all.begin / keys; all.begin < all.end && number * keys < all.end; number++) {
+        matrix_block block = get_matrix_block(type, w, number);
+        if (type == CLATTN_BF16) {
+            bf16_rows(w, &block);
+        } else {
+            matrix_rows(type, w, &block);
+        }
+    }
+}
+
 INLINE void matrix_item_typed(const clattn_type type, const attn_cpu_prefill_job *own, int64_t item, void *scratch) {
     const attn_cpu_job *job = &own->job;
     matrix_work w;
+    dropout_entry dropout;
     start_matrix(type, &w, own, item, scratch);
+    if (job->dropped) {
+        start_dropout(&dropout, job->problem, job->call, w.p.b);
+        w.p.dropout = &dropout;
+    }
     unsigned flush = start_flush();
     unit_start(&w.stream.unit);
-    attn_key_range all = rows_keys(job, w.p.b, w.p.first, w.p.count);
-    for (int64_t number = all.begin / job->block_key; all.begin < all.end && number * job->block_key < all.end;
-         number++) {
-        matrix_block block = get_matrix_block(type, &w, number);
-        if (type == CLATTN_BF16) {
-            bf16_rows(&w, &block);
-        } else {
-            matrix_rows(type, &w, &block);
-        }
+    const int64_t rows = attn_round_up(w.p.count, UNIT_ROWS);
+    attn_key_range all = rows_keys(job, w.p.b, w.p.first, w.p.count),
+                   prefix = attn_rows_prefix(job->problem, job->call, w.p.b, w.p.first, w.p.count);
+    for (int pass = prefix.end > 0 ? 0 : 1; pass < 2; pass++) { /* twice in one place: it is a lot of code */
+        if (prefix.end > 0) set_ranges(&w.p, pass == 0, rows);
+        walk_matrix(type, &w, pass == 0 ? prefix : all);
+        w.p.begun = true;
     }
     unit_end(&w.stream.unit);
     end_flush(flush);

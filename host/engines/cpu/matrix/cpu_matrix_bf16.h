@@ -85,6 +85,7 @@ static void matrix_row(const matrix_work *w, const matrix_block *block, int64_t 
         } else {
             rounded_row(scores, from, to, splat(factor), zero, &p->sums[row], NULL);
         }
+        if (p->dropout) drop_rounded(p, row, block->first, scores, from, to);
     }
     uint16_t *weights = (uint16_t *)(void *)scores;
     memset(weights + begin, 0, (size_t)(from - begin) * sizeof *weights);
@@ -94,7 +95,7 @@ static void matrix_row(const matrix_work *w, const matrix_block *block, int64_t 
 /** Keys of a block that some row of a tile attends, in whole steps; whether no earlier block had keys for the tile. */
 static bool matrix_range(const matrix_work *w, const matrix_block *block, int64_t row, int64_t rows, int *begin,
                          int *end) {
-    bool first = true;
+    bool first = !w->p.begun;
     *begin = block->n;
     *end = 0;
     for (int64_t i = row; i < attn_min(row + rows, w->p.count); i++) {

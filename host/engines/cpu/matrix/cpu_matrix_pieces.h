@@ -58,12 +58,11 @@ INLINE void load_pieces(const clattn_type type, const void *data, int64_t index,
     split_pair(pieces_of(type), true, false, a, b, words);
 }
 
-/** A row's 2 * LANES weights, finite or NaN and never denormal, into lines of its tiles of weights; *sum takes them. */
-INLINE void store_weights(const clattn_type type, char *line, vf a, vf b, vf *sum) {
+/** A row's 2 * LANES weights, finite or NaN and never denormal, into lines of its tiles of weights. */
+INLINE void store_weights(const clattn_type type, char *line, vf a, vf b) {
     const int pieces = pieces_of(type);
     vu words[3];
     split_pair(pieces, false, type == CLATTN_FP16, a, b, words);
-    *sum += a + b;
     UNROLL for (int k = 0; k < pieces; k++) memcpy(line + k * UNIT_TILE, &words[k], sizeof words[k]);
 }
 

@@ -11,6 +11,7 @@
 #include "engines/cpu/matrix/cpu_matrix_step.h"
 #include "engines/cpu/matrix/cpu_matrix_stream.h"
 #include "engines/cpu/matrix/cpu_matrix_work.h"
+#include "engines/cpu/shared/cpu_dropout.h"
 #include "engines/cpu/shared/cpu_rows.h"
 
 /** Lane i becomes the largest lane of r[i]: the network of transposed_sums. */
@@ -84,30 +85,44 @@ static __attribute__((noinline)) void raise_rows(matrix_work *w, const patch *no
     }
 }
 
-/** n scores times factor of one row become weights in pieces, in the row's lines of tiles; *sums takes them. */
-INLINE void weights_row(const clattn_type type, const float *scores, char *line, int n, vf factor, vf zero, vf *sums) {
+/** n scores times factor of one row become weights in pieces, in the row's lines of tiles; *sum takes them, then dropout. */
+INLINE void weights_row(const clattn_type type, const float *scores, char *line, int n, vf factor, vf zero, vf *sums,
+                        const uint32_t *masks) {
     vf sum = { 0 };
     for (int key = 0; key < n; key += UNIT_DEPTH, line += pieces_of(type) * UNIT_TILE) {
         UNROLL for (int j = 0; j < UNIT_ROWS / LANES; j++) {
-            const float *at = scores + key + j * LANES;
-            vf e = power_of_two(load(at) * factor - zero), e2 = power_of_two(load(at + UNIT_ROWS) * factor - zero);
-            store_weights(type, line + j * 4 * LANES, e, e2, &sum);
+            const int c = key + j * LANES;
+            vf e = power_of_two(load(scores + c) * factor - zero);
+            vf e2 = power_of_two(load(scores + c + UNIT_ROWS) * factor - zero);
+            sum += e + e2;
+            if (masks) {
+                e = kept(load_mask(masks + c), e);
+                e2 = kept(load_mask(masks + c + UNIT_ROWS), e2);
+            }
+            store_weights(type, line + j * 4 * LANES, e, e2);
         }
     }
     *sums += sum;
 }
 
 /** Scores of a patch into weights; between its rows, the stream goes on. */
-INLINE void softmax_patch(const clattn_type type, matrix_work *w, const patch *now) {
+INLINE void softmax_patch(const clattn_type type, matrix_work *w, const matrix_block *block, const patch *now) {
     const int pieces = pieces_of(type);
     const vf factor = splat(late_factor(w));
     const prefill_work *p = &w->p;
+    uint32_t room[DROPOUT_ROOM] __attribute__((aligned(ATTN_VECTOR_BYTES)));
     for (int i = 0; i < now->rows; i++) {
         const float *scores = w->scores[now->buffer] + i * PATCH_KEYS;
         char *line = w->weights[now->buffer] + i / UNIT_ROWS * (PATCH_KEYS / UNIT_DEPTH) * pieces * UNIT_TILE +
                      i % UNIT_ROWS * UNIT_BYTES;
         int64_t row = now->row + i;
-        weights_row(type, scores, line, now->n, factor, splat(w->zeros[i]), &p->sums[row]);
+        if (p->dropout) {
+            const uint32_t *masks =
+                dropout_masks(p->dropout, p->h, p->first + row, block->first + now->begin, now->n, room);
+            weights_row(type, scores, line, now->n, factor, splat(w->zeros[i]), &p->sums[row], masks);
+        } else {
+            weights_row(type, scores, line, now->n, factor, splat(w->zeros[i]), &p->sums[row], NULL);
+        }
         stream_share(pieces, &w->stream, SHARES_WEIGHTS);
     }
 }

@@ -44,7 +44,9 @@ INLINE vf add_product(vf sum, vf a, vf b) {
 
 static inline void start_words(prefill_work *w) {
     w->limit = size_limit(w->job->problem->scale);
-    w->exact = w->job->problem->logsumexp ? (vf *)(void *)(w->scratch + w->own->at.exact) : NULL;
+    w->by_exact = w->job->dropped; /* what rounding did to the weights that are gone would stay in a sum of all */
+    bool exact = w->job->problem->logsumexp || w->by_exact;
+    w->exact = exact ? (vf *)(void *)(w->scratch + w->own->at.exact) : NULL;
 }
 
 /** Where a tile's queries lie; pitch receives the words from row to row. */
@@ -138,6 +140,10 @@ INLINE void softmax_row(const prefill_work *w, int64_t row, float *scores, int b
     } else {
         rounded_row(scores, begin, to, splat(1.0f), zero, &w->sums[row], NULL);
     }
+}
+
+static inline void drop_row(const prefill_work *w, int64_t row, int64_t key, float *scores, int begin, int end) {
+    drop_rounded(w, row, key, scores, begin, end);
 }
 
 #endif

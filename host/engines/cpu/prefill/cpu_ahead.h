@@ -23,9 +23,9 @@ typedef struct ahead_stream {
 } ahead_stream;
 
 /** Rows of a tensor: one line after another where they are dense. */
-static void add_rows(ahead_stream *stream, const attn_cpu_job *job, const attn_view *view, int64_t row, int64_t count,
+static void add_rows(ahead_stream *stream, clattn_type type, const attn_view *view, int64_t row, int64_t count,
                      int64_t dim) {
-    int64_t size = job->problem->type == CLATTN_FP32 ? 4 : 2, width = dim * size, stride = view->stride[2] * size;
+    int64_t size = type == CLATTN_FP32 ? 4 : 2, width = dim * size, stride = view->stride[2] * size;
     ahead_lines *part = &stream->parts[stream->count++];
     part->at = (const char *)view->data + row * size;
     bool dense = stride == width;
@@ -40,8 +40,10 @@ static void add_block(ahead_stream *stream, const prefill_work *w, int64_t numbe
     const attn_call *call = job->call;
     int64_t first = number * job->block_key, n = attn_min(job->block_key, attn_used_key_length(call, w->b) - first);
     if (n <= 0 || is_packed(w, number)) return;
-    add_rows(stream, job, &call->key, attn_view_row(&call->key, w->b, w->g, first), n, job->problem->head_dim);
-    add_rows(stream, job, &call->value, attn_view_row(&call->value, w->b, w->g, first), n, job->problem->value_dim);
+    const clattn_problem *problem = job->problem;
+    add_rows(stream, problem->type, &call->key, attn_view_row(&call->key, w->b, w->g, first), n, problem->head_dim);
+    add_rows(stream, problem->type, &call->value, attn_view_row(&call->value, w->b, w->g, first), n,
+             problem->value_dim);
 }
 
 /** What comes after block `number` of an item that attends keys `all`. */
@@ -57,10 +59,10 @@ static ahead_stream start_stream(const prefill_work *w, int64_t item, int64_t nu
             prefill_work next = start_prefill(w->own, item + 1, w->scratch);
             attn_key_range keys = rows_keys(job, next.b, next.first, next.count);
             if (keys.begin < keys.end) add_block(&stream, &next, keys.begin / job->block_key);
-            add_rows(&stream, job, &call->query, attn_view_row(&call->query, next.b, next.h, next.first), next.count,
-                     problem->head_dim);
+            add_rows(&stream, problem->type, &call->query, attn_view_row(&call->query, next.b, next.h, next.first),
+                     next.count, problem->head_dim);
         }
-        add_rows(&stream, job, &call->output, attn_view_row(&call->output, w->b, w->h, w->first), w->count,
+        add_rows(&stream, job->output_type, &call->output, attn_view_row(&call->output, w->b, w->h, w->first), w->count,
                  problem->value_dim);
     }
     int64_t keys = attn_min(all.end - number * job->block_key, job->block_key), lines = 0;

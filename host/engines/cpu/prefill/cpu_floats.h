@@ -93,4 +93,9 @@ INLINE void softmax_row(const prefill_work *w, int64_t row, float *scores, int b
                    w->output_pitch, first);
 }
 
+/** Weights that are dropped become 0. */
+static inline void drop_row(const prefill_work *w, int64_t row, int64_t key, float *scores, int begin, int end) {
+    drop_weights(w->dropout, w->h, w->first + row, key, begin, end, scores);
+}
+
 #endif

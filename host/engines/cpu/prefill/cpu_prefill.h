@@ -7,6 +7,7 @@
 #define ATTN_ENGINES_CPU_PREFILL_CPU_PREFILL_H
 
 #include <math.h>
+#include <string.h>
 
 #include "engines/cpu/prefill/cpu_ahead.h"
 #include "engines/cpu/prefill/cpu_tile_step.h"
@@ -16,18 +17,21 @@
 #include "engines/cpu/shared/cpu_words.h"
 #include "problem/mask.h"
 
-static void start_rows(prefill_work *w) {
-    attn_row_rule rule = attn_row_rule_of(w->job->problem, w->job->call, w->b);
-    for (int64_t i = 0; i < w->count;) {
+/** Returns the rows of all tiles. */
+static int64_t start_rows(prefill_work *w) {
+    int64_t i = 0;
+    w->rule = attn_row_rule_of(w->job->problem, w->job->call, w->b);
+    while (i < w->count) {
         int height = tile_height(w->count - i);
         for (int64_t row = i; row < i + height; row++) {
             start_row(w->job, w->h, &w->maxima[row], &w->sums[row]);
             if (w->exact) w->exact[row] = w->sums[row];
-            w->ranges[row] = row < w->count ? attn_rule_keys(&rule, w->first + row) : (attn_key_range){ 0, 0 };
         }
         copy_queries(w, i, height, attn_min(height, w->count - i));
         i += height;
     }
+    set_ranges(w, false, i);
+    return i;
 }
 
 /** Keys of a block that a tile's rows attend. */
@@ -39,7 +43,7 @@ typedef struct tile_range {
 } tile_range;
 
 static tile_range get_tile_range(const prefill_work *w, const key_block *block, int64_t row, int height) {
-    tile_range t = { .begin = block->n, .all_end = block->n, .first = true };
+    tile_range t = { .begin = block->n, .all_end = block->n, .first = !w->begun };
     attn_key_range top = w->ranges[row], last = w->ranges[attn_min(row + height, w->count) - 1];
     if (last.begin <= block->first && last.begin < last.end &&
         top.end >= block->first + block->n) { /* ranges never fall: all is inside */
@@ -49,7 +53,7 @@ static tile_range get_tile_range(const prefill_work *w, const key_block *block, 
         }
         t.begin = 0;
         t.end = block->n;
-        t.first = top.begin >= block->first;
+        t.first = t.first && top.begin >= block->first;
         return t;
     }
     for (int i = 0; i < height; i++) {
@@ -114,6 +118,9 @@ INLINE void tile_block(const int height, const prefill_work *w, const key_block 
     for (int i = 0; i < height; i++) {
         softmax_row(w, row + i, w->scores + i * SCORE_PITCH, t.begin, t.end, tops[i], t.first);
     }
+    for (int i = 0; w->dropout && i < height && row + i < w->count; i++) {
+        drop_row(w, row + i, block->first, w->scores + i * SCORE_PITCH, t.begin, t.end);
+    }
     value_rows(height, w->scores + t.begin / WORD, block->values + t.begin / WORD * block->value_pitch,
                block->value_pitch, (t.end - t.begin + WORD - 1) / WORD, w->output + row * w->output_pitch,
                w->output_pitch, t.first);
@@ -152,18 +159,36 @@ static void rows_block(const prefill_work *w, const key_block *block, ahead_stre
     }
 }
 
+/** Keys `all` of some of the rows, a block after another. */
+static void walk_blocks(prefill_work *w, int64_t item, attn_key_range all) {
+    const int64_t keys = w->job->block_key;
+    for (int64_t number = all.begin / keys; all.begin < all.end && number * keys < all.end; number++) {
+        key_block block = get_block(w, number);
+        ahead_stream stream = start_stream(w, item, number, all);
+        rows_block(w, &block, &stream);
+    }
+}
+
 static void prefill_item(const attn_cpu_prefill_job *own, int64_t item, void *scratch) {
     const attn_cpu_job *job = &own->job;
+    dropout_entry dropout;
     prefill_work w = start_prefill(own, item, scratch);
     start_words(&w);
-    start_rows(&w);
-    attn_key_range all = rows_keys(job, w.b, w.first, w.count);
+    if (job->dropped) {
+        start_dropout(&dropout, job->problem, job->call, w.b);
+        w.dropout = &dropout;
+    }
+    int64_t padded = start_rows(&w);
+    attn_key_range all = rows_keys(job, w.b, w.first, w.count),
+                   prefix = attn_rows_prefix(job->problem, job->call, w.b, w.first, w.count);
     unsigned flush = start_flush();
-    for (int64_t number = all.begin / job->block_key; all.begin < all.end && number * job->block_key < all.end;
-         number++) {
-        key_block block = get_block(&w, number);
-        ahead_stream stream = start_stream(&w, item, number, all);
-        rows_block(&w, &block, &stream);
+    if (prefix.end > 0) {
+        memset(w.output, 0, (size_t)(padded * w.output_pitch) * sizeof(float));
+        w.begun = true;
+    }
+    for (int pass = prefix.end > 0 ? 0 : 1; pass < 2; pass++) {
+        if (prefix.end > 0) set_ranges(&w, pass == 0, padded);
+        walk_blocks(&w, item, pass == 0 ? prefix : all);
     }
     end_flush(flush);
     finish_prefill(&w);

@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "base/memory.h"
+#include "engines/cpu/shared/cpu_dropout.h"
 #include "engines/cpu/shared/cpu_prefill_job.h"
 #include "engines/cpu/shared/cpu_rows.h"
 #include "problem/mask.h"
@@ -18,15 +19,19 @@ typedef struct prefill_work {
     const attn_cpu_prefill_job *own;
     char *scratch;
     int64_t b, h, g;
-    int64_t first, count;   /* rows */
-    int64_t dim_pitch;      /* of copied queries, words */
-    int64_t output_pitch;   /* of sums */
-    attn_key_range *ranges; /* of each row */
+    int64_t first, count; /* rows */
+    int64_t dim_pitch;    /* of copied queries, words */
+    int64_t output_pitch; /* of sums */
+    attn_row_rule rule;
+    attn_key_range *ranges; /* of each row: of its prefix that stands apart, then of its other keys */
+    bool begun;             /* rows have sums of values, or 0, before the first block of their ranges */
     float *queries, *output, *maxima, *scores;
     vf *sums;
-    vf *exact;    /* sums of weights before they were rounded, where they are and logsumexp is asked for; else NULL */
-    float limit;  /* of queries and keys, where products are exact only up to some size */
-    bool careful; /* keys that the products would not take exactly enough: every row goes the careful path */
+    vf *exact;     /* sums of weights before they were rounded, where they are and are asked for; else NULL */
+    bool by_exact; /* rows are divided by these, not by `sums` */
+    float limit;   /* of queries and keys, where products are exact only up to some size */
+    bool careful;  /* keys that the products would not take exactly enough: every row goes the careful path */
+    const dropout_entry *dropout; /* NULL = none */
 } prefill_work;
 
 /** Where block `number` of a head's keys is packed: in a slot of its own, or all in one. */
@@ -78,6 +83,14 @@ static inline bool is_large(const prefill_work *w, int64_t number) {
     return tags[block_slot(w->own, number)] % 2 != 0;
 }
 
+/** The ranges of all rows, up to `padded` of which may not exist. */
+static void set_ranges(const prefill_work *w, bool prefix, int64_t padded) {
+    for (int64_t row = 0; row < padded; row++) {
+        int64_t i = row < w->count ? w->first + row : w->rule.query_length;
+        w->ranges[row] = prefix ? attn_rule_prefix(&w->rule, i) : attn_rule_keys(&w->rule, i);
+    }
+}
+
 /** A packed block of keys: n keys from number `first` on. */
 typedef struct key_block {
     int64_t first, slot;
@@ -100,7 +113,9 @@ static inline int tile_height(int64_t left) {
 
 static void finish_prefill(const prefill_work *w) {
     for (int64_t i = 0; i < w->count; i++) {
-        if (w->ranges[i].begin >= w->ranges[i].end) w->maxima[i] = -INFINITY;
+        bool some = w->ranges[i].begin < w->ranges[i].end || attn_rule_prefix(&w->rule, w->first + i).end > 0;
+        if (!some) w->maxima[i] = -INFINITY;
+        if (w->by_exact) w->sums[i] = w->exact[i] + (w->sums[i] - w->sums[i]); /* NaN stays */
         w->sums[i][0] = w->careful ? NAN : lanes_sum(w->sums[i]);
         if (w->exact) w->exact[i][0] = lanes_sum(w->exact[i]);
     }

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "engines/cpu/shared/cpu_dropout.h"
 #include "engines/cpu/shared/cpu_item.h"
 #include "engines/cpu/shared/cpu_pack.h"
 #include "engines/cpu/shared/cpu_rows.h"
@@ -55,6 +56,19 @@ INLINE void rounded_row(float *scores, int begin, int end, vf factor, vf zero, v
     }
     *sums += sum + sum2;
     if (exact) *exact += before;
+}
+
+/** Dropout of what rounded_row() made of keys key + begin .. key + end. */
+static void drop_rounded(const prefill_work *p, int64_t row, int64_t key, float *scores, int begin, int end) {
+    uint32_t room[DROPOUT_ROOM] __attribute__((aligned(ATTN_VECTOR_BYTES)));
+    const uint32_t *masks = dropout_masks(p->dropout, p->h, p->first + row, key + begin, end - begin, room);
+    uint16_t *weights = (uint16_t *)(void *)scores;
+    for (int c = begin; c < end; c += LANES) {
+        vh half;
+        memcpy(&half, weights + c, sizeof half);
+        half &= __builtin_convertvector(load_mask(masks + c - begin), vh);
+        memcpy(weights + c, &half, sizeof half);
+    }
 }
 
 /** Takes a block's maximum into row's, the row's other sum along. */

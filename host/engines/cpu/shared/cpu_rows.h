@@ -110,7 +110,8 @@ static void finish_row(const attn_cpu_job *job, int64_t b, int64_t h, int64_t i,
     const attn_call *call = job->call;
     int64_t index = attn_view_row(&call->output, b, h, i);
     if (!(maximum > -INFINITY) ||
-        !store_row(problem->type, call->output.data, index, output, problem->value_dim, 1.0f / sum)) {
+        !store_row(job->output_type, call->output.data, index, output, problem->value_dim,
+                   1.0f / (sum * job->kept_share))) {
         attn_cpu_row_output(problem, call, b, h, i, row_scratch);
         return;
     }

@@ -37,19 +37,30 @@
 typedef float vf __attribute__((vector_size(ATTN_VECTOR_BYTES)));
 typedef int32_t vi __attribute__((vector_size(ATTN_VECTOR_BYTES)));
 typedef uint32_t vu __attribute__((vector_size(ATTN_VECTOR_BYTES)));
+typedef uint64_t vul __attribute__((vector_size(ATTN_VECTOR_BYTES)));
 typedef uint16_t vh __attribute__((vector_size(ATTN_VECTOR_BYTES / 2)));
 typedef float vf_any __attribute__((vector_size(ATTN_VECTOR_BYTES), aligned(4), may_alias)); /* the caller's memory */
+typedef uint32_t vu_any __attribute__((vector_size(ATTN_VECTOR_BYTES), aligned(4), may_alias));
 
 #if ATTN_VECTOR_BYTES == 64
 #define EACH_LANE 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+#define EACH_COUNTER 0, 4, 1, 5, 2, 6, 3, 7 /* cpu_dropout.h */
+#define EVEN_LONGS 0, 8, 2, 10, 4, 12, 6, 14 /* of two vectors of 64-bit lanes */
+#define ODD_LONGS 1, 9, 3, 11, 5, 13, 7, 15
 #define LOW_HALVES 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
 #define HIGH_HALVES 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
 #elif ATTN_VECTOR_BYTES == 32
 #define EACH_LANE 0, 1, 2, 3, 4, 5, 6, 7
+#define EACH_COUNTER 0, 2, 1, 3
+#define EVEN_LONGS 0, 4, 2, 6
+#define ODD_LONGS 1, 5, 3, 7
 #define LOW_HALVES 0, 8, 1, 9, 2, 10, 3, 11
 #define HIGH_HALVES 4, 12, 5, 13, 6, 14, 7, 15
 #else
 #define EACH_LANE 0, 1, 2, 3
+#define EACH_COUNTER 0, 1
+#define EVEN_LONGS 0, 2
+#define ODD_LONGS 1, 3
 #define LOW_HALVES 0, 4, 1, 5
 #define HIGH_HALVES 2, 6, 3, 7
 #endif

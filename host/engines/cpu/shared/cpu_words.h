@@ -53,4 +53,7 @@ static key_block get_block(prefill_work *w, int64_t number);
  */
 INLINE void softmax_row(const prefill_work *w, int64_t row, float *scores, int begin, int end, float top, bool first);
 
+/** Dropout of these weights; the block's keys begin with number `key`. */
+static inline void drop_row(const prefill_work *w, int64_t row, int64_t key, float *scores, int begin, int end);
+
 #endif

@@ -29,6 +29,7 @@ typedef struct weights_work {
     int64_t b, h, g, first, count, keys; /* keys: used */
     attn_key_range range;                /* keys whose scores are asked for; begin is a multiple of LANES */
     attn_row_rule rule;
+    attn_key_range gap; /* softmax: keys that no row attends, between a prefix and the windows */
     clattn_weights_stage stage;
     decode_work place; /* in place: what its tiles want to know */
     int height;        /* in place: of the tile; 0 = packed */
@@ -124,7 +125,8 @@ static bool is_forbidden(const weights_work *w, int64_t i, int64_t key) {
     const clattn_problem *problem = w->job->problem;
     const attn_call *call = w->job->call;
     attn_key_range range = attn_rule_keys(&w->rule, i);
-    if (key < range.begin || key >= range.end) return true;
+    bool in_prefix = key < attn_rule_prefix(&w->rule, i).end;
+    if (!in_prefix && (key < range.begin || key >= range.end)) return true;
     int64_t index = attn_view_row(&call->bias, w->b, w->h, i) + key * call->bias.stride[3];
     return attn_load_float(attn_bias_type(problem), call->bias.data, index) == -INFINITY ||
            !attn_mask_allows(problem, call, w->b, w->h, i, key);
@@ -159,6 +161,7 @@ static bool take_scores(const weights_work *w, int64_t i, int64_t key, int n, fl
     const attn_cpu_job *job = w->job;
     attn_key_range range = attn_rule_keys(&w->rule, i);
     int low = inside_block(key, n, range.begin), high = inside_block(key, n, range.end);
+    int prefix = inside_block(key, n, attn_rule_prefix(&w->rule, i).end);
     if (w->stage == CLATTN_WEIGHTS_RAW) return store_scores(w, i, key, n, scores, 1);
     if (w->stage == CLATTN_WEIGHTS_SOFTCAP) {
         if (job->problem->softcap == 0) return store_scores(w, i, key, n, scores, 1);
@@ -168,10 +171,11 @@ static bool take_scores(const weights_work *w, int64_t i, int64_t key, int n, fl
     }
     if (job->stepped) {
         step_row step = start_step(job, w->b, w->h, i);
-        step_scores(&step, scores, key, 0, n, low, high);
+        step_scores(&step, scores, key, 0, n, prefix > 0 ? 0 : low, high);
     } else if (low > 0 || high < n || n % LANES != 0) {
-        bounds_pass(scores, 0, n, low, high);
+        bounds_pass(scores, 0, n, prefix > 0 ? 0 : low, high);
     }
+    for (int c = prefix; prefix > 0 && c < low; c++) scores[c] = -INFINITY;
     if (w->stage == CLATTN_WEIGHTS_BIAS) return store_scores(w, i, key, n, scores, (float)LN2);
     memcpy(w->buffer + (i - w->first) * w->buffer_pitch + key - w->range.begin, scores,
            (size_t)attn_round_up(n, LANES) * sizeof(float));
@@ -212,6 +216,25 @@ static float weights_exponentials(float *scores, int64_t n, float maximum) {
     return lanes_sum(sum);
 }
 
+/** The keys that the softmax asks for: those of the windows, and all before them where there is a prefix. */
+static void find_range(weights_work *w) {
+    const attn_cpu_job *job = w->job;
+    attn_key_range prefix = attn_rows_prefix(job->problem, job->call, w->b, w->first, w->count);
+    w->range = rows_keys(job, w->b, w->first, w->count);
+    if (prefix.end == 0) return;
+    bool none = w->range.begin >= w->range.end;
+    w->gap = (attn_key_range){ prefix.end, none ? prefix.end : w->range.begin };
+    w->range = (attn_key_range){ 0, none ? prefix.end : w->range.end };
+}
+
+/** Scores of keys key .. key + n that no row attends. */
+static void skip_keys(const weights_work *w, int64_t key, int n) {
+    for (int64_t i = 0; i < w->count; i++) {
+        float *scores = w->buffer + i * w->buffer_pitch + key - w->range.begin;
+        for (int c = 0; c < n; c++) scores[c] = -INFINITY;
+    }
+}
+
 static void store_zeros(const weights_work *w, int64_t i, int64_t begin, int64_t end) {
     clattn_type type = w->job->problem->type;
     int64_t size = type == CLATTN_FP32 ? 4 : 2;
@@ -249,13 +272,19 @@ static void weights_item(const attn_cpu_weights_job *own, int64_t item, void *sc
     for (int64_t i = used; i < w.count; i++) careful_weights(&w, w.first + i); /* beyond the used length: zeros */
     if (used == 0) return;
     w.count = used;
-    w.range = softmax ? rows_keys(job, w.b, w.first, w.count) : (attn_key_range){ 0, w.keys };
+    w.range = (attn_key_range){ 0, w.keys };
+    if (softmax) find_range(&w);
     w.range.begin = w.range.begin / DECODE_KEYS * DECODE_KEYS;
     start_weights_rows(&w);
     for (int64_t i = 0; i < w.count; i++) good[i] = true;
     int64_t step = w.height > 0 ? DECODE_KEYS : job->block_key;
-    for (int64_t key = w.range.begin; key < w.range.end; key += step)
-        weights_keys(&w, key, (int)attn_min(step, w.range.end - key), good);
+    for (int64_t key = w.range.begin; key < w.range.end; key += step) {
+        if (key >= w.gap.begin && key + step <= w.gap.end) {
+            skip_keys(&w, key, (int)step);
+        } else {
+            weights_keys(&w, key, (int)attn_min(step, w.range.end - key), good);
+        }
+    }
     for (int64_t i = 0; i < w.count; i++) {
         bool done = good[i];
         if (softmax) {
