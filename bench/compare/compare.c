@@ -28,7 +28,7 @@ static const char usage[] =
     "clattn_compare A.so B.so [--threads N] [--rounds N] [--bodies A,B] [--plain] [--bits] [--cases N --seed S] [--csv FILE] [--suite FILE] [PROBLEM...]\n"
     "Times build A and build B of libclattn.so, engine cpu, in changing order. Last columns: median over the rounds of A's time\n"
     "divided by B's (above 1: B is faster), and the largest difference of their outputs.\n"
-    "--bodies: the body of each (`clattn devices` lists them; both builds must know them by name); --plain: A computes without mask, bias, ALiBi and softcap.\n"
+    "--bodies: the body of each (`clattn devices` lists them; both builds must know them by name); --plain: A computes without mask, bias, ALiBi, softcap and dropout.\n"
     "--bits: no times: one call of each must write the same bytes, logsumexp and weights too. Exit status 1 where some do not.\n"
     "--cases, --seed: so many random problems of that seed, as `clattn verify` draws them, after those that are named.\n";
 
@@ -158,7 +158,7 @@ static int make_plans(comparison *c, const attn_case_data *data, attn_error *err
             problem.mask = CLATTN_MASK_NONE;
             problem.bias = CLATTN_BIAS_NONE;
             problem.alibi = false;
-            problem.softcap = 0;
+            problem.softcap = problem.dropout = 0;
         }
         clattn_status status = make_plan(&c->builds[i], c->bodies[i], data, &problem, &report);
         if (status != CLATTN_OK) {

@@ -213,9 +213,9 @@ static __attribute__((noinline)) void place_dropout(const decode_work *w, const 
     for (int r = 0; r < height && t->row + r < w->rows; r++) {
         const int64_t row = t->row + r;
         const uint32_t *masks = dropout_masks(w->dropout, decode_head(w, row), decode_row(w, row), key, n, room);
-        for (int c = 0; c < n; c++) {
-            float *weight = &w->scores[c / stripe * LANES + r * stripe + c % stripe];
-            *weight = masks[c] ? *weight : 0;
+        float *weights = w->scores + r * stripe;
+        for (int c = 0; c < n; c += stripe, weights += LANES) {
+            for (int k = 0; k < stripe; k++) weights[k] = c + k < n && masks[c + k] ? weights[k] : 0;
         }
     }
 }
