@@ -21,7 +21,7 @@ find . -type f \( -name '*.c' -o -name '*.h' \) -print | sed 's|^\./||' | sort |
         inner["engines/cpu"] = 2; inner["engines/cpu/shared"] = 3; inner["engines/cpu/decode"] = 4; inner["engines/cpu/fp64"] = 4
         inner["engines/cpu/dropout"] = 4
         inner["engines/cpu/matrix"] = 4; inner["engines/cpu/prefill"] = 4; inner["engines/cpu/weights"] = 5
-        inner["engines/cpu/pairs"] = 5; inner["engines/cpu/isa"] = 6
+        inner["engines/cpu/pairs"] = 5; inner["engines/cpu/backward"] = 5; inner["engines/cpu/isa"] = 6
         inner["engines/opencl"] = 2; inner["engines/opencl/decode"] = 3; inner["engines/opencl/fused"] = 3
         inner["engines/opencl/unfused"] = 3
         inner["engines/additive"] = 4; inner["engines/linear"] = 4

@@ -22,10 +22,7 @@ static const struct {
     int64_t max_head_dim; /* of head_dim and value_dim; 0 = any */
 } served[] = {
     { .engine = "reference", .types = FP32 | FP16 | BF16 | FP64, .weights = true, .training = TRAINING },
-    { .engine = "cpu",
-      .types = FP32 | FP16 | BF16 | FP64,
-      .weights = true,
-      .training = DROPOUT | PREFIX | OUTPUT_TYPE },
+    { .engine = "cpu", .types = FP32 | FP16 | BF16 | FP64, .weights = true, .training = TRAINING },
     { .engine = "opencl", .types = FP32 | FP16 | BF16, .weights = true },
     { .engine = "opencl-unfused", .types = FP32 | FP16 | BF16, .weights = true },
     { .engine = "opencl-fused", .types = FP32 | FP16 | BF16, .weights = false, .max_head_dim = 576 },

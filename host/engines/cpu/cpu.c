@@ -22,7 +22,8 @@ static double multiply_adds(const clattn_problem *problem, const attn_call *call
         (double)problem->batch * (double)problem->query_heads * (double)call->query_length * (double)call->key_length;
     double weights = (double)problem->batch * (double)problem->weights_heads *
                      (double)attn_cpu_weights_rows(problem, call) * (double)call->key_length;
-    return scores * (double)(problem->head_dim + problem->value_dim) + weights * (double)problem->head_dim;
+    double products = problem->direction == CLATTN_BACKWARD ? 2.5 : 1;
+    return products * scores * (double)(problem->head_dim + problem->value_dim) + weights * (double)problem->head_dim;
 }
 
 static clattn_status run_call(const attn_cpu_plan *plan, const attn_execution *execution) {
@@ -45,7 +46,7 @@ static clattn_status run_call(const attn_cpu_plan *plan, const attn_execution *e
 }
 
 /* What training asks for and this engine serves: ATTN_SERVES_ bits. */
-enum { SERVES = ATTN_SERVES_DROPOUT | ATTN_SERVES_PREFIX | ATTN_SERVES_OUTPUT_TYPE };
+enum { SERVES = ATTN_SERVES_BACKWARD | ATTN_SERVES_DROPOUT | ATTN_SERVES_PREFIX | ATTN_SERVES_OUTPUT_TYPE };
 
 static bool supports(const void *asked, const attn_device *device, clattn_report *why_not) {
     const clattn_problem *problem = asked;
@@ -74,7 +75,8 @@ static clattn_status prepare(const void *asked, const attn_device *device, void 
     const clattn_problem *problem = asked;
     attn_cpu_plan *plan = NULL;
     ATTN_TRY(attn_cpu_plan_make(problem, device, &plan, report));
-    int i = attn_cpu_path_find(plan, ATTN_CPU_OUTPUT, problem->query_length);
+    attn_cpu_result result = problem->direction == CLATTN_BACKWARD ? ATTN_CPU_GRADIENTS : ATTN_CPU_OUTPUT;
+    int i = attn_cpu_path_find(plan, result, problem->query_length);
     info->accumulate = plan->single ? "fp32" : "fp64";
     info->weights_rounded = false;
     info->sum_running = false;

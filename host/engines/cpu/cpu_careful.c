@@ -142,28 +142,34 @@ DEFINE_ADD(add_fp32, float, )
 DEFINE_ADD(add_fp16, uint16_t, attn_half_to_float)
 DEFINE_ADD(add_bf16, uint16_t, attn_bf16_to_float)
 
+double attn_cpu_dot(const double *a, clattn_type type, const void *data, int64_t first, int64_t n) {
+    switch (type) {
+        case CLATTN_FP32: return dot_fp32(a, (const float *)data + first, n);
+        case CLATTN_FP16: return dot_fp16(a, (const uint16_t *)data + first, n);
+        case CLATTN_BF16: return dot_bf16(a, (const uint16_t *)data + first, n);
+        default: return dot_fp64(a, (const double *)data + first, n);
+    }
+}
+
+void attn_cpu_add_scaled(double *sums, double factor, clattn_type type, const void *data, int64_t first, int64_t n) {
+    switch (type) {
+        case CLATTN_FP32: add_fp32(sums, factor, (const float *)data + first, n); break;
+        case CLATTN_FP16: add_fp16(sums, factor, (const uint16_t *)data + first, n); break;
+        case CLATTN_BF16: add_bf16(sums, factor, (const uint16_t *)data + first, n); break;
+        default: add_fp64(sums, factor, (const double *)data + first, n); break;
+    }
+}
+
 static double raw_score(const row_work *row, int64_t j) {
     const attn_view *view = &row->call->key;
-    int64_t first = attn_view_row(view, row->b, row->g, j), n = row->problem->head_dim;
-    double dot;
-    switch (row->problem->type) {
-        case CLATTN_FP32: dot = dot_fp32(row->query, (const float *)view->data + first, n); break;
-        case CLATTN_FP16: dot = dot_fp16(row->query, (const uint16_t *)view->data + first, n); break;
-        case CLATTN_BF16: dot = dot_bf16(row->query, (const uint16_t *)view->data + first, n); break;
-        default: dot = dot_fp64(row->query, (const double *)view->data + first, n); break;
-    }
-    return row->problem->scale * dot;
+    return row->problem->scale * attn_cpu_dot(row->query, row->problem->type, view->data,
+                                              attn_view_row(view, row->b, row->g, j), row->problem->head_dim);
 }
 
 static void add_value(const row_work *row, int64_t j, double w) {
     const attn_view *view = &row->call->value;
-    int64_t first = attn_view_row(view, row->b, row->g, j), n = row->problem->value_dim;
-    switch (row->problem->type) {
-        case CLATTN_FP32: add_fp32(row->part, w, (const float *)view->data + first, n); break;
-        case CLATTN_FP16: add_fp16(row->part, w, (const uint16_t *)view->data + first, n); break;
-        case CLATTN_BF16: add_bf16(row->part, w, (const uint16_t *)view->data + first, n); break;
-        default: add_fp64(row->part, w, (const double *)view->data + first, n); break;
-    }
+    attn_cpu_add_scaled(row->part, w, row->problem->type, view->data, attn_view_row(view, row->b, row->g, j),
+                        row->problem->value_dim);
 }
 
 static double cap_score(const row_work *row, double score) {
@@ -202,6 +208,19 @@ void attn_cpu_row_step(const clattn_problem *problem, const attn_call *call, int
         bool allowed = attn_mask_allows(problem, call, b, h, i, first + n) && finish_score(&row, first + n, &score);
         scores[n] = allowed ? score : -INFINITY;
     }
+}
+
+bool attn_cpu_row_score(const clattn_problem *problem, const attn_call *call, int64_t b, int64_t h, int64_t i,
+                        int64_t j, double *query, double *raw, double *score) {
+    row_work row = { .problem = problem, .call = call, .b = b, .h = h, .i = i, .query = query };
+    row.g = h / (problem->query_heads / problem->kv_heads);
+    row.position = i + attn_call_offset(problem, call, b);
+    if (!attn_mask_allows(problem, call, b, h, i, j)) {
+        return false;
+    }
+    *raw = raw_score(&row, j);
+    *score = cap_score(&row, *raw);
+    return finish_score(&row, j, score);
 }
 
 /**

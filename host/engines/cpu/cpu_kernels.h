@@ -31,6 +31,7 @@ struct attn_cpu_decode_job;  /* decode/cpu_decode_job.h */
 struct attn_cpu_weights_job; /* weights/cpu_weights_job.h */
 struct attn_cpu_double_job;  /* fp64/cpu_double_job.h */
 struct attn_cpu_dropout_job; /* dropout/cpu_dropout_job.h */
+struct attn_cpu_backward_kernels; /* backward/cpu_backward_job.h */
 
 /** Bytes that prefill on a unit wants in a worker's scratch. */
 typedef struct attn_cpu_unit_sizes {
@@ -78,6 +79,8 @@ typedef struct attn_cpu_kernels {
     void (*doubles)(const struct attn_cpu_double_job *job, int64_t item, void *scratch);
     /** Which weights dropout keeps: item = (batch entry, query head, chunk of rows). */
     void (*dropout_mask)(const struct attn_cpu_dropout_job *job, int64_t item, void *scratch);
+    /** Gradients, in single precision and in double. */
+    const struct attn_cpu_backward_kernels *backward, *backward_double;
 } attn_cpu_kernels;
 
 /** The kernels of an instruction set, or NULL when this build has none. */

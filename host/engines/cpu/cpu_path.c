@@ -20,6 +20,8 @@ const attn_cpu_path *const attn_cpu_paths[] = {
     &attn_cpu_weights_path,
     &attn_cpu_careful_weights_path,
     &attn_cpu_dropout_path,
+    &attn_cpu_backward_path,
+    &attn_cpu_backward_careful_path,
     NULL,
 };
 

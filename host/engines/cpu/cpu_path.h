@@ -9,7 +9,7 @@
 #include "engines/cpu/cpu_kernels.h"
 #include "engines/engine.h"
 
-enum { ATTN_CPU_MOST_PATHS = 8 };
+enum { ATTN_CPU_MOST_PATHS = 10 };
 
 /** What the cpu engine decided about a problem before any call. */
 typedef struct attn_cpu_plan {
@@ -56,6 +56,7 @@ typedef enum attn_cpu_result {
     ATTN_CPU_OUTPUT,
     ATTN_CPU_WEIGHTS,
     ATTN_CPU_DROPOUT_MASK,
+    ATTN_CPU_GRADIENTS, /* all that a backward problem asks for; the others are of forward problems */
     ATTN_CPU_RESULTS
 } attn_cpu_result;
 
@@ -63,7 +64,7 @@ typedef struct attn_cpu_path {
     attn_cpu_result result;
     int64_t part_size; /* bytes of its part of a plan, which begins as zeros */
 
-    /** Whether it can serve calls of the plan's problem; else it has no part. */
+    /** Whether it can serve calls of the plan's problem, whose direction is that of its result; else it has no part. */
     bool (*serves)(const attn_cpu_plan *plan);
 
     /** Decides what can be decided before any call. NULL = nothing. Refusals name the field. */
@@ -81,7 +82,7 @@ typedef struct attn_cpu_path {
     /** Makes a job and shares out its items. */
     clattn_status (*run)(const attn_cpu_run *run, const void *part);
 
-    /** Says how it computes, when it computes the output: kernel, blocks, precision. */
+    /** Says how it computes, when it computes the output or gradients: kernel, blocks, precision. */
     void (*describe)(const attn_cpu_plan *plan, const void *part, clattn_plan_info *info);
 } attn_cpu_path;
 
@@ -95,6 +96,8 @@ extern const attn_cpu_path attn_cpu_careful_path;
 extern const attn_cpu_path attn_cpu_weights_path;
 extern const attn_cpu_path attn_cpu_careful_weights_path;
 extern const attn_cpu_path attn_cpu_dropout_path;
+extern const attn_cpu_path attn_cpu_backward_path;
+extern const attn_cpu_path attn_cpu_backward_careful_path;
 
 /** The path that computes a result of a call of that many query rows, its number in the list; -1: none, it is not asked for. */
 int attn_cpu_path_find(const attn_cpu_plan *plan, attn_cpu_result result, int64_t query_length);

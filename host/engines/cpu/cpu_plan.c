@@ -35,7 +35,8 @@ static clattn_status choose_kernels(attn_cpu_plan *plan, clattn_report *report) 
 static clattn_status add_parts(attn_cpu_plan *plan, clattn_report *report) {
     for (int i = 0; attn_cpu_paths[i]; i++) {
         const attn_cpu_path *path = attn_cpu_paths[i];
-        if (!path->serves(plan)) {
+        bool backward = plan->problem.direction == CLATTN_BACKWARD;
+        if ((path->result == ATTN_CPU_GRADIENTS) != backward || !path->serves(plan)) {
             continue;
         }
         plan->parts[i] = attn_allocate_zeroed(plan->memory, path->part_size);

@@ -4,6 +4,7 @@
  */
 #define ATTN_WORD 1
 
+#include "engines/cpu/backward/cpu_backward.h"
 #include "engines/cpu/cpu_kernels.h"
 #include "engines/cpu/decode/cpu_decode.h"
 #include "engines/cpu/dropout/cpu_dropout_out.h"
@@ -30,6 +31,8 @@ const attn_cpu_kernels *ATTN_KERNELS(void) {
         .weights = weights_item,
         .doubles = double_item,
         .dropout_mask = mask_item,
+        .backward = &backward_kernels_in_single,
+        .backward_double = &backward_kernels_in_double,
     };
     return &kernels;
 }
