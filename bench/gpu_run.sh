@@ -132,6 +132,25 @@ stage_verify() { # $1: engine
     fi
 }
 
+stage_gradients() { # $1: engine
+    tuned verify --engine "$1" direction=backward --cases "$((cases / 2 + 1))" --seed 1 --csv "$out/gradients-$1.csv" $select || return
+    [ $quick = 1 ] || tuned verify --engine "$1" --suite "$root/tests/cases/gradients.txt" $select || return
+    if [ $gpu = 1 ]; then # lengths that a GPU is for, sampled
+        tuned verify --engine "$1" direction=backward query_heads=2 kv_heads=1 query_length=2048 head_dim=64,128 \
+            type=fp32,fp16,bf16 causal=no,yes $select
+    fi
+}
+
+# Times of backward, and of forward and backward together; every result is judged first.
+stage_training() {
+    if [ $quick = 1 ]; then
+        set -- query_length=128 query_heads=2 head_dim=64 direction=backward
+    else
+        set -- --suite "$root/bench/suites/gradients.txt"
+    fi
+    tuned bench "$@" --engine "$engines" --seconds "$seconds" --csv "$out/training.csv" --json "$out/training.json" $select
+}
+
 stage_sweep() { # $1: type, $2: causal
     tuned bench query_length=512..$top query_heads=$heads head_dim=64,128 "type=$1" "causal=$2" --engine "$engines" \
         --seconds "$seconds" --csv "$out/sweep-$1-$2.csv" --json "$out/sweep-$1-$2.json" --plot "$out/sweep-$1-$2.svg" $select
@@ -175,8 +194,8 @@ stage_tune() { # $1: problem words
     timeout "$limit" "$clattn" tune $1 --seconds "$tune_seconds" --tuning "$tuning" $select
 }
 
-stage_peers() {
-    set -- "$build/libclattn.so" --csv "$out/peers.csv" --seconds "$((limit - 60))"
+stage_peers() { # $1: direction
+    set -- "$build/libclattn.so" --direction "$1" --csv "$out/peers-$1.csv" --seconds "$((limit - 60))"
     [ $quick = 0 ] || set -- "$@" --quick
     LD_LIBRARY_PATH="$python_path" PYTHONDONTWRITEBYTECODE=1 CLATTN_LIBS="$paths" timeout "$limit" \
         "$python" "$here/peers/cuda.py" "$@"
@@ -254,9 +273,14 @@ else
     done
 fi
 case $engines in *opencl-fused*) run bodies stage_bodies ;; esac
+for engine in $(echo "$engines" | tr , ' '); do
+    run "gradients-$engine" stage_gradients "$engine"
+done
+run training stage_training
 run models stage_models
 run decode stage_decode
-run peers stage_peers
+run peers stage_peers forward
+run peers-backward stage_peers backward
 rm -rf "$out/vendors"
 log "results: $out/results.tar.gz"
 [ $wrong = 0 ] || exit 1

@@ -40,9 +40,12 @@ static const struct {
     const char *command, *options;
 } helps[] = {
     { "devices", COMMON "--json" },
-    { "plan", COMMON "--json query_length= key_length= head_dim= causal= window= align= offsets= weights_rows=" },
+    { "plan", COMMON "--json query_length= key_length= head_dim= causal= window= align= offsets= weights_rows= direction= "
+              "output_type= gradient_type= add= dropout= prefix=" },
     { "run", COMMON "--query --key --value --past-key --past-value --mask --bias --key-lengths --query-lengths --offsets "
-             "--alibi-slopes --sinks --output --logsumexp --weights --weights-stage --present-key --present-value --json" },
+             "--alibi-slopes --sinks --output --logsumexp --weights --weights-stage --present-key --present-value --json "
+             "--grad-output --grad-logsumexp --dropout-mask --grad-query --grad-key --grad-value --grad-bias "
+             "--grad-alibi-slopes --grad-sinks output_type= gradient_type=" },
     { "verify", COMMON "--cases --seed --dims --suite --full --csv --json" },
     { "bench", COMMON "--suite --rounds --seconds --memory --scaling --csv --json --plot" },
     { "tune", COMMON "--seconds --json" },
@@ -193,6 +196,8 @@ START_TEST(test_words_of_the_user) {
     refused(2, PLAN "mask=7,1,1,1", "clattn: mask[0]: 7");
     refused(2, PLAN "weights=raw weights_heads=3,4", "clattn: weights_heads: ");
     refused(2, PLAN "key_length=5 causal=yes", "clattn: align: ");
+    refused(2, PLAN "type=fp64 output_type=fp32", "clattn: output_type: fp32 is for 16-bit types");
+    refused(2, PLAN "type=bf16 direction=backward add=yes", "clattn: add: sums in 16 bits lose what is added; gradient_type=fp32 ");
     ck_assert(!strstr(complained, "alignment") && !strstr(complained, "CLATTN_"));
     refused(2, "devices --threads 99999", "--threads 99999: ");
 #define GOLDEN CLATTN_TEST_SOURCE_DIR "/golden/"

@@ -225,7 +225,11 @@ START_TEST(test_other_commands) {
 #define SMALL " query_length=6 key_length=9 head_dim=4 "
     program_begin("run_gradients");
     works("plan direction=backward dropout=0.5 sinks=yes --engine reference" SMALL);
-    ck_assert(strstr(said, "backward"));
+    ck_assert(strstr(said, "backward") && strstr(said, "gradients         query, key, value, sinks\n"));
+    works("plan direction=backward --json --engine reference" SMALL);
+    ck_assert(strstr(said, "\"direction\": \"backward\""));
+    works("plan --engine cpu" SMALL);
+    ck_assert(!strstr(said, "gradients"));
     refused(2, "plan direction=backward weights=raw --engine reference" SMALL, "weights");
     refused(3, "plan direction=backward" SMALL, "reference on device 0: serves only where it is named");
     works("verify direction=backward bias=h,q,k sinks=yes dropout=0.2 seed=1,2,3,4 --engine reference" SMALL);

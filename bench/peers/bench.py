@@ -6,7 +6,8 @@ and a type. For each case every library prepares its forms, its output is compar
 rounds begin: in each round every form gets one slot (one call that is not timed, then some that are), in an order that
 is shuffled anew; slots of the probes stand among them and show what the machine gave at that time. A slot starts when
 nobody else uses the processors and is done again when somebody did meanwhile. A ratio is the median over the rounds of
-(slot of the peer) / (slot of clattn); above 1 clattn is faster.
+(slot of the peer) / (slot of clattn); above 1 clattn is faster. --direction backward measures steps of training: the
+forward and the backward of one library one after the other, gradients of query, key and value.
 
 The CSV is written after every case. The same command goes on where it was stopped: cases that are in the file for the
 same commit and threads are not measured again.
@@ -35,7 +36,7 @@ CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.
 COLUMNS = (
     "date commit cpu threads shape batch query_heads kv_heads query_length key_length head_dim causal variant type "
     "peer version status median_ms min_ms ratio rounds samples gflops gbytes of_probe fma_gflops read_gbytes max_error "
-    "rms_error disturbed"
+    "rms_error disturbed direction"
 ).split()
 SLOT = 0.06  # seconds of timed calls in a slot, at least one call
 RARE, ONCE = 2.0, 6.0  # a form so many times slower than the fastest is in every third round, or in the first only
@@ -52,7 +53,13 @@ def arguments():
     p.add_argument("--shapes", type=words, help="of " + ",".join(cases.SHAPES))
     p.add_argument("--variants", type=words, default=list(cases.VARIANTS), help="of plain,mask,bias,window")
     p.add_argument("--types", type=words, default=list(cases.TYPES), help="of fp32,bf16,fp16")
-    p.add_argument("--peers", type=words, default=["torch", "onnxruntime", "openvino"], help="libraries beside clattn")
+    p.add_argument(
+        "--direction",
+        choices=("forward", "backward"),
+        default="forward",
+        help="backward: steps of training, forward and backward together, on the shapes that are not decode",
+    )
+    p.add_argument("--peers", type=words, help="libraries beside clattn: torch,onnxruntime,openvino; backward: torch")
     p.add_argument("--engine", type=words, default=["cpu"], help="clattn's engine; ratios are to the first of several")
     p.add_argument(
         "--threads",
@@ -76,6 +83,7 @@ def arguments():
     if a.quick:
         a.rounds, a.out, a.fresh = 2, a.out or os.path.join(CACHE, "quick.csv"), True
     a.shapes = a.shapes or list(cases.QUICK if a.quick else cases.SHAPES)
+    a.peers = a.peers or (["torch"] if a.direction == "backward" else ["torch", "onnxruntime", "openvino"])
     for given, known in (
         (a.shapes, cases.QUICK if a.quick else cases.SHAPES),
         (a.variants, cases.VARIANTS),
@@ -87,6 +95,10 @@ def arguments():
     if not os.path.exists(a.library):
         p.error(f"{a.library} is not there: build first, or --library PATH")
     a.out = a.out or os.path.join(ROOT, "bench/results", f"peers-{datetime.date.today()}.csv")
+    if a.direction == "backward" and set(a.peers) - {"torch"}:
+        p.error("PyTorch alone trains: --peers torch")
+    if a.direction == "backward" and not cases.cases(a.shapes, a.variants, a.types, a.quick, a.direction):
+        p.error("none of these cases is one of training")
     return a
 
 
@@ -193,7 +205,8 @@ class Entrant:
 def prepare(case, workers):
     judge, entrants = cases.Judge(case), []
     for worker in workers:
-        answer = worker.ask(do="forms", case=[case.name, case.variant, case.type, case.name in cases.QUICK])
+        direction = "backward" if case.backward else "forward"
+        answer = worker.ask(do="forms", case=[case.name, case.variant, case.type, case.name in cases.QUICK, direction])
         for form in answer.get("forms", [worker.name]):
             e = Entrant(worker, form)
             entrants.append(e)
@@ -257,6 +270,7 @@ def rows(case, entrants, common):
             max_error=figure(e.max_error),
             rms_error=figure(e.rms_error),
             disturbed=e.disturbed,
+            direction="backward" if case.backward else "forward",
         )
         if e.seconds and not e.error:
             median = statistics.median(e.seconds)
@@ -283,7 +297,7 @@ def load(path):
     if not os.path.exists(path):
         return []
     with open(path, newline="") as f:
-        return list(csv.DictReader(f))
+        return [dict(line, direction=line.get("direction") or "forward") for line in csv.DictReader(f)]
 
 
 def save(path, lines):
@@ -309,7 +323,7 @@ def show(lines):
 
 
 def key(line):
-    return tuple(str(line[name]) for name in ("commit", "threads", "shape", "variant", "type"))
+    return tuple(str(line[name]) for name in ("commit", "threads", "shape", "variant", "type", "direction"))
 
 
 def run(threads, options, lines, common):
@@ -322,8 +336,9 @@ def run(threads, options, lines, common):
     names, workers = ["clattn", *options.peers, "probe"], []
     with open(os.path.join(CACHE, "libraries.log"), "a") as errors:
         try:
-            for case in cases.cases(options.shapes, options.variants, options.types, options.quick):
-                if key(dict(common, shape=case.name, variant=case.variant, type=case.type)) in done:
+            for case in cases.cases(options.shapes, options.variants, options.types, options.quick, options.direction):
+                this = dict(shape=case.name, variant=case.variant, type=case.type, direction=options.direction)
+                if key(dict(common, **this)) in done:
                     continue
                 if time.monotonic() > options.deadline:
                     return True

@@ -41,10 +41,11 @@ QUICK = {  # the same kinds of shape, small: to see that everything works
 
 
 class Case:
-    """One problem: a shape, a variant of it and a storage type."""
+    """One problem: a shape, a variant of it and a storage type. Backward: a step of training, the forward and the
+    gradients of query, key and value."""
 
-    def __init__(self, name, variant, type_, quick=False):
-        self.name, self.variant, self.type = name, variant, type_
+    def __init__(self, name, variant, type_, quick=False, direction="forward"):
+        self.name, self.variant, self.type, self.backward = name, variant, type_, direction == "backward"
         self.shape = (QUICK if quick else SHAPES)[name]
         self.batch, self.heads, self.kv_heads, self.rows, self.keys, self.dim, self.causal = self.shape
         self.group, self.offset = self.heads // self.kv_heads, self.keys - self.rows
@@ -59,8 +60,8 @@ class Case:
 
     @property
     def sensible(self):
-        """A window as long as the keys changes nothing: no case of its own."""
-        return self.variant != "window" or self.keys > WINDOW + 1
+        """A window as long as the keys changes nothing: no case of its own. Nobody trains on one row."""
+        return (self.variant != "window" or self.keys > WINDOW + 1) and not (self.backward and self.decode)
 
     @property
     def elements(self):
@@ -76,8 +77,8 @@ class Case:
         return np.maximum(at - left, 0), end
 
     def flops(self):
-        first, end = self.attended()
-        return 4.0 * self.batch * self.heads * self.dim * float((end - first).sum())
+        first, end = self.attended()  # backward: seven products of matrices where the forward has two
+        return (14.0 if self.backward else 4.0) * self.batch * self.heads * self.dim * float((end - first).sum())
 
     def bytes(self):
         """What must be read and written once: a window spares the keys that no row attends."""
@@ -87,10 +88,10 @@ class Case:
         return (query + keys * used) * (4 if self.type == "fp32" else 2)
 
     def __str__(self):
-        return f"{self.name} {self.variant} {self.type}"
+        return f"{self.name} {self.variant} {self.type}" + (" forward and backward" if self.backward else "")
 
 
-def cases(shapes, variants, types, quick=False):
+def cases(shapes, variants, types, quick=False, direction="forward"):
     """All combinations, most important first: all that is plain fp32; then, shape after shape, fp32 with a variant and
     plain 16 bits; both together wait until six more shapes have had their turn."""
 
@@ -98,7 +99,7 @@ def cases(shapes, variants, types, quick=False):
         varied, narrow = case.variant != "plain", case.type != "fp32"
         return varied or narrow, shapes.index(case.name) + 6 * (varied and narrow)
 
-    found = [Case(s, v, t, quick) for s in shapes for v in variants for t in types]
+    found = [Case(s, v, t, quick, direction) for s in shapes for v in variants for t in types]
     return sorted((c for c in found if c.sensible), key=place)
 
 
@@ -125,9 +126,9 @@ def stored(x, type_):
     return to_double(to_type(x.astype(np.float32), type_))
 
 
-@functools.lru_cache(4)
+@functools.lru_cache(5)
 def pool(which, type_):
-    """Element i of array number `which` (0 query, 1 key, 2 value, 3 bias) is element i mod POOL of this."""
+    """Element i of array number `which` (0 query, 1 key, 2 value, 3 bias, 4 grad_output) is element i mod POOL of this."""
     return to_type(np.random.default_rng(1234 + which).standard_normal(POOL, np.float32), type_)
 
 
@@ -253,9 +254,15 @@ class Judge:
     """What is right at some rows of a case, and how far from it an output of the case's type may be."""
 
     def __init__(self, case):
-        self.type, self.at = case.type, sampled(case)
-        self.exact = exact_rows(case, self.at)
-        self.plain_error = self.rms_error(exact_rows(case, self.at, lambda x: stored(x, case.type)))
+        if case.backward:
+            from gradients import exact_rows as exact, sampled as places
+        else:
+            exact, places = exact_rows, sampled
+        self.type, self.at = case.type, places(case)
+        self.exact = exact(case, self.at)
+        self.plain_error = self.rms_error(exact(case, self.at, lambda x: stored(x, case.type)))
+        # Gradients of keys are sums over all rows: their largest numbers say how large an error may be.
+        self.tolerance = TOLERANCE[case.type] * (max(1.0, float(np.abs(self.exact).max())) if case.backward else 1.0)
 
     def max_error(self, rows):
         return float(np.abs(rows - self.exact).max())
@@ -267,7 +274,7 @@ class Judge:
     def wrong(self, rows):
         """Why the output is wrong, or None."""
         error = self.max_error(rows)
-        return None if error <= TOLERANCE[self.type] else f"wrong: differs from fp64 by {error:.1e}"
+        return None if error <= self.tolerance else f"wrong: differs from fp64 by {error:.1e}"
 
     def less_than_type(self, rows):
         """Why the output is not what the type stands for, or None: an ordinary implementation that puts everything

@@ -206,6 +206,20 @@ class Plan:
         self.handle = None
 
 
+def backward_test(runtime):
+    """One key: its weight is 1 whatever the query is, so grad_value is grad_output and the others are 0."""
+    number = ctypes.c_float
+    names = ("query", "key", "value", "output", "logsumexp", "grad_output", "grad_query", "grad_key", "grad_value")
+    arrays = {name: number(x) for name, x in zip(names, (2, 3, 5, 0, 0, 7, 1, 1, 1))}
+    for direction in ("CLATTN_FORWARD", "CLATTN_BACKWARD"):
+        plan = runtime.plan(query_length=1, head_dim=1, logsumexp=True, direction=direction, engine="reference")
+        plan.execute(**{name: ctypes.addressof(x) for name, x in arrays.items()})
+        plan.close()
+    got = [arrays[name].value for name in names[3:5] + names[6:]]
+    if any(abs(a - b) > 1e-5 for a, b in zip(got, (5, 6, 0, 0, 7))):
+        raise Error(f"backward: got {got}")
+
+
 def self_test(path, header=HEADER):
     """Two keys whose scores differ by log 3: weights 3/4 and 1/4; then the second key is masked."""
     import math
@@ -233,6 +247,7 @@ def self_test(path, header=HEADER):
         if abs(output.value - expected) > 1e-6 or plan.info.engine != b"reference" or plan.info.flops <= 0:
             raise Error(f"got {output.value}, expected {expected}")
         plan.close()
+    backward_test(runtime)
     runtime.close()
     print(f"clattn {library.version}: header and library agree")
 

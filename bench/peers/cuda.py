@@ -1,9 +1,10 @@
 """clattn's OpenCL engine beside PyTorch's attention back ends on one NVIDIA card: the same numbers, alternating rounds.
 
-    python3 cuda.py LIBRARY [--seconds N] [--csv FILE] [--quick] [--torch-device cuda|cpu]
+    python3 cuda.py LIBRARY [--direction backward] [--seconds N] [--csv FILE] [--quick] [--torch-device cuda|cpu]
 
 PyTorch's time is that of CUDA events; clattn's the sum of its steps (clattn_timing), so neither counts copies between host
-and card; clattn's steps include the wait for each. Every output is compared with exact rows in fp64. Exit status 77, with
+and card; clattn's steps include the wait for each. --direction backward: steps of training, the forward and the gradients of
+query, key and value, on the shapes that are not decode. Every output is compared with exact rows in fp64. Exit status 77, with
 the reason, where torch, torch.cuda, numpy or a GPU of clattn's is missing; 1 when an output of clattn is wrong.
 --torch-device cpu: tries this script out, without a card.
 """
@@ -50,7 +51,9 @@ def skip(why):
 def options():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("library")
+    parser.add_argument("--direction", choices=("forward", "backward"), default="forward")
     parser.add_argument("--seconds", type=float, default=400)
+    parser.add_argument("--engine", default="opencl")
     parser.add_argument("--csv", default="-")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--torch-device", default="cuda")
@@ -60,33 +63,45 @@ def options():
 class Ours:
     name = "clattn"
 
-    def __init__(self, runtime, device, case, arrays):
+    def __init__(self, runtime, device, case, arrays, engine="opencl"):
         import cases
 
         kinds = {"fp32": "CLATTN_FP32", "fp16": "CLATTN_FP16", "bf16": "CLATTN_BF16"}
         self.output = cases.empty(arrays[0].shape, arrays[0].dtype)
-        self.plan = runtime.plan(
+        problem = dict(
             type=kinds[case.type], batch=case.batch, query_heads=case.heads, kv_heads=case.kv_heads,
             query_length=case.rows, key_length=case.keys, head_dim=case.dim, causal=case.causal,
-            alignment="CLATTN_ALIGN_BOTTOM_RIGHT", device=device, engine="opencl",
+            alignment="CLATTN_ALIGN_BOTTOM_RIGHT", engine=engine, logsumexp=case.backward,
+            device=-1 if engine in ("cpu", "reference") else device,
         )  # fmt: skip
-        self.kernel = self.plan.info.kernel.decode()
+        self.plans = [runtime.plan(**problem)]
+        if case.backward:
+            self.plans.append(runtime.plan(**problem, direction="CLATTN_BACKWARD"))
+        self.kernel = "; ".join(plan.info.kernel.decode() for plan in self.plans)
         self.timing = Timing()
         self.tensors = runtime.library.header.make("clattn_tensors")
-        for tensor, array in zip(("query", "key", "value", "output"), (*arrays, self.output)):
+        self.given = dict(zip(("query", "key", "value", "output"), (*arrays[:3], self.output)))
+        if case.backward:
+            import gradients
+
+            self.output = gradients.add_arrays(case, self.given)
+        for tensor, array in self.given.items():
             getattr(self.tensors, tensor).data = array.ctypes.data
         self.tensors.timing = ctypes.addressof(self.timing)
 
     def call(self):
-        library = self.plan.library
-        library.check(library.lib.clattn_execute(self.plan.handle, ctypes.byref(self.tensors)))
-        return sum(self.timing.steps[n].seconds for n in range(self.timing.count))
+        seconds = 0
+        for plan in self.plans:
+            plan.library.check(plan.library.lib.clattn_execute(plan.handle, ctypes.byref(self.tensors)))
+            seconds += sum(self.timing.steps[n].seconds for n in range(self.timing.count))
+        return seconds
 
     def result(self):
         return self.output
 
     def close(self):
-        self.plan.close()
+        for plan in self.plans:
+            plan.close()
 
 
 class Torch:
@@ -100,6 +115,9 @@ class Torch:
         for array in arrays:
             tensor = torch.from_numpy(array)
             self.arrays.append((tensor.view(torch.bfloat16) if case.type == "bf16" else tensor).to(device))
+        if case.backward:
+            self.given = self.arrays.pop()
+            self.arrays = [x.requires_grad_() for x in self.arrays]
         if case.rows == 1:  # one query a head: the heads of a group are rows of one head, so that keys are read once
             query = self.arrays[0]
             self.arrays[0] = query.reshape(case.batch, case.kv_heads, case.group, case.dim)
@@ -107,43 +125,47 @@ class Torch:
     def call(self):
         run = self.torch.nn.functional.scaled_dot_product_attention
         how = {"is_causal": self.case.causal, "enable_gqa": self.arrays[0].shape[1] != self.arrays[1].shape[1]}
-        with self.context(), self.torch.no_grad():
+
+        def compute():
+            output = run(*self.arrays, **how)
+            return self.torch.autograd.grad(output, self.arrays, self.given) if self.case.backward else output
+
+        with self.context(), self.torch.enable_grad() if self.case.backward else self.torch.no_grad():
             if not self.cuda:
                 began = time.perf_counter()
-                self.output = run(*self.arrays, **how)
+                self.output = compute()
                 return time.perf_counter() - began
             begin, end = (self.torch.cuda.Event(enable_timing=True) for _ in range(2))
             begin.record()
-            self.output = run(*self.arrays, **how)
+            self.output = compute()
             end.record()
             end.synchronize()
             return begin.elapsed_time(end) * 1e-3
 
     def result(self):
         case = self.case
+        if case.backward:
+            import gradients
+
+            return gradients.Stack(*(x.float().cpu().numpy() for x in self.output))
         return self.output.float().cpu().numpy().reshape(case.batch, case.heads, case.rows, case.dim)
 
     def close(self):
         self.arrays = self.output = None
 
 
-def error_of(case, output):
-    """Largest difference from fp64 at the sampled rows."""
-    import cases
-
-    at = cases.sampled(case)
-    got = cases.to_double(output[tuple(zip(*at))[0], tuple(zip(*at))[1], tuple(zip(*at))[2]])
-    return float(abs(got - cases.exact_rows(case, at)).max())
-
-
 def measure(case, makers, row):
     """Rounds in turn; a form that cannot is reported, not left out."""
-    forms, times = [], {}
+    import cases
+    import numpy as np
+
+    forms, times, judge = [], {}, cases.Judge(case)
     for name, make in makers:
         try:
             form = make()
             form.call()
-            error = error_of(case, form.result())
+            result = form.result()
+            error = judge.max_error(np.array([cases.to_double(result[at]) for at in judge.at]))
             forms.append((form, error))
             times[name] = []
         except Exception as why:  # every back end has problems that it does not take
@@ -151,11 +173,9 @@ def measure(case, makers, row):
     for turn in range(ROUNDS):
         for form, _ in forms[turn % len(forms) :] + forms[: turn % len(forms)] if forms else ():
             times[form.name].append(form.call())
-    import cases
-
     right = True
     for form, error in forms:
-        ok = error <= cases.TOLERANCE[case.type]
+        ok = error <= judge.tolerance
         right = right and (ok or form.name != "clattn")
         row(case, form.name, "ok" if ok else "wrong", times[form.name], times.get("clattn"), error, form.kernel)
         form.close()
@@ -196,7 +216,7 @@ def main():
     file = sys.stdout if o.csv == "-" else open(o.csv, "w", encoding="utf-8", newline="")
     out = csv.writer(file)
     out.writerow("shape,type,causal,batch,heads,kv_heads,rows,keys,dim,form,status,median_ms,min_ms,tflops,gbytes,"
-                 "ratio_to_clattn,max_error,kernel".split(","))  # fmt: skip
+                 "ratio_to_clattn,max_error,kernel,direction".split(","))  # fmt: skip
 
     def row(case, form, status, times=None, ours=None, error="", kernel=""):
         middle = statistics.median(times) if times else None
@@ -205,7 +225,7 @@ def main():
             form, status, f"{1e3 * middle:.5g}" if middle else "", f"{1e3 * min(times):.5g}" if middle else "",
             f"{1e-12 * case.flops() / middle:.4g}" if middle else "", f"{1e-9 * case.bytes() / middle:.4g}" if middle else "",
             f"{statistics.median(a / b for a, b in zip(times, ours)):.4g}" if middle and ours else "",
-            f"{error:.3g}" if error != "" else "", kernel,
+            f"{error:.3g}" if error != "" else "", kernel, o.direction,
         ])  # fmt: skip
         file.flush()
 
@@ -217,9 +237,15 @@ def main():
             if time.time() - began > o.seconds:
                 print(f"# the time ({o.seconds:.0f} s) is used up before {shape} {type_}")
                 return 0 if right else 1
-            case = cases.Case(shape, "plain", type_, o.quick)
+            case = cases.Case(shape, "plain", type_, o.quick, o.direction)
+            if not case.sensible:
+                continue
             arrays = cases.query_key_value(case)
-            makers = [("clattn", lambda: Ours(runtime, device, case, arrays))]
+            if case.backward:
+                import gradients
+
+                arrays = (*arrays, gradients.grad_output(case))
+            makers = [("clattn", lambda: Ours(runtime, device, case, arrays, o.engine))]
             for backend in BACKENDS:
                 makers.append((backend, lambda b=backend: Torch(torch, b, o.torch_device, case, arrays)))
             right = measure(case, makers, row) and right

@@ -4,11 +4,13 @@ into the layout it likes, masks) and returns a Form. What a library cannot do, i
 reason in the table. To add a library: a class, and a line in LIBRARIES below.
 """
 
+import contextlib
 import ctypes
 
 import numpy as np
 
 import cases
+import gradients
 from clattn import Library
 from forms import Form, Peer
 from library_onnxruntime import OnnxRuntime
@@ -35,6 +37,7 @@ class Clattn:
     def make(self, case, form):
         query, key, value, mask, bias = self.data(case)
         output = cases.empty(query.shape, query.dtype)
+        made = output  # what is looked at
         left, right = case.window or (-1, -1)
         problem = dict(
             type="CLATTN_" + case.type.upper(),
@@ -59,24 +62,31 @@ class Clattn:
                 bias="CLATTN_BIAS_FP32" if case.type == "fp32" else "CLATTN_BIAS_STORAGE", bias_shape=[1, 1, -1, -1]
             )
             given["bias"] = bias
-        plan = self.runtime.plan(**problem)
-        call = plan.bind(**{name: x.ctypes.data for name, x in given.items()})
+        if case.backward:
+            problem["logsumexp"] = True
+            made = gradients.add_arrays(case, given)
+        plans = [self.runtime.plan(**problem)]
+        if case.backward:
+            plans.append(self.runtime.plan(**problem, direction="CLATTN_BACKWARD"))
+        calls = [plan.bind(**{name: x.ctypes.data for name, x in given.items()}) for plan in plans]
         v = self.library.version
-        detail = f"{v // 10000}.{v // 100 % 100}.{v % 100}: {plan.info.engine.decode()} {plan.info.kernel.decode()}"
-        return Form(call, lambda: output, detail, Closing(plan, given))
+        kernels = "; ".join(plan.info.kernel.decode() for plan in plans)
+        detail = f"{v // 10000}.{v // 100 % 100}.{v % 100}: {plans[0].info.engine.decode()} {kernels}"
+        return Form(lambda: [call() for call in calls], lambda: made, detail, Closing(plans, given))
 
     def drop(self):
         self.case = self.arrays = None
 
 
 class Closing:
-    """Keeps arrays while a plan uses them and ends the plan with the form."""
+    """Keeps arrays while plans use them and ends the plans with the form."""
 
-    def __init__(self, plan, arrays):
-        self.plan, self.arrays = plan, arrays
+    def __init__(self, plans, arrays):
+        self.plans, self.arrays = plans, arrays
 
     def __del__(self):
-        self.plan.close()
+        for plan in self.plans:
+            plan.close()
 
 
 class Torch(Peer):
@@ -89,6 +99,8 @@ class Torch(Peer):
         torch.set_grad_enabled(False)
 
     def forms(self, case):
+        if case.backward:
+            return ["torch", "torch math"] + (["torch repeated"] if case.group > 1 else [])
         return ["torch"] + (["torch folded"] if case.decode and case.group > 1 else [])
 
     def tensor(self, x):
@@ -102,6 +114,8 @@ class Torch(Peer):
 
     def make(self, case, form):
         data = self.data(case)
+        if case.backward:
+            return self.make_step(case, form, data)
         query, add = data.folded(case) if "folded" in form else (data.query, data.add)
         query, key, value, add = (self.tensor(x) for x in (query, data.key, data.value, add))
         attention, latest = self.torch.nn.functional.scaled_dot_product_attention, {}
@@ -116,9 +130,39 @@ class Torch(Peer):
             y = latest["y"].reshape(case.batch, case.heads, case.rows, case.dim)
             return y.float().numpy()
 
-        choice = self.torch._fused_sdp_choice(query, key, value, attn_mask=add, is_causal=data.causal, enable_gqa=gqa)
-        kernel = self.torch.nn.attention.SDPBackend(choice).name.lower()
+        kernel = self.kernel(query, key, value, attn_mask=add, is_causal=data.causal, enable_gqa=gqa)
         return Form(call, output, f"{self.torch.__version__}: {kernel}", (data, query, key, value, add))
+
+    def kernel(self, *tensors, **how):
+        return self.torch.nn.attention.SDPBackend(self.torch._fused_sdp_choice(*tensors, **how)).name.lower()
+
+    def make_step(self, case, form, data):
+        """The forward and the gradients of its inputs. "math": the products one by one; "repeated": keys and values
+        once for each query head, whose gradients are then summed."""
+        add, given = self.tensor(data.add), self.tensor(gradients.grad_output(case))
+        inputs = [self.tensor(x).requires_grad_() for x in (data.query, data.key, data.value)]
+        attention, latest, repeated = self.torch.nn.functional.scaled_dot_product_attention, {}, "repeated" in form
+        backends = self.torch.nn.attention
+        math = "math" in form
+        how = dict(attn_mask=add, is_causal=data.causal, enable_gqa=case.group > 1 and not repeated)
+        if case.group > 1:
+            data.need_repeated(case)
+
+        def arguments():
+            query, key, value = inputs
+            return (query, *(x.repeat_interleave(case.group, 1) for x in (key, value))) if repeated else inputs
+
+        def call():
+            chosen = backends.sdpa_kernel(backends.SDPBackend.MATH) if math else contextlib.nullcontext()
+            with self.torch.enable_grad(), chosen:
+                latest["y"] = self.torch.autograd.grad(attention(*arguments(), **how), inputs, given)
+
+        def output():
+            return gradients.Stack(*(x.float().numpy() for x in latest["y"]))
+
+        with self.torch.enable_grad():
+            kernel = "math" if math else self.kernel(*arguments(), **how)
+        return Form(call, output, f"{self.torch.__version__}: {kernel}", (data, inputs, add, given))
 
 
 class Probe:

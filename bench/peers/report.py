@@ -22,9 +22,8 @@ def groups(lines):
     """Lines of one case together; cases of one commit, number of threads, type and variant one after another."""
     found = {}
     for line in lines:
-        found.setdefault((line["commit"], line["threads"], line["type"], line["variant"], line["shape"]), []).append(
-            line
-        )
+        kind = line["variant"] + (", forward and backward" if line.get("direction") == "backward" else "")
+        found.setdefault((line["commit"], line["threads"], line["type"], kind, line["shape"]), []).append(line)
     tables = list(dict.fromkeys(case[:4] for case in found))
     return {case: found[case] for case in sorted(found, key=lambda case: tables.index(case[:4]))}
 
@@ -121,10 +120,11 @@ def comparable(shape, best):
 def summary(lines):
     """The geometric mean over everything that is not bound by memory, a line a commit, number of threads and type."""
     ratios = {}
-    for (commit, threads, type_, _, shape), case in groups(lines).items():
+    for (commit, threads, type_, variant, shape), case in groups(lines).items():
         best = fastest(case)
         if comparable(shape, best):
-            ratios.setdefault((commit, threads, type_), []).append(float(best_peer(best)["ratio"]))
+            what = type_ + (", forward and backward" if variant.endswith("backward") else "")
+            ratios.setdefault((commit, threads, what), []).append(float(best_peer(best)["ratio"]))
     return "".join(
         f"- {type_}, {threads} threads, commit {commit or '-'}: {mean(r):.2f}, the geometric mean of {len(r)} cases "
         f"({min(r):.2f} to {max(r):.2f})\n"
@@ -144,7 +144,8 @@ def head(lines):
         f"{', '.join(f'{n} {v}' for n, v in versions.items())}. "
         "A ratio is the median over the rounds of (best peer's time) / (clattn's time); above 1 clattn is faster. "
         "The probe is multiply-adds in registers; for decode, one read of as much memory as keys and values. "
-        "Not counted: the fastest form that is less exact than its type (its time and ratio)."
+        "Not counted: the fastest form that is less exact than its type (its time and ratio). "
+        "Forward and backward: a step of training, the gradients of query, key and value."
         + (f" It gave {rates[0]:.0f} to {rates[-1]:.0f} GFLOP/s." if rates else "")
         + "\n"
     )

@@ -19,15 +19,32 @@ static const char plan_help[] = "clattn plan PROBLEM... [--json] [OPTIONS]\n"
                                 "sizes, accumulate type, workspace, private memory, FLOPs and bytes. Nothing is\n"
                                 "computed, but kernels are built: where a device sees them for the first time\n"
                                 "that may take minutes (a terminal shows that it goes on). With several engines,\n"
-                                "or `all`, one plan for each.\n"
+                                "or `all`, one plan for each. direction=backward: the plan of the gradients\n"
+                                "alone; its forward is a plan of its own.\n"
                                 "  --json                as JSON on standard output\n";
 
-static void print_plan(const attn_session *session, const clattn_plan_info *info) {
+/* "query, key, value": what a backward problem writes; "" of a forward one. */
+static void list_gradients(const clattn_problem *problem, char *text, size_t size) {
+    static const char *const names[] = { "query", "key", "value", "bias", "alibi_slopes", "sinks" }; /* of the bits */
+    text[0] = '\0';
+    for (int n = 0; n < 6 && problem->direction == CLATTN_BACKWARD; n++) {
+        if (problem->gradients >> n & 1u) {
+            attn_text_add(text, size, "%s%s", text[0] != '\0' ? ", " : "", names[n]);
+        }
+    }
+}
+
+static void print_plan(const attn_session *session, const clattn_problem *problem, const clattn_plan_info *info) {
+    char gradients[128];
+    list_gradients(problem, gradients, sizeof gradients);
     char device[300], workspace[32], bytes[32], text[32];
     attn_session_device_name(session, info->device, device, sizeof device);
     printf("engine            %s\n", info->engine);
     printf("device            %" PRId64 "  %s\n", info->device, device);
     printf("kernel            %s\n", info->kernel);
+    if (gradients[0] != '\0') {
+        printf("gradients         %s\n", gradients);
+    }
     printf("accumulate        %s%s%s%s\n", info->accumulate, info->sum_running ? ", one running sum over the keys" : "",
            info->weights_rounded ? ", weights rounded to the storage type" : "",
            info->products_tf32 ? ", products of numbers rounded to TF32" : "");
@@ -63,7 +80,8 @@ static void json_lines(const char *text) {
     putchar(']');
 }
 
-static void print_plan_json(const clattn_plan_info *info, const char *refusals) {
+static void print_plan_json(const clattn_problem *problem, const clattn_plan_info *info, const char *refusals) {
+    const char *direction = problem->direction == CLATTN_BACKWARD ? "backward" : "forward";
     printf("  { \"engine\": \"%s\", \"device\": %" PRId64 ", \"kernel\": ", info->engine, info->device);
     attn_json_write_string(stdout, info->kernel);
     printf(", \"accumulate\": \"%s\", \"weights_rounded\": %s, \"products_tf32\": %s, \"sum_running\": %s",
@@ -77,6 +95,7 @@ static void print_plan_json(const clattn_plan_info *info, const char *refusals) 
     attn_json_write_number(stdout, info->flops, 17);
     fputs(", \"bytes\": ", stdout);
     attn_json_write_number(stdout, info->bytes, 17);
+    printf(", \"direction\": \"%s\"", direction);
     fputs(", \"refusals\": ", stdout);
     json_lines(refusals);
     printf(" }");
@@ -150,10 +169,10 @@ static int plan_one(const attn_session *session, const attn_case *c, const char 
     attn_speak(refusals, spoken, sizeof spoken);
     if (status == CLATTN_OK && json) {
         fputs(first ? "" : ",\n", stdout);
-        print_plan_json(&info, spoken);
+        print_plan_json(&c->problem, &info, spoken);
     } else if (status == CLATTN_OK) {
         fputs(first ? "" : "\n", stdout);
-        print_plan(session, &info);
+        print_plan(session, &c->problem, &info);
         if (spoken[0] != '\0') {
             printf("others:\n%s", spoken);
         }

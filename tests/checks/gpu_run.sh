@@ -17,7 +17,7 @@ again() {
 }
 
 again || fail "exit status $?"
-for stage in probe verify-cpu sweep-fp32 models decode peers; do
+for stage in probe verify-cpu sweep-fp32 gradients-cpu training models decode peers peers-backward; do
     grep -q "\] $stage: " "$out.log" || fail "no stage $stage"
     [ -e "$out/done/$stage" ] || fail "$stage is not done"
 done
