@@ -208,3 +208,9 @@ void attn_say_add(attn_drawing *drawing, const attn_word *word) {
         attn_say_one(drawing, word);
     }
 }
+
+void attn_say_prefix(attn_drawing *drawing, const attn_word *word) {
+    if (is_said(drawing, "window") && attn_draw_chance(drawing, (uint64_t)word->draw.second_per_cent)) {
+        attn_say_one(drawing, word);
+    }
+}

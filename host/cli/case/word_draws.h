@@ -38,6 +38,7 @@ void attn_say_tf32(attn_drawing *drawing, const attn_word *word);
 void attn_say_seed(attn_drawing *drawing, const attn_word *word);
 void attn_say_wide(attn_drawing *drawing, const attn_word *word);           /* where the type has 16 bits */
 void attn_say_wide_gradients(attn_drawing *drawing, const attn_word *word); /* backward alone */
+void attn_say_prefix(attn_drawing *drawing, const attn_word *word);         /* where there is a window */
 void attn_say_add(attn_drawing *drawing, const attn_word *word);            /* where no gradient has 16 bits */
 
 #endif
