@@ -45,13 +45,12 @@ clattn_status clattn_fill(clattn_fill_kind kind, uint64_t seed, int64_t rows, in
     return CLATTN_OK;
 }
 
-clattn_status clattn_embedding_forward(const float *table, int64_t words, int64_t dim, const int64_t *ids,
-                                       int64_t count, float *output, clattn_report *report) {
-    clattn_report_clear(report);
-    if (words < 0 || dim < 1 || count < 0 || (count > 0 && (!table || !ids || !output))) {
+static clattn_status check_ids(int64_t words, int64_t dim, const int64_t *ids, int64_t count, bool there,
+                               clattn_report *report) {
+    if (words < 0 || dim < 1 || count < 0 || (count > 0 && !there)) {
         return LAYER_REFUSE(report, CLATTN_INVALID_ARGUMENT, "table, ids, output: missing, or a size is impossible");
     }
-    if (words > INT64_MAX / (int64_t)sizeof *table / dim || count > INT64_MAX / (int64_t)sizeof *output / dim) {
+    if (words > INT64_MAX / (int64_t)sizeof(float) / dim || count > INT64_MAX / (int64_t)sizeof(float) / dim) {
         return LAYER_REFUSE(report, CLATTN_INVALID_ARGUMENT, "words, count: times dim they do not fit 63 bits");
     }
     for (int64_t n = 0; n < count; n++) {
@@ -60,8 +59,28 @@ clattn_status clattn_embedding_forward(const float *table, int64_t words, int64_
                                 "ids[%" PRId64 "]: %" PRId64 " is not one of %" PRId64 " words", n, ids[n], words);
         }
     }
+    return CLATTN_OK;
+}
+
+clattn_status clattn_embedding_forward(const float *table, int64_t words, int64_t dim, const int64_t *ids,
+                                       int64_t count, float *output, clattn_report *report) {
+    clattn_report_clear(report);
+    ATTN_TRY(check_ids(words, dim, ids, count, table && ids && output, report));
     for (int64_t n = 0; n < count; n++) {
         memcpy(output + n * dim, table + ids[n] * dim, (size_t)dim * sizeof *output);
+    }
+    return CLATTN_OK;
+}
+
+clattn_status clattn_embedding_backward(int64_t words, int64_t dim, const int64_t *ids, int64_t count,
+                                        const float *grad_output, float *grad_table, clattn_report *report) {
+    clattn_report_clear(report);
+    ATTN_TRY(check_ids(words, dim, ids, count, ids && grad_output && grad_table, report));
+    if (count > 0 && attn_layer_meet(grad_output, count * dim, grad_table, words * dim)) {
+        return LAYER_REFUSE(report, CLATTN_INVALID_ARGUMENT, "grad_table: overlaps grad_output");
+    }
+    for (int64_t n = 0; n < count; n++) {
+        attn_layer_sum(dim, grad_output + n * dim, grad_table + ids[n] * dim);
     }
     return CLATTN_OK;
 }

@@ -10,6 +10,39 @@ bool attn_layer_meet(const float *a, int64_t a_count, const float *b, int64_t b_
                          : (from - other) / sizeof *a < (uint64_t)b_count;
 }
 
+clattn_status attn_layer_check(const attn_layer_array *all, size_t count, clattn_report *report) {
+    for (size_t k = 0; k < count; k++) {
+        if (!all[k].data && all[k].needed && all[k].count > 0) {
+            return LAYER_REFUSE(report, CLATTN_INVALID_TENSORS, "%s: missing", all[k].name);
+        }
+        if (!attn_fits_address(all[k].data, all[k].count * (int64_t)sizeof(float))) {
+            return LAYER_REFUSE(report, CLATTN_OVERFLOW, "%s: its last element lies beyond the address space",
+                                all[k].name);
+        }
+    }
+    for (size_t k = 0; k < count; k++) {
+        for (size_t n = 0; n < k; n++) {
+            if ((all[k].written || all[n].written) &&
+                attn_layer_meet(all[k].data, all[k].count, all[n].data, all[n].count)) {
+                return LAYER_REFUSE(report, CLATTN_INVALID_TENSORS, "%s: overlaps %s", all[n].name, all[k].name);
+            }
+        }
+    }
+    return CLATTN_OK;
+}
+
+static ATTN_NOT_INLINED void sum_into(int64_t count, const float *x, float *sum) {
+    for (int64_t k = 0; k < count; k++) {
+        sum[k] += x[k];
+    }
+}
+
+void attn_layer_sum(int64_t count, const float *x, float *sum) {
+    attn_visit visit = attn_visit_begin();
+    sum_into(count, x, sum);
+    attn_visit_end(&visit);
+}
+
 float *attn_layer_floats(clattn_runtime *runtime, int64_t count) {
     return count < 0 || count > INT64_MAX / (int64_t)sizeof(float)
                ? NULL

@@ -20,6 +20,8 @@ int main() {
     clattn_additive_layer_io additive_io = CLATTN_ADDITIVE_LAYER_IO_INIT;
     clattn_glimpse_options glimpse = CLATTN_GLIMPSE_OPTIONS_INIT;
     clattn_glimpse_io glimpse_io = CLATTN_GLIMPSE_IO_INIT;
+    clattn_linear_gradients linear_gradients = CLATTN_LINEAR_GRADIENTS_INIT;
+    clattn_cross_entropy_io entropy = CLATTN_CROSS_ENTROPY_IO_INIT;
     tensors.query = tensor;
     tensors.mask = broadcast;
     tensors.sinks = array;
@@ -30,5 +32,6 @@ int main() {
     clattn_report_line(&report, "rows: %d", 3);
     return static_cast<int>(options.threads + problem.batch + plan.concurrency + tensors.past_length + additive.batch +
                             additive_tensors.key_length + linear.rows + linear_tensors.rows + attention.keep_memory +
-                            additive_options.key_dim + additive_io.additive.key_length + glimpse.rows + glimpse_io.rows);
+                            additive_options.key_dim + additive_io.additive.key_length + glimpse.rows + glimpse_io.rows +
+                            linear_gradients.rows + entropy.rows);
 }

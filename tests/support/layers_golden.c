@@ -1,6 +1,7 @@
 /*
  * Goldens of the layers. They are read with the library's own .safetensors reader, which tests/test_layer_files.c
- * judges by files made by hand. To add a golden: a line in make_layers_golden.py, and a comparison in a test.
+ * judges by files made by hand. To add a golden: a line in make_layers_golden.py
+ * (make_learning_golden.py for names that begin with learn_), and a comparison in a test.
  */
 #include "support/layers_golden.h"
 
@@ -31,8 +32,9 @@ float *layers_golden(const char *name, int64_t count) {
     clattn_safetensors *file = NULL;
     options.without_opencl = true;
     clattn_runtime *runtime = suite_runtime(&options);
-    EXPECT_STATUS(clattn_safetensors_open(runtime, CLATTN_TEST_SOURCE_DIR "/golden/layers.safetensors", &file, &report),
-                  CLATTN_OK, &report);
+    const char *path = strncmp(name, "learn_", 6) == 0 ? CLATTN_TEST_SOURCE_DIR "/golden/learning.safetensors"
+                                                       : CLATTN_TEST_SOURCE_DIR "/golden/layers.safetensors";
+    EXPECT_STATUS(clattn_safetensors_open(runtime, path, &file, &report), CLATTN_OK, &report);
     float *x = malloc((size_t)count * sizeof *x + 1);
     EXPECT_STATUS(clattn_safetensors_read(file, name, count, x, &report), CLATTN_OK, &report);
     clattn_safetensors_close(file);

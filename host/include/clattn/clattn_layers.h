@@ -14,8 +14,17 @@
  *     clattn_attention_layer_create(runtime, &options, &layer, &report);
  *     clattn_attention_layer_forward(layer, &weights, &io);
  *
- * Layers compute forward. What backward will need can be kept now: query, key, value, context, logsumexp and weights
- * are outputs that may be asked for.
+ * Layers learn. Beside each forward stands its backward: from grad_output, the derivative of a loss by each number of the
+ * layer's output, it makes the derivatives by the layer's inputs and by its parameters (matrices, biases, tables).
+ *
+ *   kept     a layer keeps nothing of a call. What backward needs of its forward is given to it again: the inputs and, of
+ *            attention, what lies between (query, key, value, context, logsumexp), which forward writes into memory of the
+ *            caller's where it is asked to. So one layer serves many calls before their backward, in any order.
+ *   written  gradients of inputs are written. Gradients of parameters are added to what their memory holds, because one
+ *            parameter may serve twice in a step and a batch may come in parts: clear them at the beginning of a step
+ *            (clattn_parameters_clear(), clattn_learning.h). A gradient that is NULL is not wanted and not computed.
+ *   exact    sums over rows run in a fixed order, so the same call gives the same bits on any number of threads. A row of
+ *            grad_output that is 0 throughout takes no part in gradients of matrices, whatever its input holds.
  *
  * Errors, ownership, versions: as in clattn.h; a layer refuses a call before the first of its steps writes, and no array
  * that it writes may overlap another of the call. Threads: distinct layers are independent; one layer serves one call at a
@@ -65,6 +74,19 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_embedding_forward(const float *tabl
                                                                clattn_report *report);
 
 /**
+ * The derivative of clattn_embedding_forward(): grad_table[ids[n], :] += grad_output[n, :], for n = 0, 1, ... in this
+ * order, so a word that stands twice receives both.
+ * @param grad_output  [count, dim]
+ * @param grad_table   [words, dim]; added to
+ * @param report       may be NULL; as for the forward
+ * @return INVALID_ARGUMENT (nothing is written)
+ * Any thread. @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_embedding_backward(int64_t words, int64_t dim, const int64_t *ids,
+                                                                int64_t count, const float *grad_output,
+                                                                float *grad_table, clattn_report *report);
+
+/**
  * Sinusoidal positions: at position p, column 2k is sin(p / base^(2k / dim)), column 2k + 1 the cosine of the same
  * angle. Computed in double.
  * @param first  position of the first row; first + length fits 63 bits
@@ -109,6 +131,67 @@ CLATTN_API const char *clattn_word_vectors_word(const clattn_word_vectors *vecto
 
 /** Index of @p word, or -1. Any thread. @since 0.1 */
 CLATTN_API int64_t clattn_word_vectors_find(const clattn_word_vectors *vectors, const char *word);
+
+/* ------------------------------------------------------------------------------------------------- linear backward */
+
+/**
+ * The memory of one call of a linear map's derivative; dense, host memory. With the names of clattn_linear_tensors:
+ *
+ *     grad_input  = grad_output W               [rows, in_dim]      written, or added to
+ *     grad_w     += grad_output^T input         [out_dim, in_dim]   added to
+ *     grad_b     += the sum of its rows         [out_dim]           added to; the sum in double
+ *
+ * Start from CLATTN_LINEAR_GRADIENTS_INIT. @since 0.1
+ */
+typedef struct clattn_linear_gradients {
+    size_t struct_size;
+    int64_t rows;             /**< of this call; default CLATTN_SAME = the problem's; not above it */
+    const float *grad_output; /**< [rows, out_dim] */
+    const float *input;       /**< as given to the forward; read for grad_w alone */
+    const float *w;           /**< as given to the forward; read for grad_input alone */
+    float *grad_input;        /**< NULL = not wanted; overlaps nothing else, as the others */
+    bool add;                 /**< add to what grad_input holds, as for an input that several maps read */
+    float *grad_w, *grad_b;   /**< NULL = not wanted */
+    clattn_report *report;    /**< may be NULL */
+} clattn_linear_gradients;
+
+#define CLATTN_LINEAR_GRADIENTS_INIT                                                                                   \
+    {                                                                                                                  \
+        sizeof(clattn_linear_gradients), CLATTN_SAME, NULL, NULL, NULL, NULL, false, NULL, NULL, NULL                  \
+    }
+
+/** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
+CLATTN_API void clattn_linear_gradients_init(clattn_linear_gradients *gradients, size_t size);
+
+/** The derivative of a linear map, ready on one device. @since 0.1 */
+typedef struct clattn_linear_backward clattn_linear_backward;
+
+/**
+ * Makes the derivative of the linear map that @p problem describes ready: two products, and memory for transposed copies
+ * of the matrix, of the input and of grad_output.
+ * @param problem  as for clattn_linear_plan_create(); at most 2^31 - 1 rows
+ * @param options  as there; copied; NULL = the defaults
+ * @param backward receives the derivative; NULL on error
+ * @param report   may be NULL; names the field that does not fit
+ * @return as clattn_linear_plan_create()
+ * Threads: any. Destroy it before its runtime. @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_linear_backward_create(clattn_runtime *runtime,
+                                                                    const clattn_linear_problem *problem,
+                                                                    const clattn_plan_options *options,
+                                                                    clattn_linear_backward **backward,
+                                                                    clattn_report *report);
+
+/** NULL does nothing. @since 0.1 */
+CLATTN_API void clattn_linear_backward_destroy(clattn_linear_backward *backward);
+
+/**
+ * Computes one call.
+ * @return as clattn_linear_execute()
+ * Threads: one call at a time. @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_linear_backward_execute(clattn_linear_backward *backward,
+                                                                     const clattn_linear_gradients *gradients);
 
 /* ------------------------------------------------------------------------------------------------------- attention */
 
@@ -392,6 +475,67 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_gelu(int64_t count, const float *in
 
 /** Softmax of each row of [rows, dim]; in place is legal. In double. INVALID_ARGUMENT. Any thread. @since 0.1 */
 CLATTN_API CLATTN_CHECK clattn_status clattn_softmax(int64_t rows, int64_t dim, const float *input, float *output);
+
+/**
+ * The derivative of clattn_layer_norm(), which is given the input again.
+ * @param gain         as given to the forward, or NULL
+ * @param grad_input   [rows, dim], written; may be grad_output or input; NULL = not wanted
+ * @param grad_gain    [dim], added to; NULL = not wanted
+ * @param grad_bias    [dim], added to; NULL = not wanted
+ * Sums in double. INVALID_ARGUMENT. Any thread. @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_layer_norm_backward(int64_t rows, int64_t dim, double epsilon,
+                                                                 const float *gain, const float *input,
+                                                                 const float *grad_output, float *grad_input,
+                                                                 float *grad_gain, float *grad_bias);
+
+/**
+ * The derivative of clattn_gelu(), which is given the input again; grad_input is written and may be grad_output or input.
+ * INVALID_ARGUMENT. Any thread. @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_gelu_backward(int64_t count, const float *input, const float *grad_output,
+                                                           float *grad_input);
+
+/**
+ * The derivative of clattn_softmax(), which is given the forward's output; grad_input is written and may be grad_output.
+ * INVALID_ARGUMENT. Any thread. @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_softmax_backward(int64_t rows, int64_t dim, const float *output,
+                                                              const float *grad_output, float *grad_input);
+
+/** The label of rows that do not count, unless the caller says another one; PyTorch's too. @since 0.1 */
+#define CLATTN_IGNORED_LABEL (-100)
+
+/** One call of clattn_cross_entropy(). Start from CLATTN_CROSS_ENTROPY_IO_INIT. @since 0.1 */
+typedef struct clattn_cross_entropy_io {
+    size_t struct_size;
+    int64_t rows, classes;
+    const float *logits;   /**< [rows, classes]: scores before any softmax */
+    const int64_t *labels; /**< [rows]: the right class, 0 to classes - 1, or `ignore` */
+    int64_t ignore;        /**< rows with this label do not count; default CLATTN_IGNORED_LABEL */
+    double factor;         /**< grad_logits is multiplied by it; default 1. A batch that comes in parts says the part's share */
+    double *loss;          /**< receives the loss, in nats a row */
+    int64_t *counted;      /**< receives the number of rows that count; may be NULL */
+    float *grad_logits;    /**< [rows, classes], written; may be the logits; NULL = not wanted */
+    clattn_report *report; /**< may be NULL */
+} clattn_cross_entropy_io;
+
+#define CLATTN_CROSS_ENTROPY_IO_INIT                                                                                   \
+    {                                                                                                                  \
+        sizeof(clattn_cross_entropy_io), 0, 0, NULL, NULL, CLATTN_IGNORED_LABEL, 1.0, NULL, NULL, NULL, NULL           \
+    }
+
+/** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
+CLATTN_API void clattn_cross_entropy_io_init(clattn_cross_entropy_io *io, size_t size);
+
+/**
+ * Softmax and cross-entropy in one, with their derivative: the mean over the rows that count of
+ * log sum_c exp(logits[c]) - logits[label], and grad_logits = factor (softmax(logits) - [c = label]) / rows that count.
+ * In double. Where no row counts the loss is 0, and so are the gradients; they are 0 in rows that do not count.
+ * @return INVALID_ARGUMENT: the report names the field, or the label that is none of the classes; nothing is written
+ * Any thread. @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_cross_entropy(const clattn_cross_entropy_io *io);
 
 /* ----------------------------------------------------------------------------------------------------- safetensors */
 
