@@ -35,7 +35,8 @@ attn_row_rule attn_row_rule_of(const clattn_problem *problem, const attn_call *c
     int64_t offset = attn_call_offset(problem, call, b);
     rule.prefix = attn_min(problem->prefix, rule.key_length);
     if (problem->causal) {
-        rule.to = rule.prefix_to = offset + 1;
+        rule.to = offset + 1;
+        rule.prefix_to = offset + 1;
     }
     if (problem->window_right != CLATTN_OPEN) {
         rule.to = attn_min(rule.to, offset + problem->window_right + 1);

@@ -272,6 +272,16 @@ static void measure_products(attn_gate_row *row) {
     }
 }
 
+/*
+ * Products of 16-bit numbers are exact in fp32. Where nothing is rounded to 16 bits afterwards, plain evaluation takes a query
+ * that is scaled already, and by log2(e), so that its products are rounded as those of fp32 numbers are.
+ */
+static const double log2_e = 1.44269504088896340736;
+
+static bool scales_first(const clattn_problem *p, attn_plain_form form) {
+    return form == ATTN_PLAIN_FP32 && p->type != attn_case_output_type(p);
+}
+
 /* The query of the row, and with TF32 its rounded copy; answers what the form works with. */
 static const float *load_query(attn_gate_row *row, attn_plain_form form) {
     const attn_case_data *data = row->data;
@@ -279,6 +289,7 @@ static const float *load_query(attn_gate_row *row, attn_plain_form form) {
     int64_t query = attn_rows_at(&data->query_rows, row->b, row->h, row->i);
     for (int64_t d = 0; d < p->head_dim; d++) {
         row->query_float[d] = (float)clattn_get_element(p->type, data->query.data, query + d);
+        row->query_float[d] *= scales_first(p, form) ? (float)(p->scale * log2_e) : 1;
     }
     if (form != ATTN_PLAIN_TF32) {
         return row->query_float;
@@ -300,7 +311,7 @@ attn_plain attn_gate_plain_arguments(attn_gate_row *row, attn_plain_form form) {
                          row->used_keys,
                          p->head_dim,
                          p->value_dim,
-                         (float)p->scale,
+                         (float)(scales_first(p, form) ? 1 / log2_e : p->scale),
                          (float)p->softcap,
                          row->added,
                          row->allowed,
