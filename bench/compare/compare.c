@@ -18,6 +18,8 @@
 #include "case/options.h"
 #include "base/progress.h"
 #include "base/table.h"
+#include "compare_results.h"
+#include "gate/gate.h"
 #include "verify/random_cases.h"
 
 enum { BUILDS = 2, MOST_ROUNDS = 256 };
@@ -27,7 +29,7 @@ enum { BUILDS = 2, MOST_ROUNDS = 256 };
 static const char usage[] =
     "clattn_compare A.so B.so [--threads N] [--rounds N] [--bodies A,B] [--plain] [--bits] [--cases N --seed S] [--csv FILE] [--suite FILE] [PROBLEM...]\n"
     "Times build A and build B of libclattn.so, engine cpu, in changing order. Last columns: median over the rounds of A's time\n"
-    "divided by B's (above 1: B is faster), and the largest difference of their outputs.\n"
+    "divided by B's (above 1: B is faster), and the largest difference of their results.\n"
     "--bodies: the body of each (`clattn devices` lists them; both builds must know them by name); --plain: A computes without mask, bias, ALiBi, softcap and dropout.\n"
     "--bits: no times: one call of each must write the same bytes, logsumexp and weights too. Exit status 1 where some do not.\n"
     "--cases, --seed: so many random problems of that seed, as `clattn verify` draws them, after those that are named.\n";
@@ -57,6 +59,7 @@ typedef struct comparison {
     bool plain, bits;
     int64_t random, seed;                 /* --cases, --seed */
     int64_t compared, refused, different; /* --bits: problems */
+    clattn_runtime *forward;              /* of the program's own library: it makes the inputs of a backward that is timed */
     attn_table table;
 } comparison;
 
@@ -168,13 +171,14 @@ static int make_plans(comparison *c, const attn_case_data *data, attn_error *err
     return ATTN_DONE;
 }
 
-/** A call of each that is not timed keeps its output; then the rounds, the order changing from each to the next. */
-static clattn_status run_rounds(comparison *c, const attn_case_data *data) {
+/** A call of each that is not timed keeps its results; then the rounds, the order changing from each to the next. */
+static clattn_status run_rounds(comparison *c, attn_case_data *data) {
     clattn_status status = CLATTN_OK;
     double each = 0;
     for (int i = 0; i < BUILDS; i++) {
+        attn_results_fill(data);
         each = time_calls(&c->builds[i], &data->tensors, 1, &status);
-        memcpy(c->builds[i].output, data->output.data, (size_t)data->output.bytes);
+        attn_results_copy(data, c->builds[i].output);
     }
     int count = each < SLOT ? (int)(SLOT / (each > 1e-7 ? each : 1e-7)) + 1 : 1;
     for (int64_t round = 0; round < c->rounds && status == CLATTN_OK; round++) {
@@ -187,45 +191,19 @@ static clattn_status run_rounds(comparison *c, const attn_case_data *data) {
     return status;
 }
 
-/** Largest difference of the two outputs; infinite where one alone is NaN. */
-static double largest_difference(const comparison *c, const attn_case_data *data) {
-    const clattn_type type = data->problem.type;
-    const int64_t count = data->output.bytes / clattn_type_size(type);
-    double most = 0;
-    for (int64_t i = 0; i < count; i++) {
-        double x = clattn_get_element(type, c->builds[0].output, i),
-               y = clattn_get_element(type, c->builds[1].output, i);
-        double difference = isnan(x) || isnan(y) ? (isnan(x) && isnan(y) ? 0 : INFINITY) : fabs(x - y);
-        most = difference > most ? difference : most;
-    }
-    return most;
-}
-
-/** Bytes of all that a call writes, one tensor after another. */
-static int64_t copy_outputs(const attn_case_data *data, char *to) {
-    const attn_guarded *outputs[] = { &data->output, &data->logsumexp, &data->weights };
-    int64_t bytes = 0;
-    for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++) {
-        if (to && outputs[i]->bytes > 0)
-            memcpy(to + bytes, outputs[i]->data, (size_t)outputs[i]->bytes);
-        bytes += outputs[i]->bytes;
-    }
-    return bytes;
-}
-
 static int compare_bits(comparison *c, const attn_case *problem, attn_case_data *data, attn_error *error) {
-    const int64_t bytes = copy_outputs(data, NULL);
+    const int64_t bytes = attn_results_copy(data, NULL);
     clattn_status status[BUILDS];
     for (int i = 0; i < BUILDS; i++) {
         build *b = &c->builds[i];
-        attn_case_data_fill_outputs(data, 0xff);
+        attn_results_fill(data);
         b->output = malloc((size_t)bytes + 1);
         if (!b->output)
             return attn_fail(error, ATTN_UNSERVED, "out of memory for a copy of the result");
         status[i] = make_plan(b, c->bodies[i], data, &data->problem, NULL);
         if (status[i] == CLATTN_OK)
             status[i] = execute(b, &data->tensors);
-        copy_outputs(data, b->output);
+        attn_results_copy(data, b->output);
     }
     bool same = status[0] == status[1] && memcmp(c->builds[0].output, c->builds[1].output, (size_t)bytes) == 0;
     c->compared++;
@@ -262,13 +240,13 @@ static void add_row(comparison *c, const attn_case *problem, const attn_case_dat
         }
     }
     attn_table_set(&c->table, RATIO, "%.3f", attn_median(ratios, c->rounds));
-    attn_table_set(&c->table, DIFFERENCE, "%.2g", largest_difference(c, data));
+    attn_table_set(&c->table, DIFFERENCE, "%.2g", attn_results_differ(data, c->builds[0].output, c->builds[1].output));
 }
 
 static int compare_case(comparison *c, const attn_case *problem, attn_case_data *data, attn_error *error) {
     int status = make_plans(c, data, error);
     for (int i = 0; i < BUILDS; i++) {
-        c->builds[i].output = malloc((size_t)data->output.bytes + 1);
+        c->builds[i].output = malloc((size_t)attn_results_copy(data, NULL) + 1);
         if (!c->builds[i].output) {
             status = attn_fail(error, ATTN_UNSERVED, "out of memory for a copy of the result");
         }
@@ -283,7 +261,11 @@ static int compare_case(comparison *c, const attn_case *problem, attn_case_data 
 }
 
 static int compare_drawn(comparison *c, const attn_case *problem, attn_case_data *data, attn_error *error) {
-    int status = attn_case_data_create(data, problem, c->bits, error);
+    attn_case timed = *problem;
+    timed.timed = !c->bits;
+    int status = attn_case_data_create(data, &timed, c->bits, error);
+    if (status == ATTN_DONE && timed.timed && data->problem.direction == CLATTN_BACKWARD)
+        status = attn_gate_forward(c->forward, data, error);
     if (status == ATTN_DONE) {
         status = (c->bits ? compare_bits : compare_case)(c, problem, data, error);
         close_case(c);
@@ -337,6 +319,8 @@ static int compare(comparison *c, attn_cases *cases, const char *suite, const ch
     for (int i = 0; i < BUILDS && status == ATTN_DONE; i++) {
         status = open_build(&c->builds[i], c->options.words[i], &options, error);
     }
+    if (status == ATTN_DONE && clattn_runtime_create(&options, &c->forward) != CLATTN_OK)
+        status = attn_fail(error, ATTN_UNSERVED, "out of memory");
     attn_table_init(&c->table, columns, COLUMNS);
     if (status == ATTN_DONE)
         status = compare_cases(c, cases, error);
@@ -349,6 +333,7 @@ static int compare(comparison *c, attn_cases *cases, const char *suite, const ch
         status = attn_table_write_csv(&c->table, csv, error);
     }
     attn_table_free(&c->table);
+    clattn_runtime_destroy(c->forward);
     for (int i = 0; i < BUILDS; i++) {
         close_build(&c->builds[i]);
     }
