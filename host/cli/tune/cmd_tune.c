@@ -235,7 +235,6 @@ static int attn_tune_class(attn_tune_all *all, attn_tune *tune, bool first, attn
 static int attn_tune_one(attn_tune_all *all, const attn_case *c, const attn_target *target, bool first,
                          attn_error *error) {
     attn_tune *tune = calloc(1, sizeof *tune);
-    int status = ATTN_DONE;
     if (tune != NULL) {
         tune->data = calloc(1, sizeof *tune->data);
     }
@@ -250,7 +249,7 @@ static int attn_tune_one(attn_tune_all *all, const attn_case *c, const attn_targ
     tune->seconds = all->seconds;
     attn_case timed = *c;
     timed.timed = true;
-    status = attn_case_data_create(tune->data, &timed, false, error);
+    int status = attn_case_data_create(tune->data, &timed, false, error);
     if (status == ATTN_DONE && tune->data->problem.direction == CLATTN_BACKWARD) {
         status = attn_gate_forward(all->session.runtime, tune->data, error);
     }
@@ -274,9 +273,9 @@ static bool attn_is_searched(const attn_tune_all *all, const attn_tune_options *
     if (o->options.engine != NULL) {
         return strcmp(engine, "reference") != 0;
     }
-    return clattn_problem_resolve(&c->problem, &problem, NULL) == CLATTN_OK &&
-           strcmp(engine, attn_case_is_decode(&problem) && problem.direction == CLATTN_FORWARD ? "opencl-decode"
-                                                                                                : "opencl-fused") == 0;
+    bool known = clattn_problem_resolve(&c->problem, &problem, NULL) == CLATTN_OK;
+    bool decode = known && attn_case_is_decode(&problem) && problem.direction == CLATTN_FORWARD;
+    return known && strcmp(engine, decode ? "opencl-decode" : "opencl-fused") == 0;
 }
 
 static void attn_print_rows(const attn_tune_all *all) {
@@ -352,8 +351,8 @@ static int attn_tune_lists(const attn_tune_options *o, attn_cases *cases, attn_e
     char line[ATTN_CASE_TEXT];
     int status = attn_words_join(&o->options, line, error);
     bool lengths = attn_line_gives(line, "query_length", 12) || attn_line_gives(line, "key_length", 10);
-    bool backward = strstr(line, "direction=backward"); /* whose engines are not those of decoding */
-    size_t count = lengths || backward ? 1 : sizeof attn_tune_lines / sizeof attn_tune_lines[0];
+    bool one = lengths || strstr(line, "direction=backward"); /* whose engines are not those of decoding */
+    size_t count = one ? 1 : sizeof attn_tune_lines / sizeof attn_tune_lines[0];
     for (size_t n = 0; n < count && status == ATTN_DONE; n++) {
         status = attn_cases_default(cases, line, attn_tune_lines[n], error);
     }
