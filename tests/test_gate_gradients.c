@@ -339,7 +339,7 @@ START_TEST(test_ways) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = { test_every_gradient, test_exactly_zero, test_forgotten,
-                                   test_added,          test_sampled, test_ways, test_plain };
+    const TTest *const tests[] = { test_every_gradient, test_exactly_zero, test_forgotten, test_added,
+                                   test_sampled,        test_ways,         test_plain };
     return suite_run(SUITE_OF("gate_gradients", tests, 60), SUITE_FORK);
 }
