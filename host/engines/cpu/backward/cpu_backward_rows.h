@@ -30,9 +30,9 @@ static void OF(slope_row)(const OF(work) * w, const REAL *products, int begin, i
 /** Dropout's factors of row i. */
 static void OF(keep_row)(const OF(work) *w, int64_t i, int begin, int end, REAL *keeps) {
     uint32_t room[DROPOUT_ROOM] __attribute__((aligned(ATTN_VECTOR_BYTES)));
-    const uint32_t *masks = dropout_masks(&w->dropout, w->h, i, w->key + begin, end - begin, room) - begin;
+    const uint32_t *masks = dropout_masks(&w->dropout, w->h, i, w->key + begin, end - begin, room);
     const REAL scale = (REAL)w->dropout.row.scale;
-    for (int c = begin; c < end; c++) keeps[c] = masks[c] ? scale : 0;
+    for (int c = begin; c < end; c++) keeps[c] = masks[c - begin] ? scale : 0;
 }
 
 #if ATTN_BACKWARD_WIDE

@@ -174,11 +174,9 @@ static void OF(walk_item)(const attn_cpu_backward_job *own, int64_t item, void *
     OF(work) w = OF(start_work)(own, scratch);
     const int64_t slice = item % own->slices, head = item / own->slices, heads = own->share_groups ? 1 : p->kv_heads;
     const int64_t b = head / heads, g = head % heads;
-    unsigned flush = start_flush();
     for (w.b = own->share_entries ? 0 : b; w.b < (own->share_entries ? p->batch : b + 1); w.b++) {
         for (w.g = own->share_groups ? 0 : g; w.g < (own->share_groups ? p->kv_heads : g + 1); w.g++) {
             OF(walk_head)(&w, slice);
         }
     }
-    end_flush(flush);
 }
