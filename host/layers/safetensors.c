@@ -1,36 +1,18 @@
 /*
  * .safetensors files: 8 bytes of header length (little-endian), a JSON object of name -> {dtype, shape, data_offsets},
  * the data. Everything in the header is checked before anything is believed. A type that the table below does not know
- * is listed like any other, and only reading that array fails. To read another type as float: its row, and type_of().
+ * is listed like any other, and only reading that array fails. To read another type as float: its row, and type_of() in
+ * safetensors_data.c.
  */
-#define _POSIX_C_SOURCE 200809L
-#include <inttypes.h>
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "layers/header_json.h"
-#include "layers/layer_file.h"
+#include "layers/safetensors_file.h"
 
 enum { DIMENSIONS = 8, HEADER_MOST = 100000000 };
 
-typedef struct entry {
-    clattn_safetensors_entry told;
-    int64_t begin, end; /* where the data lie */
-    bool has_type, has_shape, has_offsets;
-} entry;
-
-struct clattn_safetensors {
-    clattn_runtime *runtime;
-    FILE *stream;
-    char *header;
-    int64_t data_at, data_size; /* bytes */
-    entry *entries;
-    int64_t count, room;
-    clattn_report *report; /* while opening or reading */
-};
+typedef attn_safetensors_entry entry;
 
 static const struct {
     const char *name;
@@ -47,6 +29,7 @@ void clattn_safetensors_close(clattn_safetensors *file) {
         }
         clattn_release(file->runtime, file->header);
         clattn_release(file->runtime, file->entries);
+        clattn_release(file->runtime, file->notes);
         clattn_release(file->runtime, file);
     }
 }
@@ -95,37 +78,54 @@ static bool read_entry(attn_header_json *json, entry *e) {
            e->has_offsets;
 }
 
-/* __metadata__: strings by name, of which nothing is kept. */
-static bool read_metadata(attn_header_json *json) {
+/* Room for one more in a list that grows; the list moves. */
+static clattn_status grow(clattn_runtime *runtime, void **list, size_t element, int64_t count, int64_t *room) {
+    if (count < *room) {
+        return CLATTN_OK;
+    }
+    int64_t more = *room ? 2 * *room : 64;
+    void *moved = clattn_allocate(runtime, more * (int64_t)element);
+    if (!moved) {
+        return CLATTN_OUT_OF_MEMORY;
+    }
+    if (count > 0) {
+        memcpy(moved, *list, (size_t)count * element);
+    }
+    clattn_release(runtime, *list);
+    *list = moved;
+    *room = more;
+    return CLATTN_OK;
+}
+
+/* __metadata__: strings by name. */
+static clattn_status read_metadata(clattn_safetensors *file, attn_header_json *json) {
     if (!attn_header_expect(json, '{', "an object was expected")) {
-        return false;
+        return refuse(file, json->error, "__metadata__");
     }
     if (attn_header_take(json, '}')) {
-        return true;
+        return CLATTN_OK;
     }
     do {
-        if (!attn_header_string(json) || !attn_header_expect(json, ':', "a ':' was expected") ||
-            !attn_header_string(json)) {
-            return false;
+        clattn_safetensors_note note = { attn_header_string(json), NULL };
+        if (note.name && attn_header_expect(json, ':', "a ':' was expected")) {
+            note.text = attn_header_string(json);
         }
+        if (!note.text) {
+            return refuse(file, json->error, "__metadata__");
+        }
+        void *list = file->notes;
+        ATTN_TRY(grow(file->runtime, &list, sizeof note, file->note_count, &file->note_room));
+        file->notes = list;
+        file->notes[file->note_count++] = note;
     } while (attn_header_take(json, ','));
-    return attn_header_expect(json, '}', "an object that does not end");
+    return attn_header_expect(json, '}', "an object that does not end") ? CLATTN_OK
+                                                                       : refuse(file, json->error, "__metadata__");
 }
 
 static clattn_status add_entry(clattn_safetensors *file, const entry *e) {
-    if (file->count == file->room) {
-        int64_t room = file->room ? 2 * file->room : 64;
-        entry *entries = clattn_allocate(file->runtime, room * (int64_t)sizeof *entries);
-        if (!entries) {
-            return CLATTN_OUT_OF_MEMORY;
-        }
-        if (file->count > 0) {
-            memcpy(entries, file->entries, (size_t)file->count * sizeof *entries);
-        }
-        clattn_release(file->runtime, file->entries);
-        file->entries = entries;
-        file->room = room;
-    }
+    void *list = file->entries;
+    ATTN_TRY(grow(file->runtime, &list, sizeof *e, file->count, &file->room));
+    file->entries = list;
     file->entries[file->count++] = *e;
     return CLATTN_OK;
 }
@@ -207,9 +207,7 @@ static clattn_status read_entries(clattn_safetensors *file, attn_header_json *js
             return refuse(file, json->error, NULL);
         }
         if (strcmp(e.told.name, "__metadata__") == 0) {
-            if (!read_metadata(json)) {
-                return refuse(file, json->error, "__metadata__");
-            }
+            ATTN_TRY(read_metadata(file, json));
             continue;
         }
         if (!read_entry(json, &e)) {
@@ -289,110 +287,4 @@ clattn_status clattn_safetensors_open(clattn_runtime *runtime, const char *path,
     }
     *file = made;
     return CLATTN_OK;
-}
-
-/* ------------------------------------------------------------------------------------------------ the arrays */
-
-int64_t clattn_safetensors_count(const clattn_safetensors *file) {
-    return file ? file->count : 0;
-}
-
-clattn_status clattn_safetensors_get_entry(const clattn_safetensors *file, int64_t index,
-                                           clattn_safetensors_entry *told) {
-    if (!file || !told || index < 0 || index >= file->count) {
-        return CLATTN_INVALID_ARGUMENT;
-    }
-    *told = file->entries[index].told;
-    return CLATTN_OK;
-}
-
-int64_t clattn_safetensors_find(const clattn_safetensors *file, const char *name) {
-    for (int64_t k = 0; file && name && k < file->count; k++) {
-        if (strcmp(file->entries[k].told.name, name) == 0) {
-            return k;
-        }
-    }
-    return -1;
-}
-
-/* The type by which the data are read as floats, and bytes of an element. */
-static bool type_of(const char *dtype, clattn_type *type, int64_t *size) {
-    static const char *const names[] = { "F32", "F16", "BF16", "F64" };
-    static const clattn_type same[] = { CLATTN_FP32, CLATTN_FP16, CLATTN_BF16, CLATTN_FP64 };
-    static const int64_t sizes[] = { 4, 2, 2, 8 };
-    for (int k = 0; k < 4; k++) {
-        if (strcmp(names[k], dtype) == 0) {
-            *type = same[k];
-            *size = sizes[k];
-            return true;
-        }
-    }
-    return false;
-}
-
-/* By place, not from where the file stands: after a fork that is one for both processes. */
-static bool read_at(clattn_safetensors *file, int64_t at, void *data, size_t bytes) {
-    for (size_t done = 0; done < bytes;) {
-        ssize_t got = pread(fileno(file->stream), (char *)data + done, bytes - done, (off_t)(at + (int64_t)done));
-        if (got <= 0) {
-            return false;
-        }
-        done += (size_t)got;
-    }
-    return true;
-}
-
-/* In portions, so that a conversion needs no memory of its own. The data are little-endian, as our machines. */
-static ATTN_NOT_INLINED clattn_status read_data(clattn_safetensors *file, const entry *e, clattn_type type,
-                                                int64_t size, float *data) {
-    double portion[512]; /* aligned for every type */
-    int64_t most = (int64_t)sizeof portion / size;
-    int64_t at = file->data_at + e->begin;
-    if (at > LONG_MAX) {
-        return refuse(file, "cannot be sought in", e->told.name);
-    }
-    if (type == CLATTN_FP32) {
-        return read_at(file, at, data, (size_t)e->told.count * sizeof *data)
-                   ? CLATTN_OK
-                   : refuse(file, "cannot be read", e->told.name);
-    }
-    for (int64_t first = 0; first < e->told.count; first += most) {
-        size_t count = (size_t)(e->told.count - first < most ? e->told.count - first : most);
-        if (!read_at(file, at + first * size, portion, count * (size_t)size)) {
-            return refuse(file, "cannot be read", e->told.name);
-        }
-        for (size_t k = 0; k < count; k++) {
-            data[first + (int64_t)k] = (float)clattn_get_element(type, portion, (int64_t)k);
-        }
-    }
-    return CLATTN_OK;
-}
-
-clattn_status clattn_safetensors_read(clattn_safetensors *file, const char *name, int64_t count, float *data,
-                                      clattn_report *report) {
-    clattn_report_clear(report);
-    if (!file || !name || (!data && count != 0)) {
-        return LAYER_REFUSE(report, CLATTN_INVALID_ARGUMENT, "file, name, data: NULL");
-    }
-    int64_t index = clattn_safetensors_find(file, name);
-    clattn_type type;
-    int64_t size;
-    if (index < 0) {
-        return LAYER_REFUSE(report, CLATTN_INVALID_ARGUMENT, "%.1000s: not in the file", name);
-    }
-    const entry *e = &file->entries[index];
-    if (!type_of(e->told.dtype, &type, &size)) {
-        return LAYER_REFUSE(report, CLATTN_INVALID_ARGUMENT, "%.1000s: is %.100s, which is not read as float", name,
-                            e->told.dtype);
-    }
-    if (e->told.count != count) {
-        return LAYER_REFUSE(report, CLATTN_INVALID_ARGUMENT, "%.1000s: has %" PRId64 " elements, not %" PRId64, name,
-                            e->told.count, count);
-    }
-    file->report = report;
-    attn_visit visit = attn_visit_begin();
-    clattn_status status = read_data(file, e, type, size, data);
-    attn_visit_end(&visit);
-    file->report = NULL;
-    return status;
 }

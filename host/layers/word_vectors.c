@@ -9,6 +9,7 @@
 
 #include "layers/float_text.h"
 #include "layers/layer_file.h"
+#include "layers/layer_text.h"
 
 struct clattn_word_vectors {
     clattn_runtime *runtime;
@@ -39,35 +40,6 @@ void clattn_word_vectors_destroy(clattn_word_vectors *vectors) {
 
 static clattn_status refuse(const reading *r, const char *what) {
     return LAYER_REFUSE(r->report, CLATTN_INVALID_ARGUMENT, "line %" PRId64 ": %s", r->line, what);
-}
-
-/* Bytes of the UTF-8 character at text, 0 when there is none. */
-static int utf8_length(const unsigned char *text) {
-    int more = text[0] < 0x80   ? 0
-               : text[0] < 0xc2 ? -1
-               : text[0] < 0xe0 ? 1
-               : text[0] < 0xf0 ? 2
-               : text[0] < 0xf5 ? 3
-                                : -1;
-    for (int k = 1; k <= more; k++) {
-        if ((text[k] & 0xc0) != 0x80) {
-            return 0; /* an ending NUL too */
-        }
-    }
-    bool overlong = (text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xf0 && text[1] < 0x90);
-    bool beyond = (text[0] == 0xed && text[1] > 0x9f) || (text[0] == 0xf4 && text[1] > 0x8f);
-    return overlong || beyond ? 0 : more + 1;
-}
-
-static bool is_utf8(const char *text) {
-    for (const unsigned char *at = (const unsigned char *)text; *at != '\0';) {
-        int length = utf8_length(at);
-        if (length == 0) {
-            return false;
-        }
-        at += length;
-    }
-    return true;
 }
 
 static uint64_t hash(const char *word) {
@@ -118,7 +90,7 @@ static clattn_status add_line(reading *r, char *line) {
                                 r->line, number);
         }
     }
-    if (!is_utf8(line)) {
+    if (!attn_layer_is_utf8(line)) {
         return refuse(r, "the word is not UTF-8");
     }
     int64_t slot = find_slot(v, line);

@@ -1,6 +1,6 @@
 // Every _INIT macro in C++; compiled by cplusplus.sh, never run.
 #include "clattn/clattn_inspect.h"
-#include "clattn/clattn_layers.h"
+#include "clattn/clattn_learning.h"
 
 int main() {
     clattn_runtime_options options = CLATTN_RUNTIME_OPTIONS_INIT;
@@ -22,6 +22,8 @@ int main() {
     clattn_glimpse_io glimpse_io = CLATTN_GLIMPSE_IO_INIT;
     clattn_linear_gradients linear_gradients = CLATTN_LINEAR_GRADIENTS_INIT;
     clattn_cross_entropy_io entropy = CLATTN_CROSS_ENTROPY_IO_INIT;
+    clattn_optimiser_options optimiser = CLATTN_OPTIMISER_OPTIONS_INIT;
+    clattn_schedule schedule = CLATTN_SCHEDULE_INIT;
     tensors.query = tensor;
     tensors.mask = broadcast;
     tensors.sinks = array;
@@ -33,5 +35,5 @@ int main() {
     return static_cast<int>(options.threads + problem.batch + plan.concurrency + tensors.past_length + additive.batch +
                             additive_tensors.key_length + linear.rows + linear_tensors.rows + attention.keep_memory +
                             additive_options.key_dim + additive_io.additive.key_length + glimpse.rows + glimpse_io.rows +
-                            linear_gradients.rows + entropy.rows);
+                            linear_gradients.rows + entropy.rows + optimiser.decay_all + schedule.steps);
 }

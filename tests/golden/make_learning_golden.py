@@ -41,5 +41,38 @@ def parts():
     keep("learn_entropy_logits", torch.autograd.grad(loss, logits)[0])
 
 
+STEPS = 20
+
+
+def rate(step):
+    """Up over 4 steps, then down along PyTorch's own cosine."""
+    if step < 4:
+        return 0.05 * (step + 1) / 4
+    optimiser = torch.optim.SGD([torch.zeros(1)], lr=0.05)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=STEPS - 4, eta_min=0.001)
+    for _ in range(step - 4):
+        optimiser.step()
+        cosine.step()
+    return optimiser.param_groups[0]["lr"]
+
+
+def optimisers():
+    keep("learn_rates", torch.tensor([rate(step) for step in range(STEPS)]))
+    for name, kind, decays, options in (("sgd", torch.optim.SGD, (0.1, 0.0), {"momentum": 0.8}),
+                                        ("adamw", torch.optim.AdamW, (0.1, 0.1), {"betas": (0.8, 0.95), "eps": 1e-6})):
+        w, b = open_draw(301, 4, 5), open_draw(302, 5)
+        groups = [{"params": [w], "weight_decay": decays[0]}, {"params": [b], "weight_decay": decays[1]}]
+        optimiser = kind(groups, lr=1.0, **options)
+        for step in range(STEPS):
+            w.grad, b.grad = draw(310 + step, 4, 5, size=3), draw(340 + step, 5)
+            torch.nn.utils.clip_grad_norm_([w, b], 6.0)
+            for group in optimiser.param_groups:
+                group["lr"] = rate(step)
+            optimiser.step()
+        keep(f"learn_{name}_w", w)
+        keep(f"learn_{name}_b", b)
+
+
 parts()
+optimisers()
 save("learning.safetensors")

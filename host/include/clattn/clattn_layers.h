@@ -586,6 +586,38 @@ CLATTN_API int64_t clattn_safetensors_find(const clattn_safetensors *file, const
 CLATTN_API CLATTN_CHECK clattn_status clattn_safetensors_read(clattn_safetensors *file, const char *name, int64_t count,
                                                               float *data, clattn_report *report);
 
+/** A note of a file: a text by name, in the header's __metadata__. @since 0.1 */
+typedef struct clattn_safetensors_note {
+    const char *name, *text;
+} clattn_safetensors_note;
+
+/** The text of the note @p name; NULL when the file has none. Lives as long as the file. @since 0.1 */
+CLATTN_API const char *clattn_safetensors_get_note(const clattn_safetensors *file, const char *name);
+
+/** One array of a file that is written, as F32. @since 0.1 */
+typedef struct clattn_safetensors_array {
+    const char *name;   /**< UTF-8 */
+    int64_t dimensions; /**< 0 to 8 */
+    int64_t shape[8];
+    const float *data; /**< dense, row-major; NULL where a dimension is 0 */
+} clattn_safetensors_array;
+
+/**
+ * Writes a .safetensors file, whole or not at all: under another name in the same folder, brought to the disk, then renamed.
+ * After an error, and after a crash at any moment, what was there before is there still.
+ * @param path    a file that is there is replaced, and keeps its permissions; a link is followed. A folder, a pipe and a
+ *                device are refused
+ * @param arrays  [count], in the order in which they are written
+ * @param notes   [note_count], each name once; may be NULL when there is none
+ * @param report  may be NULL; the field that is wrong, or why the file cannot be written
+ * @return INVALID_ARGUMENT, OUT_OF_MEMORY
+ * Any thread. @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_safetensors_write(clattn_runtime *runtime, const char *path,
+                                                               const clattn_safetensors_array *arrays, int64_t count,
+                                                               const clattn_safetensors_note *notes, int64_t note_count,
+                                                               clattn_report *report);
+
 #ifdef __cplusplus
 }
 #endif
