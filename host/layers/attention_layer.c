@@ -7,21 +7,13 @@
 #include <string.h>
 
 #include "clattn/clattn_inspect.h" /* clattn_problem_resolve() */
-#include "layers/layer.h"
-
-struct clattn_attention_layer {
-    clattn_runtime *runtime;
-    clattn_attention_layer_options options; /* resolved */
-    clattn_plan *plan, *scores_plan;
-    clattn_linear_plan *query_plan, *key_plan, *value_plan, *output_plan;
-    int64_t query_dim, key_dim, value_dim, context_dim; /* columns of a row, all heads */
-    float *query, *key, *value, *context;
-};
+#include "layers/attention_layer.h"
 
 void clattn_attention_layer_destroy(clattn_attention_layer *layer) {
     if (!layer) {
         return;
     }
+    attn_attention_learning_end(layer);
     clattn_plan_destroy(layer->plan);
     clattn_plan_destroy(layer->scores_plan);
     clattn_linear_plan_destroy(layer->query_plan);
@@ -39,10 +31,10 @@ static clattn_status check_dims(clattn_attention_layer *l, clattn_report *report
     clattn_attention_layer_options *o = &l->options;
     const clattn_problem *p = &o->attention;
     if (p->type != CLATTN_FP32 || p->direction != CLATTN_FORWARD || p->memory != CLATTN_MEMORY_HOST ||
-        o->plan.caller_workspace || p->dropout != 0 || p->dropout_mask) {
+        o->plan.caller_workspace || p->dropout_mask) {
         return LAYER_REFUSE(
             report, CLATTN_INVALID_PROBLEM,
-            "attention: a layer is fp32, forward, in host memory, with the plan's workspace, without dropout");
+            "attention: a layer is fp32, forward, in host memory, with the plan's workspace, without dropout_mask");
     }
     o->memory_dim = o->memory_dim == CLATTN_SAME ? o->input_dim : o->memory_dim;
     l->query_dim = p->query_heads * p->head_dim;
@@ -75,6 +67,7 @@ static clattn_problem scores_of(const clattn_attention_layer_options *o) {
     scores.weights_first_head = scores.weights_first_row = 0;
     scores.weights_heads = scores.weights_rows = CLATTN_SAME;
     scores.logsumexp = false;
+    scores.dropout = 0;
     return scores;
 }
 
@@ -176,7 +169,7 @@ static clattn_tensors scores_tensors(const forward_call *c) {
     return tensors;
 }
 
-static clattn_tensor rows_of(const float *data) {
+clattn_tensor attn_attention_rows(const float *data) {
     return (clattn_tensor){ .data = (void *)(uintptr_t)data, .layout = CLATTN_BSHD }; /* inputs are only read */
 }
 
@@ -189,10 +182,10 @@ static void place_tensors(forward_call *c) {
     c->key = !project ? NULL : io->key ? io->key : l->key;
     c->value = !project ? NULL : io->value ? io->value : l->value;
     c->context = io->context ? io->context : l->output_plan ? l->context : io->output;
-    c->tensors.query = rows_of(project ? c->query : io->input);
-    c->tensors.key = rows_of(project ? c->key : c->memory);
-    c->tensors.value = rows_of(project ? c->value : c->memory);
-    c->tensors.output = rows_of(c->context);
+    c->tensors.query = attn_attention_rows(project ? c->query : io->input);
+    c->tensors.key = attn_attention_rows(project ? c->key : c->memory);
+    c->tensors.value = attn_attention_rows(project ? c->value : c->memory);
+    c->tensors.output = attn_attention_rows(c->context);
 }
 
 static const float *floats_of(bool written, const clattn_array *array) {
@@ -238,10 +231,10 @@ static clattn_status check_overlap(const forward_call *c) {
     return CLATTN_OK;
 }
 
-static clattn_status check_weights(const forward_call *c) {
-    const clattn_attention_layer_options *o = &c->layer->options;
-    const clattn_attention_weights *w = c->weights;
-    bool memory = o->project && !c->io->keep_memory;
+clattn_status attn_attention_weights(const clattn_attention_layer *layer, const clattn_attention_weights *w,
+                                     bool keep_memory, clattn_report *report) {
+    const clattn_attention_layer_options *o = &layer->options;
+    bool memory = o->project && !keep_memory;
     const struct {
         const char *name;
         bool needed, there;
@@ -252,7 +245,7 @@ static clattn_status check_weights(const forward_call *c) {
                 { "w_output", o->output_dim > 0, w && w->w_output } };
     for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
         if (all[k].needed && !all[k].there) {
-            return LAYER_REFUSE(c->tensors.report, CLATTN_INVALID_TENSORS, "%s: missing", all[k].name);
+            return LAYER_REFUSE(report, CLATTN_INVALID_TENSORS, "%s: missing", all[k].name);
         }
     }
     return CLATTN_OK;
@@ -270,23 +263,16 @@ static clattn_status check_attention(const forward_call *c) {
     return CLATTN_OK;
 }
 
-static clattn_status check_call(forward_call *c) {
-    const clattn_attention_layer_options *o = &c->layer->options;
+clattn_status attn_attention_size(const clattn_attention_layer *layer, const clattn_attention_layer_io *io,
+                                  clattn_tensors *t, attn_attention_call *call) {
+    const clattn_attention_layer_options *o = &layer->options;
     const clattn_problem *p = &o->attention;
-    clattn_tensors *t = &c->tensors;
-    bool self = !c->io->memory && !c->io->keep_memory;
+    bool self = !io->memory && !io->keep_memory;
     if (self && (o->memory_dim != o->input_dim || p->key_length != p->query_length)) {
         return LAYER_REFUSE(t->report, CLATTN_INVALID_TENSORS, "memory: missing, and the input is of another shape");
     }
-    if (c->io->keep_memory && (!o->project || !c->io->key || !c->io->value)) {
+    if (io->keep_memory && (!o->project || !io->key || !io->value)) {
         return LAYER_REFUSE(t->report, CLATTN_INVALID_TENSORS, "keep_memory: needs projections, key and value");
-    }
-    ATTN_TRY(check_weights(c));
-    if (!c->io->input || !c->io->output || (o->scores && !c->io->scores)) {
-        return LAYER_REFUSE(t->report, CLATTN_INVALID_TENSORS, "%s: missing",
-                            !c->io->input    ? "input"
-                            : !c->io->output ? "output"
-                                             : "scores");
     }
     if (self && t->key_length == CLATTN_SAME) {
         t->key_length = t->query_length;
@@ -299,9 +285,30 @@ static clattn_status check_call(forward_call *c) {
                             keys, p->query_length, p->key_length);
     }
     /* entries lie at the largest length: of a single one only the used rows are projected */
-    c->rows = p->batch == 1 ? rows : p->batch * p->query_length;
-    c->keys = p->batch == 1 ? keys : p->batch * p->key_length;
-    c->memory = self ? c->io->input : c->io->memory;
+    int64_t pitch = p->batch == 1 ? rows : p->query_length;
+    *call = (attn_attention_call){ .rows = p->batch * pitch,
+                                   .keys = p->batch == 1 ? keys : p->batch * p->key_length,
+                                   .of_output = { p->batch, rows, pitch },
+                                   .memory = self ? io->input : io->memory,
+                                   .self = self };
+    return CLATTN_OK;
+}
+
+static clattn_status check_call(forward_call *c) {
+    const clattn_attention_layer_options *o = &c->layer->options;
+    clattn_tensors *t = &c->tensors;
+    attn_attention_call call;
+    ATTN_TRY(attn_attention_size(c->layer, c->io, t, &call));
+    ATTN_TRY(attn_attention_weights(c->layer, c->weights, c->io->keep_memory, t->report));
+    if (!c->io->input || !c->io->output || (o->scores && !c->io->scores)) {
+        return LAYER_REFUSE(t->report, CLATTN_INVALID_TENSORS, "%s: missing",
+                            !c->io->input    ? "input"
+                            : !c->io->output ? "output"
+                                             : "scores");
+    }
+    c->rows = call.rows;
+    c->keys = call.keys;
+    c->memory = call.memory;
     place_tensors(c);
     ATTN_TRY(check_attention(c));
     return check_overlap(c);
@@ -339,12 +346,6 @@ static clattn_status write_scores(forward_call *c) {
     return clattn_execute(c->layer->scores_plan, &tensors);
 }
 
-static ATTN_NOT_INLINED void add(size_t count, const float *input, float *output) {
-    for (size_t k = 0; k < count; k++) {
-        output[k] += input[k];
-    }
-}
-
 static clattn_status finish(forward_call *c, float *context) {
     clattn_attention_layer *l = c->layer;
     const clattn_attention_layer_io *io = c->io;
@@ -361,9 +362,7 @@ static clattn_status finish(forward_call *c, float *context) {
         memcpy(io->output, context, columns * sizeof(float));
     }
     if (l->options.residual) {
-        attn_visit visit = attn_visit_begin();
-        add(columns, io->input, io->output);
-        attn_visit_end(&visit);
+        attn_layer_sum((int64_t)columns, io->input, io->output);
     }
     return CLATTN_OK;
 }

@@ -22,6 +22,7 @@ int main() {
     clattn_glimpse_io glimpse_io = CLATTN_GLIMPSE_IO_INIT;
     clattn_linear_gradients linear_gradients = CLATTN_LINEAR_GRADIENTS_INIT;
     clattn_cross_entropy_io entropy = CLATTN_CROSS_ENTROPY_IO_INIT;
+    clattn_attention_gradients attention_gradients = CLATTN_ATTENTION_GRADIENTS_INIT;
     clattn_optimiser_options optimiser = CLATTN_OPTIMISER_OPTIONS_INIT;
     clattn_schedule schedule = CLATTN_SCHEDULE_INIT;
     tensors.query = tensor;
@@ -35,5 +36,6 @@ int main() {
     return static_cast<int>(options.threads + problem.batch + plan.concurrency + tensors.past_length + additive.batch +
                             additive_tensors.key_length + linear.rows + linear_tensors.rows + attention.keep_memory +
                             additive_options.key_dim + additive_io.additive.key_length + glimpse.rows + glimpse_io.rows +
-                            linear_gradients.rows + entropy.rows + optimiser.decay_all + schedule.steps);
+                            linear_gradients.rows + entropy.rows + optimiser.decay_all + schedule.steps +
+                            attention_gradients.grad_sinks.offset);
 }

@@ -73,6 +73,59 @@ def optimisers():
         keep(f"learn_{name}_b", b)
 
 
+def attend(q, k, v, heads, kv_heads, allowed, scale=None, bias=None, slopes=None, sinks=None):
+    """Rows [batch, length, heads * dim]; heads side by side, query heads of a group share a key-value head."""
+    batch, rows, keys = q.shape[0], q.shape[1], k.shape[1]
+    q = q.reshape(batch, rows, heads, -1).transpose(1, 2)
+    k, v = (x.reshape(batch, keys, kv_heads, -1).transpose(1, 2).repeat_interleave(heads // kv_heads, 1) for x in (k, v))
+    scores = q @ k.transpose(-1, -2) * (q.shape[-1] ** -0.5 if scale is None else scale)
+    if bias is not None:
+        scores = scores + bias
+    if slopes is not None:
+        distance = (torch.arange(keys)[None, :] - torch.arange(rows)[:, None]).abs()
+        scores = scores - slopes[None, :, None, None] * distance
+    scores = scores.masked_fill(~allowed, float("-inf"))
+    if sinks is not None:
+        scores = torch.cat([scores, sinks[None, :, None, None].expand(batch, heads, rows, 1)], -1)
+    return (torch.softmax(scores, -1)[..., :keys] @ v).transpose(1, 2).reshape(batch, rows, -1)
+
+
+def triangle(rows):
+    return torch.ones(rows, rows, dtype=torch.bool).tril()
+
+
+def attention():
+    x = open_draw(401, 6, 3)
+    every = torch.ones(6, 6, dtype=torch.bool)
+    learn("simplified", attend(x[None], x[None], x[None], 1, 1, every, scale=1.0)[0], 402, input=x)
+
+    x = open_draw(411, 2, 9, 12)
+    w = [open_draw(412 + k, 8, 12, size=0.7) for k in range(3)]
+    b = [open_draw(415 + k, 8, size=0.5) for k in range(3)]
+    q, k, v = (F.linear(x, w[n], b[n]) for n in range(3))
+    learn("self", attend(q, k, v, 1, 1, triangle(9)), 418, input=x, w_query=w[0], w_key=w[1], w_value=w[2], b_query=b[0],
+          b_value=b[2])  # of b_key: 0
+
+    x = open_draw(421, 2, 7, 12)
+    w = {name: open_draw(422 + n, rows, columns, size=0.7) for n, (name, rows, columns) in
+         enumerate((("query", 12, 12), ("key", 6, 12), ("value", 10, 12), ("output", 12, 20)))}
+    b = {name: open_draw(426 + n, w[name].shape[0], size=0.5) for n, name in enumerate(w)}
+    bias, slopes, sinks = open_draw(431, 4, 1, 7), open_draw(432, 4, size=0.3), open_draw(433, 4)
+    q, k, v = (F.linear(x, w[name], b[name]) for name in ("query", "key", "value"))
+    context = attend(q, k, v, 4, 2, triangle(7), bias=bias[None], slopes=slopes, sinks=sinks)
+    output = F.linear(context, w["output"], b["output"]) + x
+    learn("heads", output, 434, input=x, bias=bias, slopes=slopes, sinks=sinks,
+          **{f"w_{name}": w[name] for name in w}, **{f"b_{name}": b[name] for name in b})
+
+    x, memory = open_draw(441, 2, 4, 10), open_draw(442, 2, 11, 14)
+    w = [open_draw(443, 6, 10), open_draw(444, 6, 14), open_draw(445, 6, 14)]
+    allowed = torch.arange(11)[None, None, None, :] < torch.tensor([11, 5])[:, None, None, None]
+    k, v = F.linear(memory, w[1]), F.linear(memory, w[2])
+    output = attend(F.linear(x, w[0]), k, v, 1, 1, allowed)
+    learn("cross", output, 446, input=x, memory=memory, key=k, value=v, w_query=w[0], w_key=w[1], w_value=w[2])
+
+
 parts()
 optimisers()
+attention()
 save("learning.safetensors")

@@ -314,6 +314,64 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_attention_layer_forward(clattn_atte
                                                                      const clattn_attention_weights *weights,
                                                                      const clattn_attention_layer_io *io);
 
+/**
+ * Makes the layer ready for backward: a plan of the attention's backward, the derivatives of the products, and memory for
+ * the gradients between them. The layer's forward must write logsumexp (options.attention.logsumexp).
+ * @param gradients  which gradients beside those of query, key and value the attention makes: bits of clattn_gradient for
+ *                   bias, ALiBi slopes and sinks; 0 = none
+ * @param plan       of the attention's backward; NULL = the defaults. The products go to the engine and the device where it
+ *                   went. The forward's engine may be another one
+ * @param report     may be NULL; names the field that does not fit, or why engines declined
+ * @return as clattn_plan_create(); INVALID_ARGUMENT: a bit that is none of the three. After an error the layer computes
+ *         forward as before. A later call takes the place of an earlier one
+ * @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_attention_layer_learn(clattn_attention_layer *layer, uint32_t gradients,
+                                                                   const clattn_plan_options *plan,
+                                                                   clattn_report *report);
+
+/**
+ * The gradients of one call: grad_output is read, all others are NULL where they are not wanted. Those of inputs and of
+ * what lies between are written, those of parameters (from grad_w_query on) are added to. Shapes are those of what they
+ * belong to. Start from CLATTN_ATTENTION_GRADIENTS_INIT. @since 0.1
+ */
+typedef struct clattn_attention_gradients {
+    size_t struct_size;
+    const float *grad_output; /**< of the loss by io.output. Rows beyond the call's query_length are not read */
+    float *grad_input;        /**< of the memory too, where the memory is the input */
+    float *grad_memory;       /**< where there is a memory beside the input */
+    float *grad_query, *grad_key, *grad_value; /**< with keep_memory the last two are what the memory's owner needs */
+    float *grad_w_query, *grad_w_key, *grad_w_value, *grad_w_output;
+    float *grad_b_query, *grad_b_key, *grad_b_value, *grad_b_output;
+    clattn_broadcast grad_bias; /**< the last three: what clattn_attention_layer_learn() was asked for, each of them given */
+    clattn_array grad_alibi_slopes, grad_sinks;
+} clattn_attention_gradients;
+
+#define CLATTN_ATTENTION_GRADIENTS_INIT                                                                                \
+    {                                                                                                                  \
+        sizeof(clattn_attention_gradients), NULL, NULL, NULL, NULL, NULL, NULL,      /* ... grad_value */              \
+        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,                              /* matrices, biases */            \
+        CLATTN_BROADCAST_INIT, CLATTN_ARRAY_INIT, CLATTN_ARRAY_INIT                                                    \
+    }
+
+/** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
+CLATTN_API void clattn_attention_gradients_init(clattn_attention_gradients *gradients, size_t size);
+
+/**
+ * The derivative of clattn_attention_layer_forward(). @p io and @p weights are those of the forward, and what it wrote is
+ * read: with projections io.query, io.key and io.value, with an output projection or a residual io.context (else the
+ * output serves), and io.attention.logsumexp. They must have been asked for, and be unchanged. Lengths, masks, biases,
+ * dropout_seed in io.attention are the forward's too. Scores and weights written out have no gradient here.
+ *
+ * Rows of the inputs that have no part (beyond a length, keys that nobody may attend to) get gradient 0, whatever they hold.
+ * @return as clattn_execute()
+ * @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_attention_layer_backward(clattn_attention_layer *layer,
+                                                                      const clattn_attention_weights *weights,
+                                                                      const clattn_attention_layer_io *io,
+                                                                      const clattn_attention_gradients *gradients);
+
 /* --------------------------------------------------------------------------------------------- additive (Bahdanau) */
 
 /**
