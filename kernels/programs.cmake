@@ -10,6 +10,19 @@ attn_opencl_program(softmax_masked softmax_masked.cl KERNELS softmax_masked
           "-DATTN_TYPE=2 -DROW_GROUP=1 -DROW_WIDTH=8")
 attn_opencl_program(weighted_output weighted_output.cl KERNELS weighted_output
   DEFINES "-DATTN_TYPE=0" "-DATTN_TYPE=1" "-DATTN_TYPE=2")
+attn_opencl_program(gradient_delta gradient_delta.cl KERNELS gradient_delta
+  DEFINES "-DATTN_TYPE=0" "-DATTN_TYPE=1" "-DATTN_TYPE=2")
+attn_opencl_program(gradient_rows gradient_rows.cl KERNELS gradient_rows
+  DEFINES "-DATTN_TYPE=0 -DGROUP=1" "-DATTN_TYPE=1 -DGROUP=64" "-DATTN_TYPE=2 -DGROUP=64")
+attn_opencl_program(gradient_bias gradient_bias.cl KERNELS gradient_bias
+  DEFINES "-DATTN_TYPE=0" "-DATTN_TYPE=1" "-DATTN_TYPE=2")
+attn_opencl_program(gradient_store gradient_store.cl KERNELS gradient_store
+  DEFINES "-DATTN_TYPE=0" "-DATTN_TYPE=1" "-DATTN_TYPE=2")
+attn_opencl_program(backward_scores backward_scores.cl KERNELS backward_scores
+  DEFINES "-DATTN_TYPE=0 -DROW_GROUP=1 -DROW_WIDTH=16" "-DATTN_TYPE=1 -DROW_GROUP=64 -DROW_WIDTH=4"
+          "-DATTN_TYPE=2 -DROW_GROUP=1 -DROW_WIDTH=8")
+attn_opencl_program(backward_repair backward_repair.cl KERNELS backward_repair
+  DEFINES "-DATTN_TYPE=0" "-DATTN_TYPE=1" "-DATTN_TYPE=2")
 attn_opencl_program(additive additive.cl KERNELS additive
   DEFINES "-DGROUP=1 -DBLOCK=64 -DVECTOR=16" "-DGROUP=64 -DBLOCK=128 -DVECTOR=4")
 attn_opencl_program(additive_weights additive.cl KERNELS additive_weights

@@ -3,12 +3,6 @@
 // reach it.
 #include "include/mask.cl.h"
 
-// Whether lengths, causal rule, window, mask and bias let the row attend to key j (which is inside the range).
-static inline int allowed_key(const attn_arguments *a, const attn_extras *x, const attn_row *row, long j) {
-    int biased = (ATTN_FEATURES(a) & (ATTN_HAS_BIAS_FP32 | ATTN_HAS_BIAS_STORAGE)) != 0;
-    return attn_mask_allows(a, x, row->mask_at, j) && !(biased && attn_bias(a, x, row->bias_at, j) == -INFINITY);
-}
-
 static inline float allowed_sum(const attn_arguments *a, const attn_extras *x, long b, long h, long i, long d,
                                 __global const float *weights, __global const attn_storage *value) {
     const attn_entry entry = attn_get_entry(a, x, b);
@@ -16,7 +10,7 @@ static inline float allowed_sum(const attn_arguments *a, const attn_extras *x, l
     const attn_row row = attn_get_row(a, x, &entry, b, h, i);
     float sum = 0.0f;
     for (long j = range.begin; j < range.end; ++j) {
-        if (allowed_key(a, x, &row, j)) {
+        if (attn_pair_allowed(a, x, &row, j)) {
             sum += weights[j] * ATTN_LOAD(value, attn_row_at(&a->value, b, h / a->group, j) + d);
         }
     }

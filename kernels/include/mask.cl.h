@@ -168,6 +168,11 @@ static inline float attn_keywise(const attn_arguments *a, const attn_extras *x, 
     return allowed ? score : -INFINITY;
 }
 
+// Whether mask and bias let the row attend to key j, which is inside its range.
+static inline int attn_pair_allowed(const attn_arguments *a, const attn_extras *x, const attn_row *row, long j) {
+    return attn_mask_allows(a, x, row->mask_at, j) && attn_bias(a, x, row->bias_at, j) != -INFINITY;
+}
+
 // Scaled score -> what softmax sees. j must be inside the row's range.
 static inline float attn_score_step(const attn_arguments *a, const attn_extras *x, const attn_row *row, long j,
                                     float score) {

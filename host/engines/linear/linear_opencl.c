@@ -47,7 +47,8 @@ static clattn_status make_ready(opencl_state *s, clattn_plan_info *info, clattn_
     int64_t temporary = 0, sizes[3];
     ATTN_TRY(attn_product_prepare(s->device, report));
     if (p->rows > 0) {
-        ATTN_TRY(attn_product_temporary(s->device, p->out_dim, p->rows, p->in_dim, true, &temporary, report));
+        const attn_product shape = { .m = p->out_dim, .n = p->rows, .k = p->in_dim, .a_transposed = true };
+        ATTN_TRY(attn_product_temporary(s->device, &shape, &temporary, report));
     }
     if (temporary > 0) {
         ATTN_TRY(attn_product_prepare_large(s->device, report));

@@ -29,7 +29,7 @@ clattn_status attn_repair_build(struct attn_opencl_device *device, clattn_type t
 /** Launches attention_repair over all rows. */
 clattn_status attn_repair_launch(attn_opencl_call *call, cl_kernel repair);
 
-enum { ATTN_SLOT_KERNELS = 3 };
+enum { ATTN_SLOT_KERNELS = 12 /* the most that an engine has */ };
 
 /** What one call needs for itself: clSetKernelArg is not thread-safe. Which kernel is which, the engine says. */
 typedef struct attn_grid_slot {

@@ -1,16 +1,18 @@
 /*
  * The engine opencl-unfused: scores by CLBlast, masked softmax, weighted sums by CLBlast, each its own dispatch with
  * the scores in memory between them. For weights out, for comparison, and for showing what fusion buys. This file makes
- * plans and slots; opencl_unfused_run.c runs calls, _parts.c plans memory, _product.c speaks to CLBlast.
+ * plans and slots; opencl_unfused_run.c runs calls, _backward.c those of backward, _matrices.c what both have, _parts.c plans
+ * memory, _product.c speaks to CLBlast.
  */
 #include <stdio.h>
 
 #include "base/report.h"
 #include "engines/opencl/unfused/opencl_unfused.h"
+#include "engines/opencl/unfused/opencl_unfused_backward.h"
 #include "engines/unserved.h"
 
 /* What training asks for and this engine serves: ATTN_SERVES_ bits. */
-enum { SERVES = 0 };
+enum { SERVES = ATTN_SERVES_BACKWARD };
 
 static bool supports(const void *asked, const attn_device *device, clattn_report *why_not) {
     const clattn_problem *problem = asked;
@@ -28,10 +30,12 @@ static int preference(const void *problem, const attn_device *device) {
 }
 
 static clattn_status temporary(const attn_unfused_sizes *sizes, int64_t rows, int64_t *bytes, clattn_report *report) {
-    int64_t scores = 0, sums = 0;
-    ATTN_TRY(attn_product_temporary(sizes->user, sizes->key_length, rows, sizes->head_dim, true, &scores, report));
-    ATTN_TRY(attn_product_temporary(sizes->user, sizes->value_dim, rows, sizes->key_length, false, &sums, report));
-    *bytes = attn_max(scores, sums);
+    const attn_product scores = { .m = sizes->key_length, .n = rows, .k = sizes->head_dim, .a_transposed = true };
+    const attn_product sums = { .m = sizes->value_dim, .n = rows, .k = sizes->key_length };
+    int64_t first = 0, second = 0;
+    ATTN_TRY(attn_product_temporary(sizes->user, &scores, &first, report));
+    ATTN_TRY(attn_product_temporary(sizes->user, &sums, &second, report));
+    *bytes = attn_max(first, second);
     return CLATTN_OK;
 }
 
@@ -43,8 +47,14 @@ clattn_status attn_unfused_sizes_of(const attn_unfused_state *state, int64_t que
                                    .head_dim = p->head_dim,
                                    .value_dim = p->value_dim,
                                    .most_rows = state->blocks.block_query,
+                                   .regions = state->regions,
+                                   .backward = p->direction == CLATTN_BACKWARD,
                                    .temporary = temporary,
                                    .user = state->device };
+    if (sizes->backward) {
+        sizes->temporary = attn_unfused_backward_temporary;
+        ATTN_TRY(attn_unfused_bias_elements(p, &sizes->bias_elements));
+    }
     return attn_multiply(p->batch, p->kv_heads, &sizes->pairs) && attn_multiply(group, query_length, &sizes->rows)
                ? CLATTN_OK
                : CLATTN_OVERFLOW;
@@ -72,14 +82,16 @@ static void choose_groups(attn_unfused_state *state) {
     state->lanes = (int)attn_min(64, device->info.max_work_group);
 }
 
-/* A kernel may allow fewer work-items than its device does: then the softmax takes half as many a row. */
-static clattn_status build_softmax(attn_unfused_state *state, const attn_device *device, clattn_report *report) {
+/* A kernel may allow fewer work-items than its device does: then half as many take a row. */
+clattn_status attn_unfused_build_rows(attn_unfused_state *state, const attn_device *device, int place, const char *name,
+                                      clattn_report *report) {
     for (;; state->row_group /= 2) {
         char options[256];
         snprintf(options, sizeof options, "-DATTN_TYPE=%d -DROW_GROUP=%d -DROW_WIDTH=%d", (int)state->problem.type,
                  state->row_group, state->row_width);
-        clattn_status status = attn_opencl_build(device, "softmax_masked", options, state->row_group, false,
-                                                 &state->softmax, NULL, report);
+        state->kernels[place].name = name;
+        clattn_status status = attn_opencl_build(device, name, options, state->row_group, false,
+                                                 &state->kernels[place].program, NULL, report);
         if (status != CLATTN_UNSUPPORTED || state->row_group == 1) {
             return status;
         }
@@ -87,12 +99,14 @@ static clattn_status build_softmax(attn_unfused_state *state, const attn_device 
 }
 
 /* The copies take any number of work-items a row. */
-static clattn_status build_copy(attn_unfused_state *state, const attn_device *device, const char *name,
-                                cl_program *program, clattn_report *report) {
-    char options[128];
-    snprintf(options, sizeof options, "-DATTN_TYPE=%d", (int)state->problem.type);
+clattn_status attn_unfused_build_copy(attn_unfused_state *state, const attn_device *device, int place, const char *name,
+                                      clattn_type type, clattn_report *report) {
     for (;; state->lanes /= 2) {
-        clattn_status status = attn_opencl_build(device, name, options, state->lanes, false, program, NULL, report);
+        char options[128];
+        snprintf(options, sizeof options, "-DATTN_TYPE=%d", (int)type);
+        state->kernels[place].name = name;
+        clattn_status status = attn_opencl_build(device, name, options, state->lanes, false,
+                                                 &state->kernels[place].program, NULL, report);
         if (status != CLATTN_UNSUPPORTED || state->lanes == 1) {
             return status;
         }
@@ -100,9 +114,14 @@ static clattn_status build_copy(attn_unfused_state *state, const attn_device *de
 }
 
 static clattn_status build(attn_unfused_state *state, const attn_device *device, clattn_report *report) {
-    ATTN_TRY(build_copy(state, device, "gather", &state->gather, report));
-    ATTN_TRY(build_softmax(state, device, report));
-    ATTN_TRY(build_copy(state, device, "weighted_output", &state->output, report));
+    const clattn_type type = state->problem.type;
+    ATTN_TRY(attn_unfused_build_copy(state, device, ATTN_UNFUSED_GATHER, "gather", type, report));
+    if (state->problem.direction == CLATTN_BACKWARD) {
+        ATTN_TRY(attn_unfused_backward_build(state, device, report));
+    } else {
+        ATTN_TRY(attn_unfused_build_rows(state, device, ATTN_UNFUSED_SOFTMAX, "softmax_masked", report));
+        ATTN_TRY(attn_unfused_build_copy(state, device, ATTN_UNFUSED_OUTPUT, "weighted_output", type, report));
+    }
     return attn_product_prepare(state->device, report);
 }
 
@@ -110,14 +129,15 @@ static clattn_status build(attn_unfused_state *state, const attn_device *device,
 static clattn_status try_large(const attn_unfused_sizes *sizes, const attn_unfused_part *part, clattn_report *report) {
     int64_t bytes = 0;
     if (part->pairs > 0 && part->rows > 0 && sizes->key_length > 0) {
-        ATTN_TRY(temporary(sizes, part->rows, &bytes, report));
+        ATTN_TRY(sizes->temporary(sizes, part->rows, &bytes, report));
     }
     return bytes > 0 ? attn_product_prepare_large(sizes->user, report) : CLATTN_OK;
 }
 
 static void describe(const attn_unfused_state *state, const attn_unfused_part *part, clattn_plan_info *info) {
-    snprintf(info->kernel, sizeof info->kernel, "CLBlast Sgemm, softmax_masked (%d x float%d a row), CLBlast Sgemm",
-             state->row_group, state->row_width);
+    const bool backward = state->problem.direction == CLATTN_BACKWARD;
+    snprintf(info->kernel, sizeof info->kernel, "CLBlast Sgemm, %s (%d x float%d a row), CLBlast Sgemm",
+             backward ? "backward_scores" : "softmax_masked", state->row_group, state->row_width);
     info->accumulate = "fp32";
     info->weights_rounded = false;
     info->sum_running = true; /* CLBlast keeps one accumulator a sum */
@@ -149,6 +169,9 @@ static clattn_status prepare(const void *asked, const attn_device *device, void 
     state->blocks = device->blocks;
     state->caller_workspace = device->caller_workspace;
     state->body = attn_opencl_body_choose(device);
+    state->regions = problem->direction == CLATTN_BACKWARD
+                         ? attn_unfused_backward_regions(problem)
+                         : (1u << (ATTN_REGION_SUMS + 1)) - 1u - (1u << ATTN_REGION_GIVEN);
     choose_groups(state);
     attn_unfused_sizes sizes;
     attn_unfused_part part;
@@ -168,12 +191,8 @@ fail:
 
 static clattn_status slot_open(void *opaque, void **slot, clattn_report *report) {
     const attn_unfused_state *state = opaque;
-    const attn_slot_kernel kernels[ATTN_SLOT_KERNELS] = { [ATTN_UNFUSED_GATHER] = { state->gather, "gather" },
-                                                          [ATTN_UNFUSED_SOFTMAX] = { state->softmax, "softmax_masked" },
-                                                          [ATTN_UNFUSED_OUTPUT] = { state->output,
-                                                                                    "weighted_output" } };
     return attn_grid_slot_open(state->device, &state->problem, state->caller_workspace ? 0 : state->workspace_size,
-                               kernels, slot, report);
+                               state->kernels, slot, report);
 }
 
 const attn_engine attn_engine_opencl_unfused = {

@@ -51,21 +51,21 @@ static clattn_status clear_caches_at_end(struct attn_opencl_device *device) {
     return CLATTN_OK;
 }
 
-static CLBlastTranspose transpose_a(bool transposed) {
+static CLBlastTranspose transposition(bool transposed) {
     return transposed ? CLBlastTransposeYes : CLBlastTransposeNo;
 }
 
 static CLBlastStatusCode one(const attn_product *p, int64_t index, cl_command_queue queue, cl_event *event) {
     size_t a = (size_t)(p->a.at + index * p->a.step), b = (size_t)(p->b.at + index * p->b.step),
            c = (size_t)(p->c.at + index * p->c.step);
-    return CLBlastSgemmWithTempBuffer(CLBlastLayoutColMajor, transpose_a(p->a_transposed), CLBlastTransposeNo,
+    return CLBlastSgemmWithTempBuffer(CLBlastLayoutColMajor, transposition(p->a_transposed), transposition(p->b_transposed),
                                       (size_t)p->m, (size_t)p->n, (size_t)p->k, p->alpha, p->a.memory, a,
                                       (size_t)p->a.leading, p->b.memory, b, (size_t)p->b.leading, 0.0f, p->c.memory, c,
                                       (size_t)p->c.leading, &queue, event, p->temporary);
 }
 
 static CLBlastStatusCode batch(const attn_product *p, cl_command_queue queue, cl_event *event) {
-    return CLBlastSgemmStridedBatched(CLBlastLayoutColMajor, transpose_a(p->a_transposed), CLBlastTransposeNo,
+    return CLBlastSgemmStridedBatched(CLBlastLayoutColMajor, transposition(p->a_transposed), transposition(p->b_transposed),
                                       (size_t)p->m, (size_t)p->n, (size_t)p->k, p->alpha, p->a.memory, (size_t)p->a.at,
                                       (size_t)p->a.leading, (size_t)p->a.step, p->b.memory, (size_t)p->b.at,
                                       (size_t)p->b.leading, (size_t)p->b.step, 0.0f, p->c.memory, (size_t)p->c.at,
@@ -82,14 +82,15 @@ static clattn_status follow(attn_chain *chain, CLBlastStatusCode code, cl_event 
     return check(code, chain->report);
 }
 
-clattn_status attn_product_temporary(struct attn_opencl_device *device, int64_t m, int64_t n, int64_t k,
-                                     bool a_transposed, int64_t *bytes, clattn_report *report) {
+clattn_status attn_product_temporary(struct attn_opencl_device *device, const attn_product *shape, int64_t *bytes,
+                                     clattn_report *report) {
     size_t size = 0;
     cl_command_queue queue = device->queue;
+    const size_t m = (size_t)shape->m, n = (size_t)shape->n, k = (size_t)shape->k;
     /* Offsets of 1 mean that no matrix can be used as it lies: the most that any product of the shape needs. */
     CLBlastStatusCode code = CLBlastSGemmTempBufferSize(
-        CLBlastLayoutColMajor, transpose_a(a_transposed), CLBlastTransposeNo, (size_t)m, (size_t)n, (size_t)k, 1,
-        (size_t)(a_transposed ? k : m), 1, (size_t)k, 1, (size_t)m, &queue, &size);
+        CLBlastLayoutColMajor, transposition(shape->a_transposed), transposition(shape->b_transposed), m, n, k, 1,
+        shape->a_transposed ? k : m, 1, shape->b_transposed ? n : k, 1, m, &queue, &size);
     ATTN_TRY(check(code, report));
     if (size > INT64_MAX) {
         return attn_refuse(report, CLATTN_OVERFLOW, "the temporary memory of a matrix product does not fit 63 bits");
@@ -100,8 +101,7 @@ clattn_status attn_product_temporary(struct attn_opencl_device *device, int64_t 
 
 clattn_status attn_product_enqueue(attn_chain *chain, const attn_product *product) {
     int64_t temporary = 0;
-    ATTN_TRY(attn_product_temporary(chain->device, product->m, product->n, product->k, product->a_transposed,
-                                    &temporary, chain->report));
+    ATTN_TRY(attn_product_temporary(chain->device, product, &temporary, chain->report));
     if (temporary == 0) {
         cl_event event = NULL;
         ATTN_TRY(attn_chain_barrier(chain));
@@ -200,7 +200,8 @@ clattn_status attn_product_prepare_large(struct attn_opencl_device *device, clat
     }
     for (int64_t size = STEP; size <= LARGEST_CUBE; size += STEP) {
         int64_t temporary = 0;
-        ATTN_TRY(attn_product_temporary(device, size, size, size, false, &temporary, report));
+        const attn_product cube = { .m = size, .n = size, .k = size };
+        ATTN_TRY(attn_product_temporary(device, &cube, &temporary, report));
         if (temporary > 0) {
             ATTN_TRY(try_cube(device, size, temporary, report));
             break;

@@ -4,12 +4,12 @@
 
 #include "opencl/launch.h"
 
-/** C = alpha * A * B, `count` times, fp32, column-major: C is m x n, A is m x k (stored transposed when
- * a_transposed), B is k x n. Everything is counted in elements and stays below 2^31 of them. */
+/** C = alpha * A * B, `count` times, fp32, column-major: C is m x n, A is m x k and B is k x n, each stored transposed where
+ * that is said. Everything is counted in elements and stays below 2^31 of them. */
 typedef struct attn_product {
     int64_t m, n, k, count;
     float alpha;
-    bool a_transposed;
+    bool a_transposed, b_transposed;
     struct attn_matrix {
         cl_mem memory;
         int64_t at, leading, step; /* first element, leading dimension, distance from one matrix to the next */
@@ -28,10 +28,10 @@ clattn_status attn_product_prepare(struct attn_opencl_device *device, clattn_rep
 /** The same for the kernels that take temporary memory; for plans whose products need some. Tried once a device. */
 clattn_status attn_product_prepare_large(struct attn_opencl_device *device, clattn_report *report);
 
-/** Bytes of temporary memory that one m x n x k product may need, at most and for smaller ones too; 0 = small enough
- *  for the kernel that needs none. */
-clattn_status attn_product_temporary(struct attn_opencl_device *device, int64_t m, int64_t n, int64_t k,
-                                     bool a_transposed, int64_t *bytes, clattn_report *report);
+/** Bytes of temporary memory that one product of the shape (m, n, k and what is transposed) may need, at most and for smaller
+ *  ones too; 0 = small enough for the kernel that needs none. */
+clattn_status attn_product_temporary(struct attn_opencl_device *device, const attn_product *shape, int64_t *bytes,
+                                     clattn_report *report);
 
 /** Enqueues. Small products go as one batch, large ones one by one, because only those take their temporary memory
  * from us. */
