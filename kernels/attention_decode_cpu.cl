@@ -10,6 +10,7 @@
 #include "include/mask.cl.h"
 #include "include/tile.cl.h"
 #include "include/keywise.cl.h"
+#include "include/dropout_vector.cl.h"
 #include "include/partial.cl.h"
 
 #define SCORES_STRIDE (BLOCK_KEY + VECTOR)
@@ -112,17 +113,25 @@ static inline void add_values(const float *weights, __global const attn_storage 
 
 // The range and the features of TILE_ROWS rows from `row` on, over keys first .. first + count - 1.
 static inline void tile_keywise(const attn_arguments *a, const attn_extras *x, const attn_entry *e, long b, long g,
-                                long row, int rows, long first, attn_range part, int padded, float *scores) {
+                                long row, int rows, long first, long end, int padded, float *scores) {
     for (int i = 0; i < TILE_ROWS; i++) {
         long at = row + min(i, rows - 1), h = g * a->group + at % a->group, position = at / a->group;
         attn_range r = attn_row_range(a, e, position);
-        r.begin = max(r.begin, part.begin);
-        r.end = min(r.end, part.end);
+        r.end = min(r.end, end);
         for (int n = 0; n < padded; n += TILE_KEYS) {
-            int low = (int)clamp(r.begin - first - n, 0L, (long)TILE_KEYS);
-            int high = i < rows ? (int)clamp(r.end - first - n, 0L, (long)TILE_KEYS) : 0;
-            keywise_row(a, x, e, b, h, position, first + n, low, high, scores + i * SCORES_STRIDE + n);
+            keywise_row(a, x, e, b, h, position, first + n, keywise_part_of(&r, first + n, i < rows),
+                        scores + i * SCORES_STRIDE + n);
         }
+    }
+}
+
+// Dropout on the weights of TILE_ROWS rows from `row` on, over `count` keys from `first` on.
+static inline void tile_dropout(const attn_arguments *a, const attn_extras *x, long b, long g, long row, int rows,
+                                long first, int count, float *weights) {
+    for (int i = 0; i < TILE_ROWS; i++) {
+        const long at = row + min(i, rows - 1);
+        const attn_dropout_row r = attn_get_dropout_row(x, b, g * a->group + at % a->group, at / a->group);
+        dropout_weights(&r, first, count, weights + i * SCORES_STRIDE);
     }
 }
 
@@ -139,8 +148,9 @@ void attention_decode_cpu(attn_arguments a, long first_item, int splits, ATTN_EX
     const int rows = (int)min((long)ITEM_ROWS, PARTIAL_ROWS(&a) - first);
     const int dims = (int)a.head_dim, columns = (int)a.value_dim;
     const attn_entry e = attn_get_entry(&a, &x, b);
-    const attn_range all = attn_rows_range(&a, &e, first / a.group, (first + rows - 1) / a.group);
+    attn_range all = attn_rows_range(&a, &e, first / a.group, (first + rows - 1) / a.group);
     const attn_range open = attn_rows_common_range(&a, &e, first / a.group, (first + rows - 1) / a.group);
+    const attn_gap gap = partial_close_gap(&all, BLOCK_KEY);
     const attn_range part = partial_range(all, splits, split, BLOCK_KEY);
     const int per_key = ATTN_FEATURES(&a) & (ATTN_HAS_KEYWISE | ATTN_HAS_SOFTCAP);
 
@@ -155,19 +165,21 @@ void attention_decode_cpu(attn_arguments a, long first_item, int splits, ATTN_EX
             vector_store((vfloat)0.0f, 0, output + i * DIM_MAX + c);
         }
     }
-    for (long k = part.begin; k < part.end; k += BLOCK_KEY) {
-        const int count = (int)min((long)BLOCK_KEY, part.end - k);
+    for (long n = part.begin; n < part.end; n += BLOCK_KEY) {
+        const long k = attn_gap_key(&gap, n);
+        const int count = (int)min((long)BLOCK_KEY, part.end - n);
         const int padded = (count + TILE_KEYS - 1) / TILE_KEYS * TILE_KEYS;
-        const int plain = !per_key && k >= open.begin && k + padded <= open.end && k + padded <= part.end;
+        const int plain = !per_key && attn_range_covers(&open, k, padded) && padded == count;
         for (int t = 0; t < rows; t += TILE_ROWS) {
             dot_tile(query + t * DIM_MAX, key + attn_row_at(&a.key, b, g, k), a.key.stride[2], count, dims,
                      a.scale, scores);
             if (!plain) {
-                tile_keywise(&a, &x, &e, b, g, first + t, rows - t, k, part, padded, scores);
+                tile_keywise(&a, &x, &e, b, g, first + t, rows - t, k, k + count, padded, scores);
             }
             for (int i = 0; i < TILE_ROWS; i++) {
                 row_softmax(scores + i * SCORES_STRIDE, padded, maximum + t + i, sum + t + i, keep + i);
             }
+            tile_dropout(&a, &x, b, g, first + t, rows - t, k, padded, scores);
             add_values(scores, value + attn_row_at(&a.value, b, g, k), a.value.stride[2], columns, count, keep,
                        output + t * DIM_MAX);
         }

@@ -10,6 +10,7 @@
 #include "include/mask.cl.h"
 #include "include/tile.cl.h"
 #include "include/keywise.cl.h"
+#include "include/dropout_vector.cl.h"
 #include "include/pack.cl.h"
 
 #define SCORES_STRIDE (BLOCK_KEY + VECTOR) // not a power of two
@@ -60,14 +61,13 @@ static inline int panel_scores(const attn_arguments *a, const attn_extras *x, co
         return 0;
     }
     tile_scores(query, DIM_MAX, panel, PACK_DIMS((int)a->head_dim), a->scale, scores, SCORES_STRIDE);
-    if (!per_key && first >= t->open.begin && first + TILE_KEYS <= t->open.end) {
+    if (!per_key && attn_range_covers(&t->open, first, TILE_KEYS)) {
         return 1;
     }
     for (int i = 0; i < TILE_ROWS; i++) {
         attn_range r = attn_row_range(a, e, t->first + i);
-        int low = (int)clamp(r.begin - first, 0L, (long)TILE_KEYS);
-        int high = i < t->rows ? (int)clamp(r.end - first, 0L, (long)TILE_KEYS) : 0;
-        keywise_row(a, x, e, t->b, t->h, t->first + i, first, low, high, scores + i * SCORES_STRIDE);
+        keywise_row(a, x, e, t->b, t->h, t->first + i, first, keywise_part_of(&r, first, i < t->rows),
+                    scores + i * SCORES_STRIDE);
     }
     return 1;
 }
@@ -104,6 +104,8 @@ static inline void tile_block(const attn_arguments *a, const attn_extras *x, con
     float keep[TILE_ROWS];
     for (int i = 0; i < TILE_ROWS; i++) {
         row_softmax(scores + i * SCORES_STRIDE, padded, maximum + i, sum + i, keep + i);
+        const attn_dropout_row dropout = attn_get_dropout_row(x, t->b, t->h, t->first + i);
+        dropout_weights(&dropout, first, padded, scores + i * SCORES_STRIDE);
     }
     for (int p = 0; p < count; p += VALUE_CHUNK) {
         const uint chunk_mask = (1u << (VALUE_CHUNK / TILE_KEYS)) - 1u;
@@ -117,19 +119,20 @@ static inline void tile_block(const attn_arguments *a, const attn_extras *x, con
 }
 
 static inline void store_row(const attn_arguments *a, const attn_extras *x, long b, long h, long i, float maximum,
-                             vfloat sum, const float *row, __global attn_storage *output, __global float *logsumexp) {
+                             vfloat sum, const float *row, __global attn_output *output, __global float *logsumexp) {
     const int features = ATTN_FEATURES(a), columns = (int)a->value_dim;
     const int has_sink = (features & ATTN_HAS_SINKS) != 0;
     softmax_end end = softmax_finish(maximum, sum_lanes(sum), has_sink, has_sink ? x->sinks[a->sinks_at + h] : 0.0f);
     long at = attn_row_at(&a->output, b, h, i);
+    const float factor = ATTN_DROPOUT ? end.factor * ATTN_KEEP(x) : end.factor;
     int nothing = end.factor == 0.0f; // then the sums may hold what a masked value left there
     int c = 0;
     for (; c + VECTOR <= columns; c += VECTOR) {
-        vfloat y = nothing ? (vfloat)0.0f : vector_load(0, row + c) * end.factor;
-        ATTN_STOREN(VECTOR, output, at + c, y);
+        vfloat y = nothing ? (vfloat)0.0f : vector_load(0, row + c) * factor;
+        ATTN_STORE_OUTPUTN(VECTOR, output, at + c, y);
     }
     for (; c < columns; c++) {
-        ATTN_STORE(output, at + c, nothing ? 0.0f : row[c] * end.factor);
+        ATTN_STORE_OUTPUT(output, at + c, nothing ? 0.0f : row[c] * factor);
     }
     if (features & ATTN_HAS_LOGSUMEXP) {
         logsumexp[ATTN_LOGSUMEXP_AT(a, b, h, i)] = end.logsumexp;
@@ -139,7 +142,7 @@ static inline void store_row(const attn_arguments *a, const attn_extras *x, long
 __kernel KERNEL_OF_VECTORS __attribute__((reqd_work_group_size(1, 1, 1)))
 void attention_fused_cpu(attn_arguments a, long first_item, long row_blocks, int tiles, ATTN_EXTRAS_PARAMETERS,
                          __global const attn_storage *restrict query_memory, __global const float *restrict workspace,
-                         long values_at, __global attn_storage *restrict output_memory,
+                         long values_at, __global attn_output *restrict output_memory,
                          __global float *restrict logsumexp) {
     const attn_extras x = ATTN_EXTRAS;
     const long item = first_item + get_global_id(0), head = item / row_blocks;
@@ -164,15 +167,17 @@ void attention_fused_cpu(attn_arguments a, long first_item, long row_blocks, int
         }
     }
     const attn_range all = attn_rows_range(&a, &e, first, first + rows - 1);
-    for (long k = all.begin / TILE_KEYS * TILE_KEYS; k < all.end; k += BLOCK_KEY) {
+    for (long k = attn_first_block(&all, TILE_KEYS); k < all.end;
+         k = attn_next_block(&all, k, BLOCK_KEY, TILE_KEYS)) {
         for (int t = 0; t * TILE_ROWS < rows; t++) {
             tile_rows tile = {b, h, first + t * TILE_ROWS, min(TILE_ROWS, rows - t * TILE_ROWS), {0, 0}, {0, 0}};
             tile.visit = attn_rows_range(&a, &e, tile.first, tile.first + tile.rows - 1);
             tile.open = attn_rows_common_range(&a, &e, tile.first, tile.first + tile.rows - 1);
-            long from = max(k, tile.visit.begin / TILE_KEYS * TILE_KEYS), to = min(k + BLOCK_KEY, tile.visit.end);
-            if (from < to) {
-                tile_block(&a, &x, &e, &tile, query + t * TILE_ROWS * DIM_MAX, packed_key, packed_value, from, to,
-                           scores, maximum + t * TILE_ROWS, sum + t * TILE_ROWS, output + t * TILE_ROWS * DIM_MAX);
+            const attn_range part = attn_range_part(&tile.visit, k, k + BLOCK_KEY, TILE_KEYS);
+            if (part.begin < part.end) {
+                tile_block(&a, &x, &e, &tile, query + t * TILE_ROWS * DIM_MAX, packed_key, packed_value, part.begin,
+                           part.end, scores, maximum + t * TILE_ROWS, sum + t * TILE_ROWS,
+                           output + t * TILE_ROWS * DIM_MAX);
             }
         }
     }

@@ -6,12 +6,13 @@
 #include "include/hints.cl.h"
 #include "include/types.cl.h"
 #include "include/mask.cl.h"
+#include "include/dropout.cl.h"
 #include "include/softmax_online.cl.h"
 #include "include/partial.cl.h"
 
 __kernel KERNEL_OF_VECTORS
 void attention_merge(attn_arguments a, long first_item, int splits, int columns, ATTN_EXTRAS_PARAMETERS,
-                     __global const float *workspace, long stats_at, __global attn_storage *restrict output,
+                     __global const float *workspace, long stats_at, __global attn_output *restrict output,
                      __global float *restrict logsumexp) {
     const attn_extras x = ATTN_EXTRAS;
     const int features = ATTN_FEATURES(&a), has_sink = (features & ATTN_HAS_SINKS) != 0;
@@ -33,11 +34,12 @@ void attention_merge(attn_arguments a, long first_item, int splits, int columns,
         float y = 0.0f;
         for (int s = 0; s < splits && end.factor != 0.0f; s++) {
             float factor = softmax_rescale(stats[2 * s], maximum) * end.factor;
+            factor = ATTN_DROPOUT ? factor * ATTN_KEEP(&x) : factor;
             if (factor != 0.0f) {
                 y = fma(workspace[(row * splits + s) * a.value_dim + c], factor, y);
             }
         }
-        ATTN_STORE(output, at + c, y);
+        ATTN_STORE_OUTPUT(output, at + c, y);
     }
     if (first == 0 && (features & ATTN_HAS_LOGSUMEXP)) {
         logsumexp[ATTN_LOGSUMEXP_AT(&a, b, h, i)] = end.logsumexp;

@@ -6,6 +6,7 @@
 #include "include/hints.cl.h"
 #include "include/types.cl.h"
 #include "include/mask.cl.h"
+#include "include/dropout.cl.h"
 #include "include/softmax_online.cl.h"
 
 #define COLUMNS 32 // at a time: the scores are computed again for each block of columns
@@ -17,16 +18,16 @@ typedef struct repair_row {
 } repair_row;
 
 // 0 * x is 0 for what is finite, NaN for the rest.
-static inline int is_finite_row(const attn_arguments *a, __global const attn_storage *output, long at) {
+static inline int is_finite_row(const attn_arguments *a, __global const attn_output *output, long at) {
     const int columns = (int)a->value_dim;
     float4 zeros = (float4)0.0f;
     float zero = 0.0f;
     int c = 0;
     for (; c + 4 <= columns; c += 4) {
-        zeros = fma(ATTN_LOADN(4, output, at + c), (float4)0.0f, zeros);
+        zeros = fma(ATTN_LOAD_OUTPUTN(4, output, at + c), (float4)0.0f, zeros);
     }
     for (; c < columns; c++) {
-        zero = fma(ATTN_LOAD(output, at + c), 0.0f, zero);
+        zero = fma(ATTN_LOAD_OUTPUT(output, at + c), 0.0f, zero);
     }
     return zeros.x + zeros.y + zeros.z + zeros.w + zero == 0.0f;
 }
@@ -51,23 +52,28 @@ static inline float get_score(const attn_arguments *a, const attn_extras *x, con
     return attn_score_step(a, x, row, j, a->scale * (dot0 + dot1));
 }
 
-static inline void repair_columns(const attn_arguments *a, const attn_extras *x, const repair_row *r,
-                                  const attn_row *row, __global const attn_storage *query,
-                                  __global const attn_storage *key, __global const attn_storage *value, float maximum,
-                                  int first, int count, float *total, float *weight_sum) {
+// Returns whether there was a key that the row attends to and that dropout keeps.
+static inline int repair_columns(const attn_arguments *a, const attn_extras *x, const repair_row *r,
+                                 const attn_row *row, __global const attn_storage *query,
+                                 __global const attn_storage *key, __global const attn_storage *value, float maximum,
+                                 int first, int count, float *total, float *weight_sum) {
     float block[COLUMNS], block_sum = 0.0f;
+    int kept = 0;
+    const attn_dropout_row dropout = attn_get_dropout_row(x, r->b, r->h, r->i);
     *weight_sum = 0.0f;
     for (int c = 0; c < COLUMNS; c++) {
         total[c] = block[c] = 0.0f;
     }
-    for (long j = r->range.begin; j < r->range.end; j++) {
+    for (long j = attn_first_block(&r->range, 1); j < r->range.end; j = attn_next_block(&r->range, j, 1, 1)) {
         int allowed;
         float score = get_score(a, x, r, row, query, key, j, &allowed);
         if (allowed) {
             float w = exp(score - maximum);
             long at = attn_row_at(&a->value, r->b, r->h / a->group, j) + first;
             block_sum += w;
-            for (int c = 0; c < count; c++) {
+            const int columns = attn_dropout_keeps(&dropout, j) ? count : 0;
+            kept |= columns;
+            for (int c = 0; c < columns; c++) {
                 block[c] = fma(w, ATTN_LOAD(value, at + c), block[c]);
             }
         }
@@ -80,11 +86,12 @@ static inline void repair_columns(const attn_arguments *a, const attn_extras *x,
             }
         }
     }
+    return kept;
 }
 
 static inline void repair(const attn_arguments *a, const attn_extras *x, repair_row *r,
                           __global const attn_storage *query, __global const attn_storage *key,
-                          __global const attn_storage *value, __global attn_storage *output,
+                          __global const attn_storage *value, __global attn_output *output,
                           __global float *logsumexp) {
     const long at = attn_row_at(&a->output, r->b, r->h, r->i);
     const attn_entry e = attn_get_entry(a, x, r->b);
@@ -94,7 +101,7 @@ static inline void repair(const attn_arguments *a, const attn_extras *x, repair_
     r->range = range;
     const float sink = (ATTN_FEATURES(a) & ATTN_HAS_SINKS) ? x->sinks[a->sinks_at + r->h] : -INFINITY;
     float maximum = sink;
-    for (long j = r->range.begin; j < r->range.end; j++) {
+    for (long j = attn_first_block(&r->range, 1); j < r->range.end; j = attn_next_block(&r->range, j, 1, 1)) {
         int allowed;
         float score = get_score(a, x, r, &row, query, key, j, &allowed);
         maximum = score > maximum ? score : maximum;
@@ -103,10 +110,11 @@ static inline void repair(const attn_arguments *a, const attn_extras *x, repair_
     for (int c = 0; c < (int)a->value_dim; c += COLUMNS) {
         const int count = min(COLUMNS, (int)a->value_dim - c);
         float total[COLUMNS], sum;
-        repair_columns(a, x, r, &row, query, key, value, maximum, c, count, total, &sum);
+        const int kept = repair_columns(a, x, r, &row, query, key, value, maximum, c, count, total, &sum);
         sum += sink == -INFINITY ? 0.0f : exp(sink - maximum);
         for (int k = 0; k < count; k++) {
-            ATTN_STORE(output, at + c + k, sum == 0.0f ? 0.0f : total[k] / sum);
+            const float y = ATTN_DROPOUT ? total[k] * ATTN_KEEP(x) : total[k];
+            ATTN_STORE_OUTPUT(output, at + c + k, sum == 0.0f || (ATTN_DROPOUT && !kept) ? 0.0f : y / sum);
         }
         if (c == 0 && (ATTN_FEATURES(a) & ATTN_HAS_LOGSUMEXP)) {
             logsumexp[ATTN_LOGSUMEXP_AT(a, r->b, r->h, r->i)] = maximum + log(sum);
@@ -117,7 +125,7 @@ static inline void repair(const attn_arguments *a, const attn_extras *x, repair_
 __kernel KERNEL_OF_VECTORS
 void attention_repair(attn_arguments a, long first_item, int rows, ATTN_EXTRAS_PARAMETERS,
                       __global const attn_storage *restrict query, __global const attn_storage *restrict key,
-                      __global const attn_storage *restrict value, __global attn_storage *restrict output,
+                      __global const attn_storage *restrict value, __global attn_output *restrict output,
                       __global float *restrict logsumexp) {
     const attn_extras x = ATTN_EXTRAS;
     const long first = (first_item + get_global_id(0)) * rows, all = a.batch * a.query_heads * a.query_length;

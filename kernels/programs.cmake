@@ -8,6 +8,7 @@ attn_opencl_program(local_probe local_probe.cl KERNELS local_probe DEFINES "-DBY
 attn_opencl_program(softmax_masked softmax_masked.cl KERNELS softmax_masked
   DEFINES "-DATTN_TYPE=0 -DROW_GROUP=1 -DROW_WIDTH=16" "-DATTN_TYPE=1 -DROW_GROUP=64 -DROW_WIDTH=4"
           "-DATTN_TYPE=2 -DROW_GROUP=1 -DROW_WIDTH=8")
+attn_opencl_program(dropout_mask dropout_mask.cl KERNELS dropout_mask DEFINES "")
 attn_opencl_program(weighted_output weighted_output.cl KERNELS weighted_output
   DEFINES "-DATTN_TYPE=0" "-DATTN_TYPE=1" "-DATTN_TYPE=2")
 attn_opencl_program(gradient_delta gradient_delta.cl KERNELS gradient_delta

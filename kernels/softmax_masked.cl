@@ -1,6 +1,7 @@
 // Scores -> weights in place, one work-group a row: softcap, bias, ALiBi, mask by selection, softmax with sinks; also
 // logsumexp, and the scores or weights of whichever stage is asked for. Built with -DROW_GROUP=work-items a row and
 // -DROW_WIDTH=floats a vector. Sums run in blocks, so that long rows keep their accuracy.
+#include "include/dropout.cl.h"
 #include "include/mask.cl.h"
 
 #ifndef ROW_GROUP
@@ -97,19 +98,20 @@ static inline void write_scores(const attn_arguments *a, const attn_extras *x, c
             s = row->data[j];
             s = a->weights_stage == ATTN_STAGE_RAW ? s : attn_softcap(a, s);
             if (a->weights_stage == ATTN_STAGE_BIAS) {
-                s = j >= row->range.begin && j < row->range.end ? attn_keywise(a, x, &keywise, j, s) : -INFINITY;
+                s = attn_range_has(&row->range, j) ? attn_keywise(a, x, &keywise, j, s) : -INFINITY;
             }
         }
         weights[at + j * a->weights.stride[3]] = s;
     }
 }
 
-// Makes the scores what softmax sees, where features ask for it, and gives this work-item's maximum.
-static inline float transform_row(const attn_arguments *a, const attn_extras *x, const score_row *row) {
+// Makes the scores of keys begin .. end - 1 what softmax sees, where features ask for it, and gives this work-item's maximum.
+static inline float transform_row(const attn_arguments *a, const attn_extras *x, const score_row *row, long begin,
+                                  long end) {
     float m = -INFINITY;
     if (ATTN_FEATURES(a) & (ATTN_HAS_KEYWISE | ATTN_HAS_SOFTCAP)) {
         const attn_row keywise = attn_get_row(a, x, &row->entry, row->b, row->h, row->i);
-        for (long j = row->range.begin + get_local_id(0); j < row->range.end; j += ROW_GROUP) {
+        for (long j = begin + get_local_id(0); j < end; j += ROW_GROUP) {
             float s = attn_score_step(a, x, &keywise, j, row->data[j]);
             row->data[j] = s;
             m = larger(m, s);
@@ -117,30 +119,30 @@ static inline float transform_row(const attn_arguments *a, const attn_extras *x,
         return m;
     }
     row_vector lanes = -INFINITY;
-    long j = row->range.begin + get_local_id(0) * ROW_WIDTH;
-    for (; j + ROW_WIDTH <= row->range.end; j += ROW_GROUP * ROW_WIDTH) {
+    long j = begin + get_local_id(0) * ROW_WIDTH;
+    for (; j + ROW_WIDTH <= end; j += ROW_GROUP * ROW_WIDTH) {
         lanes = lanes_larger(lanes, ROW_LOAD(row->data + j));
     }
-    for (; j < row->range.end; ++j) { // at most one work-item is here, for the last keys
+    for (; j < end; ++j) { // at most one work-item is here, for the last keys
         m = larger(m, row->data[j]);
     }
     return lanes_max(lanes, m);
 }
 
-// Scores -> exp(score - m) in place; gives this work-item's sum.
-static inline float exponentials(const score_row *row, float m) {
+// Scores of keys begin .. end - 1 -> exp(score - m) in place; gives this work-item's sum.
+static inline float exponentials(const score_row *row, long begin, long end, float m) {
     float sum = 0.0f;
-    long j = row->range.begin + get_local_id(0) * ROW_WIDTH;
-    while (j + ROW_WIDTH <= row->range.end) {
+    long j = begin + get_local_id(0) * ROW_WIDTH;
+    while (j + ROW_WIDTH <= end) {
         row_vector lanes = 0.0f;
-        for (int k = 0; k < BLOCK_VECTORS && j + ROW_WIDTH <= row->range.end; ++k, j += ROW_GROUP * ROW_WIDTH) {
+        for (int k = 0; k < BLOCK_VECTORS && j + ROW_WIDTH <= end; ++k, j += ROW_GROUP * ROW_WIDTH) {
             const row_vector e = exp(ROW_LOAD(row->data + j) - m);
             ROW_STORE(e, row->data + j);
             lanes += e;
         }
         sum += lanes_sum(lanes);
     }
-    for (; j < row->range.end; ++j) {
+    for (; j < end; ++j) {
         float e = exp(row->data[j] - m);
         row->data[j] = e;
         sum += e;
@@ -151,12 +153,12 @@ static inline float exponentials(const score_row *row, float m) {
 // Exponentials -> weights in place, 0 outside the range and in rows where nothing is allowed (factor 0).
 static inline void normalise(const attn_arguments *a, const score_row *row, float factor, int empty) {
     for (long j = get_local_id(0) * ROW_WIDTH; j < a->key_length; j += ROW_GROUP * ROW_WIDTH) {
-        if (!empty && j >= row->range.begin && j + ROW_WIDTH <= row->range.end) {
+        if (!empty && attn_range_covers(&row->range, j, ROW_WIDTH)) {
             ROW_STORE(ROW_LOAD(row->data + j) * factor, row->data + j);
             continue;
         }
         for (long k = j; k < j + ROW_WIDTH && k < a->key_length; ++k) {
-            int inside = !empty && k >= row->range.begin && k < row->range.end;
+            int inside = !empty && attn_range_has(&row->range, k);
             row->data[k] = inside ? row->data[k] * factor : 0.0f;
         }
     }
@@ -167,6 +169,20 @@ static inline void write_weights(const attn_arguments *a, const score_row *row, 
     if (at >= 0 && a->weights_stage == ATTN_STAGE_SOFTMAX) {
         for (long j = get_local_id(0); j < row->weights_keys; j += ROW_GROUP) {
             ATTN_STORE(weights, at + j * a->weights.stride[3], j < a->key_length ? row->data[j] : 0.0f);
+        }
+    }
+}
+
+// Weights in place, 0 where dropped, else multiplied. Those written out know nothing of it.
+static inline void drop_weights(const attn_arguments *a, const attn_extras *x, const score_row *row) {
+    const attn_dropout_row r = attn_get_dropout_row(x, row->b, row->h, row->i);
+    for (long j = get_local_id(0) * 4; j < a->key_length; j += ROW_GROUP * 4) {
+        if (j + 4 <= a->key_length) {
+            vstore4(attn_dropout_four(&r, j, vload4(0, row->data + j)) * ATTN_KEEP(x), 0, row->data + j);
+            continue;
+        }
+        for (long k = j; k < a->key_length; ++k) {
+            row->data[k] = attn_dropout_keeps(&r, k) ? row->data[k] * ATTN_KEEP(x) : 0.0f;
         }
     }
 }
@@ -192,10 +208,18 @@ __kernel __attribute__((reqd_work_group_size(ROW_GROUP, 1, 1))) void softmax_mas
     write_scores(&a, &extras, &row, (__global float *)weights);
     ROW_BARRIER();
     const float sink = (ATTN_FEATURES(&a) & ATTN_HAS_SINKS) ? extras.sinks[a.sinks_at + row.h] : -INFINITY;
-    const float top = GROUP_MAX(transform_row(&a, &extras, &row)), m = larger(top, sink);
+    float mine = transform_row(&a, &extras, &row, row.range.begin, row.range.end);
+#if ATTN_PREFIX
+    mine = larger(mine, transform_row(&a, &extras, &row, 0, row.range.prefix));
+#endif
+    const float top = GROUP_MAX(mine), m = larger(top, sink);
     const int nothing = top == -INFINITY; // then the sink stands, whatever it is
     ROW_BARRIER();
-    float sum = GROUP_SUM(nothing ? 0.0f : exponentials(&row, m));
+    mine = nothing ? 0.0f : exponentials(&row, row.range.begin, row.range.end, m);
+#if ATTN_PREFIX
+    mine += nothing ? 0.0f : exponentials(&row, 0, row.range.prefix, m);
+#endif
+    float sum = GROUP_SUM(mine);
     if (ATTN_FEATURES(&a) & ATTN_HAS_SINKS) {
         sum += nothing ? 0.0f : exp(sink - m);
     }
@@ -203,6 +227,10 @@ __kernel __attribute__((reqd_work_group_size(ROW_GROUP, 1, 1))) void softmax_mas
     normalise(&a, &row, 1.0f / sum, nothing);
     ROW_BARRIER();
     write_weights(&a, &row, (__global attn_storage *)weights);
+    if (ATTN_DROPOUT) {
+        ROW_BARRIER();
+        drop_weights(&a, &extras, &row);
+    }
     if ((ATTN_FEATURES(&a) & ATTN_HAS_LOGSUMEXP) && get_local_id(0) == 0) {
         logsumexp[attn_row_at(&a.logsumexp, row.b, row.h, row.i)] = nothing ? sink : m + log(sum);
     }

@@ -55,23 +55,63 @@ static inline vfloat keywise_vector(const attn_arguments *a, const attn_extras *
     return score;
 }
 
-// One row's scores of TILE_KEYS keys from `first` on; only keys low <= n < high (counted from first) are in its range.
+// Of a row's range the part in keys first .. first + TILE_KEYS - 1: low <= n < high, counted from first, and n < before.
+typedef struct keywise_part {
+    int low, high;
+#if ATTN_PREFIX
+    int before;
+#endif
+} keywise_part;
+
+// Nothing where the row is not `there`.
+static inline keywise_part keywise_part_of(const attn_range *r, long first, int there) {
+    keywise_part part;
+    part.low = (int)clamp(r->begin - first, 0L, (long)TILE_KEYS);
+    part.high = there ? (int)clamp(r->end - first, 0L, (long)TILE_KEYS) : 0;
+#if ATTN_PREFIX
+    part.before = there ? (int)clamp(r->prefix - first, 0L, (long)TILE_KEYS) : 0;
+#endif
+    return part;
+}
+
+#if ATTN_PREFIX
+#define KEYWISE_TOUCHES(part, n) (((part).low < (n) + VECTOR && (part).high > (n)) || (part).before > (n))
+#else
+#define KEYWISE_TOUCHES(part, n) ((part).low < (n) + VECTOR && (part).high > (n))
+#endif
+
+// The scores of VECTOR keys from first + n on, one by one.
+static inline void keywise_scores(const attn_arguments *a, const attn_extras *x, const attn_row *row, long first,
+                                  keywise_part part, int n, float *scores) {
+    for (int k = max(part.low, n); k < min(part.high, n + VECTOR); k++) {
+        scores[k] = attn_score_step(a, x, row, first + k, scores[k]);
+    }
+#if ATTN_PREFIX
+    for (int k = n; k < min(part.before, n + VECTOR); k++) {
+        scores[k] = attn_score_step(a, x, row, first + k, scores[k]);
+    }
+#endif
+}
+
+// One row's scores of TILE_KEYS keys from `first` on; only those of `part` are in its range.
 static inline void keywise_row(const attn_arguments *a, const attn_extras *x, const attn_entry *e, long b, long h,
-                               long i, long first, int low, int high, float *scores) {
+                               long i, long first, keywise_part part, float *scores) {
+    const int low = part.low, high = part.high;
     const int features = ATTN_FEATURES(a) & (ATTN_HAS_KEYWISE | ATTN_HAS_SOFTCAP);
     const attn_row row = attn_get_row(a, x, e, b, h, i);
     for (int n = 0; n < TILE_KEYS; n += VECTOR) {
-        if (features && low < n + VECTOR && high > n) {
+        if (features && KEYWISE_TOUCHES(part, n)) {
             if (keywise_is_plain(a, &row, first + n)) {
                 vector_store(keywise_vector(a, x, &row, first + n, vector_load(0, scores + n)), 0, scores + n);
             } else {
-                for (int k = max(low, n); k < min(high, n + VECTOR); k++) {
-                    scores[k] = attn_score_step(a, x, &row, first + k, scores[k]);
-                }
+                keywise_scores(a, x, &row, first, part, n, scores);
             }
         }
         vint lane = LANES + n;
         vint inside = (lane >= (vint)low) & (lane < (vint)high);
+#if ATTN_PREFIX
+        inside |= lane < (vint)part.before;
+#endif
         vector_store(inside ? vector_load(0, scores + n) : (vfloat)-INFINITY, 0, scores + n);
     }
 }

@@ -1,12 +1,21 @@
 // Which keys a row may attend to, and what is added to its scores. The range by lengths, causal rule and window is an
-// interval that never moves back from row to row; mask and bias are looked up inside it, key by key.
+// interval that never moves back from row to row, and with -DATTN_PREFIX=1 a second one before it, the prefix where it
+// stands apart from the window; mask and bias are looked up inside them, key by key.
 // To add a kind of mask: a feature bit in arguments.cl.h and a term in attn_keywise().
 #ifndef ATTN_MASK_CL_H
 #define ATTN_MASK_CL_H
 
 #include "include/arguments.cl.h"
+#include "include/training.cl.h"
 #include "include/index.cl.h"
+#include "include/key_range.cl.h"
 #include "include/types.cl.h"
+
+// What a program is built for beside the forward's features; without these it takes no argument more.
+#ifndef ATTN_DROPOUT
+#define ATTN_DROPOUT 0
+#endif
+#define ATTN_TRAINING (ATTN_DROPOUT || ATTN_PREFIX)
 
 // A program may be built with -DATTN_FIXED_FEATURES=bits: the compiler then drops what is not there.
 #ifdef ATTN_FIXED_FEATURES
@@ -16,7 +25,8 @@
 #endif
 
 // The memory behind masks, lengths and per-head numbers. Kernels take it as ATTN_EXTRAS_PARAMETERS (the host passes the
-// seven buffers in this order; a buffer that the call does not have is a dummy) and gather it by ATTN_EXTRAS.
+// seven buffers in this order, and what training adds; a buffer that the call does not have is a dummy) and gather it by
+// ATTN_EXTRAS.
 typedef struct attn_extras {
     __global const uchar *mask;
     __global const void *bias;
@@ -25,19 +35,39 @@ typedef struct attn_extras {
     __global const void *query_lengths;
     __global const void *key_lengths;
     __global const void *offsets;
+#if ATTN_TRAINING
+    const attn_training *training;
+    __global const void *first_rows;
+    __global const void *first_keys;
+#endif
 } attn_extras;
+
+#if ATTN_TRAINING
+#define ATTN_TRAINING_PARAMETERS                                                                                       \
+    , const attn_training extra_training, __global const void *extra_first_rows, __global const void *extra_first_keys
+#define ATTN_TRAINING_EXTRAS , &extra_training, extra_first_rows, extra_first_keys
+#else
+#define ATTN_TRAINING_PARAMETERS
+#define ATTN_TRAINING_EXTRAS
+#endif
 
 #define ATTN_EXTRAS_PARAMETERS                                                                                         \
     __global const uchar *extra_mask, __global const void *extra_bias, __global const float *extra_slopes,             \
         __global const float *extra_sinks, __global const void *extra_query_lengths,                                   \
-        __global const void *extra_key_lengths, __global const void *extra_offsets
+        __global const void *extra_key_lengths, __global const void *extra_offsets ATTN_TRAINING_PARAMETERS
 
 #define ATTN_EXTRAS                                                                                                    \
-    { extra_mask, extra_bias, extra_slopes, extra_sinks, extra_query_lengths, extra_key_lengths, extra_offsets }
+    {                                                                                                                  \
+        extra_mask, extra_bias, extra_slopes, extra_sinks, extra_query_lengths, extra_key_lengths,                     \
+            extra_offsets ATTN_TRAINING_EXTRAS                                                                         \
+    }
 
 // One batch entry: used lengths, clamped to the call's, and the key position of row 0.
 typedef struct attn_entry {
     long query_length, key_length, offset;
+#if ATTN_PREFIX
+    long prefix, prefix_to; // row i sees keys 0 <= j < min(prefix, i + prefix_to), whatever the window says
+#endif
 } attn_entry;
 
 static inline attn_entry attn_get_entry(const attn_arguments *a, const attn_extras *x, long b) {
@@ -58,14 +88,20 @@ static inline attn_entry attn_get_entry(const attn_arguments *a, const attn_extr
         int wide = (features & ATTN_HAS_WIDE_OFFSETS) != 0;
         e.offset = clamp(attn_integer_at(x->offsets, wide, a->offsets_at + b), -ATTN_MOST_OFFSET, ATTN_MOST_OFFSET);
     }
+#if ATTN_PREFIX
+    e.prefix = min((long)x->training->prefix, e.key_length);
+    e.prefix_to = (x->training->features & ATTN_HAS_CAUSAL) ? e.offset + 1 : ATTN_FAR;
+#endif
     return e;
 }
 
-// Keys begin <= j < end that lengths, causal rule and window allow row i; begin = end = 0 when there are none.
-typedef struct attn_range {
-    long begin, end;
-} attn_range;
+#if ATTN_PREFIX
+#define ATTN_PREFIX_END(e, i) min((e)->prefix, (i) + (e)->prefix_to) // of row i, where it is used; may be negative
+#else
+#define ATTN_PREFIX_END(e, i) 0
+#endif
 
+// The range of row i.
 static inline attn_range attn_row_range(const attn_arguments *a, const attn_entry *e, long i) {
     attn_range r = { 0, i < e->query_length ? e->key_length : 0 };
     if (ATTN_FEATURES(a) & ATTN_HAS_BAND) {
@@ -73,10 +109,7 @@ static inline attn_range attn_row_range(const attn_arguments *a, const attn_entr
         r.begin = max(r.begin, position - a->band_left);
         r.end = min(r.end, position + a->band_right + 1);
     }
-    if (r.begin >= r.end) {
-        r.begin = r.end = 0;
-    }
-    return r;
+    return attn_with_prefix(r, i < e->query_length ? ATTN_PREFIX_END(e, i) : 0);
 }
 
 // The union over rows first .. last (those inside the used length): what a block of rows has to visit.
@@ -87,10 +120,7 @@ static inline attn_range attn_rows_range(const attn_arguments *a, const attn_ent
         r.begin = max(r.begin, first + e->offset - a->band_left);
         r.end = min(r.end, last + e->offset + a->band_right + 1);
     }
-    if (r.begin >= r.end) {
-        r.begin = r.end = 0;
-    }
-    return r;
+    return attn_with_prefix(r, first <= last ? ATTN_PREFIX_END(e, last) : 0);
 }
 
 // Keys that every one of the rows first .. last may attend to, as far as the range decides: inside it no compares are
@@ -101,10 +131,7 @@ static inline attn_range attn_rows_common_range(const attn_arguments *a, const a
         r.begin = max(r.begin, last + e->offset - a->band_left);
         r.end = min(r.end, first + e->offset + a->band_right + 1);
     }
-    if (r.begin >= r.end) {
-        r.begin = r.end = 0;
-    }
-    return r;
+    return attn_with_prefix(r, last < e->query_length ? ATTN_PREFIX_END(e, first) : 0);
 }
 
 // Whether the mask, if there is one, allows (b, h, i, j). mask_row = attn_row_at(&a->mask, b, h, i).

@@ -15,7 +15,7 @@
 
 // Keys of one split, out of those that a block of rows has to visit. A matter of the entry alone, not of the batch.
 static inline attn_range partial_range(attn_range all, long splits, long split, int step) {
-    attn_range r = {0, 0};
+    attn_range r = { 0, 0 };
     long begin = all.begin / step * step;
     long share = ((all.end - begin + splits - 1) / splits + step - 1) / step * step;
     r.begin = max(all.begin, begin + split * share);
@@ -24,6 +24,19 @@ static inline attn_range partial_range(attn_range all, long splits, long split, 
         r.begin = r.end = 0;
     }
     return r;
+}
+
+// A prefix that stands apart from the range of the rows is split with it: keys are counted without the blocks of `step`
+// keys between them.
+static inline attn_gap partial_close_gap(attn_range *all, int step) {
+    const attn_gap gap = attn_range_gap(all, step);
+#if ATTN_PREFIX
+    if (all->prefix > 0) {
+        all->begin = 0;
+        all->end -= gap.size;
+    }
+#endif
+    return gap;
 }
 
 #endif

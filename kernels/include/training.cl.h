@@ -1,10 +1,9 @@
-// What training adds to a kernel's arguments: dropout and the prefix. Kernels that are built for either take it beside
-// attn_arguments; the layouts of gradients are arguments of their own, so that all of a kernel's arguments stay below the
-// 1024 bytes that every device takes. The host fills it in opencl_training.c; padding as in arguments.cl.h.
+// What training adds to a kernel's arguments: dropout and the prefix. Kernels that are built for either (-DATTN_DROPOUT=1,
+// -DATTN_PREFIX=1) take it with ATTN_EXTRAS_PARAMETERS; the layouts of gradients are arguments of their own, so that all of
+// a kernel's arguments stay below the 1024 bytes that every device takes. The host fills it in opencl_training.c; padding
+// as in arguments.cl.h, which must be included first.
 #ifndef ATTN_TRAINING_CL_H
 #define ATTN_TRAINING_CL_H
-
-#include "kernels/include/arguments.cl.h"
 
 // Bits of attn_training.features.
 #define ATTN_HAS_DROPOUT 0x01
@@ -13,6 +12,7 @@
 #define ATTN_HAS_FIRST_KEYS 0x08
 #define ATTN_HAS_WIDE_FIRST_ROWS 0x10 // 64-bit integers
 #define ATTN_HAS_WIDE_FIRST_KEYS 0x20
+#define ATTN_HAS_CAUSAL 0x40 // hides keys of the prefix too
 
 typedef struct attn_training {
     attn_int64 prefix; // keys before this position are hidden by no window

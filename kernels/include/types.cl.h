@@ -1,6 +1,7 @@
 // Storage against accumulator. A program is built with -DATTN_TYPE=0 (fp32), 1 (fp16) or 2 (bf16), as clattn_type counts;
-// sums are always float. fp16 goes through vload_half/vstore_half, bf16 through ushort and a shift, so no device needs
-// cl_khr_fp16. To add a storage type: a branch here, one in tests.
+// sums are always float. Results may have a type of their own: -DATTN_OUTPUT_TYPE=0 (fp32). fp16 goes through
+// vload_half/vstore_half, bf16 through ushort and a shift, so no device needs cl_khr_fp16. To add a storage type: a branch
+// here, one in tests.
 #ifndef ATTN_TYPES_CL_H
 #define ATTN_TYPES_CL_H
 
@@ -75,6 +76,23 @@ ATTN_BF16_FROM_FLOATN(2)
 ATTN_BF16_FROM_FLOATN(4)
 ATTN_BF16_FROM_FLOATN(8)
 ATTN_BF16_FROM_FLOATN(16)
+#endif
+
+// Results: fp32 where the program is built for it, else the storage type.
+#if defined(ATTN_OUTPUT_TYPE) && ATTN_OUTPUT_TYPE == 0 && ATTN_TYPE != 0
+#define ATTN_WIDE_OUTPUT 1
+typedef float attn_output;
+#define ATTN_LOAD_OUTPUTN(n, p, at) ATTN_CAT(vload, n)(0, (p) + (at))
+#define ATTN_LOAD_OUTPUT(p, at) ((p)[at])
+#define ATTN_STORE_OUTPUTN(n, p, at, x) ATTN_CAT(vstore, n)((x), 0, (p) + (at))
+#define ATTN_STORE_OUTPUT(p, at, x) ((p)[at] = (x))
+#else
+#define ATTN_WIDE_OUTPUT 0
+typedef attn_storage attn_output;
+#define ATTN_LOAD_OUTPUTN ATTN_LOADN
+#define ATTN_LOAD_OUTPUT ATTN_LOAD
+#define ATTN_STORE_OUTPUTN ATTN_STOREN
+#define ATTN_STORE_OUTPUT ATTN_STORE
 #endif
 
 #endif

@@ -71,6 +71,9 @@ void attn_opencl_arguments(const clattn_problem *problem, const attn_call *call,
 void attn_opencl_place_training(const clattn_problem *problem, const attn_call *call,
                                 attn_placement placements[ATTN_TENSOR_COUNT]);
 
+/** What a program with dropout, prefix or a type of results of its own is built with, a blank before each; "" for others. */
+const char *attn_training_defines(const clattn_problem *problem);
+
 /** What kernels with dropout or prefix take beside the struct above. */
 void attn_opencl_training(const clattn_problem *problem, const attn_call *call,
                           const attn_placement placements[ATTN_TENSOR_COUNT], attn_training *training);

@@ -293,6 +293,13 @@ void attn_pass_training(attn_kernel_call *kernel, const attn_opencl_call *call) 
     attn_pass_tensor(kernel, call, ATTN_TENSOR_FIRST_KEYS);
 }
 
+void attn_pass_rules(attn_kernel_call *kernel, const attn_opencl_call *call) {
+    attn_pass_extras(kernel, call);
+    if (call->problem->dropout > 0 || call->problem->prefix > 0) {
+        attn_pass_training(kernel, call);
+    }
+}
+
 void attn_pass_layout(attn_kernel_call *kernel, const attn_opencl_call *call, attn_tensor_id id) {
     attn_pass(kernel, &call->placements[id].layout, sizeof call->placements[id].layout);
 }

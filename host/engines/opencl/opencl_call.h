@@ -61,6 +61,9 @@ clattn_status attn_opencl_progress(attn_opencl_call *call, double done);
 void attn_pass_arguments(attn_kernel_call *kernel, const attn_opencl_call *call);
 void attn_pass_extras(attn_kernel_call *kernel, const attn_opencl_call *call); /* the seven of ATTN_EXTRAS_PARAMETERS */
 void attn_pass_training(attn_kernel_call *kernel, const attn_opencl_call *call); /* and first_rows, first_keys */
+
+/** Both, for programs with attn_training_defines(): what training adds to ATTN_EXTRAS_PARAMETERS where they define it. */
+void attn_pass_rules(attn_kernel_call *kernel, const attn_opencl_call *call);
 void attn_pass_layout(attn_kernel_call *kernel, const attn_opencl_call *call, attn_tensor_id id);
 void attn_pass_tensor(attn_kernel_call *kernel, const attn_opencl_call *call, attn_tensor_id id);
 

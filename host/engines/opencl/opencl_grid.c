@@ -5,7 +5,10 @@
 
 #include <stdio.h>
 
-enum { ROWS_PER_REPAIR = 32 /* rows that one work-item looks at, on a CPU device */ };
+enum {
+    ROWS_PER_REPAIR = 32, /* rows that one work-item looks at, on a CPU device */
+    KEYS_PER_MASK = 64    /* keys whose dropout a work-item writes, as dropout_mask.cl has them */
+};
 
 /* Operations of one dispatch a compute unit: well below a second on any GPU. */
 static const double WORK_PER_UNIT = 1e10;
@@ -35,13 +38,13 @@ clattn_status attn_grid_launch(attn_opencl_call *call, attn_grid grid, double fr
 
 bool attn_repair_needed(const clattn_problem *problem) {
     return problem->causal || attn_problem_has_window(problem) || problem->mask != CLATTN_MASK_NONE ||
-           problem->bias != CLATTN_BIAS_NONE;
+           problem->bias != CLATTN_BIAS_NONE || problem->dropout > 0;
 }
 
-clattn_status attn_repair_build(struct attn_opencl_device *device, clattn_type type, cl_program *program,
+clattn_status attn_repair_build(struct attn_opencl_device *device, const clattn_problem *problem, cl_program *program,
                                 clattn_report *report) {
-    char options[32];
-    snprintf(options, sizeof options, "-DATTN_TYPE=%d", (int)type);
+    char options[96];
+    snprintf(options, sizeof options, "-DATTN_TYPE=%d%s", (int)problem->type, attn_training_defines(problem));
     return attn_program_get(device, "attention_repair", options, program, report);
 }
 
@@ -56,7 +59,7 @@ clattn_status attn_repair_launch(attn_opencl_call *call, cl_kernel repair) {
     attn_pass_arguments(&grid.kernel, call);
     attn_pass_int64(&grid.kernel, 0);
     attn_pass_int32(&grid.kernel, (int32_t)share);
-    attn_pass_extras(&grid.kernel, call);
+    attn_pass_rules(&grid.kernel, call);
     attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_QUERY);
     attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_KEY);
     attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_VALUE);
@@ -64,6 +67,31 @@ clattn_status attn_repair_launch(attn_opencl_call *call, cl_kernel repair) {
     attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_LOGSUMEXP);
     ATTN_TRY(attn_chain_step(&call->chain, "repair"));
     return attn_grid_launch(call, grid, 0.99, 1.0);
+}
+
+clattn_status attn_dropout_mask_build(struct attn_opencl_device *device, const clattn_problem *problem,
+                                      cl_program *program, clattn_report *report) {
+    return problem->dropout_mask ? attn_program_get(device, "dropout_mask", "", program, report) : CLATTN_OK;
+}
+
+clattn_status attn_dropout_mask_launch(attn_opencl_call *call, cl_kernel mask) {
+    const attn_arguments *a = &call->arguments;
+    const int64_t keys = call->problem->key_length;
+    if (!mask) {
+        return CLATTN_OK;
+    }
+    attn_grid grid = { .kernel = attn_kernel_call_begin(mask),
+                       .what = "dropout_mask",
+                       .groups = a->batch * a->query_heads * a->query_length * attn_divide_up(keys, KEYS_PER_MASK),
+                       .threads = call->slot->device->is_cpu ? 1 : 0 };
+    attn_pass_arguments(&grid.kernel, call);
+    attn_pass_int64(&grid.kernel, 0);
+    attn_pass_int64(&grid.kernel, keys);
+    attn_pass_extras(&grid.kernel, call);
+    attn_pass_training(&grid.kernel, call);
+    attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_DROPOUT_MASK);
+    ATTN_TRY(attn_chain_step(&call->chain, "dropout mask"));
+    return attn_grid_launch(call, grid, 1.0, 1.0);
 }
 
 static clattn_status create_kernels(const attn_slot_kernel kernels[ATTN_SLOT_KERNELS], attn_grid_slot *slot,

@@ -19,17 +19,25 @@ typedef struct attn_grid {
 /** Launches the grid, in as many dispatches as keep each short. Progress goes from `from` to `to`; may be CANCELLED. */
 clattn_status attn_grid_launch(attn_opencl_call *call, attn_grid grid, double from, double to);
 
-/** Whether rows may need repair: a key inside the lengths can be forbidden to some rows and allowed to others. */
+/** Whether rows may need repair: a key inside the lengths can be forbidden to some rows, or dropped, and count in others. */
 bool attn_repair_needed(const clattn_problem *problem);
 
-/** Builds attention_repair for the type. */
-clattn_status attn_repair_build(struct attn_opencl_device *device, clattn_type type, cl_program *program,
+/** Builds attention_repair for the problem. */
+clattn_status attn_repair_build(struct attn_opencl_device *device, const clattn_problem *problem, cl_program *program,
                                 clattn_report *report);
 
 /** Launches attention_repair over all rows. */
 clattn_status attn_repair_launch(attn_opencl_call *call, cl_kernel repair);
 
-enum { ATTN_SLOT_KERNELS = 12 /* the most that an engine has */ };
+/** Builds what writes the dropout mask, where the problem asks for one. */
+clattn_status attn_dropout_mask_build(struct attn_opencl_device *device, const clattn_problem *problem,
+                                      cl_program *program, clattn_report *report);
+
+/** Writes the dropout mask; nothing where the kernel is NULL. */
+clattn_status attn_dropout_mask_launch(attn_opencl_call *call, cl_kernel mask);
+
+/* The most that an engine has; the last is where the dropout mask's kernel is, for all engines. */
+enum { ATTN_SLOT_KERNELS = 13, ATTN_SLOT_MASK = 12 };
 
 /** What one call needs for itself: clSetKernelArg is not thread-safe. Which kernel is which, the engine says. */
 typedef struct attn_grid_slot {

@@ -70,7 +70,7 @@ static void place_dropout(const clattn_problem *problem, const attn_call *call, 
         list[ATTN_TENSOR_FIRST_KEYS] = integers("first_keys", &call->first_keys, problem->batch);
     }
     if (problem->dropout_mask) {
-        const int64_t size[4] = { problem->batch, problem->query_heads, call->query_length, call->key_length };
+        const int64_t size[4] = { problem->batch, problem->query_heads, call->query_length, problem->key_length };
         attn_placement p = attn_placement_of("dropout_mask", &call->dropout_mask, CLATTN_FP32, size);
         p.element = 1;
         p.output = true;
@@ -85,6 +85,21 @@ void attn_opencl_place_training(const clattn_problem *problem, const attn_call *
         place_given(problem, call, list);
     }
     place_dropout(problem, call, list);
+}
+
+const char *attn_training_defines(const clattn_problem *problem) {
+    static const char *const defines[] = {
+        "",
+        " -DATTN_DROPOUT=1",
+        " -DATTN_PREFIX=1",
+        " -DATTN_DROPOUT=1 -DATTN_PREFIX=1",
+        " -DATTN_OUTPUT_TYPE=0",
+        " -DATTN_DROPOUT=1 -DATTN_OUTPUT_TYPE=0",
+        " -DATTN_PREFIX=1 -DATTN_OUTPUT_TYPE=0",
+        " -DATTN_DROPOUT=1 -DATTN_PREFIX=1 -DATTN_OUTPUT_TYPE=0",
+    };
+    return defines[(problem->dropout > 0 ? 1 : 0) + (problem->prefix > 0 ? 2 : 0) +
+                   (attn_output_type(problem) != problem->type ? 4 : 0)];
 }
 
 void attn_opencl_training(const clattn_problem *problem, const attn_call *call,
@@ -105,6 +120,7 @@ void attn_opencl_training(const clattn_problem *problem, const attn_call *call,
     };
     t->features |= problem->dropout > 0 ? ATTN_HAS_DROPOUT : 0;
     t->features |= problem->dropout_mask ? ATTN_HAS_DROPOUT_MASK : 0;
+    t->features |= problem->causal ? ATTN_HAS_CAUSAL : 0;
     t->features |= call->first_rows.data ? ATTN_HAS_FIRST_ROWS : 0;
     t->features |= call->first_keys.data ? ATTN_HAS_FIRST_KEYS : 0;
     t->features |= call->first_rows.type == CLATTN_INT64 ? ATTN_HAS_WIDE_FIRST_ROWS : 0;

@@ -32,7 +32,7 @@ typedef struct decode_state {
     clattn_problem problem;
     attn_device device;
     attn_opencl_body body;
-    cl_program main, merge, repair;
+    cl_program main, merge, repair, mask;
     int64_t rows, threads, splits; /* rows of a work-group */
     int64_t local_memory;          /* bytes of the argument, where the kernel has one */
     int64_t workspace_size;
@@ -98,9 +98,10 @@ static clattn_status set_workspace(decode_state *state, clattn_report *report) {
 
 static clattn_status build_program(decode_state *state, const attn_blocks *blocks, const char *others,
                                    bool spills_matter, clattn_plan_info *info, clattn_report *report) {
-    char sizes[192], options[256];
+    char sizes[192], options[384];
     attn_blocks_options(blocks, sizes, sizeof sizes);
-    snprintf(options, sizeof options, "-DATTN_TYPE=%d%s%s", (int)state->problem.type, others, sizes);
+    snprintf(options, sizeof options, "-DATTN_TYPE=%d%s%s%s", (int)state->problem.type, others, sizes,
+             attn_training_defines(&state->problem));
     info->program = blocks->table->program;
     return attn_opencl_build(&state->device, info->program, options, state->threads, spills_matter, &state->main, info,
                              report);
@@ -149,12 +150,14 @@ static clattn_status build(decode_state *state, clattn_plan_info *info, clattn_r
             cpu ? build_cpu(state, &rows[k], info, report) : build_gpu(state, &rows[k], k == count - 1, info, report);
     }
     ATTN_TRY(status);
-    char options[32];
-    snprintf(options, sizeof options, "-DATTN_TYPE=%d", (int)state->problem.type);
+    char options[96];
+    snprintf(options, sizeof options, "-DATTN_TYPE=%d%s", (int)state->problem.type,
+             attn_training_defines(&state->problem));
     ATTN_TRY(attn_program_get(state->device.opencl, "attention_merge", options, &state->merge, report));
     if (attn_repair_needed(&state->problem)) {
-        ATTN_TRY(attn_repair_build(state->device.opencl, state->problem.type, &state->repair, report));
+        ATTN_TRY(attn_repair_build(state->device.opencl, &state->problem, &state->repair, report));
     }
+    ATTN_TRY(attn_dropout_mask_build(state->device.opencl, &state->problem, &state->mask, report));
     state->splits = choose_splits(state);
     info->block_query = state->rows;
     return set_workspace(state, report);
@@ -197,7 +200,8 @@ static clattn_status slot_open(void *memory, void **slot, clattn_report *report)
     const decode_state *state = memory;
     const attn_slot_kernel kernels[ATTN_SLOT_KERNELS] = { [PARTS] = { state->main, main_kernel(state) },
                                                           [MERGE] = { state->merge, "attention_merge" },
-                                                          [REPAIR] = { state->repair, "attention_repair" } };
+                                                          [REPAIR] = { state->repair, "attention_repair" },
+                                                          [ATTN_SLOT_MASK] = { state->mask, "dropout_mask" } };
     return attn_grid_slot_open(state->device.opencl, &state->problem,
                                state->device.caller_workspace ? 0 : state->workspace_size, kernels, slot, report);
 }
@@ -215,7 +219,7 @@ static clattn_status submit_parts(const decode_state *state, attn_grid_slot *slo
     attn_pass_arguments(&grid.kernel, call);
     attn_pass_int64(&grid.kernel, 0);
     attn_pass_int32(&grid.kernel, (int32_t)state->splits);
-    attn_pass_extras(&grid.kernel, call);
+    attn_pass_rules(&grid.kernel, call);
     attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_QUERY);
     attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_KEY);
     attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_VALUE);
@@ -241,7 +245,7 @@ static clattn_status submit_merge(const decode_state *state, attn_grid_slot *slo
     attn_pass_int64(&grid.kernel, 0);
     attn_pass_int32(&grid.kernel, (int32_t)state->splits);
     attn_pass_int32(&grid.kernel, (int32_t)columns);
-    attn_pass_extras(&grid.kernel, call);
+    attn_pass_rules(&grid.kernel, call);
     attn_pass_buffer(&grid.kernel, call->workspace);
     attn_pass_int64(&grid.kernel, stats_at);
     attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_OUTPUT);
@@ -256,6 +260,7 @@ static clattn_status submit(const void *memory, attn_grid_slot *slot, attn_openc
     const int64_t stats_at = a->batch * a->query_heads * a->query_length * state->splits * a->value_dim;
     ATTN_TRY(submit_parts(state, slot, call, stats_at));
     ATTN_TRY(submit_merge(state, slot, call, stats_at));
+    ATTN_TRY(attn_dropout_mask_launch(call, slot->kernels[ATTN_SLOT_MASK]));
     return slot->kernels[REPAIR] ? attn_repair_launch(call, slot->kernels[REPAIR]) : CLATTN_OK;
 }
 

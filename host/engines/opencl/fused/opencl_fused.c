@@ -122,7 +122,10 @@ static clattn_status prepare(const void *asked, const attn_device *device, void 
     attn_opencl_body_describe(info);
     clattn_status status = prepare_bodies(fused, info, report);
     if (status == CLATTN_OK && (attn_repair_needed(problem) || fused->body == ATTN_BODY_TF32)) {
-        status = attn_repair_build(device->opencl, problem->type, &fused->repair, report);
+        status = attn_repair_build(device->opencl, problem, &fused->repair, report);
+    }
+    if (status == CLATTN_OK) {
+        status = attn_dropout_mask_build(device->opencl, problem, &fused->mask, report);
     }
     if (status != CLATTN_OK) {
         release(fused);
@@ -137,7 +140,8 @@ static clattn_status slot_open(void *state, void **slot, clattn_report *report) 
     const attn_fused *fused = state;
     const attn_slot_kernel kernels[ATTN_SLOT_KERNELS] = { [ATTN_FUSED_MAIN] = { fused->main, fused->program },
                                                           [ATTN_FUSED_PACK] = { fused->pack, "attention_pack" },
-                                                          [ATTN_FUSED_REPAIR] = { fused->repair, "attention_repair" } };
+                                                          [ATTN_FUSED_REPAIR] = { fused->repair, "attention_repair" },
+                                                          [ATTN_SLOT_MASK] = { fused->mask, "dropout_mask" } };
     return attn_grid_slot_open(fused->device.opencl, &fused->problem,
                                fused->device.caller_workspace ? 0 : fused->workspace_size, kernels, slot, report);
 }
@@ -146,6 +150,7 @@ static clattn_status submit(const void *state, attn_grid_slot *slot, attn_opencl
     const attn_fused *fused = state;
     cl_kernel repair = slot->kernels[ATTN_FUSED_REPAIR];
     ATTN_TRY(bodies[fused->body].submit(fused, slot, call));
+    ATTN_TRY(attn_dropout_mask_launch(call, slot->kernels[ATTN_SLOT_MASK]));
     return repair ? attn_repair_launch(call, repair) : CLATTN_OK;
 }
 

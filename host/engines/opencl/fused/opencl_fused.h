@@ -13,7 +13,7 @@ typedef struct attn_fused {
     attn_device device;
     attn_opencl_body body;
     const char *program;                  /* its kernel has the same name */
-    cl_program main, pack, repair;        /* pack: CPU-shaped only; repair: only when rows may need it */
+    cl_program main, pack, repair, mask;  /* pack: CPU-shaped only; repair: only when rows may need it */
     int64_t block_query;                  /* rows of a work-group */
     int64_t threads;                      /* work-items of a work-group */
     int64_t local_memory;                 /* bytes of the kernel's local argument, if it has one */

@@ -63,7 +63,8 @@ static clattn_status build(attn_fused *fused, const attn_blocks *blocks, clattn_
     char sizes[384], options[512];
     const int type = (int)fused->problem.type;
     attn_blocks_options(blocks, sizes, sizeof sizes);
-    snprintf(options, sizeof options, "-DATTN_TYPE=%d -DVECTOR=%" PRId64 "%s", type, fused->vector, sizes);
+    snprintf(options, sizeof options, "-DATTN_TYPE=%d -DVECTOR=%" PRId64 "%s%s", type, fused->vector, sizes,
+             attn_training_defines(&fused->problem));
     ATTN_TRY(attn_opencl_build(&fused->device, fused->program, options, 1, false, &fused->main, info, report));
     snprintf(options, sizeof options, "-DATTN_TYPE=%d -DVECTOR=%" PRId64 " -DTILE_ROWS=1 -DTILE_VECTORS=%" PRId64, type,
              fused->vector, attn_blocks_get(blocks, "tile_vectors"));
@@ -134,7 +135,7 @@ clattn_status attn_fused_cpu_submit(const attn_fused *fused, attn_grid_slot *slo
     attn_pass_int64(&grid.kernel, 0);
     attn_pass_int64(&grid.kernel, blocks);
     attn_pass_int32(&grid.kernel, (int32_t)(fused->block_query / fused->tile_rows));
-    attn_pass_extras(&grid.kernel, call);
+    attn_pass_rules(&grid.kernel, call);
     attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_QUERY);
     attn_pass_buffer(&grid.kernel, workspace);
     attn_pass_int64(&grid.kernel, values_at);

@@ -25,7 +25,7 @@ static bool has_shuffles(const struct attn_opencl_device *device) {
 
 clattn_status attn_fused_gpu_take(attn_fused *fused, const attn_tuning_row *row, bool last, clattn_plan_info *info,
                                   clattn_report *report) {
-    char sizes[256], options[320];
+    char sizes[256], options[384];
     attn_blocks blocks;
     const struct attn_opencl_device *device = fused->device.opencl;
     const bool shuffles = has_shuffles(device);
@@ -34,8 +34,9 @@ clattn_status attn_fused_gpu_take(attn_fused *fused, const attn_tuning_row *row,
     fused->local_memory = local_bytes(&blocks);
     ATTN_TRY(attn_fused_local_fits(fused->program, fused->local_memory, device->info.local_memory, report));
     attn_blocks_options(&blocks, sizes, sizeof sizes);
-    snprintf(options, sizeof options, "%s-DATTN_TYPE=%d -DSUBGROUP_SHUFFLE=%d%s", shuffles ? "-cl-std=CL3.0 " : "",
-             (int)fused->problem.type, shuffles ? 1 : 0, sizes);
+    snprintf(options, sizeof options, "%s-DATTN_TYPE=%d -DSUBGROUP_SHUFFLE=%d%s%s",
+             shuffles ? "-cl-std=CL3.0 " : "", (int)fused->problem.type, shuffles ? 1 : 0, sizes,
+             attn_training_defines(&fused->problem));
     ATTN_TRY(attn_opencl_build(&fused->device, fused->program, options, x * y, !last, &fused->main, info, report));
     attn_fused_groups_describe(fused, &blocks, x * y, info);
     info->local_memory = fused->local_memory;

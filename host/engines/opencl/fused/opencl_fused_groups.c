@@ -52,7 +52,7 @@ clattn_status attn_fused_groups_submit(const attn_fused *fused, attn_grid_slot *
     attn_pass_arguments(&grid.kernel, call);
     attn_pass_int64(&grid.kernel, 0);
     attn_pass_int64(&grid.kernel, blocks);
-    attn_pass_extras(&grid.kernel, call);
+    attn_pass_rules(&grid.kernel, call);
     attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_QUERY);
     attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_KEY);
     attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_VALUE);

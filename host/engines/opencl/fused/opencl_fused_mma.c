@@ -75,8 +75,8 @@ static clattn_status build(attn_fused *fused, const attn_mma_tile *tile, const a
     }
     fused->local_memory = tile->declares_memory ? 0 : need;
     attn_blocks_options(blocks, sizes, sizeof sizes);
-    snprintf(options, sizeof options, "-DATTN_TYPE=%d -DKEYWISE=%d%s%s%s", (int)fused->problem.type, keywise ? 1 : 0,
-             sizes, tile->defines, limit);
+    snprintf(options, sizeof options, "-DATTN_TYPE=%d -DKEYWISE=%d%s%s%s%s", (int)fused->problem.type, keywise ? 1 : 0,
+             sizes, tile->defines, limit, attn_training_defines(&fused->problem));
     clattn_plan_info built = *info;
     ATTN_TRY(attn_opencl_build(&fused->device, fused->program, options, threads, true, &fused->main, &built, report));
     info->private_memory = built.private_memory;

@@ -69,8 +69,9 @@ clattn_status attn_fused_tf32_take(attn_fused *fused, const attn_tuning_row *row
     const int64_t stages = attn_blocks_get(&blocks, "stages");
     ATTN_TRY(attn_fused_local_fits(fused->program, need, fused->device.opencl->info.local_memory, report));
     attn_blocks_options(&blocks, sizes, sizeof sizes);
-    snprintf(options, sizeof options, "-DKEYWISE=%d -DWARP_TILE_NVIDIA=%d -DPRODUCTS=%d%s",
-             attn_fused_is_keywise(&fused->problem) ? 1 : 0, nvidia ? 1 : 0, fused->device.allow_tf32 ? 1 : 3, sizes);
+    snprintf(options, sizeof options, "-DKEYWISE=%d -DWARP_TILE_NVIDIA=%d -DPRODUCTS=%d%s%s",
+             attn_fused_is_keywise(&fused->problem) ? 1 : 0, nvidia ? 1 : 0, fused->device.allow_tf32 ? 1 : 3, sizes,
+             attn_training_defines(&fused->problem));
     clattn_plan_info built = *info;
     ATTN_TRY(
         attn_opencl_build(&fused->device, fused->program, options, NVIDIA_LANES * warps, true, &fused->main, &built, report));

@@ -12,7 +12,7 @@
 #include "engines/unserved.h"
 
 /* What training asks for and this engine serves: ATTN_SERVES_ bits. */
-enum { SERVES = ATTN_SERVES_BACKWARD };
+enum { SERVES = ATTN_SERVES_DROPOUT | ATTN_SERVES_PREFIX | ATTN_SERVES_OUTPUT_TYPE };
 
 static bool supports(const void *asked, const attn_device *device, clattn_report *why_not) {
     const clattn_problem *problem = asked;
@@ -21,7 +21,9 @@ static bool supports(const void *asked, const attn_device *device, clattn_report
                          device->blocks.splits != 0 ? "splits" : "block_key");
         return false;
     }
-    return attn_opencl_supports(problem, device, SERVES, why_not) && attn_product_serves(device->opencl, why_not);
+    bool backward = problem->direction == CLATTN_BACKWARD;
+    return attn_opencl_supports(problem, device, backward ? ATTN_SERVES_BACKWARD : SERVES, why_not) &&
+           attn_product_serves(device->opencl, why_not);
 }
 
 static int preference(const void *problem, const attn_device *device) {
@@ -87,8 +89,8 @@ clattn_status attn_unfused_build_rows(attn_unfused_state *state, const attn_devi
                                       clattn_report *report) {
     for (;; state->row_group /= 2) {
         char options[256];
-        snprintf(options, sizeof options, "-DATTN_TYPE=%d -DROW_GROUP=%d -DROW_WIDTH=%d", (int)state->problem.type,
-                 state->row_group, state->row_width);
+        snprintf(options, sizeof options, "-DATTN_TYPE=%d -DROW_GROUP=%d -DROW_WIDTH=%d%s", (int)state->problem.type,
+                 state->row_group, state->row_width, attn_training_defines(&state->problem));
         state->kernels[place].name = name;
         clattn_status status = attn_opencl_build(device, name, options, state->row_group, false,
                                                  &state->kernels[place].program, NULL, report);
@@ -100,13 +102,13 @@ clattn_status attn_unfused_build_rows(attn_unfused_state *state, const attn_devi
 
 /* The copies take any number of work-items a row. */
 clattn_status attn_unfused_build_copy(attn_unfused_state *state, const attn_device *device, int place, const char *name,
-                                      clattn_type type, clattn_report *report) {
+                                      clattn_type type, const char *defines, clattn_report *report) {
     for (;; state->lanes /= 2) {
         char options[128];
-        snprintf(options, sizeof options, "-DATTN_TYPE=%d", (int)type);
+        snprintf(options, sizeof options, "-DATTN_TYPE=%d%s", (int)type, defines);
         state->kernels[place].name = name;
-        clattn_status status = attn_opencl_build(device, name, options, state->lanes, false,
-                                                 &state->kernels[place].program, NULL, report);
+        clattn_status status =
+            attn_opencl_build(device, name, options, state->lanes, false, &state->kernels[place].program, NULL, report);
         if (status != CLATTN_UNSUPPORTED || state->lanes == 1) {
             return status;
         }
@@ -115,12 +117,16 @@ clattn_status attn_unfused_build_copy(attn_unfused_state *state, const attn_devi
 
 static clattn_status build(attn_unfused_state *state, const attn_device *device, clattn_report *report) {
     const clattn_type type = state->problem.type;
-    ATTN_TRY(attn_unfused_build_copy(state, device, ATTN_UNFUSED_GATHER, "gather", type, report));
+    ATTN_TRY(attn_unfused_build_copy(state, device, ATTN_UNFUSED_GATHER, "gather", type, "", report));
     if (state->problem.direction == CLATTN_BACKWARD) {
         ATTN_TRY(attn_unfused_backward_build(state, device, report));
     } else {
         ATTN_TRY(attn_unfused_build_rows(state, device, ATTN_UNFUSED_SOFTMAX, "softmax_masked", report));
-        ATTN_TRY(attn_unfused_build_copy(state, device, ATTN_UNFUSED_OUTPUT, "weighted_output", type, report));
+        ATTN_TRY(attn_unfused_build_copy(state, device, ATTN_UNFUSED_OUTPUT, "weighted_output", type,
+                                         attn_training_defines(&state->problem), report));
+        state->kernels[ATTN_SLOT_MASK].name = "dropout_mask";
+        ATTN_TRY(
+            attn_dropout_mask_build(state->device, &state->problem, &state->kernels[ATTN_SLOT_MASK].program, report));
     }
     return attn_product_prepare(state->device, report);
 }
@@ -156,8 +162,8 @@ static void release(void *opaque) {
     }
 }
 
-static clattn_status prepare(const void *asked, const attn_device *device, void **result,
-                             clattn_plan_info *info, clattn_report *report) {
+static clattn_status prepare(const void *asked, const attn_device *device, void **result, clattn_plan_info *info,
+                             clattn_report *report) {
     const clattn_problem *problem = asked;
     attn_unfused_state *state = attn_allocate_zeroed(device->memory, (int64_t)sizeof *state);
     if (!state) {

@@ -45,7 +45,7 @@ clattn_status attn_unfused_execute(void *state, const attn_execution *execution)
 
 /** Builds `name` for a type into a place of the state's kernels, with as many lanes as it allows. */
 clattn_status attn_unfused_build_copy(attn_unfused_state *state, const attn_device *device, int place, const char *name,
-                                      clattn_type type, clattn_report *report);
+                                      clattn_type type, const char *defines, clattn_report *report);
 
 /** Builds a kernel with ROW_GROUP work-items a row, or as many as it allows. */
 clattn_status attn_unfused_build_rows(attn_unfused_state *state, const attn_device *device, int place, const char *name,

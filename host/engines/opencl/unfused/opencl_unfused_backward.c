@@ -8,8 +8,8 @@
 #include "base/report.h"
 #include "engines/opencl/unfused/opencl_unfused_matrices.h"
 
-enum { ROW_NOTHING, ROW_GRAD_LOGSUMEXP, ROW_DELTA };                                   /* as in gradient_delta.cl */
-enum { STORE_NOTHING = 1, STORE_FIRST = 2, STORE_LAST = 4, STORE_ADD = 8 };            /* as in gradient_store.cl */
+enum { ROW_NOTHING, ROW_GRAD_LOGSUMEXP, ROW_DELTA };                        /* as in gradient_delta.cl */
+enum { STORE_NOTHING = 1, STORE_FIRST = 2, STORE_LAST = 4, STORE_ADD = 8 }; /* as in gradient_store.cl */
 
 static bool wants(const attn_unfused_run *run, uint32_t bits) {
     return (run->state->problem.gradients & bits) != 0;
@@ -252,12 +252,17 @@ static clattn_status bias(attn_unfused_run *run) {
     const attn_unfused_region region = uses(run, ATTN_REGION_UNCAPPED) ? ATTN_REGION_UNCAPPED : ATTN_REGION_CHANGES;
     int64_t first[3], count[3];
     bias_box(run, first, count);
-    const int64_t numbers[] = { run->part.at[region], run->part.at[ATTN_REGION_BIAS_TOTAL],
-                                first_line(run),      run->pairs * run->rows,
-                                shape[0],             shape[1],
+    const int64_t numbers[] = { run->part.at[region],
+                                run->part.at[ATTN_REGION_BIAS_TOTAL],
+                                first_line(run),
+                                run->pairs * run->rows,
+                                shape[0],
+                                shape[1],
                                 shape[2] == 1 ? 1 : a->query_length,
-                                first[0],             first[1],
-                                first[2],             count[1],
+                                first[0],
+                                first[1],
+                                first[2],
+                                count[1],
                                 count[2] };
     attn_kernel_call call = attn_kernel_call_begin(run->slot->kernels[ATTN_UNFUSED_BIAS]);
     const size_t lanes = (size_t)run->state->lanes, local[2] = { lanes, 1 },
@@ -278,12 +283,26 @@ static clattn_status bias(attn_unfused_run *run) {
 static clattn_status run_part(attn_unfused_run *run) {
     const attn_arguments *a = &run->call.arguments;
     struct attn_matrix query = { 0 }, key = { 0 }, given = { 0 };
-    const sums_of of_value = { "grad_value", ATTN_TENSOR_GRAD_VALUE, ATTN_REGION_SCORES, ATTN_REGION_VALUE_SUMS,
-                               ATTN_REGION_VALUE_TOTAL, true, a->value_dim, 1.0f },
-                  of_key = { "grad_key", ATTN_TENSOR_GRAD_KEY, ATTN_REGION_CHANGES, ATTN_REGION_KEY_SUMS,
-                             ATTN_REGION_KEY_TOTAL, true, a->head_dim, a->scale },
-                  of_query = { "grad_query", ATTN_TENSOR_GRAD_QUERY, ATTN_REGION_CHANGES, ATTN_REGION_SUMS,
-                               ATTN_REGION_SUMS, false, a->head_dim, a->scale };
+    const sums_of of_value = { "grad_value",
+                               ATTN_TENSOR_GRAD_VALUE,
+                               ATTN_REGION_SCORES,
+                               ATTN_REGION_VALUE_SUMS,
+                               ATTN_REGION_VALUE_TOTAL,
+                               true,
+                               a->value_dim,
+                               1.0f },
+                  of_key = { "grad_key",
+                             ATTN_TENSOR_GRAD_KEY,
+                             ATTN_REGION_CHANGES,
+                             ATTN_REGION_KEY_SUMS,
+                             ATTN_REGION_KEY_TOTAL,
+                             true,
+                             a->head_dim,
+                             a->scale },
+                  of_query = { "grad_query",        ATTN_TENSOR_GRAD_QUERY,
+                               ATTN_REGION_CHANGES, ATTN_REGION_SUMS,
+                               ATTN_REGION_SUMS,    false,
+                               a->head_dim,         a->scale };
     if (has_products(run)) {
         ATTN_TRY(attn_unfused_get_query(run, wants(run, CLATTN_GRADIENT_KEY), &query));
         ATTN_TRY(attn_unfused_get_key(run, wants(run, CLATTN_GRADIENT_QUERY), &key));

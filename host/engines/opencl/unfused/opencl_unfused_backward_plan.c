@@ -115,7 +115,7 @@ clattn_status attn_unfused_backward_build(attn_unfused_state *state, const attn_
         { ATTN_UNFUSED_BIAS, "gradient_bias", bias },
     };
     for (size_t n = 0; n < sizeof copies / sizeof *copies; n++) {
-        ATTN_TRY(attn_unfused_build_copy(state, device, copies[n].place, copies[n].name, copies[n].type, report));
+        ATTN_TRY(attn_unfused_build_copy(state, device, copies[n].place, copies[n].name, copies[n].type, "", report));
     }
     ATTN_TRY(attn_unfused_build_rows(state, device, ATTN_UNFUSED_SCORES, "backward_scores", report));
     return build_both_sums(state, device, report); /* last: the others may make the number of lanes smaller */

@@ -14,11 +14,11 @@ typedef enum attn_unfused_region {
     ATTN_REGION_GIVEN,     /* [rows][value_dim]: grad_output */
     ATTN_REGION_SUMS,      /* [rows][value_dim]: the output; backward: grad_query, [rows][head_dim] */
 
-    ATTN_REGION_CHANGES,     /* [rows][key_length]: the loss's derivative by the weights, then by the scores */
-    ATTN_REGION_UNCAPPED,    /* [rows][key_length]: the latter before softcap's factor, which grad_bias needs */
-    ATTN_REGION_KEY_SUMS,    /* [keys][head_dim]: grad_key of the part's rows */
-    ATTN_REGION_VALUE_SUMS,  /* [keys][value_dim] */
-    ATTN_REGION_KEY_TOTAL,   /* the same of the parts before, where a pair is cut */
+    ATTN_REGION_CHANGES,    /* [rows][key_length]: the loss's derivative by the weights, then by the scores */
+    ATTN_REGION_UNCAPPED,   /* [rows][key_length]: the latter before softcap's factor, which grad_bias needs */
+    ATTN_REGION_KEY_SUMS,   /* [keys][head_dim]: grad_key of the part's rows */
+    ATTN_REGION_VALUE_SUMS, /* [keys][value_dim] */
+    ATTN_REGION_KEY_TOTAL,  /* the same of the parts before, where a pair is cut */
     ATTN_REGION_VALUE_TOTAL,
 
     ATTN_REGION_DELTA,      /* of all the call's rows, as the next three */
@@ -30,7 +30,7 @@ typedef enum attn_unfused_region {
 } attn_unfused_region;
 
 /** Whether a region is in use. */
-#define ATTN_HAS_REGION(regions, region) (((regions) >> (region) & 1u) != 0)
+#define ATTN_HAS_REGION(regions, region) (((regions) >> (region)&1u) != 0)
 
 /** Sizes that decide about memory. A pair is a batch entry and a key-value head; its rows are those of its query
  * heads. */

@@ -12,9 +12,11 @@
 #include "opencl/buffer.h"
 
 enum {
-    SMALLEST_GROUP = 64,            /* no kernel for small products in CLBlast's tables has fewer work-items a group */
-    STEP = 64, LARGEST_CUBE = 4096, /* where its kernels for large products begin is looked for up to here */
-    LARGE_RUN = 1, CACHES_KEPT = 2  /* bits of attn_opencl_device.tried */
+    SMALLEST_GROUP = 64, /* no kernel for small products in CLBlast's tables has fewer work-items a group */
+    STEP = 64,
+    LARGEST_CUBE = 4096, /* where its kernels for large products begin is looked for up to here */
+    LARGE_RUN = 1,
+    CACHES_KEPT = 2 /* bits of attn_opencl_device.tried */
 };
 
 static clattn_status check(CLBlastStatusCode code, clattn_report *report) {
@@ -58,18 +60,18 @@ static CLBlastTranspose transposition(bool transposed) {
 static CLBlastStatusCode one(const attn_product *p, int64_t index, cl_command_queue queue, cl_event *event) {
     size_t a = (size_t)(p->a.at + index * p->a.step), b = (size_t)(p->b.at + index * p->b.step),
            c = (size_t)(p->c.at + index * p->c.step);
-    return CLBlastSgemmWithTempBuffer(CLBlastLayoutColMajor, transposition(p->a_transposed), transposition(p->b_transposed),
-                                      (size_t)p->m, (size_t)p->n, (size_t)p->k, p->alpha, p->a.memory, a,
-                                      (size_t)p->a.leading, p->b.memory, b, (size_t)p->b.leading, 0.0f, p->c.memory, c,
-                                      (size_t)p->c.leading, &queue, event, p->temporary);
+    return CLBlastSgemmWithTempBuffer(
+        CLBlastLayoutColMajor, transposition(p->a_transposed), transposition(p->b_transposed), (size_t)p->m,
+        (size_t)p->n, (size_t)p->k, p->alpha, p->a.memory, a, (size_t)p->a.leading, p->b.memory, b,
+        (size_t)p->b.leading, 0.0f, p->c.memory, c, (size_t)p->c.leading, &queue, event, p->temporary);
 }
 
 static CLBlastStatusCode batch(const attn_product *p, cl_command_queue queue, cl_event *event) {
-    return CLBlastSgemmStridedBatched(CLBlastLayoutColMajor, transposition(p->a_transposed), transposition(p->b_transposed),
-                                      (size_t)p->m, (size_t)p->n, (size_t)p->k, p->alpha, p->a.memory, (size_t)p->a.at,
-                                      (size_t)p->a.leading, (size_t)p->a.step, p->b.memory, (size_t)p->b.at,
-                                      (size_t)p->b.leading, (size_t)p->b.step, 0.0f, p->c.memory, (size_t)p->c.at,
-                                      (size_t)p->c.leading, (size_t)p->c.step, (size_t)p->count, &queue, event);
+    return CLBlastSgemmStridedBatched(
+        CLBlastLayoutColMajor, transposition(p->a_transposed), transposition(p->b_transposed), (size_t)p->m,
+        (size_t)p->n, (size_t)p->k, p->alpha, p->a.memory, (size_t)p->a.at, (size_t)p->a.leading, (size_t)p->a.step,
+        p->b.memory, (size_t)p->b.at, (size_t)p->b.leading, (size_t)p->b.step, 0.0f, p->c.memory, (size_t)p->c.at,
+        (size_t)p->c.leading, (size_t)p->c.step, (size_t)p->count, &queue, event);
 }
 
 static clattn_status follow(attn_chain *chain, CLBlastStatusCode code, cl_event event) {

@@ -18,7 +18,7 @@ static clattn_status softmax(attn_unfused_run *run) {
     const size_t group = (size_t)run->state->row_group, global = group * (size_t)(run->rows * run->pairs);
     ATTN_TRY(attn_chain_step(&run->call.chain, "softmax"));
     attn_pass_arguments(&call, &run->call);
-    attn_pass_extras(&call, &run->call);
+    attn_pass_rules(&call, &run->call);
     attn_pass_buffer(&call, run->call.workspace);
     attn_pass_int64(&call, run->part.at[ATTN_REGION_SCORES]);
     attn_pass_int64(&call, run->first_pair);
@@ -52,7 +52,7 @@ static clattn_status output(attn_unfused_run *run) {
     const size_t lanes = (size_t)run->state->lanes, global = lanes * (size_t)(run->rows * run->pairs);
     ATTN_TRY(attn_chain_step(&run->call.chain, "output"));
     attn_pass_arguments(&call, &run->call);
-    attn_pass_extras(&call, &run->call);
+    attn_pass_rules(&call, &run->call);
     attn_pass_buffer(&call, run->call.workspace);
     attn_pass_int64(&call, run->part.at[ATTN_REGION_SUMS]);
     attn_pass_int64(&call, run->part.at[ATTN_REGION_SCORES]);
@@ -91,5 +91,9 @@ clattn_status attn_unfused_execute(void *opaque, const attn_execution *execution
     ATTN_TRY(attn_unfused_sizes_of(run.state, call->query_length, call->key_length, &sizes));
     ATTN_TRY(attn_unfused_cut(&sizes, run.state->workspace_size, &run.part, call->report));
     ATTN_TRY(attn_opencl_call_begin(&run.call, &run.slot->base, execution));
-    return attn_opencl_call_end(&run.call, run_parts(&run, &sizes));
+    clattn_status status = run_parts(&run, &sizes);
+    if (status == CLATTN_OK) {
+        status = attn_dropout_mask_launch(&run.call, run.slot->kernels[ATTN_SLOT_MASK]);
+    }
+    return attn_opencl_call_end(&run.call, status);
 }
