@@ -98,7 +98,7 @@ START_TEST(test_table_fits) {
     shell("head -1 t.csv | grep -q "
           "'^name,query_length,.*,problem,maximum_ms,spread_per_cent,others_per_cent,disturbed,"
           "fastest,direction,forward_and_backward_ms$'");
-    shell("test $(grep -c ',yes$' t.csv) -eq 2"); /* one of the engines is the fastest of each problem */
+    shell("test $(grep -c ',yes,forward,$' t.csv) -eq 2"); /* one of the engines is the fastest of each problem */
     program_end();
 }
 END_TEST
