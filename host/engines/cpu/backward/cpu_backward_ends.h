@@ -76,10 +76,13 @@ static bool OF(put_row)(const clattn_problem *p, const attn_cpu_backward_sums *s
                         const OF(block_rows) * rows, int64_t i, int64_t dim) {
     const REAL *from = OF(sums_row)(sums, rows->b, rows->h, i);
     const int64_t to = attn_view_row(view, rows->b, rows->h, i);
-    REAL zero = 0;
-    for (int64_t d = 0; d < dim; d++)
-        zero += from[d] - from[d];
-    if (!(zero == 0))
+    const int64_t whole = dim / WIDTH * WIDTH;
+    VEC zero = { 0 };
+    for (int64_t d = 0; d < whole; d += WIDTH)
+        zero += OF(get)(from + d) - OF(get)(from + d);
+    for (int64_t d = whole; d < dim; d++)
+        zero[0] += from[d] - from[d];
+    if (!OF(is_finite)(zero))
         return false;
     if (sums->in_place)
         return true;

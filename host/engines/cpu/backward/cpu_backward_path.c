@@ -15,7 +15,8 @@
 
 enum {
     ENOUGH_ITEMS = 32, /* in a phase: for that many threads */
-    SLICE_ROWS = 256,  /* rows or keys of a slice, at least */
+    SLICE_ROWS = 512,  /* rows or keys of a slice that pay for packing keys once more: */
+    FEW_SLICES = 4,    /* more than these only of that length, and these of half */
     NARROW_DIMS = 256  /* head_dim and value_dim together, up to which a block has all its keys: it must stay in L2 */
 };
 
@@ -183,7 +184,8 @@ static int64_t count_heads(const clattn_problem *p, bool of_entry) {
 static int64_t count_slices(const attn_cpu_plan *plan) {
     const clattn_problem *p = &plan->problem;
     int64_t heads = attn_max(1, count_heads(p, plan->batch_invariant));
-    int64_t most = attn_min(p->query_length, p->key_length) / SLICE_ROWS;
+    int64_t length = attn_min(p->query_length, p->key_length);
+    int64_t most = attn_max(length / SLICE_ROWS, attn_min(FEW_SLICES, length / (SLICE_ROWS / 2)));
     return attn_max(1, attn_min(most, attn_divide_up(ENOUGH_ITEMS, heads)));
 }
 

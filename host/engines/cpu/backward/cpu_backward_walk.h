@@ -115,12 +115,17 @@ static void OF(rows_of_group)(OF(work) * w, attn_key_range rows) {
 /** The sums of a block of keys to those of all. */
 static void OF(flush_keys)(const OF(work) * w, const attn_cpu_backward_sums *to, const REAL *sums, int64_t dim,
                            REAL factor) {
+    const VEC f = OF(all)(factor);
     for (int64_t key = 0; key < w->keys_count && to->data; key++) {
         REAL *row = OF(sums_row)(to, w->b, w->g, w->key + key);
         const REAL *from = sums + key * STRIP;
         for (int64_t d = 0; d < dim; d += STRIP, from += OF(KEYS_PITCH)) {
-            int64_t n = attn_min(STRIP, dim - d);
-            for (int64_t k = 0; k < n; k++)
+            if (dim - d >= STRIP) {
+                OF(put)(row + d, OF(get)(row + d) + f * OF(get)(from));
+                OF(put)(row + d + WIDTH, OF(get)(row + d + WIDTH) + f * OF(get)(from + WIDTH));
+                continue;
+            }
+            for (int64_t k = 0; k < dim - d; k++)
                 row[d + k] += factor * from[k];
         }
     }
