@@ -13,9 +13,9 @@ typedef struct bias_box {
     long b, b_end, h, h_end, i, i_end;
 } bias_box;
 
-// Sum over the box's lines of the part; `changes` begins with the first line.
+// Sum over the box's lines of the part, and how many they are; `changes` begins with the first line.
 static inline float box_sum(const attn_arguments *a, const bias_box *box, __global const float *changes, long first_line,
-                            long lines, long j) {
+                            long lines, long j, long *count) {
     const long pages = a->query_heads * a->query_length, last_line = first_line + lines - 1;
     const long b_first = max(box->b, first_line / pages), b_end = min(box->b_end, last_line / pages + 1);
     float sum = 0.0f, chain = 0.0f;
@@ -25,6 +25,7 @@ static inline float box_sum(const attn_arguments *a, const bias_box *box, __glob
             const long line = (b * a->query_heads + h) * a->query_length - first_line;
             const long i_end = min(box->i_end, lines - line);
             for (long i = max(box->i, -line); i < i_end; i++) {
+                *count += 1;
                 chain += changes[(line + i) * a->key_length + j];
                 if (++links == CHAIN) {
                     sum += chain;
@@ -54,7 +55,11 @@ __kernel void gradient_bias(const attn_arguments a, __global float *workspace, l
     const long last = ((box.b_end - 1) * a.query_heads + box.h_end - 1) * a.query_length + box.i_end - 1;
     const long total = totals_at + ((b0 * shape_heads + h0) * shape_length + i0) * a.key_length + j;
     const long at = attn_row_at(&layout, b0, h0, i0) + j;
-    float sum = lines > 0 ? box_sum(&a, &box, workspace + changes_at, first_line, lines, j) : 0.0f;
+    long count = 0;
+    float sum = lines > 0 ? box_sum(&a, &box, workspace + changes_at, first_line, lines, j, &count) : 0.0f;
+    if (count == 0 && lines > 0) { // the launch covers rows of the bias that the part gives nothing to
+        return;
+    }
     if (first < first_line) {
         sum += workspace[total];
     }
