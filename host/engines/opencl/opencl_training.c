@@ -30,8 +30,12 @@ static void place_gradients(const clattn_problem *problem, const attn_call *call
         gradient(problem, CLATTN_GRADIENT_KEY, "grad_key", &call->grad_key, type, (int64_t[]){ b, g, sk, d });
     list[ATTN_TENSOR_GRAD_VALUE] =
         gradient(problem, CLATTN_GRADIENT_VALUE, "grad_value", &call->grad_value, type, (int64_t[]){ b, g, sk, dv });
+    int64_t bias[4] = { b, h, sq, sk }; /* of a bias that is 1 where there are no rows or keys there is a gradient, 0 */
+    for (int k = 0; k < 4; k++) {
+        bias[k] = problem->bias_shape[k] == 1 ? 1 : bias[k];
+    }
     list[ATTN_TENSOR_GRAD_BIAS] = gradient(problem, CLATTN_GRADIENT_BIAS, "grad_bias", &call->grad_bias,
-                                           attn_grad_bias_type(problem), (int64_t[]){ b, h, sq, sk });
+                                           attn_grad_bias_type(problem), bias);
     attn_view slopes = list_of(call->grad_alibi_slopes.data, call->grad_alibi_slopes.offset),
               sinks = list_of(call->grad_sinks.data, call->grad_sinks.offset);
     list[ATTN_TENSOR_GRAD_SLOPES] = gradient(problem, CLATTN_GRADIENT_ALIBI_SLOPES, "grad_alibi_slopes", &slopes,

@@ -237,11 +237,10 @@ static void bias_box(const attn_unfused_run *run, int64_t first[3], int64_t coun
         from[k] = sizes[k] > 0 ? begin % sizes[k] : 0, to[k] = sizes[k] > 0 ? end % sizes[k] : 0;
         begin = sizes[k] > 0 ? begin / sizes[k] : 0, end = sizes[k] > 0 ? end / sizes[k] : 0;
     }
-    bool same = true; /* the part has one place in the dimensions before */
+    bool same = run->pairs * run->rows > 0; /* in the dimensions before; a part without rows makes all of the bias 0 */
     for (int k = 0; k < 3; k++) {
         first[k] = same && shape[k] != 1 ? from[k] : 0;
         count[k] = shape[k] == 1 ? 1 : same ? to[k] - from[k] + 1 : sizes[k];
-        count[k] = attn_min(count[k], shape[k] == 1 ? 1 : sizes[k]);
         same = same && from[k] == to[k];
     }
 }
