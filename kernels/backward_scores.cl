@@ -1,6 +1,7 @@
 // What softmax is in the forward: scores and the loss's derivatives by the weights -> weights and derivatives by the scores,
 // in place, one work-group a row. A pair that is not allowed gets 0, by selection. Built with -DROW_GROUP=work-items a row
 // and -DROW_WIDTH=floats a vector. Rows with nothing but a range go in vectors, the others key by key.
+#include "include/dropout.cl.h"
 #include "include/mask.cl.h"
 
 #ifndef ROW_GROUP
@@ -50,15 +51,16 @@ static inline int pair_allowed(const attn_arguments *a, const attn_extras *x, co
 }
 
 static inline void one_key(const attn_arguments *a, const attn_extras *x, const backward_row *row,
-                           const attn_row *keywise, long j, row_sums *sums) {
+                           const attn_row *keywise, const attn_dropout_row *dropout, long j, row_sums *sums) {
     const float raw = row->scores[j], score = attn_score_step(a, x, keywise, j, raw);
-    const int allowed = pair_allowed(a, x, keywise, j, score);
+    const int allowed = pair_allowed(a, x, keywise, j, score), kept = attn_dropout_keeps(dropout, j);
     const float weight = weight_of(row, score);
-    row->scores[j] = allowed ? weight : 0.0f;
+    row->scores[j] = allowed && kept ? weight * ATTN_KEEP(x) : 0.0f;
     if (!row->changes) {
         return;
     }
-    float change = allowed ? weight * (row->changes[j] - row->delta) : 0.0f;
+    const float by_weight = kept ? row->changes[j] * ATTN_KEEP(x) : 0.0f;
+    const float change = allowed ? weight * (by_weight - row->delta) : 0.0f;
     sums->bias += change;
     sums->slope -= allowed ? change * fabs((float)(j - keywise->position)) : 0.0f;
     if (row->uncapped) {
@@ -67,27 +69,28 @@ static inline void one_key(const attn_arguments *a, const attn_extras *x, const 
     row->changes[j] = (ATTN_FEATURES(a) & ATTN_HAS_SOFTCAP) && allowed ? change * softcap_slope(a, raw) : change;
 }
 
-// Keys of the range, one by one; the lane's sums.
-static inline row_sums each_key(const attn_arguments *a, const attn_extras *x, const backward_row *row) {
+// Keys begin .. end - 1, one by one; adds to the lane's sums.
+static inline void each_key(const attn_arguments *a, const attn_extras *x, const backward_row *row, long begin, long end,
+                            row_sums *sums) {
     const attn_row keywise = attn_get_row(a, x, &row->entry, row->b, row->h, row->i);
-    row_sums sums = { 0.0f, 0.0f }, chain = { 0.0f, 0.0f };
+    const attn_dropout_row dropout = attn_get_dropout_row(x, row->b, row->h, row->i);
+    row_sums chain = { 0.0f, 0.0f };
     int links = 0;
-    for (long j = row->range.begin + get_local_id(0); j < row->range.end; j += ROW_GROUP) {
-        one_key(a, x, row, &keywise, j, &chain);
+    for (long j = begin + get_local_id(0); j < end; j += ROW_GROUP) {
+        one_key(a, x, row, &keywise, &dropout, j, &chain);
         if (++links == CHAIN) {
-            sums.bias += chain.bias, sums.slope += chain.slope;
+            sums->bias += chain.bias, sums->slope += chain.slope;
             chain.bias = chain.slope = 0.0f;
             links = 0;
         }
     }
-    sums.bias += chain.bias, sums.slope += chain.slope;
-    return sums;
+    sums->bias += chain.bias, sums->slope += chain.slope;
 }
 
-// The same without any step but the scale.
-static inline void plain_keys(const backward_row *row) {
+// The same without any step but the scale, and without dropout.
+static inline void plain_keys(const backward_row *row, long begin, long end) {
     if (row->logsumexp == -INFINITY) {
-        for (long j = row->range.begin + get_local_id(0); j < row->range.end; j += ROW_GROUP) {
+        for (long j = begin + get_local_id(0); j < end; j += ROW_GROUP) {
             row->scores[j] = 0.0f;
             if (row->changes) {
                 row->changes[j] = 0.0f * (row->changes[j] - row->delta);
@@ -95,15 +98,15 @@ static inline void plain_keys(const backward_row *row) {
         }
         return;
     }
-    long j = row->range.begin + get_local_id(0) * ROW_WIDTH;
-    for (; j + ROW_WIDTH <= row->range.end; j += ROW_GROUP * ROW_WIDTH) {
+    long j = begin + get_local_id(0) * ROW_WIDTH;
+    for (; j + ROW_WIDTH <= end; j += ROW_GROUP * ROW_WIDTH) {
         const row_vector weight = exp(ROW_LOAD(row->scores + j) - row->logsumexp);
         ROW_STORE(weight, row->scores + j);
         if (row->changes) {
             ROW_STORE(weight * (ROW_LOAD(row->changes + j) - row->delta), row->changes + j);
         }
     }
-    for (; j < row->range.end; ++j) { // at most one work-item is here, for the last keys
+    for (; j < end; ++j) { // at most one work-item is here, for the last keys
         const float weight = exp(row->scores[j] - row->logsumexp);
         row->scores[j] = weight;
         if (row->changes) {
@@ -159,12 +162,19 @@ __kernel __attribute__((reqd_work_group_size(ROW_GROUP, 1, 1))) void backward_sc
     row.uncapped = uncapped_at < 0 ? (__global float *)0 : workspace + uncapped_at + line * a.key_length;
 
     row_sums sums = { 0.0f, 0.0f };
-    if (ATTN_FEATURES(&a) & (ATTN_HAS_KEYWISE | ATTN_HAS_SOFTCAP)) {
-        sums = each_key(&a, &extras, &row);
+#if ATTN_PREFIX
+    const long prefix = row.range.prefix;
+#else
+    const long prefix = 0;
+#endif
+    if (ATTN_DROPOUT || (ATTN_FEATURES(&a) & (ATTN_HAS_KEYWISE | ATTN_HAS_SOFTCAP))) {
+        each_key(&a, &extras, &row, 0, prefix, &sums);
+        each_key(&a, &extras, &row, row.range.begin, row.range.end, &sums);
     } else {
-        plain_keys(&row);
+        plain_keys(&row, 0, prefix);
+        plain_keys(&row, row.range.begin, row.range.end);
     }
-    clear_keys(&row, 0, row.range.begin);
+    clear_keys(&row, prefix, row.range.begin);
     clear_keys(&row, row.range.end, a.key_length);
     if (slope_rows_at >= 0) {
         const float sum = group_sum(sums.slope, scratch);

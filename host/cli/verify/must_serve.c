@@ -23,8 +23,8 @@ static const struct {
 } served[] = {
     { .engine = "reference", .types = FP32 | FP16 | BF16 | FP64, .weights = true, .training = TRAINING },
     { .engine = "cpu", .types = FP32 | FP16 | BF16 | FP64, .weights = true, .training = TRAINING },
-    { .engine = "opencl", .types = FP32 | FP16 | BF16, .weights = true, .training = TRAINING & ~BACKWARD },
-    { .engine = "opencl-unfused", .types = FP32 | FP16 | BF16, .weights = true, .training = TRAINING & ~BACKWARD },
+    { .engine = "opencl", .types = FP32 | FP16 | BF16, .weights = true, .training = TRAINING },
+    { .engine = "opencl-unfused", .types = FP32 | FP16 | BF16, .weights = true, .training = TRAINING },
     { .engine = "opencl-fused", .types = FP32 | FP16 | BF16, .weights = false, .max_head_dim = 576 },
     { .engine = "opencl-decode", .types = FP32 | FP16 | BF16, .weights = false, .max_head_dim = 576 },
 };

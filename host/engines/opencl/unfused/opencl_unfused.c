@@ -12,7 +12,9 @@
 #include "engines/unserved.h"
 
 /* What training asks for and this engine serves: ATTN_SERVES_ bits. */
-enum { SERVES = ATTN_SERVES_DROPOUT | ATTN_SERVES_PREFIX | ATTN_SERVES_OUTPUT_TYPE };
+enum {
+    SERVES = ATTN_SERVES_BACKWARD | ATTN_SERVES_DROPOUT | ATTN_SERVES_PREFIX | ATTN_SERVES_OUTPUT_TYPE
+};
 
 static bool supports(const void *asked, const attn_device *device, clattn_report *why_not) {
     const clattn_problem *problem = asked;
@@ -21,9 +23,7 @@ static bool supports(const void *asked, const attn_device *device, clattn_report
                          device->blocks.splits != 0 ? "splits" : "block_key");
         return false;
     }
-    bool backward = problem->direction == CLATTN_BACKWARD;
-    return attn_opencl_supports(problem, device, backward ? ATTN_SERVES_BACKWARD : SERVES, why_not) &&
-           attn_product_serves(device->opencl, why_not);
+    return attn_opencl_supports(problem, device, SERVES, why_not) && attn_product_serves(device->opencl, why_not);
 }
 
 static int preference(const void *problem, const attn_device *device) {

@@ -127,7 +127,7 @@ static clattn_status weights(attn_unfused_run *run) {
     const size_t group = (size_t)run->state->row_group, global = group * (size_t)(run->rows * run->pairs);
     ATTN_TRY(attn_chain_step(&run->call.chain, "weights"));
     attn_pass_arguments(&call, &run->call);
-    attn_pass_extras(&call, &run->call);
+    attn_pass_rules(&call, &run->call);
     attn_pass_buffer(&call, run->call.workspace);
     attn_pass_int64(&call, run->part.at[ATTN_REGION_SCORES]);
     attn_pass_int64(&call, place_of(run, ATTN_REGION_CHANGES));
@@ -161,7 +161,7 @@ static clattn_status repair(attn_unfused_run *run, const sums_of *s, const struc
     }
     ATTN_TRY(attn_chain_step(&run->call.chain, "repair"));
     attn_pass_arguments(&call, &run->call);
-    attn_pass_extras(&call, &run->call);
+    attn_pass_rules(&call, &run->call);
     attn_pass_buffer(&call, run->call.workspace);
     attn_pass_int64(&call, run->part.at[s->sums]);
     attn_pass_int64(&call, run->part.at[s->shares]);
@@ -172,6 +172,7 @@ static clattn_status repair(attn_unfused_run *run, const sums_of *s, const struc
     attn_pass_int64(&call, s->dim);
     attn_pass_float(&call, s->factor);
     attn_pass_int32(&call, s->over_rows);
+    attn_pass_int32(&call, s->gradient == ATTN_TENSOR_GRAD_VALUE); /* only_kept */
     attn_pass_int64(&call, first_line(run));
     attn_pass_int64(&call, run->rows);
     return attn_chain_launch(&run->call.chain, &call, 1, &global, &lanes, "backward_repair");

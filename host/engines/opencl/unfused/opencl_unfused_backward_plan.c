@@ -109,13 +109,17 @@ clattn_status attn_unfused_backward_build(attn_unfused_state *state, const attn_
         int place;
         const char *name;
         clattn_type type;
+        const char *defines;
     } copies[] = {
-        { ATTN_UNFUSED_GATHER_GIVEN, "gather", output },     { ATTN_UNFUSED_DELTA, "gradient_delta", output },
-        { ATTN_UNFUSED_REPAIR, "backward_repair", p->type }, { ATTN_UNFUSED_STORE, "gradient_store", gradient },
-        { ATTN_UNFUSED_BIAS, "gradient_bias", bias },
+        { ATTN_UNFUSED_GATHER_GIVEN, "gather", output, "" },
+        { ATTN_UNFUSED_DELTA, "gradient_delta", output, "" },
+        { ATTN_UNFUSED_REPAIR, "backward_repair", p->type, attn_training_defines(p) },
+        { ATTN_UNFUSED_STORE, "gradient_store", gradient, "" },
+        { ATTN_UNFUSED_BIAS, "gradient_bias", bias, "" },
     };
     for (size_t n = 0; n < sizeof copies / sizeof *copies; n++) {
-        ATTN_TRY(attn_unfused_build_copy(state, device, copies[n].place, copies[n].name, copies[n].type, "", report));
+        ATTN_TRY(attn_unfused_build_copy(state, device, copies[n].place, copies[n].name, copies[n].type,
+                                         copies[n].defines, report));
     }
     ATTN_TRY(attn_unfused_build_rows(state, device, ATTN_UNFUSED_SCORES, "backward_scores", report));
     return build_both_sums(state, device, report); /* last: the others may make the number of lanes smaller */
