@@ -2,21 +2,13 @@
  * Additive (Bahdanau) attention with its two matrices: projections by linear plans, scores and context by the fused
  * operation. The bias goes with the keys, which are projected once. Knows no engine.
  */
-#include "layers/layer.h"
+#include "layers/additive_layer.h"
 
 #include <inttypes.h>
 
-struct clattn_additive_layer {
-    clattn_runtime *runtime;
-    clattn_additive_problem problem;
-    clattn_additive_plan *plan;
-    clattn_linear_plan *query_plan, *key_plan;
-    float *query, *key; /* projected */
-    int64_t key_dim;
-};
-
 void clattn_additive_layer_destroy(clattn_additive_layer *layer) {
     if (layer) {
+        attn_additive_learning_end(layer);
         clattn_additive_plan_destroy(layer->plan);
         clattn_linear_plan_destroy(layer->query_plan);
         clattn_linear_plan_destroy(layer->key_plan);
@@ -34,9 +26,9 @@ static clattn_status make_ready(clattn_additive_layer *l, const clattn_additive_
     ATTN_TRY(clattn_additive_plan_get_info(l->plan, &info));
     const clattn_plan_options beside = attn_layer_beside(info.engine, info.device);
     ATTN_TRY(attn_layer_linear(l->runtime, p->batch * p->query_length, options->query_dim, p->hidden, &beside,
-                                &l->query_plan, report));
+                               &l->query_plan, report));
     ATTN_TRY(attn_layer_linear(l->runtime, p->batch * p->key_length, options->key_dim, p->hidden, &beside, &l->key_plan,
-                                report));
+                               report));
     l->query =
         attn_layer_floats(l->runtime, p->batch * p->query_length * p->hidden); /* the plans checked the products */
     l->key = attn_layer_floats(l->runtime, p->batch * p->key_length * p->hidden);
@@ -63,7 +55,9 @@ clattn_status clattn_additive_layer_create(clattn_runtime *runtime, const clattn
     if (!made) {
         return CLATTN_OUT_OF_MEMORY;
     }
-    *made = (clattn_additive_layer){ .runtime = runtime, .problem = options->additive, .key_dim = options->key_dim };
+    *made = (clattn_additive_layer){
+        .runtime = runtime, .problem = options->additive, .query_dim = options->query_dim, .key_dim = options->key_dim
+    };
     if (made->problem.value_dim == 0) {
         made->problem.value_dim = options->key_dim;
     }
@@ -86,15 +80,11 @@ clattn_status clattn_additive_layer_project_keys(clattn_additive_layer *layer, c
     return attn_layer_apply(layer->key_plan, rows, key, weights->w_key, weights->b, false, projected, report);
 }
 
-clattn_status clattn_additive_layer_forward(clattn_additive_layer *layer, const clattn_additive_weights *weights,
-                                            const clattn_additive_layer_io *io) {
-    if (!layer || !weights || !io || io->struct_size != sizeof *io) {
-        return CLATTN_INVALID_ARGUMENT;
-    }
+clattn_status attn_additive_compute(clattn_additive_layer *layer, clattn_additive_plan *plan,
+                                    const clattn_additive_weights *weights, const clattn_additive_layer_io *io,
+                                    clattn_additive_tensors *tensors) {
     const clattn_additive_problem *p = &layer->problem;
-    clattn_report *report = io->additive.report;
-    clattn_additive_tensors tensors = io->additive;
-    clattn_report_clear(report);
+    clattn_report *report = tensors->report;
     if (!io->value && p->value_dim != layer->key_dim) {
         return LAYER_REFUSE(report, CLATTN_INVALID_TENSORS,
                             "value: missing, and key, which would serve, has rows of %" PRId64
@@ -106,10 +96,20 @@ clattn_status clattn_additive_layer_forward(clattn_additive_layer *layer, const 
     if (!io->projected_key) {
         ATTN_TRY(clattn_additive_layer_project_keys(layer, weights, io->key, layer->key, report));
     }
-    tensors.query = layer->query;
-    tensors.key = io->projected_key ? io->projected_key : layer->key;
-    tensors.v = weights->v;
-    tensors.value = io->value ? io->value : io->key;
+    tensors->query = layer->query;
+    tensors->key = io->projected_key ? io->projected_key : layer->key;
+    tensors->v = weights->v;
+    tensors->value = io->value ? io->value : io->key;
+    return clattn_additive_execute(plan, tensors);
+}
+
+clattn_status clattn_additive_layer_forward(clattn_additive_layer *layer, const clattn_additive_weights *weights,
+                                            const clattn_additive_layer_io *io) {
+    if (!layer || !weights || !io || io->struct_size != sizeof *io) {
+        return CLATTN_INVALID_ARGUMENT;
+    }
+    clattn_additive_tensors tensors = io->additive;
+    clattn_report_clear(tensors.report);
     tensors.output = io->context;
-    return clattn_additive_execute(layer->plan, &tensors);
+    return attn_additive_compute(layer, layer->plan, weights, io, &tensors);
 }

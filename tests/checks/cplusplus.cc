@@ -23,6 +23,8 @@ int main() {
     clattn_linear_gradients linear_gradients = CLATTN_LINEAR_GRADIENTS_INIT;
     clattn_cross_entropy_io entropy = CLATTN_CROSS_ENTROPY_IO_INIT;
     clattn_attention_gradients attention_gradients = CLATTN_ATTENTION_GRADIENTS_INIT;
+    clattn_additive_gradients additive_gradients = CLATTN_ADDITIVE_GRADIENTS_INIT;
+    clattn_glimpse_gradients glimpse_gradients = CLATTN_GLIMPSE_GRADIENTS_INIT;
     clattn_optimiser_options optimiser = CLATTN_OPTIMISER_OPTIONS_INIT;
     clattn_schedule schedule = CLATTN_SCHEDULE_INIT;
     tensors.query = tensor;
@@ -37,5 +39,6 @@ int main() {
                             additive_tensors.key_length + linear.rows + linear_tensors.rows + attention.keep_memory +
                             additive_options.key_dim + additive_io.additive.key_length + glimpse.rows + glimpse_io.rows +
                             linear_gradients.rows + entropy.rows + optimiser.decay_all + schedule.steps +
-                            attention_gradients.grad_sinks.offset);
+                            attention_gradients.grad_sinks.offset +
+                            (additive_gradients.grad_v == glimpse_gradients.grad_input));
 }

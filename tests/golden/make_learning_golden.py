@@ -7,7 +7,7 @@ The loss of a layer is the sum of its outputs times drawn numbers, which so are 
 """
 import torch
 
-from drawn import draw, keep, save
+from drawn import draw, keep, save, uniform
 
 F = torch.nn.functional
 
@@ -125,7 +125,33 @@ def attention():
     learn("cross", output, 446, input=x, memory=memory, key=k, value=v, w_query=w[0], w_key=w[1], w_value=w[2])
 
 
+def additive():
+    states, memory, value = open_draw(451, 2, 4, 10, size=2), open_draw(452, 2, 12, 14, size=2), open_draw(453, 2, 12, 9)
+    w, u, v, b = open_draw(454, 16, 10), open_draw(455, 16, 14), open_draw(456, 16, size=2), open_draw(457, 16)
+    mask = torch.from_numpy(uniform(458, 2 * 4 * 12).reshape(2, 4, 12) < 0.6)
+    mask[1, 2] = False
+    mask &= torch.arange(12)[None, None, :] < torch.tensor([12, 7])[:, None, None]
+    for name, allowed, values in (("additive", torch.ones_like(mask), memory), ("masked", mask, value)):
+        key = F.linear(memory, u, b)
+        scores = torch.tanh(F.linear(states, w)[:, :, None, :] + key[:, None, :, :]) @ v
+        scores = torch.where(allowed, scores, torch.tensor(-1e30, dtype=torch.float64))
+        context = torch.softmax(scores, -1) * allowed @ values
+        inputs = {"query": states, "key": memory, "w_query": w, "w_key": u, "v": v, "b": b, "projected": key}
+        learn(name, context, 459, **inputs, **({"value": value} if values is value else {}))
+
+
+def glimpse():
+    x, context = open_draw(461, 5, 13, size=2), open_draw(462, 5, 7, size=2)
+    w, b, wo, bo = open_draw(463, 13, 7), open_draw(464, 13), open_draw(465, 3, 13), open_draw(466, 3)
+    for name, soft in (("glimpse", False), ("glimpse_softmax", True)):
+        weights = F.linear(context, w, b)
+        output = F.linear((torch.softmax(weights, -1) if soft else weights) * x, wo, bo)
+        learn(name, output, 467, input=x, context=context, w_context=w, b_context=b, w_output=wo, b_output=bo)
+
+
 parts()
 optimisers()
 attention()
+additive()
+glimpse()
 save("learning.safetensors")

@@ -452,6 +452,48 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_additive_layer_forward(clattn_addit
                                                                     const clattn_additive_weights *weights,
                                                                     const clattn_additive_layer_io *io);
 
+/**
+ * Makes the layer ready for backward: the derivatives of its two products, and memory that grows with query_length and
+ * with key_length, not with their product. The derivative of the attention itself is made by plain loops in double on the
+ * calling thread, whatever the engine.
+ * @param report  may be NULL
+ * @return as clattn_additive_layer_create(); after an error the layer computes forward as before
+ * @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_additive_layer_learn(clattn_additive_layer *layer, clattn_report *report);
+
+/**
+ * The gradients of one call: grad_context is read, all others are NULL where they are not wanted. Those of queries, keys
+ * and values are written, those of the weights added to. Start from CLATTN_ADDITIVE_GRADIENTS_INIT. @since 0.1
+ */
+typedef struct clattn_additive_gradients {
+    size_t struct_size;
+    const float *grad_context; /**< [batch, query_length, value_dim] */
+    float *grad_query;         /**< [batch, query_length, query_dim] */
+    float *grad_key; /**< [batch, key_length, key_dim]; of the values too, where they are the keys. With projected_key: of
+                          them alone */
+    float *grad_projected_key; /**< [batch, key_length, hidden] */
+    float *grad_value;         /**< [batch, key_length, value_dim], where values are given */
+    float *grad_w_query, *grad_w_key, *grad_v, *grad_b; /**< with projected_key grad_w_key and grad_b are the projection's */
+} clattn_additive_gradients;
+
+#define CLATTN_ADDITIVE_GRADIENTS_INIT                                                                                 \
+    { sizeof(clattn_additive_gradients), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
+
+/** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
+CLATTN_API void clattn_additive_gradients_init(clattn_additive_gradients *gradients, size_t size);
+
+/**
+ * The derivative of clattn_additive_layer_forward(), from the forward's @p weights and @p io; nothing that it wrote is
+ * needed. Rows and keys that have no part get gradient 0.
+ * @return as clattn_additive_execute()
+ * @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_additive_layer_backward(clattn_additive_layer *layer,
+                                                                     const clattn_additive_weights *weights,
+                                                                     const clattn_additive_layer_io *io,
+                                                                     const clattn_additive_gradients *gradients);
+
 /* --------------------------------------------------------------------------------------------------------- glimpse */
 
 /**
@@ -515,6 +557,36 @@ CLATTN_API void clattn_glimpse_destroy(clattn_glimpse *glimpse);
 CLATTN_API CLATTN_CHECK clattn_status clattn_glimpse_forward(clattn_glimpse *glimpse,
                                                              const clattn_glimpse_weights *weights,
                                                              const clattn_glimpse_io *io);
+
+/** Makes the glimpse ready for backward, on the engine and the device of its products. @since 0.1 */
+CLATTN_API CLATTN_CHECK clattn_status clattn_glimpse_learn(clattn_glimpse *glimpse, clattn_report *report);
+
+/**
+ * The gradients of one call: grad_output is read, all others are NULL where they are not wanted. Those of input and context
+ * are written, those of matrices and biases added to. Start from CLATTN_GLIMPSE_GRADIENTS_INIT. @since 0.1
+ */
+typedef struct clattn_glimpse_gradients {
+    size_t struct_size;
+    const float *grad_output; /**< [rows, output_dim] */
+    float *grad_input;        /**< [rows, input_dim] */
+    float *grad_context;      /**< [rows, context_dim] */
+    float *grad_w_context, *grad_b_context, *grad_w_output, *grad_b_output;
+} clattn_glimpse_gradients;
+
+#define CLATTN_GLIMPSE_GRADIENTS_INIT                                                                                  \
+    { sizeof(clattn_glimpse_gradients), NULL, NULL, NULL, NULL, NULL, NULL, NULL }
+
+/** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
+CLATTN_API void clattn_glimpse_gradients_init(clattn_glimpse_gradients *gradients, size_t size);
+
+/**
+ * The derivative of clattn_glimpse_forward(), from the forward's @p weights and @p io; io.weights, which the forward wrote,
+ * is read. @return as clattn_linear_execute() @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_glimpse_backward(clattn_glimpse *glimpse,
+                                                              const clattn_glimpse_weights *weights,
+                                                              const clattn_glimpse_io *io,
+                                                              const clattn_glimpse_gradients *gradients);
 
 /* ------------------------------------------------------------------------------------------------------ row by row */
 
