@@ -25,6 +25,9 @@ int main() {
     clattn_attention_gradients attention_gradients = CLATTN_ATTENTION_GRADIENTS_INIT;
     clattn_additive_gradients additive_gradients = CLATTN_ADDITIVE_GRADIENTS_INIT;
     clattn_glimpse_gradients glimpse_gradients = CLATTN_GLIMPSE_GRADIENTS_INIT;
+    clattn_block_options block = CLATTN_BLOCK_OPTIONS_INIT;
+    clattn_block_io block_io = CLATTN_BLOCK_IO_INIT;
+    clattn_decoder_options decoder = CLATTN_DECODER_OPTIONS_INIT;
     clattn_optimiser_options optimiser = CLATTN_OPTIMISER_OPTIONS_INIT;
     clattn_schedule schedule = CLATTN_SCHEDULE_INIT;
     tensors.query = tensor;
@@ -39,6 +42,6 @@ int main() {
                             additive_tensors.key_length + linear.rows + linear_tensors.rows + attention.keep_memory +
                             additive_options.key_dim + additive_io.additive.key_length + glimpse.rows + glimpse_io.rows +
                             linear_gradients.rows + entropy.rows + optimiser.decay_all + schedule.steps +
-                            attention_gradients.grad_sinks.offset +
+                            attention_gradients.grad_sinks.offset + block.batch + block_io.length + decoder.blocks +
                             (additive_gradients.grad_v == glimpse_gradients.grad_input));
 }

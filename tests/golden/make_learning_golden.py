@@ -149,9 +149,51 @@ def glimpse():
         learn(name, output, 467, input=x, context=context, w_context=w, b_context=b, w_output=wo, b_output=bo)
 
 
+def block(x, p, heads, kv_heads):
+    rows = x.shape[1]
+    normal = F.layer_norm(x, x.shape[-1:], p["norm1.gain"], p["norm1.bias"], 1e-5)
+    q, k, v = (F.linear(normal, p[f"attention.{n}.weight"], p[f"attention.{n}.bias"]) for n in ("query", "key", "value"))
+    context = attend(q, k, v, heads, kv_heads, triangle(rows))
+    x = x + F.linear(context, p["attention.output.weight"], p["attention.output.bias"])
+    normal = F.layer_norm(x, x.shape[-1:], p["norm2.gain"], p["norm2.bias"], 1e-5)
+    wide = F.gelu(F.linear(normal, p["mlp.up.weight"], p["mlp.up.bias"]))
+    return x + F.linear(wide, p["mlp.down.weight"], p["mlp.down.bias"])
+
+
+def decoder():
+    """2 blocks, 11 words, 6 ids twice, dim 8, 4 heads over 2, inner dim 10. Parameter n is drawn from seed 500 + n."""
+    words, length, dim, kv, wide = 11, 6, 8, 4, 10
+    shapes = {"embedding.weight": (words, dim)}
+    for n in range(2):
+        shapes |= {f"blocks.{n}.{name}": shape for name, shape in (
+            ("norm1.gain", (dim,)), ("norm1.bias", (dim,)), ("attention.query.weight", (dim, dim)),
+            ("attention.query.bias", (dim,)), ("attention.key.weight", (kv, dim)), ("attention.key.bias", (kv,)),
+            ("attention.value.weight", (kv, dim)), ("attention.value.bias", (kv,)),
+            ("attention.output.weight", (dim, dim)), ("attention.output.bias", (dim,)), ("norm2.gain", (dim,)),
+            ("norm2.bias", (dim,)), ("mlp.up.weight", (wide, dim)), ("mlp.up.bias", (wide,)),
+            ("mlp.down.weight", (dim, wide)), ("mlp.down.bias", (dim,)))}
+    shapes |= {"norm.gain": (dim,), "norm.bias": (dim,), "words.weight": (words, dim)}
+    p = {name: open_draw(500 + n, *shape, size=0.9) for n, (name, shape) in enumerate(shapes.items())}
+    ids = torch.tensor([[3, 1, 4, 1, 5, 9], [2, 6, 5, 3, 5, 8]])
+    labels = torch.tensor([[1, 4, 1, 5, 9, -100], [6, 5, 3, 5, 8, 10]])
+    pair = torch.arange(dim) - torch.arange(dim) % 2
+    angle = torch.arange(length).double()[:, None] / 10000 ** (pair / dim)
+    x = F.embedding(ids, p["embedding.weight"])
+    x = x + torch.where(torch.arange(dim) % 2 == 0, torch.sin(angle), torch.cos(angle))
+    for n in range(2):
+        x = block(x, {name[9:]: p[name] for name in p if name.startswith(f"blocks.{n}.")}, 4, 2)
+    logits = F.linear(F.layer_norm(x, (dim,), p["norm.gain"], p["norm.bias"], 1e-5), p["words.weight"])
+    loss = F.cross_entropy(logits.reshape(-1, words), labels.reshape(-1))
+    keep("learn_decoder_logits", logits)
+    keep("learn_decoder_loss", loss.reshape(1))
+    for name, gradient in zip(p, torch.autograd.grad(loss, list(p.values()))):
+        keep(f"learn_decoder_{name}", gradient)
+
+
 parts()
 optimisers()
 attention()
 additive()
 glimpse()
+decoder()
 save("learning.safetensors")

@@ -198,6 +198,173 @@ CLATTN_API void clattn_schedule_init(clattn_schedule *schedule, size_t size);
  */
 CLATTN_API double clattn_schedule_rate(const clattn_schedule *schedule, int64_t step);
 
+/* ----------------------------------------------------------------------------------------------------------- block */
+
+/**
+ * A transformer block, as GPT-2 has it:
+ *
+ *     middle = input + attention(norm1(input))            multi-head self-attention with an output projection
+ *     output = middle + down(gelu(up(norm2(middle))))     up to mlp_dim, down to dim; all four maps have biases
+ *
+ * Start from CLATTN_BLOCK_OPTIONS_INIT; set at least length, dim and heads. @since 0.1
+ */
+typedef struct clattn_block_options {
+    size_t struct_size;
+    int64_t batch;    /**< default 1 */
+    int64_t length;   /**< rows of an entry; with a batch of 1 the largest that a call may have */
+    int64_t dim;      /**< a multiple of heads */
+    int64_t heads;    /**< query heads */
+    int64_t kv_heads; /**< default CLATTN_SAME = heads */
+    int64_t mlp_dim;  /**< default CLATTN_SAME = 4 dim */
+    bool causal;      /**< default true */
+    double epsilon;   /**< of both norms; default 1e-5 */
+    bool learn;       /**< default false: no backward */
+    clattn_plan_options plan;     /**< of the attention; products go to the engine and the device where it went */
+    clattn_plan_options backward; /**< of the attention's backward */
+} clattn_block_options;
+
+#define CLATTN_BLOCK_OPTIONS_INIT                                                                                      \
+    {                                                                                                                  \
+        sizeof(clattn_block_options), 1, 0, 0, 0, CLATTN_SAME, CLATTN_SAME, true, 1e-5, false,                         \
+        CLATTN_PLAN_OPTIONS_INIT, CLATTN_PLAN_OPTIONS_INIT                                                             \
+    }
+
+/** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
+CLATTN_API void clattn_block_options_init(clattn_block_options *options, size_t size);
+
+/** @since 0.1 */
+typedef struct clattn_block clattn_block;
+
+/** As clattn_attention_layer_create(). @since 0.1 */
+CLATTN_API CLATTN_CHECK clattn_status clattn_block_create(clattn_runtime *runtime, const clattn_block_options *options,
+                                                          clattn_block **block, clattn_report *report);
+
+/** NULL does nothing. @since 0.1 */
+CLATTN_API void clattn_block_destroy(clattn_block *block);
+
+/**
+ * Adds a block's parameters to a list, each named prefix and "norm1.gain", "norm1.bias", "attention.query.weight",
+ * "attention.query.bias", ... of key, value and output, "norm2.gain", "norm2.bias", "mlp.up.weight", "mlp.up.bias",
+ * "mlp.down.weight", "mlp.down.bias". Matrices are drawn (CLATTN_FILL_XAVIER, seeds from @p seed on), gains are 1, biases 0.
+ * @param first  receives the index of the first
+ * @return as clattn_parameters_add(); after an error some of them may have been added
+ * @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_block_add_parameters(const clattn_block *block,
+                                                                  clattn_parameters *parameters, const char *prefix,
+                                                                  uint64_t seed, int64_t *first, clattn_report *report);
+
+/** Numbers that a call keeps for its backward. @since 0.1 */
+CLATTN_API int64_t clattn_block_get_kept(const clattn_block *block);
+
+/** The memory of one call, forward and backward. Start from CLATTN_BLOCK_IO_INIT. @since 0.1 */
+typedef struct clattn_block_io {
+    size_t struct_size;
+    int64_t length;     /**< of this call; default CLATTN_SAME; another one only with a batch of 1 */
+    const float *input; /**< [batch, length, dim] */
+    float *output;      /**< forward: [batch, length, dim]; overlaps nothing else */
+    float *kept;        /**< clattn_block_get_kept() numbers: forward writes them, backward reads them */
+    const float *grad_output; /**< backward */
+    float *grad_input;        /**< backward: written; may be grad_output */
+    clattn_report *report;    /**< may be NULL */
+} clattn_block_io;
+
+#define CLATTN_BLOCK_IO_INIT { sizeof(clattn_block_io), CLATTN_SAME, NULL, NULL, NULL, NULL, NULL, NULL }
+
+/** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
+CLATTN_API void clattn_block_io_init(clattn_block_io *io, size_t size);
+
+/**
+ * One call with the parameters that begin at index @p first. A block keeps nothing of a call, so one block with several
+ * sets of parameters is several layers of a model.
+ * @return as clattn_attention_layer_forward()
+ * @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_block_forward(clattn_block *block, const clattn_parameters *parameters,
+                                                           int64_t first, const clattn_block_io *io);
+
+/**
+ * The derivative of that call, from its input and what it kept: grad_input is written, the parameters' gradients are added
+ * to. @return as clattn_attention_layer_backward() @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_block_backward(clattn_block *block, const clattn_parameters *parameters,
+                                                            int64_t first, const clattn_block_io *io);
+
+/* --------------------------------------------------------------------------------------------------------- decoder */
+
+/**
+ * A causal decoder: states = embedding[ids] + sinusoidal positions, through blocks 0, 1, ..., a norm, and
+ * logits = W_words state for every row. Start from CLATTN_DECODER_OPTIONS_INIT; set at least words, length, dim, heads and
+ * blocks. @since 0.1
+ */
+typedef struct clattn_decoder_options {
+    size_t struct_size;
+    int64_t words;    /**< of the vocabulary: ids are 0 to words - 1 */
+    int64_t batch;    /**< default 1 */
+    int64_t length;   /**< ids of an entry; with a batch of 1 the largest that a call may have */
+    int64_t dim;      /**< a multiple of heads */
+    int64_t heads;    /**< query heads */
+    int64_t kv_heads; /**< default CLATTN_SAME = heads */
+    int64_t mlp_dim;  /**< default CLATTN_SAME = 4 dim */
+    int64_t blocks;
+    double epsilon; /**< of all norms; default 1e-5 */
+    uint64_t seed;  /**< of the parameters' first values; default 0 */
+    bool learn;     /**< default false: memory for one block's call, and no backward */
+    clattn_plan_options plan, backward; /**< as of a block */
+} clattn_decoder_options;
+
+#define CLATTN_DECODER_OPTIONS_INIT                                                                                    \
+    {                                                                                                                  \
+        sizeof(clattn_decoder_options), 0, 1, 0, 0, 0, CLATTN_SAME, CLATTN_SAME, 0, 1e-5, 0, false,                    \
+        CLATTN_PLAN_OPTIONS_INIT, CLATTN_PLAN_OPTIONS_INIT                                                             \
+    }
+
+/** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
+CLATTN_API void clattn_decoder_options_init(clattn_decoder_options *options, size_t size);
+
+/** @since 0.1 */
+typedef struct clattn_decoder clattn_decoder;
+
+/** Makes the decoder and draws its parameters. As clattn_attention_layer_create(). @since 0.1 */
+CLATTN_API CLATTN_CHECK clattn_status clattn_decoder_create(clattn_runtime *runtime,
+                                                            const clattn_decoder_options *options,
+                                                            clattn_decoder **decoder, clattn_report *report);
+
+/** NULL does nothing. Optimisers of its parameters are destroyed before. @since 0.1 */
+CLATTN_API void clattn_decoder_destroy(clattn_decoder *decoder);
+
+/**
+ * Its parameters: "embedding.weight" [words, dim], those of the blocks with the prefixes "blocks.0.", "blocks.1.", ...,
+ * "norm.gain", "norm.bias", "words.weight" [words, dim]. They live as long as the decoder; add none.
+ * @since 0.1
+ */
+CLATTN_API clattn_parameters *clattn_decoder_get_parameters(clattn_decoder *decoder);
+
+/**
+ * Logits for every row.
+ * @param ids     [batch, length]
+ * @param length  of this call, or CLATTN_SAME; another one than the options' only with a batch of 1
+ * @param logits  [batch, length, words]
+ * @param report  may be NULL; names the field, or the id that is no word
+ * @return as clattn_attention_layer_forward()
+ * @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_decoder_forward(clattn_decoder *decoder, const int64_t *ids,
+                                                             int64_t length, float *logits, clattn_report *report);
+
+/**
+ * Forward, the loss (clattn_cross_entropy()) and backward in one: gradients are added to the parameters'.
+ * @param ids, length  as for clattn_decoder_forward()
+ * @param labels  [batch, length]: the word that follows each, or CLATTN_IGNORED_LABEL
+ * @param factor  gradients are multiplied by it: 1, or this part's share of a batch that comes in parts
+ * @param loss    receives the loss, in nats a row that counts
+ * @return as clattn_attention_layer_backward(); what names a wrong id or label changes no gradient
+ * @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_decoder_learn(clattn_decoder *decoder, const int64_t *ids,
+                                                           const int64_t *labels, int64_t length, double factor,
+                                                           double *loss, clattn_report *report);
+
 #ifdef __cplusplus
 }
 #endif
