@@ -9,26 +9,8 @@
 
 #include "clattn/clattn_inspect.h"
 #include "clattn/clattn_layers.h"
+#include "support/ledger.h"
 #include "support/suite.h"
-
-/* An allocator that knows what it gave, and refuses request number `fail_at` (counted from 1; 0 = none). */
-typedef struct ledger {
-    int requests, fail_at, live;
-} ledger;
-
-static void *take(void *user, size_t size, size_t alignment) {
-    ledger *l = user;
-    if (__atomic_add_fetch(&l->requests, 1, __ATOMIC_SEQ_CST) == l->fail_at) {
-        return NULL;
-    }
-    __atomic_add_fetch(&l->live, 1, __ATOMIC_SEQ_CST);
-    return aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
-}
-
-static void give(void *user, void *memory) {
-    __atomic_sub_fetch(&((ledger *)user)->live, 1, __ATOMIC_SEQ_CST);
-    free(memory);
-}
 
 static float x[64 * 64], w[64 * 64], output[64 * 64], scores[64 * 64], weights[64 * 64];
 static clattn_report report;
@@ -110,7 +92,7 @@ static clattn_status live(clattn_status (*story)(clattn_runtime *), ledger *l, b
     clattn_runtime *runtime = NULL;
     options.threads = 2;
     options.without_opencl = !opencl;
-    options.allocator = (clattn_allocator){ take, give, l };
+    options.allocator = ledger_allocator(l);
     clattn_status status = clattn_runtime_create(&options, &runtime);
     if (status != CLATTN_OK) {
         return status;

@@ -1,6 +1,7 @@
 /*
  * Block and decoder: loss, logits and every gradient against PyTorch (tests/golden/make_learning_golden.py) and by
  * central differences; a decoder that learns two sequences, with the same bits again and on more threads; and what is
+ * refused.
  */
 #include <math.h>
 #include <stdio.h>
