@@ -1,4 +1,5 @@
-# The program with one deliberate mistake, for each line of tests/mutants/mutants.txt: `clattn verify` must catch it.
+# The program with one deliberate mistake, for each line of tests/mutants/mutants.txt: `clattn verify` must catch it, or,
+# where the words are "suite <name>", that suite of tests.
 # The mistake is made in a copy of one file; the object of that copy is linked before the static library, whose own
 # member of the same names is then not taken. For a header, that means every file that includes it, directly or not.
 # Kernels are embedded again with the changed file in its place.
@@ -55,6 +56,23 @@ function(attn_copy_file_flags originals copies)
   endforeach()
 endfunction()
 
+# A mistake in the layers, of which `clattn verify` knows nothing: the suite that the words name must fail with it.
+function(attn_add_suite_mutant name suite folder sources)
+  file(GLOB support CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/support/*.c")
+  add_executable(clattn_mutant_${name} "${PROJECT_SOURCE_DIR}/tests/test_${suite}.c" ${support} ${sources})
+  target_include_directories(clattn_mutant_${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests")
+  attn_configure_internal(clattn_mutant_${name})
+  target_compile_definitions(clattn_mutant_${name} PRIVATE CLATTN_TEST_SOURCE_DIR="${PROJECT_SOURCE_DIR}/tests"
+    CLATTN_TEST_BINARY_DIR="${folder}")
+  target_compile_options(clattn_mutant_${name} PRIVATE -Wno-error -Wno-pedantic -Wno-missing-field-initializers)
+  target_link_libraries(clattn_mutant_${name} PRIVATE clattn_layers_internal clattn_internal PkgConfig::CHECK
+    Threads::Threads m)
+  set_target_properties(clattn_mutant_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${folder}")
+  add_test(NAME mutant_${name} COMMAND sh "${PROJECT_SOURCE_DIR}/tests/mutants/run_suite.sh" $<TARGET_FILE:test_${suite}>
+    $<TARGET_FILE:clattn_mutant_${name}>)
+  set_tests_properties(mutant_${name} PROPERTIES LABELS "mutant" TIMEOUT 300)
+endfunction()
+
 function(attn_add_mutant name file words)
   # A folder for each file: a mutant that moves to another file leaves no changed copy behind where -I would find it.
   string(MAKE_C_IDENTIFIER "${file}" place)
@@ -81,6 +99,10 @@ function(attn_add_mutant name file words)
     set(sources "${changed}")
     attn_copy_file_flags("${PROJECT_SOURCE_DIR}/${file}" "${changed}")
   endif()
+  if("${words}" MATCHES "^suite ([a-z_]+)$")
+    attn_add_suite_mutant(${name} ${CMAKE_MATCH_1} "${folder}" "${sources}")
+    return()
+  endif()
   add_executable(clattn_mutant_${name} "${PROJECT_SOURCE_DIR}/host/cli/main.c" ${sources})
   target_include_directories(clattn_mutant_${name} BEFORE PRIVATE "${folder}")
   attn_configure_internal(clattn_mutant_${name})
@@ -105,6 +127,9 @@ function(attn_add_mutants)
       continue()
     endif()
     attn_parse_mutant("${line}")
+    if(NOT CLATTN_LAYERS AND "${mutant_words}" MATCHES "^suite ")
+      continue()
+    endif()
     if(NOT CLATTN_OPENCL AND "${mutant_file} ${mutant_words}" MATCHES "opencl|kernels/")
       continue()
     endif()
