@@ -171,7 +171,7 @@ void attention_decode_cpu(attn_arguments a, long first_item, int splits, ATTN_EX
         const int padded = (count + TILE_KEYS - 1) / TILE_KEYS * TILE_KEYS;
         const int plain = !per_key && attn_range_covers(&open, k, padded) && padded == count;
         for (int t = 0; t < rows; t += TILE_ROWS) {
-            dot_tile(query + t * DIM_MAX, key + attn_row_at(&a.key, b, g, k), a.key.stride[2], count, dims,
+            dot_tile(query + t * DIM_MAX, key + attn_key_at(&a.key, b, g, k), a.key.stride[2], count, dims,
                      a.scale, scores);
             if (!plain) {
                 tile_keywise(&a, &x, &e, b, g, first + t, rows - t, k, k + count, padded, scores);
@@ -180,7 +180,7 @@ void attention_decode_cpu(attn_arguments a, long first_item, int splits, ATTN_EX
                 row_softmax(scores + i * SCORES_STRIDE, padded, maximum + t + i, sum + t + i, keep + i);
             }
             tile_dropout(&a, &x, b, g, first + t, rows - t, k, padded, scores);
-            add_values(scores, value + attn_row_at(&a.value, b, g, k), a.value.stride[2], columns, count, keep,
+            add_values(scores, value + attn_key_at(&a.value, b, g, k), a.value.stride[2], columns, count, keep,
                        output + t * DIM_MAX);
         }
     }

@@ -137,9 +137,9 @@ void attention_decode_gpu(attn_arguments a, long first_group, int splits, ATTN_E
     const attn_range all = attn_rows_range(&a, &e, t.first / a.group, (t.first + t.rows - 1) / a.group);
     const attn_range part = partial_range(all, splits, split, KEYS * TEAMS);
     const lanes_rows keys =
-        lanes_get_rows(key + attn_row_at(&a.key, t.b, t.g, 0), a.key.stride[2], a.head_dim);
+        lanes_get_rows(key + attn_key_at(&a.key, t.b, t.g, 0), a.key.stride[2], a.head_dim);
     const lanes_rows values =
-        lanes_get_rows(value + attn_row_at(&a.value, t.b, t.g, 0), a.value.stride[2], a.value_dim);
+        lanes_get_rows(value + attn_key_at(&a.value, t.b, t.g, 0), a.value.stride[2], a.value_dim);
 
     float q[QUERY_FLOATS], output[ROWS][SHARE];
     uint4 key_chunks[KEYS][PARTS], value_chunks[KEYS][PARTS];

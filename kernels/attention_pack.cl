@@ -45,10 +45,10 @@ attention_pack(attn_arguments a, long first_item, ATTN_EXTRAS_PARAMETERS, __glob
     __global float *packed_key = workspace + item * TILE_KEYS * PACK_DIMS(dims);
     __global float *packed_value = workspace + values_at + item * TILE_KEYS * PACK_COLUMNS(columns);
     for (int n = 0; n < TILE_KEYS; n += VECTOR) {
-        pack_keys(key, attn_row_at(&a.key, b, g, first + n), a.key.stride[2], there - n, dims, packed_key + n);
+        pack_keys(key, attn_key_at(&a.key, b, g, first + n), a.key.stride[2], there - n, dims, packed_key + n);
     }
     for (int n = 0; n < TILE_KEYS; n++) {
-        pack_value(value, attn_row_at(&a.value, b, g, first + n), n < there, columns,
+        pack_value(value, attn_key_at(&a.value, b, g, first + n), n < there, columns,
                    packed_value + n * PACK_COLUMNS(columns));
     }
 }

@@ -39,7 +39,7 @@ static inline float get_score(const attn_arguments *a, const attn_extras *x, con
     if (!*allowed) {
         return -INFINITY;
     }
-    long at = attn_row_at(&a->key, r->b, r->h / a->group, j);
+    long at = attn_key_at(&a->key, r->b, r->h / a->group, j);
     float dot0 = 0.0f, dot1 = 0.0f;
     for (int d = 0; d + 1 < (int)a->head_dim; d += 2) {
         dot0 = fma(ATTN_LOAD(query, r->query_at + d), ATTN_LOAD(key, at + d), dot0);
@@ -69,7 +69,7 @@ static inline int repair_columns(const attn_arguments *a, const attn_extras *x, 
         float score = get_score(a, x, r, row, query, key, j, &allowed);
         if (allowed) {
             float w = exp(score - maximum);
-            long at = attn_row_at(&a->value, r->b, r->h / a->group, j) + first;
+            long at = attn_key_at(&a->value, r->b, r->h / a->group, j) + first;
             block_sum += w;
             const int columns = attn_dropout_keeps(&dropout, j) ? count : 0;
             kept |= columns;

@@ -13,7 +13,7 @@ __kernel void gather(const attn_arguments a, ATTN_EXTRAS_PARAMETERS, __global co
     const attn_entry entry = attn_get_entry(&a, &extras, b);
     const long length = of_rows ? a.query_length : a.key_length, heads = of_rows ? a.group : 1;
     const long i = row % length, used = of_rows ? entry.query_length : entry.key_length;
-    const long from_at = attn_row_at(&layout, b, g * heads + row / length, i);
+    const long from_at = of_rows ? attn_row_at(&layout, b, g * heads + row / length, i) : attn_key_at(&layout, b, g, i);
     to_at += line * dim;
     for (long d = get_local_id(0); d < dim; d += get_local_size(0)) {
         to[to_at + d] = i < used ? ATTN_LOAD(from, from_at + d) : 0.0f;

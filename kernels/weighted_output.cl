@@ -13,7 +13,7 @@ static inline float allowed_sum(const attn_arguments *a, const attn_extras *x, l
     const attn_dropout_row dropout = attn_get_dropout_row(x, b, h, i);
     for (long j = attn_first_block(&range, 1); j < range.end; j = attn_next_block(&range, j, 1, 1)) {
         if (attn_pair_allowed(a, x, &row, j) && attn_dropout_keeps(&dropout, j)) {
-            sum += weights[j] * ATTN_LOAD(value, attn_row_at(&a->value, b, h / a->group, j) + d);
+            sum += weights[j] * ATTN_LOAD(value, attn_key_at(&a->value, b, h / a->group, j) + d);
         }
     }
     return sum;

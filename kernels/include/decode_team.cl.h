@@ -35,7 +35,7 @@ static inline long row_position(const attn_arguments *a, const team_member *t, i
 // The team's next KEYS keys (or values), from key `first` + team on, TEAMS apart; zeros from key `end` on.
 static inline void load_keys(const lanes_rows *r, const team_member *t, long first, long end,
                              uint4 chunks[KEYS][PARTS]) {
-    __global const attn_storage *row = r->start + (first + t->team) * r->stride;
+    __global const attn_storage *row = r->start + attn_key_offset(r->stride, first + t->team);
     const int there = (int)min(end - first - t->team, (long)(KEYS * TEAMS));
     if (r->aligned) {
         LANES_OPAQUE(row);

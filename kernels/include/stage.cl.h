@@ -79,7 +79,7 @@ static inline void stage_full(__local float4 *tile, int stride, int tile_rows, i
 static inline void stage_tile(__local float4 *tile, int stride, int tile_rows, int width,
                               __local const stage_rows *from, int may_share, long first, int rows, int d0, int lane) {
     const int vectors = width / STAGE_STEP;
-    const long base = from->at + first * from->stride;
+    const long base = from->at + attn_key_offset(from->stride, first);
     if (!from->wide) {
         __local float *elements = (__local float *)tile;
 #pragma unroll 1

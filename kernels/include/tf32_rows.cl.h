@@ -44,9 +44,9 @@ static inline int is_aligned(__global const float *start, long stride, long dims
     return (((ulong)(size_t)start | (ulong)(stride * 4) | (ulong)(dims * 4)) & 15) == 0;
 }
 
-static inline source_rows get_source(__global const float *memory, const attn_layout *layout, long b, long h,
+static inline source_rows get_source(__global const float *memory, const attn_layout *layout, long b, long g,
                                      long dims) {
-    source_rows s = { memory + attn_row_at(layout, b, h, 0), layout->stride[2], (int)dims, 0 };
+    source_rows s = { memory + attn_key_at(layout, b, g, 0), layout->stride[2], (int)dims, 0 };
     s.aligned = is_aligned(s.start, s.stride, dims);
     return s;
 }
@@ -56,7 +56,7 @@ static inline source_rows get_source(__global const float *memory, const attn_la
 static inline void copy_rows(__local float *to, int is_value, const source_rows *s, long first, long keys) {
     const int id = tile_here((int)get_local_id(0)), chunk = id % CHUNKS, column = chunk * 4;
     const int there = (int)min(keys - first, (long)BLOCK_KEY);
-    __global const float *from = s->start + (first + id / CHUNKS) * s->stride + column;
+    __global const float *from = s->start + attn_key_offset(s->stride, first + id / CHUNKS) + column;
     if (s->aligned) {
         const int rows = (column < s->dims ? there : 0) - id / CHUNKS;
         const int at = is_value ? VALUE_AT(id / CHUNKS, chunk) : KEY_AT(id / CHUNKS, chunk);

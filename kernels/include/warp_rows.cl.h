@@ -38,7 +38,7 @@ static inline void set_ranges(row_block *g, const attn_arguments *a, const attn_
     g->open_end = last < g->used ? min(g->keys, g->right) : 0;
 }
 
-// Rows of one head as they lie in global memory, from the next one on that is not yet asked for. The same for all
+// Keys or values of one head as they lie in global memory, from the next one on that is not yet asked for. The same for all
 // work-items, so that compilers can keep it in registers that they share.
 typedef struct source_rows {
     __global const ushort *next;
@@ -46,11 +46,15 @@ typedef struct source_rows {
     int dims, aligned; // aligned: every row begins at a multiple of 16 bytes and is whole chunks long
 } source_rows;
 
-static inline source_rows get_source(__global const ushort *memory, const attn_layout *layout, long b, long h,
+static inline int is_aligned(__global const ushort *start, long stride, long dims) {
+    return (((ulong)(size_t)start | (ulong)(stride * 2) | (ulong)(dims * 2)) & 15) == 0;
+}
+
+static inline source_rows get_source(__global const ushort *memory, const attn_layout *layout, long b, long g,
                                      long first, long dims) {
     const long stride = layout->stride[2];
-    source_rows s = { memory + attn_row_at(layout, b, h, first), stride, (int)dims, 0 };
-    s.aligned = (((ulong)(size_t)s.next | (ulong)(stride * 2) | (ulong)(dims * 2)) & 15) == 0;
+    source_rows s = { memory + attn_key_at(layout, b, g, first), stride, (int)dims, 0 };
+    s.aligned = is_aligned(s.next, stride, dims);
     return s;
 }
 
@@ -76,7 +80,7 @@ static inline void copy_block(__local ushort *to, source_rows *s, int there) {
     TILE_HERE(id);
     const int first = id / COPY_LANES, lane = id % COPY_LANES;
     __global const ushort *from = s->next + first * s->stride;
-    s->next += BLOCK_KEY * s->stride;
+    s->next += attn_key_offset(s->stride, BLOCK_KEY);
     if (s->aligned) {
 #pragma unroll
         for (int n = 0; n < BLOCK_KEY; n += PASS) {
@@ -94,16 +98,17 @@ static inline void copy_block(__local ushort *to, source_rows *s, int there) {
 // The block's rows of query; zeros beyond.
 static inline void copy_queries(__local ushort *to, const attn_arguments *a, const row_block *g,
                                 __global const ushort *query) {
-    const source_rows s = get_source(query, &a->query, g->at.b, g->at.h, 0, a->head_dim);
-    const int aligned = s.aligned && (g->at.heads == 1 || (a->query.stride[1] & 7) == 0);
+    const long stride = a->query.stride[2];
     __global const ushort *start = query + attn_row_at(&a->query, g->at.b, g->at.h, 0);
-    const int id = (int)get_local_id(0);
+    const int aligned =
+        is_aligned(start, stride, a->head_dim) && (g->at.heads == 1 || (a->query.stride[1] & 7) == 0);
+    const int id = (int)get_local_id(0), dims = (int)a->head_dim;
 #pragma unroll 1
     for (int row = id / COPY_LANES; row < BLOCK_QUERY; row += PASS) {
         const int n = min(row, g->at.rows - 1);
         __global const ushort *from =
-            start + (ATTN_ROW_HEAD(&g->at, n) - g->at.h) * a->query.stride[1] + ATTN_ROW_POSITION(&g->at, n) * s.stride;
-        copy_row(to, row, id % COPY_LANES, from, row < g->at.rows ? s.dims : 0, aligned);
+            start + (ATTN_ROW_HEAD(&g->at, n) - g->at.h) * a->query.stride[1] + ATTN_ROW_POSITION(&g->at, n) * stride;
+        copy_row(to, row, id % COPY_LANES, from, row < g->at.rows ? dims : 0, aligned);
     }
 }
 

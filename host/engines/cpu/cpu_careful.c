@@ -11,6 +11,7 @@
 #include "base/half.h"
 #include "base/memory.h"
 #include "problem/dropout.h"
+#include "problem/key_run.h"
 #include "problem/mask.h"
 #include "problem/problem.h"
 
@@ -162,14 +163,15 @@ void attn_cpu_add_scaled(double *sums, double factor, clattn_type type, const vo
 
 static double raw_score(const row_work *row, int64_t j) {
     const attn_view *view = &row->call->key;
-    return row->problem->scale * attn_cpu_dot(row->query, row->problem->type, view->data,
-                                              attn_view_row(view, row->b, row->g, j), row->problem->head_dim);
+    const int64_t first = attn_key_at(&(attn_keys){ view, row->b, row->g }, j);
+    return row->problem->scale *
+           attn_cpu_dot(row->query, row->problem->type, view->data, first, row->problem->head_dim);
 }
 
 static void add_value(const row_work *row, int64_t j, double w) {
     const attn_view *view = &row->call->value;
-    attn_cpu_add_scaled(row->part, w, row->problem->type, view->data, attn_view_row(view, row->b, row->g, j),
-                        row->problem->value_dim);
+    const int64_t first = attn_key_at(&(attn_keys){ view, row->b, row->g }, j);
+    attn_cpu_add_scaled(row->part, w, row->problem->type, view->data, first, row->problem->value_dim);
 }
 
 static double cap_score(const row_work *row, double score) {

@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "engines/cpu/cpu_careful.h"
 #include "problem/dropout.h"
+#include "problem/key_run.h"
 #include "problem/mask.h"
 #include "problem/problem.h"
 #include "problem/training.h"
@@ -126,8 +127,8 @@ static bool share_of(const careful_row *row, int64_t j, pair_share *share) {
         keep = attn_dropout_keeps(&row->dropout, j) ? row->dropout.scale : 0;
     }
     if (keep != 0) {
-        dot =
-            attn_cpu_dot(row->given, p->type, c->value.data, attn_view_row(&c->value, row->b, row->g, j), p->value_dim);
+        const int64_t first = attn_key_at(&(attn_keys){ &c->value, row->b, row->g }, j);
+        dot = attn_cpu_dot(row->given, p->type, c->value.data, first, p->value_dim);
     }
     if (p->softcap > 0) { /* 1 - tanh^2, which has no digits left where tanh is nearly 1 */
         double e = exp(-2 * fabs(raw) / p->softcap);
@@ -169,8 +170,8 @@ void attn_cpu_careful_grad_query(const attn_cpu_careful_gradients *own, int64_t 
         for (int64_t j = parts[part].begin; j < parts[part].end && !(j % 64 == 0 && all_nan(sums, p->head_dim)); j++) {
             pair_share share;
             if (share_of(&row, j, &share)) {
-                attn_cpu_add_scaled(sums, share.dr, p->type, c->key.data, attn_view_row(&c->key, b, row.g, j),
-                                    p->head_dim);
+                const int64_t first = attn_key_at(&(attn_keys){ &c->key, b, row.g }, j);
+                attn_cpu_add_scaled(sums, share.dr, p->type, c->key.data, first, p->head_dim);
             }
         }
     }

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "engines/cpu/backward/cpu_backward_tiles.h"
 #include "engines/cpu/shared/cpu_dropout.h"
+#include "problem/key_run.h"
 #include "problem/mask.h"
 #include "problem/problem.h"
 #include "problem/training.h"
@@ -90,37 +91,43 @@ static void OF(pack_rows)(clattn_type type, REAL *strips, int64_t pitch, const v
     (void)type;
 }
 
-/** n keys times factor into panels [dim][STRIP]; the last panel's missing keys are 0. */
-static void OF(pack_panels)(clattn_type type, REAL *panels, const void *data, int64_t first, int64_t stride, int64_t n,
+/** The n keys from `first` on, times factor, into panels [dim][STRIP]; the last panel's missing keys are 0. */
+static void OF(pack_panels)(clattn_type type, REAL *panels, const attn_keys *keys, int64_t first, int64_t n,
                             int64_t dim, double factor) {
 #if ATTN_BACKWARD_WIDE
-    const double *from = (const double *)data + first;
+    const double *data = keys->view->data;
     (void)type;
     for (int64_t k = 0; k < attn_round_up(n, STRIP); k++) {
         double *panel = panels + k / STRIP * STRIP * dim + k % STRIP;
-        for (int64_t d = 0; d < dim; d++)
-            panel[d * STRIP] = k < n ? from[k * stride + d] * factor : 0;
+        const double *from = k < n ? data + attn_key_at(keys, first + k) : NULL;
+        for (int64_t d = 0; d < dim; d++) panel[d * STRIP] = from ? from[d] * factor : 0;
     }
 #else
-    pack_keys(type, panels, data, first, stride, n, dim, splat((float)factor));
+    pack_keys(type, panels, keys, first, n, dim, splat((float)factor));
 #endif
+}
+
+/** The same keys as rows in strips, run by run: what a run leaves 0 behind it, the next one takes. */
+static void OF(pack_key_rows)(clattn_type type, REAL *strips, const attn_keys *keys, int64_t first, int64_t n,
+                              int64_t dim, REAL factor) {
+    for (int64_t done = 0; done < n;) {
+        const attn_key_run run = attn_key_run_at(keys, first + done, n - done);
+        OF(pack_rows)
+        (type, strips + done * STRIP, OF(KEYS_PITCH), keys->view->data, run.first, run.stride, run.n, dim, factor);
+        done += run.n;
+    }
 }
 
 /** The block's keys and values in the forms that are wanted, and sums that are 0. */
 static void OF(pack_block)(const OF(work) * w) {
     const clattn_problem *p = w->job->problem;
     const attn_call *c = w->job->call;
-    const int64_t key = attn_view_row(&c->key, w->b, w->g, w->key),
-                  value = attn_view_row(&c->value, w->b, w->g, w->key);
+    const attn_keys keys = { &c->key, w->b, w->g }, values = { &c->value, w->b, w->g };
     double factor = p->scale * (p->softcap > 0 ? 1 : LOG_UNIT);
-    OF(pack_panels)(p->type, w->keys, c->key.data, key, c->key.stride[2], w->keys_count, p->head_dim, factor);
-    if (w->wants_ds) {
-        OF(pack_panels)(p->type, w->values, c->value.data, value, c->value.stride[2], w->keys_count, p->value_dim, 1);
-    }
+    OF(pack_panels)(p->type, w->keys, &keys, w->key, w->keys_count, p->head_dim, factor);
+    if (w->wants_ds) OF(pack_panels)(p->type, w->values, &values, w->key, w->keys_count, p->value_dim, 1);
     if (w->own->query.data) {
-        OF(pack_rows)
-        (p->type, w->key_rows, OF(KEYS_PITCH), c->key.data, key, c->key.stride[2], w->keys_count, p->head_dim,
-         (REAL)p->scale);
+        OF(pack_key_rows)(p->type, w->key_rows, &keys, w->key, w->keys_count, p->head_dim, (REAL)p->scale);
     }
     if (w->own->key.data) {
         memset(w->grad_key, 0, (size_t)(attn_divide_up(p->head_dim, STRIP) * OF(KEYS_PITCH)) * sizeof(REAL));

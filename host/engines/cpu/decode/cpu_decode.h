@@ -32,23 +32,24 @@ static void start_group_rows(decode_work *w, int64_t padded, bool paired) {
 }
 
 /** Keys of a block: L1 takes its keys and values, and those of the next that are on their way. */
-static inline int64_t place_keys(const clattn_problem *problem) {
+static inline int64_t place_step_keys(const clattn_problem *problem) {
     int64_t bytes = (problem->head_dim + problem->value_dim) * (problem->type == CLATTN_FP32 ? 4 : 2);
     return bytes <= 256 ? 64 : bytes <= 512 ? 32 : 16;
 }
 
 /** All tiles go over a block of keys while it lies in L1. */
 static void place_blocks(const decode_work *w, place_tile *tiles, int64_t count, attn_key_range part) {
-    const int64_t step = place_keys(w->job->problem);
-    for (int64_t key = part.begin; key < part.end; key += step) {
-        int n = (int)attn_min(step, part.end - key);
+    const int64_t step = place_step_keys(w->job->problem);
+    for (int64_t key = part.begin; key < part.end;) {
+        const place_keys block = get_place_keys(w, key, attn_min(step, part.end - key));
         for (int64_t i = 0; i < count; i++) {
             switch (w->job->problem->type) {
-                case CLATTN_FP16: place_fp16(w, &tiles[i], key, n); break;
-                case CLATTN_BF16: place_bf16(w, &tiles[i], key, n); break;
-                default: place_fp32(w, &tiles[i], key, n); break;
+                case CLATTN_FP16: place_fp16(w, &tiles[i], &block); break;
+                case CLATTN_BF16: place_bf16(w, &tiles[i], &block); break;
+                default: place_fp32(w, &tiles[i], &block); break;
             }
         }
+        key += block.n;
     }
 }
 

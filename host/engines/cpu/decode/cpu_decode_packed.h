@@ -18,19 +18,11 @@
 static key_block pack_block(const decode_work *w, int64_t first, int n) {
     const attn_cpu_job *job = w->job;
     const clattn_problem *problem = job->problem;
-    const attn_view *key = &job->call->key, *value = &job->call->value;
+    const attn_keys key = { &job->call->key, w->b, w->g }, value = { &job->call->value, w->b, w->g };
     float *keys = floats_at(w->scratch, w->own->at.keys), *values = floats_at(w->scratch, w->own->at.values);
-    int64_t value_row = attn_view_row(value, w->b, w->g, first);
-    pack_keys(problem->type, keys, key->data, attn_view_row(key, w->b, w->g, first), key->stride[2], n,
-              problem->head_dim, splat(1.0f));
-    key_block block = { .first = first, .n = n, .keys = keys, .values = values, .value_pitch = w->own->value_pitch };
-    if (w->own->copy_values) {
-        copy_rows(problem->type, values, w->own->value_pitch, value->data, value_row, value->stride[2], n,
-                  problem->value_dim, splat(1.0f));
-    } else {
-        block.values = (const float *)value->data + value_row;
-        block.value_pitch = value->stride[2];
-    }
+    key_block block = { .first = first, .n = n, .keys = keys };
+    pack_keys(problem->type, keys, &key, first, n, problem->head_dim, splat(1.0f));
+    take_values(problem, &block, &value, w->own->copy_values, values, w->own->value_pitch, false);
     return block;
 }
 

@@ -13,6 +13,7 @@
 #include "engines/cpu/decode/cpu_decode_group.h"
 #include "engines/cpu/shared/cpu_pack.h"
 #include "engines/cpu/shared/cpu_step.h"
+#include "problem/key_run.h"
 
 enum { PLACE_TILE = LANES >= 16 ? 8 : 4, PLACE_SUMS = LANES >= 16 ? 16 : 8, LINE = 64, FAR_BLOCKS = 2 };
 
@@ -22,6 +23,22 @@ typedef struct place_tile {
     int height;
     vf maxima, sums;
 } place_tile;
+
+/** n keys from number `first` on that lie in one run, and so do their values. */
+typedef struct place_keys {
+    int64_t first;
+    int n;
+    attn_key_run keys, values;
+} place_keys;
+
+/** Those of the n keys from number `first` on that a block may take at once. */
+static inline place_keys get_place_keys(const decode_work *w, int64_t first, int64_t n) {
+    const attn_keys keys = { &w->job->call->key, w->b, w->g }, values = { &w->job->call->value, w->b, w->g };
+    place_keys block = { .first = first, .keys = attn_key_run_at(&keys, first, n) };
+    block.values = attn_key_run_at(&values, first, block.keys.n);
+    block.n = (int)block.values.n;
+    return block;
+}
 
 /** Height of the next tile when `left` rows are left. */
 static inline int place_height(int64_t left) {
@@ -119,20 +136,20 @@ INLINE void place_dots(const clattn_type type, const int height, const int count
     }
 }
 
-/** Products of a tile with n keys; of the last stripe's missing keys some number. `ahead` is prefetched. */
+/** Products of a tile with n keys of a run; of the last stripe's missing keys some number. `ahead` is prefetched. */
 INLINE void place_scores(const clattn_type type, const int height, const decode_work *w, const float *queries,
-                         int64_t key, int n, place_ahead ahead) {
-    const attn_view *keys = &w->job->call->key;
+                         const attn_key_run *keys, int n, place_ahead ahead) {
+    const void *data = w->job->call->key.data;
     const int stripe = LANES / height, count = stripe < 4 ? stripe : 4;
-    int64_t first = attn_view_row(keys, w->b, w->g, key);
+    const int64_t first = keys->first, stride = keys->stride;
     for (int c = 0; c < n; c += stripe) {
         vf a[LANES];
         UNROLL for (int part = 0; part < stripe; part += count) {
             int64_t at[4];
             UNROLL for (int i = 0; i < count; i++) {
-                at[i] = first + (c + part + i < n ? c + part + i : n - 1) * keys->stride[2];
+                at[i] = first + (c + part + i < n ? c + part + i : n - 1) * stride;
             }
-            place_dots(type, height, count, stripe, keys->data, at, queries, w->dim_pitch, w->job->problem->head_dim,
+            place_dots(type, height, count, stripe, data, at, queries, w->dim_pitch, w->job->problem->head_dim,
                        a + part, ahead);
         }
         store(w->scores + c * height, transposed_sums(a));
@@ -222,20 +239,22 @@ static __attribute__((noinline)) void place_dropout(const decode_work *w, const 
 
 /** `vectors` vectors of columns of a tile's sums; `last` > 0: one vector of that many elements. */
 INLINE void place_columns(const clattn_type type, const int height, const int vectors, const decode_work *w,
-                          int64_t first, int n, float *output, int64_t last, place_ahead ahead) {
-    const attn_view *values = &w->job->call->value;
+                          const attn_key_run *values, int64_t column, float *output, int64_t last, place_ahead ahead) {
+    const void *data = w->job->call->value.data;
+    int64_t at = values->first + column;
+    const int n = (int)values->n;
     const int stripe = LANES / height;
     vf a[PLACE_TILE][8];
     UNROLL for (int r = 0; r < height; r++) {
         UNROLL for (int c = 0; c < vectors; c++) a[r][c] = (vf){ 0 };
     }
     const float *weights = w->scores;
-    for (int key = 0; key < n; key++, first += values->stride[2], weights++) {
+    for (int key = 0; key < n; key++, at += values->stride, weights++) {
         if (key > 0 && key % stripe == 0) weights += LANES - stripe;
         vf v[8];
-        if (vectors == 1) v[0] = load_up_to(type, values->data, first, last ? last : LANES);
-        UNROLL for (int c = 0; c + 2 <= vectors; c += 2) load_pair(type, values->data, first + c * LANES, v + c);
-        if (vectors > 1) prefetch_vectors(type, vectors, values->data, first, ahead);
+        if (vectors == 1) v[0] = load_up_to(type, data, at, last ? last : LANES);
+        UNROLL for (int c = 0; c + 2 <= vectors; c += 2) load_pair(type, data, at + c * LANES, v + c);
+        if (vectors > 1) prefetch_vectors(type, vectors, data, at, ahead);
         UNROLL for (int r = 0; r < height; r++) {
             vf p = splat(weights[r * stripe]);
             UNROLL for (int c = 0; c < vectors; c++) a[r][c] += p * v[c];
@@ -247,56 +266,58 @@ INLINE void place_columns(const clattn_type type, const int height, const int ve
     }
 }
 
-INLINE void place_values(const clattn_type type, const int height, const decode_work *w, int64_t key, int n,
+INLINE void place_values(const clattn_type type, const int height, const decode_work *w, const attn_key_run *values,
                          float *output, place_ahead ahead) {
     const int most = PLACE_SUMS / height < 8 ? PLACE_SUMS / height : 8;
-    int64_t first = attn_view_row(&w->job->call->value, w->b, w->g, key), dim = w->job->problem->value_dim, c = 0;
+    int64_t dim = w->job->problem->value_dim, c = 0;
 #define PLACE_COLUMNS(vectors)                                                                                         \
     for (; most >= vectors && c + vectors * LANES <= dim; c += vectors * LANES)                                        \
-        place_columns(type, height, vectors, w, first + c, n, output + c, 0, ahead);
+        place_columns(type, height, vectors, w, values, c, output + c, 0, ahead);
     PLACE_COLUMNS(8)
     PLACE_COLUMNS(4)
     PLACE_COLUMNS(2)
     PLACE_COLUMNS(1)
 #undef PLACE_COLUMNS
-    if (c < dim) place_columns(type, height, 1, w, first + c, n, output + c, dim - c, ahead);
+    if (c < dim) place_columns(type, height, 1, w, values, c, output + c, dim - c, ahead);
 }
 
 /** From bytes of keys to those of values, and on to the keys of the next block, where both are laid out alike. */
-INLINE void next_memory(const decode_work *w, int64_t size, int64_t key, int n, place_ahead *to_values,
+INLINE void next_memory(const decode_work *w, int64_t size, const place_keys *block, place_ahead *to_values,
                         place_ahead *to_keys) {
-    const attn_view *keys = &w->job->call->key, *values = &w->job->call->value;
-    uintptr_t from = (uintptr_t)keys->data + (uintptr_t)(attn_view_row(keys, w->b, w->g, key) * size),
-              to = (uintptr_t)values->data + (uintptr_t)(attn_view_row(values, w->b, w->g, key) * size);
+    const attn_call *call = w->job->call;
+    const int64_t n = block->n;
+    uintptr_t from = (uintptr_t)call->key.data + (uintptr_t)(block->keys.first * size),
+              to = (uintptr_t)call->value.data + (uintptr_t)(block->values.first * size);
     to_values->near = (intptr_t)(to - from);
-    to_keys->near = n * keys->stride[2] * size - to_values->near;
+    to_keys->near = n * block->keys.stride * size - to_values->near;
     if (w->own->near) return;
-    to_values->far = FAR_BLOCKS * n * keys->stride[2] * size;
-    to_keys->far = FAR_BLOCKS * n * values->stride[2] * size;
+    to_values->far = FAR_BLOCKS * n * block->keys.stride * size;
+    to_keys->far = FAR_BLOCKS * n * block->values.stride * size;
 }
 
-/** One tile against keys key .. key + n. Of a group's tiles the first prefetches what comes next. */
-INLINE void place_block(const clattn_type type, const int height, const decode_work *w, place_tile *t, int64_t key,
-                        int n) {
-    const int stripe = LANES / height;
+/** One tile against a block of keys. Of a group's tiles the first prefetches what comes next. */
+INLINE void place_block(const clattn_type type, const int height, const decode_work *w, place_tile *t,
+                        const place_keys *block) {
+    const int stripe = LANES / height, n = block->n;
+    const int64_t key = block->first;
     float *output = w->output + t->row * w->own->value_pitch;
     place_ahead to_values = { 0 }, to_keys = { 0 };
-    if (t->row == 0) next_memory(w, type == CLATTN_FP32 ? 4 : 2, key, n, &to_values, &to_keys);
-    place_scores(type, height, w, w->queries + t->row * w->dim_pitch, key, n, to_values);
+    if (t->row == 0) next_memory(w, type == CLATTN_FP32 ? 4 : 2, block, &to_values, &to_keys);
+    place_scores(type, height, w, w->queries + t->row * w->dim_pitch, &block->keys, n, to_values);
     if (w->job->stepped || key < w->inner.begin || key + n > w->inner.end || n % stripe != 0) place_step(w, t, key, n);
     place_softmax(t, w->scores, (n + stripe - 1) / stripe, output, w->own->value_pitch);
     if (w->dropout) place_dropout(w, t, key, n);
-    place_values(type, height, w, key, n, output, to_keys);
+    place_values(type, height, w, &block->values, output, to_keys);
 }
 
 /* An instance a type and a height. */
 #define DEFINE_PLACE(name, type)                                                                                       \
-    static void name(const decode_work *w, place_tile *t, int64_t key, int n) {                                        \
+    static void name(const decode_work *w, place_tile *t, const place_keys *block) {                                   \
         switch (t->height) {                                                                                           \
-            case 1: place_block(type, 1, w, t, key, n); break;                                                         \
-            case 2: place_block(type, 2, w, t, key, n); break;                                                         \
-            case 4: place_block(type, 4, w, t, key, n); break;                                                         \
-            default: place_block(type, PLACE_TILE, w, t, key, n); break;                                               \
+            case 1: place_block(type, 1, w, t, block); break;                                                          \
+            case 2: place_block(type, 2, w, t, block); break;                                                          \
+            case 4: place_block(type, 4, w, t, block); break;                                                          \
+            default: place_block(type, PLACE_TILE, w, t, block); break;                                                \
         }                                                                                                              \
     }
 DEFINE_PLACE(place_fp32, CLATTN_FP32)

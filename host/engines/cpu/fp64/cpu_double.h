@@ -15,6 +15,7 @@
 #include "engines/cpu/shared/cpu_dropout.h"
 #include "engines/cpu/shared/cpu_rows.h"
 #include "engines/cpu/shared/cpu_vector.h"
+#include "problem/key_run.h"
 #include "problem/mask.h"
 
 #define DOUBLES (LANES / 2)
@@ -113,23 +114,25 @@ static void start_double_rows(const double_work *w) {
 
 /** n keys into [head_dim][DOUBLE_KEYS], n values into rows of value_pitch; what is missing of both is 0. */
 static void pack_double(const double_work *w, int64_t key, int n) {
-    const attn_view *keys = &w->job->call->key, *values = &w->job->call->value;
+    const attn_keys keys = { &w->job->call->key, w->b, w->g }, values = { &w->job->call->value, w->b, w->g };
     const int64_t dim = w->job->problem->head_dim, value_dim = w->job->problem->value_dim;
-    const double *from = (const double *)keys->data + attn_view_row(keys, w->b, w->g, key),
-                 *value = (const double *)values->data + attn_view_row(values, w->b, w->g, key);
+    const double *from = keys.view->data, *value = values.view->data;
+    int64_t at[DOUBLE_KEYS];
+    attn_keys_at(&keys, key, n, at);
     for (int64_t d = 0; d < dim; d += 8) { /* a cache line of each key at a time */
         int64_t m = attn_min(8, dim - d);
         for (int k = 0; k < n; k++) {
-            const double *row = from + k * keys->stride[2] + d;
+            const double *row = from + at[k] + d;
             for (int64_t i = 0; i < m; i++) w->keys[(d + i) * DOUBLE_KEYS + k] = row[i];
         }
         for (int64_t i = 0; i < m; i++) {
             for (int k = n; k < DOUBLE_KEYS; k++) w->keys[(d + i) * DOUBLE_KEYS + k] = 0;
         }
     }
+    attn_keys_at(&values, key, n, at);
     for (int k = 0; k < n; k++) {
         double *row = w->values + k * w->value_pitch;
-        memcpy(row, value + k * values->stride[2], (size_t)value_dim * sizeof(double));
+        memcpy(row, value + at[k], (size_t)value_dim * sizeof(double));
         for (int64_t c = value_dim; c < w->value_pitch; c++) row[c] = 0;
     }
 }

@@ -87,19 +87,16 @@ INLINE matrix_block get_matrix_block(const clattn_type type, matrix_work *w, int
     const prefill_work *p = &w->p;
     const attn_cpu_job *job = p->job;
     const clattn_problem *problem = job->problem;
-    const attn_call *call = job->call;
+    const attn_keys keys = { &job->call->key, p->b, p->g }, values = { &job->call->value, p->b, p->g };
     const key_block start = start_block(p, number);
     const int64_t slot = start.slot;
     matrix_block block = { .first = start.first, .n = start.n };
-    int64_t keys = w->value_steps * UNIT_DEPTH;
-    char *packed_keys = p->scratch + p->own->at.keys + slot * keys * w->dim_steps * UNIT_DEPTH * 2 * w->pieces;
-    char *packed_values = p->scratch + p->own->at.values + slot * keys * p->output_pitch * 2 * w->pieces;
+    const int64_t most = w->value_steps * UNIT_DEPTH;
+    char *packed_keys = p->scratch + p->own->at.keys + slot * most * w->dim_steps * UNIT_DEPTH * 2 * w->pieces;
+    char *packed_values = p->scratch + p->own->at.values + slot * most * p->output_pitch * 2 * w->pieces;
     if (!is_packed(p, number)) {
-        bool large =
-            pack_unit_keys(type, packed_keys, call->key.data, attn_view_row(&call->key, p->b, p->g, block.first),
-                           call->key.stride[2], block.n, problem->head_dim, w->p.limit);
-        pack_unit_values(type, packed_values, call->value.data, attn_view_row(&call->value, p->b, p->g, block.first),
-                         call->value.stride[2], block.n, problem->value_dim, w->value_steps);
+        bool large = pack_unit_keys(type, packed_keys, &keys, block.first, block.n, problem->head_dim, w->p.limit);
+        pack_unit_values(type, packed_values, &values, block.first, block.n, problem->value_dim, w->value_steps);
         set_packed(p, number, large);
     }
     w->p.careful = w->p.careful || is_large(p, number);

@@ -13,6 +13,7 @@
 #include "engines/cpu/matrix/cpu_matrix_pieces.h"
 #include "engines/cpu/matrix/cpu_matrix_tiles.h"
 #include "engines/cpu/shared/cpu_halves.h"
+#include "problem/key_run.h"
 
 /* Values of fp32 are packed times this, so that products with small weights are not denormal; sums are divided by it. */
 #define VALUE_SCALE 0x1p40f
@@ -42,22 +43,24 @@ INLINE void pack_queries(const clattn_type type, char *packed, const void *data,
 }
 
 /**
- * n keys as [tile of 16 keys][step of 32 dims][piece][pair of dims][key][2], whole steps of UNIT_DEPTH keys. Returns whether
+ * The n keys from number `number` on as [tile of 16 keys][step of 32 dims][piece][pair of dims][key][2], whole steps of UNIT_DEPTH keys. Returns whether
  * an element is beyond limit.
  */
-INLINE bool pack_unit_keys(const clattn_type type, char *packed, const void *data, int64_t first, int64_t stride,
-                           int64_t n, int64_t dim, float limit) {
+INLINE bool pack_unit_keys(const clattn_type type, char *packed, const attn_keys *keys, int64_t number, int64_t n,
+                           int64_t dim, float limit) {
     const int pieces = pieces_of(type);
     int64_t steps = attn_round_up(dim, UNIT_DEPTH) / UNIT_DEPTH;
     vi seen = { 0 };
     for (int64_t key = 0; key < attn_round_up(n, UNIT_DEPTH); key += LANES) {
         char *tiles = packed + key / UNIT_ROWS * steps * pieces * UNIT_TILE + key % UNIT_ROWS * 4;
+        int64_t at[LANES] = { 0 };
+        attn_keys_at(keys, number + key, attn_min(n - key, LANES), at);
         for (int64_t step = 0; step < steps; step++, tiles += pieces * UNIT_TILE) {
             for (int j = 0; j < UNIT_ROWS / LANES; j++) {
                 vf r[3][LANES];
                 UNROLL for (int i = 0; i < LANES; i++) {
                     vu words[3];
-                    load_pieces(type, data, first + (key + i) * stride + step * UNIT_DEPTH,
+                    load_pieces(type, keys->view->data, at[i] + step * UNIT_DEPTH,
                                 key + i < n ? dim - step * UNIT_DEPTH : 0, j, limit, &seen, words);
                     UNROLL for (int k = 0; k < pieces; k++) r[k][i] = (vf)words[k];
                 }
@@ -85,21 +88,23 @@ INLINE void value_pieces(const clattn_type type, const void *data, int64_t even,
 }
 
 /**
- * n values as [tile of 16 columns][step of 32 keys][piece][pair of keys][column][2]; a tile has `steps` steps, the last may
+ * The n values from number `number` on as [tile of 16 columns][step of 32 keys][piece][pair of keys][column][2]; a tile has `steps` steps, the last may
  * be empty. Keys are paired as weights are: neighbours in bf16, else keys i and i + 16 of a step.
  */
-INLINE void pack_unit_values(const clattn_type type, char *packed, const void *data, int64_t first, int64_t stride,
-                             int64_t n, int64_t dim, int64_t steps) {
+INLINE void pack_unit_values(const clattn_type type, char *packed, const attn_keys *values, int64_t number, int64_t n,
+                             int64_t dim, int64_t steps) {
     const int pieces = pieces_of(type);
     const int64_t each = type == CLATTN_BF16 ? 2 : 1, other = type == CLATTN_BF16 ? 1 : UNIT_ROWS;
     for (int64_t key = 0; key < attn_round_up(n, UNIT_DEPTH); key += UNIT_DEPTH) {
+        int64_t at[UNIT_DEPTH] = { 0 };
+        attn_keys_at(values, number + key, attn_min(n - key, UNIT_DEPTH), at);
         for (int64_t pair = 0; pair < UNIT_ROWS; pair++) {
-            int64_t even = key + pair * each, odd = even + other;
+            const int64_t even = pair * each, odd = even + other;
             char *line = packed + key / UNIT_DEPTH * pieces * UNIT_TILE + pair * UNIT_BYTES;
             for (int64_t c = 0; c < attn_round_up(dim, UNIT_ROWS); c += LANES) {
                 vu words[3];
-                value_pieces(type, data, first + even * stride + c, first + odd * stride + c, even < n ? dim - c : 0,
-                             odd < n ? dim - c : 0, words);
+                value_pieces(type, values->view->data, at[even] + c, at[odd] + c, key + even < n ? dim - c : 0,
+                             key + odd < n ? dim - c : 0, words);
                 UNROLL for (int k = 0; k < pieces; k++) {
                     memcpy(line + (c / UNIT_ROWS * steps * pieces + k) * UNIT_TILE + c % UNIT_ROWS * 4, &words[k],
                            sizeof words[k]);

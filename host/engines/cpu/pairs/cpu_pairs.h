@@ -73,19 +73,22 @@ static void copy_queries(const prefill_work *w, int64_t row, int height, int64_t
     }
 }
 
-/** n keys into panels [words][TILE_KEYS]; whatever is not there is 0. Returns whether an element is beyond limit. */
-static bool pack_pairs(float *packed, const uint16_t *keys, int64_t stride, int64_t n, int64_t dim, float limit) {
+/** A block's keys into panels [words][TILE_KEYS]; what is not there is 0. Returns whether an element is beyond limit. */
+static bool pack_pairs(float *packed, const attn_keys *keys, const key_block *block, int64_t dim, float limit) {
     const int64_t words = (dim + 1) / 2;
+    const uint16_t *data = keys->view->data;
+    const int n = block->n;
     vi seen = { 0 };
     for (int64_t key = 0; key < attn_round_up(n, TILE_KEYS); key += LANES) {
         float *panel = packed + key / TILE_KEYS * TILE_KEYS * words + key % TILE_KEYS;
+        int64_t at[LANES] = { 0 };
+        attn_keys_at(keys, block->first + key, attn_min(n - key, LANES), at);
         for (int64_t d = 0; d < dim; d += 2 * LANES) {
-            const uint16_t *from = keys + key * stride + d;
             vf r[LANES];
             if (key + LANES <= n && d + 2 * LANES <= dim) {
-                UNROLL for (int i = 0; i < LANES; i++) r[i] = (vf)load_words(from + i * stride, 2 * LANES);
+                UNROLL for (int i = 0; i < LANES; i++) r[i] = (vf)load_words(data + at[i] + d, 2 * LANES);
             } else {
-                for (int i = 0; i < LANES; i++) r[i] = (vf)load_words(from + i * stride, key + i < n ? dim - d : 0);
+                for (int i = 0; i < LANES; i++) r[i] = (vf)load_words(data + at[i] + d, key + i < n ? dim - d : 0);
             }
             UNROLL for (int i = 0; i < LANES; i++) seen |= beyond_limit((vu)r[i], limit);
             transpose(r);
@@ -96,13 +99,16 @@ static bool pack_pairs(float *packed, const uint16_t *keys, int64_t stride, int6
     return any_lane(seen);
 }
 
-/** n values as [pair of keys][pitch words], whole vectors. */
-static void pack_paired_values(float *packed, int64_t pitch, const uint16_t *values, int64_t stride, int64_t n,
+/** A block's values as [pair of keys][pitch words], whole vectors. */
+static void pack_paired_values(float *packed, int64_t pitch, const attn_keys *values, const key_block *block,
                                int64_t dim) {
-    for (int64_t key = 0; key < n; key += 2, packed += pitch) {
-        const uint16_t *even = values + key * stride, *odd = even + stride;
+    const uint16_t *data = values->view->data;
+    int64_t at[ATTN_CPU_BLOCK_KEY + 1] = { 0 };
+    attn_keys_at(values, block->first, block->n, at);
+    for (int key = 0; key < block->n; key += 2, packed += pitch) {
+        const uint16_t *even = data + at[key], *odd = data + at[key + 1];
         for (int64_t c = 0; c < dim; c += LANES) {
-            store(packed + c, (vf)paired_rows(even + c, odd + c, dim - c, key + 1 < n ? dim - c : 0));
+            store(packed + c, (vf)paired_rows(even + c, odd + c, dim - c, key + 1 < block->n ? dim - c : 0));
         }
     }
 }
@@ -111,16 +117,13 @@ static void pack_paired_values(float *packed, int64_t pitch, const uint16_t *val
 static key_block get_block(prefill_work *w, int64_t number) {
     const attn_cpu_job *job = w->job;
     const clattn_problem *problem = job->problem;
-    const attn_view *key = &job->call->key, *value = &job->call->value;
+    const attn_keys key = { &job->call->key, w->b, w->g }, value = { &job->call->value, w->b, w->g };
     key_block block = start_block(w, number);
     float *keys = floats_at(w->scratch, w->own->at.keys) + block.slot * job->block_key * product_words(problem);
     float *values = floats_at(w->scratch, w->own->at.values) + block.slot * job->block_key / 2 * w->own->value_pitch;
     if (!is_packed(w, number)) {
-        bool large = pack_pairs(keys, (const uint16_t *)key->data + attn_view_row(key, w->b, w->g, block.first),
-                                key->stride[2], block.n, problem->head_dim, w->limit);
-        pack_paired_values(values, w->own->value_pitch,
-                           (const uint16_t *)value->data + attn_view_row(value, w->b, w->g, block.first),
-                           value->stride[2], block.n, problem->value_dim);
+        bool large = pack_pairs(keys, &key, &block, problem->head_dim, w->limit);
+        pack_paired_values(values, w->own->value_pitch, &value, &block, problem->value_dim);
         set_packed(w, number, large);
     }
     w->careful = w->careful || is_large(w, number);

@@ -8,6 +8,7 @@
 #include "engines/cpu/shared/cpu_item.h"
 #include "engines/cpu/shared/cpu_rows.h"
 #include "engines/cpu/shared/cpu_tile.h"
+#include "problem/key_run.h"
 
 /** Lines of the caller's memory: count of them, step bytes apart, then `columns` - 1 times the same 64 bytes further on. */
 typedef struct ahead_lines {
@@ -22,28 +23,33 @@ typedef struct ahead_stream {
     int each;     /* lines with four words */
 } ahead_stream;
 
-/** Rows of a tensor: one line after another where they are dense. */
-static void add_rows(ahead_stream *stream, clattn_type type, const attn_view *view, int64_t row, int64_t count,
-                     int64_t dim) {
-    int64_t size = type == CLATTN_FP32 ? 4 : 2, width = dim * size, stride = view->stride[2] * size;
+/** A run of rows: one line after another where they are dense. */
+static void add_run(ahead_stream *stream, clattn_type type, const void *data, attn_key_run run, int64_t dim) {
+    int64_t size = type == CLATTN_FP32 ? 4 : 2, width = dim * size, stride = run.stride * size;
     ahead_lines *part = &stream->parts[stream->count++];
-    part->at = (const char *)view->data + row * size;
+    part->at = (const char *)data + run.first * size;
     bool dense = stride == width;
     part->step = dense ? 64 : stride;
-    part->count = dense ? (count * width + 63) / 64 : count;
+    part->count = dense ? (run.n * width + 63) / 64 : run.n;
     part->columns = dense ? 1 : (width + 63) / 64;
 }
 
-/** Keys and values of a block, unless they lie in scratch. */
+/** Rows of queries or outputs. */
+static void add_rows(ahead_stream *stream, clattn_type type, const attn_view *view, int64_t row, int64_t count,
+                     int64_t dim) {
+    add_run(stream, type, view->data, (attn_key_run){ row, view->stride[2], count }, dim);
+}
+
+/** Keys and values of a block, the first run of each, unless they lie in scratch. */
 static void add_block(ahead_stream *stream, const prefill_work *w, int64_t number) {
     const attn_cpu_job *job = w->job;
     const attn_call *call = job->call;
+    const attn_keys keys = { &call->key, w->b, w->g }, values = { &call->value, w->b, w->g };
     int64_t first = number * job->block_key, n = attn_min(job->block_key, attn_used_key_length(call, w->b) - first);
     if (n <= 0 || is_packed(w, number)) return;
     const clattn_problem *problem = job->problem;
-    add_rows(stream, problem->type, &call->key, attn_view_row(&call->key, w->b, w->g, first), n, problem->head_dim);
-    add_rows(stream, problem->type, &call->value, attn_view_row(&call->value, w->b, w->g, first), n,
-             problem->value_dim);
+    add_run(stream, problem->type, call->key.data, attn_key_run_at(&keys, first, n), problem->head_dim);
+    add_run(stream, problem->type, call->value.data, attn_key_run_at(&values, first, n), problem->value_dim);
 }
 
 /** What comes after block `number` of an item that attends keys `all`. */

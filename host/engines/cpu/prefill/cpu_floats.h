@@ -67,23 +67,17 @@ static void copy_queries(const prefill_work *w, int64_t row, int height, int64_t
 static key_block get_block(prefill_work *w, int64_t number) {
     const attn_cpu_job *job = w->job;
     const clattn_problem *problem = job->problem;
-    const attn_call *call = job->call;
+    const attn_keys key = { &job->call->key, w->b, w->g }, value = { &job->call->value, w->b, w->g };
     key_block block = start_block(w, number);
     float *keys = floats_at(w->scratch, w->own->at.keys) + block.slot * job->block_key * problem->head_dim;
     float *values = floats_at(w->scratch, w->own->at.values) + block.slot * job->block_key * w->own->value_pitch;
-    int64_t value_row = attn_view_row(&call->value, w->b, w->g, block.first);
-    if (!is_packed(w, number)) {
-        pack_keys(problem->type, keys, call->key.data, attn_view_row(&call->key, w->b, w->g, block.first),
-                  call->key.stride[2], block.n, problem->head_dim, splat(job->key_factor));
-        if (w->own->copy_values) {
-            copy_rows(problem->type, values, w->own->value_pitch, call->value.data, value_row, call->value.stride[2],
-                      block.n, problem->value_dim, splat(1.0f));
-        }
+    const bool packed = is_packed(w, number);
+    if (!packed) {
+        pack_keys(problem->type, keys, &key, block.first, block.n, problem->head_dim, splat(job->key_factor));
         set_packed(w, number, false);
     }
     block.keys = keys;
-    block.values = w->own->copy_values ? values : (const float *)call->value.data + value_row;
-    block.value_pitch = w->own->copy_values ? w->own->value_pitch : call->value.stride[2];
+    take_values(problem, &block, &value, w->own->copy_values, values, w->own->value_pitch, packed);
     return block;
 }
 

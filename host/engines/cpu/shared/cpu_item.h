@@ -105,6 +105,23 @@ static key_block start_block(const prefill_work *w, int64_t number) {
     return block;
 }
 
+/**
+ * A block's values: where they lie, when that is one run and they need not be `copied`; else in `copy`, which is `filled`
+ * with them or not yet.
+ */
+static inline void take_values(const clattn_problem *problem, key_block *block, const attn_keys *values, bool copied,
+                               float *copy, int64_t pitch, bool filled) {
+    const attn_key_run run = attn_key_run_at(values, block->first, block->n);
+    if (!copied && run.n == block->n) {
+        block->values = (const float *)values->view->data + run.first;
+        block->value_pitch = run.stride;
+        return;
+    }
+    if (!filled) copy_values(problem->type, copy, pitch, values, block->first, block->n, problem->value_dim);
+    block->values = copy;
+    block->value_pitch = pitch;
+}
+
 /** Height of the next tile when `left` rows are left: the last ones go to the smallest that holds them. */
 static inline int tile_height(int64_t left) {
     if (TILE_ROWS > 8 && left <= 8 && left > 4) return 8;

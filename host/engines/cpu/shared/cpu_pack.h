@@ -10,6 +10,7 @@
 #include "base/half.h"
 #include "base/memory.h"
 #include "engines/cpu/shared/cpu_vector.h"
+#include "problem/key_run.h"
 
 /** Whole vector at element `index`. `type` is a constant wherever speed matters. */
 INLINE vf load_typed(const clattn_type type, const void *data, int64_t index) {
@@ -62,14 +63,24 @@ INLINE void load_transposed(const clattn_type type, const void *data, int64_t fi
     transpose(r);
 }
 
-/** n keys times factor into panels [head_dim][TILE_KEYS]; the last panel's missing keys are 0. */
-INLINE void pack_keys_typed(const clattn_type type, float *packed, const void *data, int64_t first, int64_t stride,
-                            int64_t n, int64_t dim, vf factor) {
-    for (int64_t key = 0; key < attn_round_up(n, TILE_KEYS); key += LANES) {
-        float *panel = packed + key / TILE_KEYS * TILE_KEYS * dim + key % TILE_KEYS;
+/** Where a key's dimensions begin in panels [head_dim][TILE_KEYS]. */
+INLINE float *panel_column(float *packed, int64_t key, int64_t dim) {
+    return packed + key / TILE_KEYS * TILE_KEYS * dim + key % TILE_KEYS;
+}
+
+/** One key times factor into a panel: for those between runs that are no multiple of LANES. */
+static inline void pack_key(clattn_type type, float *column, const void *data, int64_t index, int64_t dim, vf factor) {
+    for (int64_t d = 0; d < dim; d++) column[d * TILE_KEYS] = attn_load_float(type, data, index + d) * factor[0];
+}
+
+/** A run's keys from number `done` on, times factor, into panels from key `key` of them, a multiple of LANES, on. */
+INLINE void pack_run_typed(const clattn_type type, float *packed, int64_t key, const void *data,
+                           const attn_key_run *run, int64_t done, int64_t dim, vf factor) {
+    for (; done < run->n; done += LANES, key += LANES) {
+        float *panel = panel_column(packed, key, dim);
         for (int64_t d = 0; d < dim; d += LANES) {
             vf r[LANES];
-            load_transposed(type, data, first + key * stride, stride, n - key, d, dim, r);
+            load_transposed(type, data, run->first + done * run->stride, run->stride, run->n - done, d, dim, r);
             int64_t m = attn_min(dim - d, LANES);
             if (m == LANES) {
                 UNROLL for (int i = 0; i < LANES; i++) store(panel + (d + i) * TILE_KEYS, r[i] * factor);
@@ -80,12 +91,28 @@ INLINE void pack_keys_typed(const clattn_type type, float *packed, const void *d
     }
 }
 
-static inline void pack_keys(clattn_type type, float *packed, const void *data, int64_t first, int64_t stride,
-                             int64_t n, int64_t dim, vf factor) {
-    switch (type) {
-        case CLATTN_FP16: pack_keys_typed(CLATTN_FP16, packed, data, first, stride, n, dim, factor); break;
-        case CLATTN_BF16: pack_keys_typed(CLATTN_BF16, packed, data, first, stride, n, dim, factor); break;
-        default: pack_keys_typed(CLATTN_FP32, packed, data, first, stride, n, dim, factor); break;
+/** The n keys from `first` on, times factor, into panels [head_dim][TILE_KEYS]; the last panel's missing keys are 0. */
+static inline void pack_keys(clattn_type type, float *packed, const attn_keys *keys, int64_t first, int64_t n,
+                             int64_t dim, vf factor) {
+    const void *data = keys->view->data;
+    int64_t key = 0;
+    while (key < n) {
+        const attn_key_run run = attn_key_run_at(keys, first + key, n - key);
+        int64_t done = 0;
+        for (; done < run.n && (key + done) % LANES != 0; done++) {
+            float *column = panel_column(packed, key + done, dim);
+            pack_key(type, column, data, run.first + done * run.stride, dim, factor);
+        }
+        switch (type) {
+            case CLATTN_FP16: pack_run_typed(CLATTN_FP16, packed, key + done, data, &run, done, dim, factor); break;
+            case CLATTN_BF16: pack_run_typed(CLATTN_BF16, packed, key + done, data, &run, done, dim, factor); break;
+            default: pack_run_typed(CLATTN_FP32, packed, key + done, data, &run, done, dim, factor); break;
+        }
+        key += run.n;
+    }
+    for (key = attn_round_up(n, LANES); key < attn_round_up(n, TILE_KEYS); key += LANES) {
+        float *panel = panel_column(packed, key, dim);
+        for (int64_t d = 0; d < dim; d++) store(panel + d * TILE_KEYS, (vf){ 0 });
     }
 }
 
@@ -105,6 +132,16 @@ static inline void copy_rows(clattn_type type, float *copy, int64_t pitch, const
         case CLATTN_FP16: copy_rows_typed(CLATTN_FP16, copy, pitch, data, first, stride, n, dim, factor); break;
         case CLATTN_BF16: copy_rows_typed(CLATTN_BF16, copy, pitch, data, first, stride, n, dim, factor); break;
         default: copy_rows_typed(CLATTN_FP32, copy, pitch, data, first, stride, n, dim, factor); break;
+    }
+}
+
+/** The n values from number `first` on into rows of pitch floats. */
+static inline void copy_values(clattn_type type, float *copy, int64_t pitch, const attn_keys *values, int64_t first,
+                               int64_t n, int64_t dim) {
+    for (int64_t done = 0; done < n;) {
+        const attn_key_run run = attn_key_run_at(values, first + done, n - done);
+        copy_rows(type, copy + done * pitch, pitch, values->view->data, run.first, run.stride, run.n, dim, splat(1.0f));
+        done += run.n;
     }
 }
 

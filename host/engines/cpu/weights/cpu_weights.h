@@ -18,6 +18,7 @@
 #include "engines/cpu/shared/cpu_step.h"
 #include "engines/cpu/shared/cpu_tile.h"
 #include "engines/cpu/weights/cpu_weights_job.h"
+#include "problem/key_run.h"
 #include "problem/mask.h"
 #include "problem/problem.h"
 
@@ -83,29 +84,39 @@ static void start_weights_rows(weights_work *w) {
     }
 }
 
-/** Products of few rows with keys key .. key + n, n <= DECODE_KEYS, into rows of DECODE_KEYS floats. Returns these. */
-INLINE float *place_products_typed(const clattn_type type, const weights_work *w, int64_t key, int n) {
-    float *rows = w->scores + PLACE_TILE * DECODE_KEYS;
-    const int stripe = LANES / w->height;
+/** Products of few rows with a run of keys into rows of DECODE_KEYS floats, the first `before` of which stay. */
+INLINE void place_products_typed(const clattn_type type, const weights_work *w, const attn_key_run *run, float *rows,
+                                 int before) {
+    const int stripe = LANES / w->height, n = (int)run->n;
     const place_ahead nothing = { 0, 0 };
     switch (w->height) {
-        case 1: place_scores(type, 1, &w->place, w->queries, key, n, nothing); break;
-        case 2: place_scores(type, 2, &w->place, w->queries, key, n, nothing); break;
-        default: place_scores(type, 4, &w->place, w->queries, key, n, nothing); break;
+        case 1: place_scores(type, 1, &w->place, w->queries, run, n, nothing); break;
+        case 2: place_scores(type, 2, &w->place, w->queries, run, n, nothing); break;
+        default: place_scores(type, 4, &w->place, w->queries, run, n, nothing); break;
     }
     for (int r = 0; r < w->height; r++) {
-        for (int c = 0; c < n; c += stripe)
-            memcpy(rows + r * DECODE_KEYS + c, w->scores + c * w->height + r * stripe, (size_t)stripe * sizeof(float));
+        float *row = rows + r * DECODE_KEYS + before;
+        for (int c = 0; c < n; c += stripe) {
+            const int m = (int)attn_min(stripe, DECODE_KEYS - before - c);
+            memcpy(row + c, w->scores + c * w->height + r * stripe, (size_t)m * sizeof(float));
+        }
     }
-    return rows;
 }
 
+/** The same with keys key .. key + n, n <= DECODE_KEYS. Returns the rows. */
 static float *place_products(const weights_work *w, int64_t key, int n) {
-    switch (w->job->problem->type) {
-        case CLATTN_FP16: return place_products_typed(CLATTN_FP16, w, key, n);
-        case CLATTN_BF16: return place_products_typed(CLATTN_BF16, w, key, n);
-        default: return place_products_typed(CLATTN_FP32, w, key, n);
+    const attn_keys keys = { &w->job->call->key, w->b, w->g };
+    float *rows = w->scores + PLACE_TILE * DECODE_KEYS;
+    for (int done = 0; done < n;) {
+        const attn_key_run run = attn_key_run_at(&keys, key + done, n - done);
+        switch (w->job->problem->type) {
+            case CLATTN_FP16: place_products_typed(CLATTN_FP16, w, &run, rows, done); break;
+            case CLATTN_BF16: place_products_typed(CLATTN_BF16, w, &run, rows, done); break;
+            default: place_products_typed(CLATTN_FP32, w, &run, rows, done); break;
+        }
+        done += (int)run.n;
     }
+    return rows;
 }
 
 /** The same for a tile of rows, from packed keys into rows of SCORE_PITCH floats. */
@@ -191,9 +202,9 @@ static void weights_keys(const weights_work *w, int64_t key, int n, bool *good) 
             good[i] = take_scores(w, w->first + i, key, n, rows + i * DECODE_KEYS) && good[i];
         return;
     }
-    const attn_view *view = &job->call->key;
-    pack_keys(job->problem->type, floats_at(w->scratch, w->own->at.keys), view->data,
-              attn_view_row(view, w->b, w->g, key), view->stride[2], n, job->problem->head_dim, splat(1.0f));
+    const attn_keys keys = { &job->call->key, w->b, w->g };
+    pack_keys(job->problem->type, floats_at(w->scratch, w->own->at.keys), &keys, key, n, job->problem->head_dim,
+              splat(1.0f));
     for (int64_t row = 0; row < w->count; row += TILE_ROWS) {
         packed_products(w, row, n);
         for (int64_t i = row; i < attn_min(row + TILE_ROWS, w->count); i++)
