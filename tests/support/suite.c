@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static int skipped; /* tests that suite_skips() counted */
+
 int suite_run(Suite *suite, suite_fork fork) {
     SRunner *runner = srunner_create(suite);
     if (fork == SUITE_NO_FORK) {
@@ -16,7 +18,10 @@ int suite_run(Suite *suite, suite_fork fork) {
     srunner_run_all(runner, CK_NORMAL);
     int failed = srunner_ntests_failed(runner), run = srunner_ntests_run(runner);
     srunner_free(runner);
-    return failed == 0 && run > 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    if (failed > 0 || run == 0) {
+        return EXIT_FAILURE;
+    }
+    return skipped > 0 ? SUITE_SKIPPED : EXIT_SUCCESS;
 }
 
 Suite *suite_of(const char *name, const TTest *const *tests, int count, double timeout) {
@@ -66,11 +71,25 @@ bool suite_has_opencl(void) {
     return found;
 }
 
-int suite_without_device(void) {
+static bool must_have_device(void) {
     const char *required = getenv("CLATTN_REQUIRE_DEVICE");
-    bool failure = required && strcmp(required, "1") == 0;
+    return required && strcmp(required, "1") == 0;
+}
+
+int suite_without_device(void) {
+    bool failure = must_have_device();
     fprintf(stderr, "no OpenCL device here: %s\n", failure ? "a failure, CLATTN_REQUIRE_DEVICE=1" : "skipped");
     return failure ? EXIT_FAILURE : SUITE_SKIPPED;
+}
+
+bool suite_skips(const char *test, bool has_device) {
+    if (has_device) {
+        return false;
+    }
+    ck_assert_msg(!must_have_device(), "%s: no OpenCL device here, and CLATTN_REQUIRE_DEVICE=1", test);
+    fprintf(stderr, "%s: no OpenCL device here: skipped\n", test);
+    skipped++;
+    return true;
 }
 
 clattn_plan_options suite_on(const char *engine, int64_t device) {

@@ -53,6 +53,12 @@ int64_t suite_opencl_device(const clattn_runtime *runtime);
 bool suite_has_opencl(void);
 int suite_without_device(void);
 
+/**
+ * Whether a test of a suite that does not fork ends here for want of a device: says so, and the suite that passes counts as
+ * skipped. Fails the test where CLATTN_REQUIRE_DEVICE=1 is set.
+ */
+bool suite_skips(const char *test, bool has_device);
+
 /** Fails the test unless the function starts a structure as the macro does, and zeros one of another size, within it. */
 #define EXPECT_START(type, macro, start)                                                            \
     do {                                                                                            \
