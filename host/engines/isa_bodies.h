@@ -11,12 +11,24 @@
 /** Why the body for an instruction set cannot run; NULL when it can. built: this build has its kernel. */
 const char *attn_isa_why_not(attn_isa isa, bool built, const attn_device *device);
 
-/** The rows of such a list. Each engine names its own functions, since they know its kernels. */
-#define ATTN_ISA_BODIES(generic, avx2, avx512)                                                                         \
-    {                                                                                                                  \
-        { "generic", "vectors of 16 bytes in portable C", generic }, { "avx2", "vectors of AVX2", avx2 },              \
-            { "avx512", "vectors of AVX-512", avx512 }, { NULL, NULL, NULL },                                          \
-    }
+/**
+ * Such a list, `bodies` of an engine whose functions kernels[attn_isa]() answer a kernel or NULL, and why each of them cannot
+ * run.
+ */
+#define ATTN_ISA_BODIES(bodies, kernels)                                                                               \
+    static const char *why_not_generic(const attn_device *device) {                                                    \
+        return attn_isa_why_not(ATTN_ISA_GENERIC, (kernels)[ATTN_ISA_GENERIC](), device);                              \
+    }                                                                                                                  \
+    static const char *why_not_avx2(const attn_device *device) {                                                       \
+        return attn_isa_why_not(ATTN_ISA_AVX2, (kernels)[ATTN_ISA_AVX2](), device);                                    \
+    }                                                                                                                  \
+    static const char *why_not_avx512(const attn_device *device) {                                                     \
+        return attn_isa_why_not(ATTN_ISA_AVX512, (kernels)[ATTN_ISA_AVX512](), device);                                \
+    }                                                                                                                  \
+    static const attn_body bodies[] = { { "generic", "vectors of 16 bytes in portable C", why_not_generic },           \
+                                        { "avx2", "vectors of AVX2", why_not_avx2 },                                   \
+                                        { "avx512", "vectors of AVX-512", why_not_avx512 },                            \
+                                        { NULL, NULL, NULL } }
 
 /** What such an engine refuses of a device: another one than the CPU, and block sizes, which it does not know. */
 bool attn_isa_supports(const attn_device *device, clattn_report *why_not);

@@ -9,12 +9,10 @@
 #include <string.h>
 
 enum {
-    MOST_ITEM_FLOATS = 65536, /* of queries, and of outputs, on a work-item's stack */
     MOST_TILE_ROWS = 32,
     MOST_TILE = 8,         /* rows, and keys, of a work-item of attention_fused_gpu */
     MOST_MATRIX_KEYS = 128, /* of a block on matrix units */
-    MOST_SCORES = 4096,     /* of a block of additive attention, in local memory */
-    ANY_DIM = 999999999     /* the largest number of a table: additive attention has no largest dim */
+    MOST_SCORES = 4096      /* of a block of additive attention, in local memory */
 };
 
 /* Column, define, least, most, step. */
@@ -29,7 +27,7 @@ const attn_block_table attn_block_tables[] = {
           { SIZE("value_rows", "VALUE_ROWS", 1, MOST_TILE_ROWS, 1) },
           { SIZE("value_vectors", "VALUE_VECTORS", 1, 8, 1) },
           { SIZE("block_key", "BLOCK_KEY", 1, 1024, 1), .source = ATTN_OR_BLOCK_KEY, .rules = { { "tile_vectors", ATTN_VECTOR, 32 } } },
-          { SIZE("item_tiles", "ITEM_TILES", 1, MOST_ITEM_FLOATS, 1) },
+          { SIZE("item_tiles", "ITEM_TILES", 1, ATTN_MOST_ITEM_FLOATS, 1) },
       } },
     { .program = "attention_fused_gpu",
       .sizes = {
@@ -83,13 +81,13 @@ const attn_block_table attn_block_tables[] = {
       } },
     { .program = "additive_cpu", /* a work-item a row */
       .sizes = {
-          { SIZE("head_dim_max", NULL, 1, ANY_DIM, 1) },
+          { SIZE("head_dim_max", NULL, 1, ATTN_ANY_DIM, 1) },
           { SIZE("block_key", "BLOCK", 1, MOST_SCORES, 1), .source = ATTN_OR_BLOCK_KEY },
           { SIZE("vector", "VECTOR", 4, ATTN_WIDEST_VECTOR, ATTN_POWERS) },
       } },
     { .program = "additive_gpu", /* a work-group a row */
       .sizes = {
-          { SIZE("head_dim_max", NULL, 1, ANY_DIM, 1) },
+          { SIZE("head_dim_max", NULL, 1, ATTN_ANY_DIM, 1) },
           { SIZE("threads", "GROUP", 1, ATTN_MOST_GROUP, 1) },
           { SIZE("block_key", "BLOCK", 1, MOST_SCORES, 1), .source = ATTN_OR_BLOCK_KEY },
           { SIZE("vector", "VECTOR", 4, ATTN_WIDEST_VECTOR, ATTN_POWERS) },

@@ -10,11 +10,13 @@
 #include "tuning/tuning.h"
 
 enum {
-    ATTN_MOST_DIMS = 576,        /* head_dim and value_dim that kernels hold, at most */
-    ATTN_MOST_MATRIX_DIMS = 256, /* those on matrix units */
-    ATTN_MOST_GROUP = 1024,      /* work-items of a group that a row may ask for; the device may allow fewer */
-    ATTN_MOST_SIZES = 10,        /* of a program, at most */
-    ATTN_WIDEST_VECTOR = 16      /* lanes */
+    ATTN_MOST_DIMS = 576,          /* head_dim and value_dim that kernels hold, at most */
+    ATTN_MOST_MATRIX_DIMS = 256,   /* those on matrix units */
+    ATTN_ANY_DIM = 999999999,      /* the largest number of a table: additive attention has no largest dim */
+    ATTN_MOST_ITEM_FLOATS = 65536, /* of queries, and of outputs, on a work-item's stack */
+    ATTN_MOST_GROUP = 1024,        /* work-items of a group that a row may ask for; the device may allow fewer */
+    ATTN_MOST_SIZES = 10,          /* of a program, at most */
+    ATTN_WIDEST_VECTOR = 16        /* lanes */
 };
 
 /** What of an override takes the place of a size. */

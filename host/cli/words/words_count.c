@@ -7,6 +7,7 @@
 
 #include "base/utf8.h"
 #include "words/words.h"
+#include "words/words_embedding.h"
 
 static const char show_sentence[] = "I saw a man in the park with a telescope.";
 

@@ -2,13 +2,14 @@
  * A vector for each word of the vocabulary: drawn by a seed, read from a text file of word vectors, or from an array in the
  * vocabulary's order. Knows nothing of attention.
  */
+#include "words/words_embedding.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/npy.h"
-#include "words/words_model.h"
 
 static int draw_table(attn_word_model *model, attn_error *error) {
     static const char *const names[] = { "uniform", "xavier", "he" };

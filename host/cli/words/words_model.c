@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/table.h"
+#include "words/words_embedding.h"
 
 enum { ATTN_UNIT_BLOCK = 256 };
 

@@ -55,12 +55,6 @@ int attn_word_model_attend(attn_word_model *model, attn_word_span rows, int64_t 
 /** The word whose own vector is nearest to `vector`, by Euclidean distance; the first of equals. */
 int64_t attn_word_model_nearest(const attn_word_model *model, const float *vector, double *distance);
 
-/** Whether a path (or NULL) names an array in the vocabulary's order, not a file of words and vectors. */
-bool attn_word_vectors_are_npy(const char *path);
-
-/** Reads embeddings by the settings: dim, seed, table (words_embedding.c). */
-int attn_word_model_embed(attn_word_model *model, attn_error *error);
-
 /** "scaled by 0.25, 2 heads of 16, uniform embeddings (seed 1), cpu" */
 void attn_word_model_describe(const attn_word_model *model, char *text, size_t size);
 

@@ -20,7 +20,6 @@ static const char *const names[ATTN_ADDITIVE_BUFFERS] = { "query",     "key",   
                                                           "logsumexp", "weights" };
 
 enum { CPU_SHAPED, GPU_SHAPED, SHAPES };
-enum { MOST_DIM = 999999999 }; /* of the tables: their last rows are for every dim */
 
 static const char *why_not(const attn_device *device) {
     return device->opencl ? NULL : "it needs an OpenCL device";
@@ -118,7 +117,7 @@ static bool goes_on(clattn_status status) {
 /* The first row of a table whose programs fit the device. */
 static clattn_status build_shape(attn_additive_state *s, const char *table, clattn_report *report) {
     attn_tuning_row rows[ATTN_OPENCL_ROWS];
-    int64_t dim = attn_min(attn_max(s->problem.hidden, s->problem.value_dim), MOST_DIM);
+    int64_t dim = attn_min(attn_max(s->problem.hidden, s->problem.value_dim), ATTN_ANY_DIM);
     int64_t count = attn_opencl_find_rows_of(table, CLATTN_FP32, dim, &s->device, rows);
     clattn_status status = CLATTN_UNSUPPORTED;
     if (count == 0) {

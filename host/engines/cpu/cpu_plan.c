@@ -41,8 +41,8 @@ static clattn_status add_parts(attn_cpu_plan *plan, clattn_report *report) {
         }
         plan->parts[i] = attn_allocate_zeroed(plan->memory, path->part_size);
         if (!plan->parts[i]) {
-            return attn_refuse(report, CLATTN_OUT_OF_MEMORY, "no memory for a plan of %lld bytes",
-                               (long long)path->part_size);
+            return attn_refuse(report, CLATTN_OUT_OF_MEMORY, "no memory for a plan of %" PRId64 " bytes",
+                               path->part_size);
         }
         if (path->plan) {
             ATTN_TRY(path->plan(plan, plan->parts[i], report));

@@ -29,19 +29,7 @@ static const attn_linear_kernel *(*const kernels[ATTN_ISA_COUNT])(void) = {
     [ATTN_ISA_AVX512] = attn_linear_kernel_avx512,
 };
 
-static const char *why_not_generic(const attn_device *device) {
-    return attn_isa_why_not(ATTN_ISA_GENERIC, kernels[ATTN_ISA_GENERIC](), device);
-}
-
-static const char *why_not_avx2(const attn_device *device) {
-    return attn_isa_why_not(ATTN_ISA_AVX2, kernels[ATTN_ISA_AVX2](), device);
-}
-
-static const char *why_not_avx512(const attn_device *device) {
-    return attn_isa_why_not(ATTN_ISA_AVX512, kernels[ATTN_ISA_AVX512](), device);
-}
-
-static const attn_body bodies[] = ATTN_ISA_BODIES(why_not_generic, why_not_avx2, why_not_avx512);
+ATTN_ISA_BODIES(bodies, kernels);
 
 static bool supports(const void *problem, const attn_device *device, clattn_report *why_not) {
     (void)problem;

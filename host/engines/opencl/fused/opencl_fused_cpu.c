@@ -9,8 +9,7 @@
 #include "engines/opencl/fused/opencl_fused.h"
 
 enum {
-    ITEMS_PER_UNIT = 4, /* work-items a compute unit, so that the last ones to end do not keep the others waiting */
-    MOST_ITEM_FLOATS = 65536 /* of queries, and of outputs, on a work-item's stack */
+    ITEMS_PER_UNIT = 4 /* work-items a compute unit, so that the last ones to end do not keep the others waiting */
 };
 
 /* Padded sizes, as include/pack.cl.h has them. */
@@ -81,11 +80,11 @@ clattn_status attn_fused_cpu_take(attn_fused *fused, const attn_tuning_row *row,
     const int64_t tiles = attn_blocks_get(&blocks, "item_tiles"), dims = attn_blocks_get(&blocks, "head_dim_max");
     fused->tile_rows = attn_blocks_get(&blocks, "tile_rows");
     fused->tile_keys = attn_blocks_get(&blocks, "tile_vectors") * fused->vector;
-    if (tiles * fused->tile_rows * dims > MOST_ITEM_FLOATS) {
+    if (tiles * fused->tile_rows * dims > ATTN_MOST_ITEM_FLOATS) {
         return attn_refuse(report, CLATTN_UNSUPPORTED,
                            "%s: item_tiles: %" PRId64 " of tile_rows: %" PRId64 ", head_dim_max: %" PRId64
                            " are more than %d numbers",
-                           fused->program, tiles, fused->tile_rows, dims, (int)MOST_ITEM_FLOATS);
+                           fused->program, tiles, fused->tile_rows, dims, (int)ATTN_MOST_ITEM_FLOATS);
     }
     ATTN_TRY(choose_rows(fused, tiles, report));
     ATTN_TRY(build(fused, &blocks, info, report));

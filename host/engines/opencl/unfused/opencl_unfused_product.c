@@ -7,6 +7,7 @@
 #include "engines/opencl/unfused/opencl_unfused_product.h"
 
 #include <clblast_c.h>
+#include <inttypes.h>
 
 #include "base/report.h"
 #include "opencl/buffer.h"
@@ -121,8 +122,8 @@ clattn_status attn_product_enqueue(attn_chain *chain, const attn_product *produc
 
 bool attn_product_serves(const struct attn_opencl_device *device, clattn_report *why_not) {
     if (device->info.max_work_group < SMALLEST_GROUP) {
-        attn_report_line(why_not, "device: CLBlast needs work-groups of %d, the device allows %lld", SMALLEST_GROUP,
-                         (long long)device->info.max_work_group);
+        attn_report_line(why_not, "device: CLBlast needs work-groups of %d, the device allows %" PRId64, SMALLEST_GROUP,
+                         device->info.max_work_group);
         return false;
     }
     return true;
