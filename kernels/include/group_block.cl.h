@@ -63,8 +63,8 @@ static inline group_block block_begin(const attn_arguments *a, const attn_extras
                                       __global const attn_storage *value) {
     group_block g;
     g.zero = 0;
+    g.entry = attn_get_entry(a, x, attn_block_entry(a, number, row_blocks, BLOCK_QUERY)); // first: a register fewer
     g.at = attn_get_row_block(a, number, row_blocks, BLOCK_QUERY);
-    g.entry = attn_get_entry(a, x, g.at.b);
     const long first = ATTN_ROW_POSITION(&g.at, 0), last = ATTN_ROW_POSITION(&g.at, g.at.rows - 1);
     g.visit = attn_rows_range(a, &g.entry, first, last);
     g.open = attn_rows_common_range(a, &g.entry, first, last);
