@@ -1,5 +1,5 @@
 /*
- * The reference's gradients against those of PyTorch's automatic differentiation in float64 (tests/golden/gradients, written
+ * Gradients of the reference and of the cpu engine against those of PyTorch's automatic differentiation in float64 (tests/golden/gradients, written
  * by make_backward_golden.py, which holds the same list of problems).
  */
 #include <inttypes.h>
@@ -104,14 +104,15 @@ START_TEST(test_autograd) {
                                           "grad_bias",  "grad_slopes", "grad_sinks" };
     clattn_runtime *runtime =
         suite_runtime(&(clattn_runtime_options){ sizeof(clattn_runtime_options), 1, true, { 0 } });
-    for (size_t n = 0; n < sizeof goldens / sizeof *goldens; n++) {
-        const golden_gradient *g = &goldens[n];
+    const size_t count = sizeof goldens / sizeof *goldens;
+    for (size_t n = 0; n < 2 * count; n++) {
+        const golden_gradient *g = &goldens[n % count];
         const bool there[6] = { true, true, true, g->bias, g->alibi, g->sinks };
         clattn_problem p = CLATTN_PROBLEM_INIT;
         clattn_tensors t = CLATTN_TENSORS_INIT;
         clattn_report report;
         set_inputs(g, &p, &t);
-        const clattn_plan_options options = suite_on("reference", CLATTN_ANY_DEVICE);
+        const clattn_plan_options options = suite_on(n < count ? "reference" : "cpu", CLATTN_ANY_DEVICE);
         t.output.data = output, t.logsumexp.data = logsumexp;
         t.grad_query.data = grads[0], t.grad_key.data = grads[1], t.grad_value.data = grads[2],
         t.grad_bias.data = grads[3];

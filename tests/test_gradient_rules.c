@@ -1,5 +1,5 @@
 /*
- * Rules of the reference's gradients: rows that point away from every key, in every type against fp64; what must be exactly
+ * Rules of gradients, on the reference and on the cpu engine: rows that point away from every key, in every type against fp64; what must be exactly
  * 0; adding; each gradient by itself; the same bits again and again, whatever the workspace holds; linear memory.
  */
 #include <inttypes.h>
@@ -10,7 +10,7 @@
 static clattn_report report;
 
 /* Rows whose scores are all near -100, so that exp(0 - logsumexp) does not fit a float. */
-static void check_far(clattn_type type, clattn_result_type result, double tolerance) {
+static void check_far(const char *engine, clattn_type type, clattn_result_type result, double tolerance) {
     clattn_runtime *runtime = gradient_runtime();
     clattn_problem p = gradient_problem();
     gradient_case narrow, wide;
@@ -35,8 +35,8 @@ static void check_far(clattn_type type, clattn_result_type result, double tolera
     }
     narrow.lengths[1][0] = wide.lengths[1][0] = 3;
     narrow.lengths[0][1] = wide.lengths[0][1] = 2;
-    gradient_run(runtime, &narrow, "reference");
-    gradient_run(runtime, &wide, "reference");
+    gradient_run(runtime, &narrow, engine);
+    gradient_run(runtime, &wide, engine);
     ck_assert_double_lt(clattn_get_element(CLATTN_FP32, narrow.logsumexp, 0), -88.7);
     for (int k = 0; k < 3; k++) {
         for (int64_t n = 0; n < wide.inputs[k].count; n++) {
@@ -52,22 +52,21 @@ static void check_far(clattn_type type, clattn_result_type result, double tolera
     clattn_runtime_destroy(runtime);
 }
 
-START_TEST(test_rows_that_point_away) {
-    check_far(CLATTN_FP32, CLATTN_RESULT_STORAGE,
+static void check_rows_that_point_away(const char *engine) {
+    check_far(engine, CLATTN_FP32, CLATTN_RESULT_STORAGE,
               2e-4); /* logsumexp is some -100, rounded to fp32: 4e-6, times 5 in grad_query */
-    check_far(CLATTN_FP16, CLATTN_RESULT_FP32, 2e-4);
-    check_far(CLATTN_BF16, CLATTN_RESULT_FP32, 2e-4);
-    check_far(CLATTN_FP16, CLATTN_RESULT_STORAGE, 2e-2);
-    check_far(CLATTN_BF16, CLATTN_RESULT_STORAGE, 2e-1);
+    check_far(engine, CLATTN_FP16, CLATTN_RESULT_FP32, 2e-4);
+    check_far(engine, CLATTN_BF16, CLATTN_RESULT_FP32, 2e-4);
+    check_far(engine, CLATTN_FP16, CLATTN_RESULT_STORAGE, 2e-2);
+    check_far(engine, CLATTN_BF16, CLATTN_RESULT_STORAGE, 2e-1);
 }
-END_TEST
 
 static bool is_zero(const gradient_input *input, int64_t n) {
     return clattn_get_element(input->grad_type, input->grad, n) == 0;
 }
 
 /* Rows and keys beyond a length, rows with nothing allowed: 0, though what lies there is NaN. */
-START_TEST(test_exactly_zero) {
+static void check_exactly_zero(const char *engine) {
     clattn_runtime *runtime = gradient_runtime();
     clattn_problem p = gradient_problem();
     gradient_case c;
@@ -78,7 +77,7 @@ START_TEST(test_exactly_zero) {
     c.lengths[0][1] = 0, c.lengths[1][1] = 6;
     static clattn_report forward_report;
     p = c.forward;
-    const clattn_plan_options options = suite_on("reference", CLATTN_ANY_DEVICE);
+    const clattn_plan_options options = suite_on(engine, CLATTN_ANY_DEVICE);
     EXPECT_STATUS(clattn_attention(runtime, &p, &options, &c.tensors, &forward_report), CLATTN_OK, &forward_report);
     for (int64_t row = 0; row < c.rows; row++) {
         int64_t b = row / p.query_length / p.query_heads, i = row % p.query_length;
@@ -89,7 +88,7 @@ START_TEST(test_exactly_zero) {
             memset((double *)c.inputs[0].data + row * p.head_dim, 0xff, (size_t)p.head_dim * 8);
         }
     }
-    EXPECT_STATUS(gradient_run_backward(runtime, &c, "reference", &report), CLATTN_OK, &report);
+    EXPECT_STATUS(gradient_run_backward(runtime, &c, engine, &report), CLATTN_OK, &report);
     for (int64_t n = 0; n < c.inputs[0].count; n++) {
         int64_t row = n / p.head_dim, b = row / p.query_length / p.query_heads, i = row % p.query_length;
         ck_assert(!isnan(((double *)c.inputs[0].grad)[n]));
@@ -106,27 +105,25 @@ START_TEST(test_exactly_zero) {
     gradient_free(&c);
     clattn_runtime_destroy(runtime);
 }
-END_TEST
 
 /* A row with nothing allowed gives its sink its grad_logsumexp. */
-START_TEST(test_sink_of_an_empty_row) {
+static void check_sink_of_an_empty_row(const char *engine) {
     clattn_runtime *runtime = gradient_runtime();
     clattn_problem p = gradient_problem();
     gradient_case c;
     p.batch = 1, p.query_heads = p.kv_heads = 1, p.query_length = 3, p.key_length = 0, p.sinks = true;
     gradient_make(&c, &p, 10);
-    gradient_run(runtime, &c, "reference");
+    gradient_run(runtime, &c, engine);
     const double *g = c.grad_logsumexp;
     ck_assert_double_eq_tol(*(double *)c.inputs[5].grad, g[0] + g[1] + g[2], 1e-15);
     ((float *)c.inputs[5].data)[0] = -INFINITY; /* none */
-    gradient_run(runtime, &c, "reference");
+    gradient_run(runtime, &c, engine);
     ck_assert(*(double *)c.inputs[5].grad == 0);
     gradient_free(&c);
     clattn_runtime_destroy(runtime);
 }
-END_TEST
 
-START_TEST(test_add) {
+static void check_add(const char *engine) {
     clattn_runtime *runtime = gradient_runtime();
     clattn_problem p = gradient_problem();
     gradient_case once, twice;
@@ -134,10 +131,10 @@ START_TEST(test_add) {
     p.type = CLATTN_FP16, p.gradient_type = CLATTN_RESULT_FP32, p.bias_shape[2] = 1;
     gradient_make(&once, &p, 11);
     gradient_make(&twice, &p, 11);
-    gradient_run(runtime, &once, "reference");
-    gradient_run(runtime, &twice, "reference");
+    gradient_run(runtime, &once, engine);
+    gradient_run(runtime, &twice, engine);
     twice.backward.gradients_add = true;
-    EXPECT_STATUS(gradient_run_backward(runtime, &twice, "reference", &report), CLATTN_OK, &report);
+    EXPECT_STATUS(gradient_run_backward(runtime, &twice, engine, &report), CLATTN_OK, &report);
     for (int k = 0; k < GRADIENT_INPUTS; k++) {
         for (int64_t n = 0; n < once.inputs[k].count; n++) {
             float one = ((float *)once.inputs[k].grad)[n], two = ((float *)twice.inputs[k].grad)[n];
@@ -148,24 +145,23 @@ START_TEST(test_add) {
     gradient_free(&twice);
     clattn_runtime_destroy(runtime);
 }
-END_TEST
 
 /* Each gradient by itself has the bits that it has beside the others, and nothing else is written. */
-START_TEST(test_one_by_one) {
+static void check_one_by_one(const char *engine) {
     clattn_runtime *runtime = gradient_runtime();
     clattn_problem p = gradient_problem();
     gradient_case all, one;
     p.bias = CLATTN_BIAS_STORAGE, p.alibi = p.sinks = true, p.alignment = CLATTN_ALIGN_TOP_LEFT, p.type = CLATTN_FP32;
     gradient_make(&all, &p, 12);
-    gradient_run(runtime, &all, "reference");
+    gradient_run(runtime, &all, engine);
     for (int k = 0; k < GRADIENT_INPUTS; k++) {
         gradient_make(&one, &p, 12);
-        gradient_run(runtime, &one, "reference");
+        gradient_run(runtime, &one, engine);
         for (int n = 0; n < GRADIENT_INPUTS; n++) {
             memset(one.inputs[n].grad, 0x5a, (size_t)one.inputs[n].count * 4);
         }
         one.backward.gradients = one.inputs[k].bit;
-        EXPECT_STATUS(gradient_run_backward(runtime, &one, "reference", &report), CLATTN_OK, &report);
+        EXPECT_STATUS(gradient_run_backward(runtime, &one, engine, &report), CLATTN_OK, &report);
         for (int n = 0; n < GRADIENT_INPUTS; n++) {
             const unsigned char *got = one.inputs[n].grad, *expected = all.inputs[n].grad;
             for (int64_t byte = 0; byte < one.inputs[n].count * 4; byte++) {
@@ -177,16 +173,15 @@ START_TEST(test_one_by_one) {
     gradient_free(&all);
     clattn_runtime_destroy(runtime);
 }
-END_TEST
 
 /* Twenty runs, on one to three threads, with a workspace full of NaN. */
-START_TEST(test_same_bits) {
+static void check_same_bits(const char *engine) {
     clattn_problem p = gradient_problem();
     gradient_case first, again;
     p.type = CLATTN_BF16, p.bias = CLATTN_BIAS_STORAGE, p.bias_shape[0] = p.bias_shape[1] = 1,
     p.alibi = p.sinks = p.causal = true;
     p.dropout = 0.1, p.alignment = CLATTN_ALIGN_BOTTOM_RIGHT, p.query_length = 20, p.key_length = 33;
-    clattn_plan_options options = suite_on("reference", CLATTN_ANY_DEVICE);
+    clattn_plan_options options = suite_on(engine, CLATTN_ANY_DEVICE);
     options.caller_workspace = true;
     for (int run = 0; run < 20; run++) {
         clattn_runtime *runtime =
@@ -195,7 +190,7 @@ START_TEST(test_same_bits) {
         clattn_plan *plan = NULL;
         clattn_plan_info info;
         gradient_make(c, &p, 13);
-        gradient_run(runtime, c, "reference");
+        gradient_run(runtime, c, engine);
         EXPECT_STATUS(clattn_plan_create(runtime, &c->backward, &options, &plan, &report), CLATTN_OK, &report);
         EXPECT_STATUS(clattn_plan_get_info(plan, &info), CLATTN_OK, NULL);
         void *workspace = clattn_allocate(runtime, info.workspace_size);
@@ -219,16 +214,41 @@ START_TEST(test_same_bits) {
     }
     gradient_free(&first);
 }
+
+/* Long enough for slices and blocks: the same bits on one to four threads, again and again. */
+START_TEST(test_same_bits_of_slices) {
+    clattn_problem p = gradient_problem();
+    gradient_case first, again;
+    p.type = CLATTN_FP32, p.batch = 1, p.query_heads = 2, p.kv_heads = 1, p.query_length = 1030, p.key_length = 1100,
+    p.head_dim = p.value_dim = 8, p.bias = CLATTN_BIAS_STORAGE, p.bias_shape[1] = 1, p.alibi = p.causal = true,
+    p.alignment = CLATTN_ALIGN_BOTTOM_RIGHT;
+    for (int run = 0; run < 8; run++) {
+        clattn_runtime *runtime =
+            suite_runtime(&(clattn_runtime_options){ sizeof(clattn_runtime_options), 1 + run % 4, true, { 0 } });
+        gradient_case *c = run == 0 ? &first : &again;
+        gradient_make(c, &p, 14);
+        gradient_run(runtime, c, "cpu");
+        for (int k = 0; k < GRADIENT_INPUTS && run > 0; k++) {
+            ck_assert_msg(memcmp(first.inputs[k].grad, c->inputs[k].grad, (size_t)c->inputs[k].count * 4) == 0,
+                          "run %d: grad_%s", run, c->inputs[k].name);
+        }
+        if (run > 0) {
+            gradient_free(&again);
+        }
+        clattn_runtime_destroy(runtime);
+    }
+    gradient_free(&first);
+}
 END_TEST
 
 /* Memory is linear in the lengths: 65,536 tokens of one head in less than 200 MB. */
-START_TEST(test_workspace) {
+static void check_workspace(const char *engine) {
     clattn_runtime *runtime = gradient_runtime();
     clattn_problem p = CLATTN_PROBLEM_INIT;
     clattn_plan *plan = NULL;
     clattn_plan_info info, forward;
     p.query_length = 65536, p.head_dim = 64;
-    const clattn_plan_options options = suite_on("reference", CLATTN_ANY_DEVICE);
+    const clattn_plan_options options = suite_on(engine, CLATTN_ANY_DEVICE);
     EXPECT_STATUS(clattn_plan_create(runtime, &p, &options, &plan, &report), CLATTN_OK, &report);
     EXPECT_STATUS(clattn_plan_get_info(plan, &forward), CLATTN_OK, NULL);
     clattn_plan_destroy(plan);
@@ -241,7 +261,21 @@ START_TEST(test_workspace) {
     clattn_plan_destroy(plan);
     clattn_runtime_destroy(runtime);
 }
-END_TEST
+
+#define ON_BOTH(name)                                                                                                  \
+    START_TEST(test_##name) {                                                                                          \
+        check_##name("reference");                                                                                     \
+        check_##name("cpu");                                                                                           \
+    }                                                                                                                  \
+    END_TEST
+
+ON_BOTH(rows_that_point_away)
+ON_BOTH(exactly_zero)
+ON_BOTH(sink_of_an_empty_row)
+ON_BOTH(add)
+ON_BOTH(one_by_one)
+ON_BOTH(same_bits)
+ON_BOTH(workspace)
 
 int main(void) {
     const TTest *const tests[] = { test_rows_that_point_away,
@@ -250,6 +284,7 @@ int main(void) {
                                    test_add,
                                    test_one_by_one,
                                    test_same_bits,
+                                   test_same_bits_of_slices,
                                    test_workspace };
     return suite_run(SUITE_OF("gradient_rules", tests, 60), SUITE_FORK);
 }

@@ -1,5 +1,5 @@
 /*
- * Gradients of the reference against differences of the loss, feature by feature, in fp64.
+ * Gradients of the reference and of the cpu engine against differences of the loss, feature by feature, in fp64.
  */
 #include <math.h>
 #include <stdio.h>
@@ -7,18 +7,21 @@
 #include "support/gradient_case.h"
 
 static clattn_report report;
+static const char *const engines[] = { "reference", "cpu" };
 
 /* Checks the problem against differences; `prepare` may change its memory first. */
 static void check(const char *what, const clattn_problem *p, void (*prepare)(gradient_case *c)) {
     clattn_runtime *runtime = gradient_runtime();
-    gradient_case c;
-    gradient_make(&c, p, 5);
-    if (prepare) {
-        prepare(&c);
+    for (int e = 0; e < 2; e++) {
+        gradient_case c;
+        gradient_make(&c, p, 5);
+        if (prepare) {
+            prepare(&c);
+        }
+        gradient_run(runtime, &c, engines[e]);
+        gradient_check_differences(runtime, &c, what);
+        gradient_free(&c);
     }
-    gradient_run(runtime, &c, "reference");
-    gradient_check_differences(runtime, &c, what);
-    gradient_free(&c);
     clattn_runtime_destroy(runtime);
 }
 
@@ -159,7 +162,7 @@ END_TEST
 
 /* grad_output of a sum: one number, or one row, for all. */
 START_TEST(test_strides_of_zero) {
-    for (int which = 0; which < 8; which++) {
+    for (int which = 0; which < 16; which++) {
         clattn_problem p = gradient_problem();
         clattn_runtime *runtime = gradient_runtime();
         gradient_case c;
@@ -169,7 +172,7 @@ START_TEST(test_strides_of_zero) {
         g->batch_stride = which & 1 ? 0 : p.query_heads * p.query_length * p.value_dim;
         g->head_stride = which & 2 ? 0 : p.query_length * p.value_dim;
         g->length_stride = which & 4 ? 0 : p.value_dim;
-        gradient_run(runtime, &c, "reference");
+        gradient_run(runtime, &c, engines[which / 8]);
         gradient_check_differences(runtime, &c, "strides of 0");
         gradient_free(&c);
         clattn_runtime_destroy(runtime);
@@ -178,13 +181,13 @@ START_TEST(test_strides_of_zero) {
 END_TEST
 
 /* Delta in place of the output gives the same gradients. */
-START_TEST(test_delta) {
+static void check_delta(const char *engine) {
     clattn_problem p = gradient_problem();
     clattn_runtime *runtime = gradient_runtime();
     gradient_case c;
     p.sinks = true;
     gradient_make(&c, &p, 7);
-    gradient_run(runtime, &c, "reference");
+    gradient_run(runtime, &c, engine);
     for (int64_t row = 0; row < c.rows; row++) {
         double sum = -clattn_get_element(CLATTN_FP64, c.grad_logsumexp, row);
         for (int64_t d = 0; d < p.value_dim; d++) {
@@ -194,10 +197,15 @@ START_TEST(test_delta) {
     }
     memset(c.output, 0xff, (size_t)c.outputs * 8); /* not read */
     c.backward.delta = true, c.backward.grad_logsumexp = false;
-    EXPECT_STATUS(gradient_run_backward(runtime, &c, "reference", &report), CLATTN_OK, &report);
+    EXPECT_STATUS(gradient_run_backward(runtime, &c, engine, &report), CLATTN_OK, &report);
     gradient_check_differences(runtime, &c, "delta");
     gradient_free(&c);
     clattn_runtime_destroy(runtime);
+}
+
+START_TEST(test_delta) {
+    check_delta("reference");
+    check_delta("cpu");
 }
 END_TEST
 
