@@ -5,6 +5,7 @@
 // condition: PoCL copies what follows one. Defines: THREADS, LANES, KEYS, ROWS (powers of two, ROWS <= LANES <=
 // THREADS), DIM (what dims are padded to), WARP (lanes.cl.h).
 #include "include/decode_team.cl.h"
+#include "include/decode_values.cl.h"
 #include "include/partial.cl.h"
 
 #define CHAIN 128 // keys of a team that are summed one after another
@@ -131,10 +132,11 @@ void attention_decode_gpu(attn_arguments a, long first_group, int splits, ATTN_E
     const long item = first_group + get_group_id(0), split = item % splits, block = item / splits % row_blocks;
     const long head = item / splits / row_blocks;
     const int id = (int)get_local_id(0);
-    team_member t = { head / a.kv_heads, head % a.kv_heads, block * ROWS, 0, id % LANES, id / LANES, shared };
+    team_member t = { head / a.kv_heads, head % a.kv_heads, block * ROWS, 0, id % LANES, id / LANES, shared, { 0, 0 } };
     t.rows = (int)min((long)ROWS, PARTIAL_ROWS(&a) - t.first);
     const attn_entry e = attn_get_entry(&a, &x, t.b);
-    const attn_range all = attn_rows_range(&a, &e, t.first / a.group, (t.first + t.rows - 1) / a.group);
+    attn_range all = attn_rows_range(&a, &e, t.first / a.group, (t.first + t.rows - 1) / a.group);
+    t.gap = partial_close_gap(&all, KEYS * TEAMS);
     const attn_range part = partial_range(all, splits, split, KEYS * TEAMS);
     const lanes_rows keys =
         lanes_get_rows(key + attn_key_at(&a.key, t.b, t.g, 0), a.key.stride[2], a.head_dim);
@@ -162,7 +164,7 @@ void attention_decode_gpu(attn_arguments a, long first_group, int splits, ATTN_E
         const long last = min(first + CHAIN * TEAMS, part.end);
         for (long k = first; k < last; k += KEYS * TEAMS) {
             multiply_keys(&t, q, key_chunks);
-            softmax_step(&a, &x, &t, k, &own);
+            softmax_step(&a, &x, &t, k, part.end, &own);
             load_keys(&keys, &t, k + KEYS * TEAMS, part.end, key_chunks);
             add_values(&t, value_chunks, output);
             load_keys(&values, &t, k + KEYS * TEAMS, part.end, value_chunks);

@@ -78,7 +78,8 @@ static inline void block_keywise(const attn_arguments *a, const attn_extras *x, 
             s[n / KEYS][n % KEYS] = -s[n / KEYS][n % KEYS];
         }
     }
-    if (folded && first >= g->open.begin && first + BLOCK_KEY <= g->open.end) {
+    const attn_range open = g->open;
+    if (folded && attn_range_covers(&open, first, BLOCK_KEY)) {
         return;
     }
     barrier(CLK_LOCAL_MEM_FENCE); // the keys are read
@@ -97,7 +98,7 @@ static inline void block_keywise(const attn_arguments *a, const attn_extras *x, 
         for (int j = 0; j < KEYS; j++) {
             __local float *score = scores + i * THREADS_Y * 4 * WEIGHT_STRIDE + j * THREADS_X;
             const long k = first + t->tx + j * THREADS_X;
-            if (n >= g->at.rows || k < r.begin || k >= r.end) {
+            if (n >= g->at.rows || !attn_range_has(&r, k)) {
                 *score = -INFINITY;
             } else if (!folded) {
                 *score = attn_score_step(a, x, &row, k, *score * a->scale);
@@ -140,6 +141,25 @@ static inline void block_softmax(__local float4 *memory, float s[ROWS][KEYS], fl
         sum[i] = fma(sum[i], keep[i], block);
     }
 }
+
+#if ATTN_DROPOUT
+// Dropout on the block's weights in local memory, four keys at a time. The next barrier shows them to all.
+static inline void block_dropout(const attn_extras *x, __local float4 *memory, long first) {
+    barrier(CLK_LOCAL_MEM_FENCE);
+    const group_item here = item_of(memory), *t = &here;
+    __local const group_block *g = t->group;
+#pragma unroll 1
+    for (int n = t->lane; n < BLOCK_QUERY * (BLOCK_KEY / 4); n += THREADS) {
+        const int row = n / (BLOCK_KEY / 4), four = n % (BLOCK_KEY / 4);
+        if (row < g->at.rows) {
+            const attn_dropout_row dropout =
+                attn_get_dropout_row(x, g->at.b, ATTN_ROW_HEAD(&g->at, row), ATTN_ROW_POSITION(&g->at, row));
+            __local float4 *weights = t->weights + row * WEIGHT_STRIDE + four;
+            *weights = attn_dropout_four(&dropout, first + 4 * four, *weights);
+        }
+    }
+}
+#endif
 
 // sum[v][i] = weights * values of one slice: row ty + i * THREADS_Y, columns (tx + v * THREADS_X) * 4 and on.
 static inline void slice_values(__local float4 *memory, float4 sum[VALUE_VECTORS][ROWS]) {
@@ -197,7 +217,7 @@ static inline void block_values(__local float4 *memory, int value_dim, long firs
 static inline void store_block(const attn_arguments *a, const attn_extras *x, __local float4 *memory,
                                const float *maximum, const float *sum,
                                float4 output[VALUE_SLICES][VALUE_VECTORS][ROWS],
-                               __global attn_storage *output_memory, __global float *logsumexp) {
+                               __global attn_output *output_memory, __global float *logsumexp) {
     const group_item here = item_of(memory), *t = &here;
     __local const group_block *g = t->group;
     const int has_sink = (ATTN_FEATURES(a) & ATTN_HAS_SINKS) != 0, columns = (int)a->value_dim;
@@ -208,10 +228,11 @@ static inline void store_block(const attn_arguments *a, const attn_extras *x, __
             const long h = ATTN_ROW_HEAD(&g->at, n), row = ATTN_ROW_POSITION(&g->at, n), at = attn_row_at(&a->output, g->at.b, h, row);
             softmax_end end =
                 softmax_finish(maximum[i] * g->unit, sum[i], has_sink, has_sink ? x->sinks[a->sinks_at + h] : 0.0f);
+            const float factor = ATTN_DROPOUT ? end.factor * ATTN_KEEP(x) : end.factor;
 #pragma unroll
             for (int m = 0; m < VALUE_SLICES * VALUE_VECTORS; m++) {
                 const int c = (m * THREADS_X + t->tx) * 4;
-                const float4 y = output[m / VALUE_VECTORS][m % VALUE_VECTORS][i] * end.factor;
+                const float4 y = output[m / VALUE_VECTORS][m % VALUE_VECTORS][i] * factor;
                 stage_store(output_memory, at + c, end.factor == 0.0f ? (float4)0.0f : y, columns - c);
             }
             if (t->tx == 0 && (ATTN_FEATURES(a) & ATTN_HAS_LOGSUMEXP)) {
@@ -224,7 +245,7 @@ static inline void store_block(const attn_arguments *a, const attn_extras *x, __
 __kernel __attribute__((reqd_work_group_size(THREADS, 1, 1)))
 void attention_fused_gpu(attn_arguments a, long first_group, long row_blocks, ATTN_EXTRAS_PARAMETERS,
                          __global const attn_storage *restrict query, __global const attn_storage *restrict key,
-                         __global const attn_storage *restrict value, __global attn_storage *restrict output_memory,
+                         __global const attn_storage *restrict value, __global attn_output *restrict output_memory,
                          __global float *restrict logsumexp, __local float4 *memory) {
     const attn_extras x = ATTN_EXTRAS;
     if (tile_lane() == 0) {
@@ -249,11 +270,15 @@ void attention_fused_gpu(attn_arguments a, long first_group, long row_blocks, AT
     }
     __local const group_block *g = (__local const group_block *)memory;
     const attn_range visit = g->visit;
-    for (long k = visit.begin / BLOCK_KEY * BLOCK_KEY; k < visit.end; k += BLOCK_KEY) {
+    for (long k = attn_first_block(&visit, BLOCK_KEY); k < visit.end;
+         k = attn_next_block(&visit, k, BLOCK_KEY, BLOCK_KEY)) {
         const int keys = (int)min((long)BLOCK_KEY, g->entry.key_length - k);
         block_scores(memory, (int)a.head_dim, k, keys, s);
         block_keywise(&a, &x, memory, k, s);
         block_softmax(memory, s, maximum, sum, keep);
+#if ATTN_DROPOUT
+        block_dropout(&x, memory, k);
+#endif
         block_values(memory, (int)a.value_dim, k, keys, keep, output);
     }
     reduce_rows(item_of(memory).scratch, sum, 0);

@@ -21,6 +21,7 @@
 #include "include/index.cl.h"
 #include "include/row_blocks.cl.h"
 #include "include/types.cl.h"
+#include "include/dropout.cl.h"
 #include "include/mask.cl.h"
 #include "include/softmax_online.cl.h"
 #include "include/units/warp_tile.cl.h"
@@ -144,8 +145,10 @@ static inline key_walk get_walk(const attn_arguments *a, const row_block *g, __g
 // later, while the scores are made). A commit without copies keeps the count of groups right.
 static inline void fetch_block(__local ushort *stage, key_walk *walk, const row_block *g, int first) {
     if (first < g->end) {
+        skip_gap(&walk->keys, g, first);
         copy_block(stage, &walk->keys, g->end - first);
         if (STAGES > 1) {
+            skip_gap(&walk->values, g, first);
             copy_block(stage + BLOCK_SIZE, &walk->values, g->end - first);
         }
     }
@@ -187,7 +190,7 @@ TILE_INLINE void begin_walk(const attn_arguments *a, const row_block *g, const w
 __kernel TILE_KERNEL __attribute__((reqd_work_group_size(THREADS, 1, 1)))
 void attention_fused_mma(attn_arguments a, long first_group, long row_blocks, ATTN_EXTRAS_PARAMETERS,
                          __global const ushort *restrict query, __global const ushort *restrict key,
-                         __global const ushort *restrict value, __global ushort *restrict output_memory,
+                         __global const ushort *restrict value, __global attn_output *restrict output_memory,
                          __global float *restrict logsumexp MEMORY_PARAMETER) {
     MEMORY_DECLARED
     __local ushort *blocks = (__local ushort *)memory;
@@ -212,6 +215,7 @@ void attention_fused_mma(attn_arguments a, long first_group, long row_blocks, AT
         fetch_block(blocks + (stage + AHEAD) % STAGES * STAGE_SIZE, &walk, &g, first + AHEAD * BLOCK_KEY);
         block_scores(&w, q, blocks + QUERY_AT, keys, s);
 #else
+        skip_gap(&walk.values, &g, first);
         copy_block(values, &walk.values, g.end - first);
         tile_commit();
         block_scores(&w, q, blocks + QUERY_AT, keys, s);
@@ -219,11 +223,12 @@ void attention_fused_mma(attn_arguments a, long first_group, long row_blocks, AT
         barrier(CLK_LOCAL_MEM_FENCE); // its values are here, and nobody needs its keys
         fetch_block(keys, &walk, &g, first + BLOCK_KEY);
 #endif
-        block_keywise(&a, &x, &e, &g, &w, first, s);
+        block_keywise(&a, &x, &e, &g, &w, row_key(&g, first), s);
 #pragma unroll
         for (int i = 0; i < TILES; i++) {
             block_softmax(&g, &w, s[i], top[i], sum[i], output[i]);
         }
+        block_dropout(&x, &g, &w, row_key(&g, first), s);
         block_values(&w, s, values, output);
         stage = stage + 1 == STAGES ? 0 : stage + 1;
     }

@@ -20,6 +20,7 @@
 #include "include/index.cl.h"
 #include "include/row_blocks.cl.h"
 #include "include/types.cl.h"
+#include "include/dropout.cl.h"
 #include "include/mask.cl.h"
 #include "include/softmax_online.cl.h"
 #if WARP_TILE_NVIDIA
@@ -204,7 +205,7 @@ static inline long fetch_block(__local float *keys, __local float *values, const
 #endif
     }
     tile_commit();
-    return next + BLOCK_KEY;
+    return attn_next_block(&g->visit, next, BLOCK_KEY, BLOCK_KEY);
 }
 
 // Local memory is an argument (PoCL 3.1 leaves arrays declared here to all its threads), but static on NVIDIA, where
@@ -241,14 +242,14 @@ void attention_fused_tf32(attn_arguments a, long first_group, long row_blocks, A
         load_query(&rows, d, q[d]);
     }
     clear_rows(top, sum, output);
-    long first = g.visit.begin / BLOCK_KEY * BLOCK_KEY, next = first; // next: the first key not yet asked for
+    long first = attn_first_block(&g.visit, BLOCK_KEY), next = first; // next: the first key not yet asked for
     int stage = 0;
 #pragma unroll
     for (int n = 0; n < AHEAD; n++) {
         next = fetch_block(keys + n * BLOCK_SIZE, values + n * BLOCK_SIZE, &key_rows, &value_rows, &g, next,
                            e.key_length);
     }
-    for (; first < g.visit.end; first += BLOCK_KEY) {
+    for (; first < g.visit.end; first = attn_next_block(&g.visit, first, BLOCK_KEY, BLOCK_KEY)) {
         const int now = stage * BLOCK_SIZE;
         tile_wait(AHEAD - 1);
         barrier(CLK_LOCAL_MEM_FENCE); // this block is here, and nobody needs the one before
@@ -270,6 +271,7 @@ void attention_fused_tf32(attn_arguments a, long first_group, long row_blocks, A
         for (int i = 0; i < TILES; i++) {
             block_softmax(&g, &w, s[i], top[i], sum[i], keep[i]);
         }
+        block_dropout(&x, &g, first, s);
         block_values(&w, s, values + now, keep, output);
         stage = stage + 1 == STAGES ? 0 : stage + 1;
     }

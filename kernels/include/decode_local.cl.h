@@ -1,5 +1,5 @@
 // Local memory of attention_decode_gpu.cl, for the kernel and for the host, which has variables of these names: THREADS,
-// LANES, KEYS, ROWS, DIM, CHUNK. In floats. To add a part: behind the last AT_, and LOCAL_FLOATS.
+// LANES, KEYS, ROWS, DIM, CHUNK, ATTN_TRAINING. In floats. To add a part: behind the last AT_, and LOCAL_FLOATS.
 #ifndef ATTN_DECODE_LOCAL_CL_H
 #define ATTN_DECODE_LOCAL_CL_H
 
@@ -20,7 +20,7 @@
 #define AT_TOTAL (AT_SUMS + THREADS)            // [row][column]: outputs of all teams
 #define AT_STATS (AT_TOTAL + ROWS * WIDTH)      // [row]: their maximum, then their sums
 #define AT_ROWS (AT_STATS + (2 * ROWS + 3) / 4 * 4) // [row] of shared_row
-#define ROW_FLOATS 12                           // its size
+#define ROW_FLOATS (ATTN_TRAINING ? 24 : 12)    // its size, at most
 #define AT_SLOW (AT_ROWS + ROWS * ROW_FLOATS)   // [chunk][work-item], four each
 #define AT_QUERY (AT_SLOW + KEYS * PARTS * THREADS * 4) // [row][column], columns of a lane in fours
 #define LOCAL_FLOATS (AT_QUERY + (QUERY_IN_REGISTERS ? 0 : ROWS * WIDTH))

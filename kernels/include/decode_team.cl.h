@@ -1,10 +1,12 @@
-// What a team of LANES work-items of attention_decode_gpu.cl does with KEYS keys: products, softmax, sums of values.
+// What a team of LANES work-items of attention_decode_gpu.cl does with KEYS keys: products and softmax; the sums of values
+// are in decode_values.cl.h.
 // Knows nothing of splits and of other teams. Defines: those of attention_decode_gpu.cl.
 #ifndef ATTN_DECODE_TEAM_CL_H
 #define ATTN_DECODE_TEAM_CL_H
 
 #include "include/arguments.cl.h"
 #include "include/decode_local.cl.h"
+#include "include/dropout.cl.h"
 #include "include/index.cl.h"
 #include "include/lanes.cl.h"
 #include "include/mask.cl.h"
@@ -16,6 +18,7 @@ typedef struct team_member {
     long b, g, first;      // batch entry, key-value head, first row
     int rows, lane, team;  // rows that exist
     __local float *shared; // of the work-group
+    attn_gap gap;          // between a prefix and the window
 } team_member;
 
 static inline long row_head(const attn_arguments *a, const team_member *t, int i) {
@@ -32,10 +35,11 @@ static inline long row_position(const attn_arguments *a, const team_member *t, i
 // Local memory of the work-item alone for chunk n of a load, where rows are not aligned.
 #define SLOW_CHUNK(t, n) ((t)->shared + AT_SLOW + ((n) * THREADS + (t)->team * LANES + (t)->lane) * 4)
 
-// The team's next KEYS keys (or values), from key `first` + team on, TEAMS apart; zeros from key `end` on.
+// The team's next KEYS keys (or values), from key `first` + team on, TEAMS apart; zeros from key `end` on. Both are numbers
+// without the gap.
 static inline void load_keys(const lanes_rows *r, const team_member *t, long first, long end,
                              uint4 chunks[KEYS][PARTS]) {
-    __global const attn_storage *row = r->start + attn_key_offset(r->stride, first + t->team);
+    __global const attn_storage *row = r->start + attn_key_offset(r->stride, attn_gap_key(&t->gap, first) + t->team);
     const int there = (int)min(end - first - t->team, (long)(KEYS * TEAMS));
     if (r->aligned) {
         LANES_OPAQUE(row);
@@ -164,7 +168,10 @@ static inline float sum_lanes(const team_member *t, int number) {
 // A row of the work-group, in local memory: what finishing its scores takes.
 typedef struct shared_row {
     attn_row row;
-    attn_range range; // keys it may attend to, inside the split
+    attn_range range; // keys it may attend to; without a prefix, inside the split
+#if ATTN_DROPOUT
+    attn_dropout_row dropout;
+#endif
 } shared_row;
 
 typedef char shared_row_fits[sizeof(shared_row) <= ROW_FLOATS * sizeof(float) ? 1 : -1];
@@ -176,8 +183,17 @@ static inline void describe_row(const attn_arguments *a, const attn_extras *x, c
                                 const team_member *t, attn_range part, int i) {
     shared_row r = { attn_get_row(a, x, e, t->b, row_head(a, t, i), row_position(a, t, i)),
                      attn_row_range(a, e, row_position(a, t, i)) };
+#if ATTN_DROPOUT
+    r.dropout = attn_get_dropout_row(x, t->b, row_head(a, t, i), row_position(a, t, i));
+#endif
+#if ATTN_PREFIX
+    if (i >= t->rows) {
+        r.range.end = r.range.prefix = 0;
+    }
+#else
     r.range.begin = max(r.range.begin, part.begin);
     r.range.end = i < t->rows ? min(r.range.end, part.end) : 0;
+#endif
     *SHARED_ROW(t, i) = r;
 }
 
@@ -186,9 +202,22 @@ typedef struct running_row {
     float maximum, sum;
 } running_row;
 
-// From products to weights: keys `first` + team + u * TEAMS. Every work-item of the team comes here.
+// The weight of key k, 0 where dropped.
+static inline float kept_weight(__local const shared_row *r, long k, float w) {
+#if ATTN_DROPOUT
+    const attn_dropout_row dropout = r->dropout;
+    return attn_dropout_keeps(&dropout, k) ? w : 0.0f;
+#else
+    return w;
+#endif
+}
+
+// From products to weights: keys `first` + team + u * TEAMS, in numbers without the gap and below `end`. Every work-item
+// of the team comes here.
 static inline void softmax_step(const attn_arguments *a, const attn_extras *x, const team_member *t, long first,
-                                running_row *o) {
+                                long end, running_row *o) {
+    const long near = attn_gap_key(&t->gap, first) + t->team;
+    const int there = ATTN_PREFIX ? (int)min(end - first - t->team, (long)(KEYS * TEAMS)) : KEYS * TEAMS;
     __local float *scores = t->shared + AT_SCORES + t->team * SCORES + t->lane % ROWS * KEYS;
     __local float *weights = t->shared + AT_WEIGHTS + t->team * SCORES;
     __local const shared_row *r = SHARED_ROW(t, t->lane % ROWS);
@@ -197,9 +226,10 @@ static inline void softmax_step(const attn_arguments *a, const attn_extras *x, c
 #pragma unroll
     for (int n = 0; n < OWNED; n++) {
         const int number = (t->lane + n * LANES) % SCORES, u = number / ROWS;
-        const long k = first + t->team + u * TEAMS;
+        const long k = near + u * TEAMS;
+        const attn_range range = r->range;
         mine[n] = -INFINITY;
-        if (t->lane < SCORES && k >= r->range.begin && k < r->range.end) {
+        if (t->lane < SCORES && attn_range_has(&range, k) && u * TEAMS < there) {
             const attn_row row = r->row;
             mine[n] = attn_score_step(a, x, &row, k, sum_lanes(t, number) * a->scale);
         }
@@ -220,7 +250,8 @@ static inline void softmax_step(const attn_arguments *a, const attn_extras *x, c
     for (int n = 0; n < OWNED; n++) {
         const float w = exp2((mine[n] - softmax_reference(top)) * LOG2_E);
         if (t->lane < SCORES) {
-            weights[(t->lane + n * LANES) % SCORES] = w;
+            const int number = (t->lane + n * LANES) % SCORES;
+            weights[number] = kept_weight(r, near + number / ROWS * TEAMS, w);
         }
         o->sum += w;
     }
@@ -228,49 +259,6 @@ static inline void softmax_step(const attn_arguments *a, const attn_extras *x, c
         t->shared[AT_KEEP + t->team * ROWS + t->lane] = keep;
     }
     LANES_SYNC();
-}
-
-// output = output * keep + weights * values, for the lane's columns.
-static inline void add_values(const team_member *t, uint4 chunks[KEYS][PARTS], float output[ROWS][SHARE]) {
-    __local const float *weights = t->shared + AT_WEIGHTS + t->team * SCORES;
-#pragma unroll
-    for (int i = 0; i < ROWS; i++) {
-        const float keep = t->shared[AT_KEEP + t->team * ROWS + i];
-        if (keep != 1.0f) {
-#pragma unroll
-            for (int n = 0; n < SHARE; n++) {
-                output[i][n] *= keep;
-            }
-        }
-    }
-#pragma unroll
-    for (int u = 0; u < KEYS; u++) {
-        float w[ROWS];
-#if ROWS >= 4
-#pragma unroll
-        for (int i = 0; i < ROWS; i += 4) {
-            const float4 four = *(__local const float4 *)(weights + u * ROWS + i);
-            w[i] = four.x, w[i + 1] = four.y, w[i + 2] = four.z, w[i + 3] = four.w;
-        }
-#else
-#pragma unroll
-        for (int i = 0; i < ROWS; i++) {
-            w[i] = weights[u * ROWS + i];
-        }
-#endif
-#pragma unroll
-        for (int p = 0; p < PARTS; p++) {
-            float y[CHUNK];
-            lanes_unpack(chunks[u][p], y);
-#pragma unroll
-            for (int i = 0; i < ROWS; i++) {
-#pragma unroll
-                for (int n = 0; n < CHUNK; n++) {
-                    output[i][p * CHUNK + n] = fma(w[i], y[n], output[i][p * CHUNK + n]);
-                }
-            }
-        }
-    }
 }
 
 #endif

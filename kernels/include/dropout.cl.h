@@ -13,9 +13,9 @@
 #define ATTN_PHILOX_2 0xcd9e8d57u
 #define ATTN_PHILOX_KEY ((uint2)(0x9e3779b9u, 0xbb67ae85u)) // added to the key from round to round
 
-// The ten rounds.
+// The ten rounds, as a loop: unrolled kernels draw at many places, and compilers take long over each.
 static inline uint4 attn_philox(uint4 counter, uint2 key) {
-#pragma unroll
+#pragma unroll 1
     for (int round = 0; round < 10; round++) {
         const uint high0 = mul_hi(counter.x, ATTN_PHILOX_0), high2 = mul_hi(counter.z, ATTN_PHILOX_2);
         counter = (uint4)(high2 ^ counter.y ^ key.x, counter.z * ATTN_PHILOX_2, high0 ^ counter.w ^ key.y,
@@ -66,6 +66,17 @@ static inline uint attn_dropout_word(uint4 words, int n) {
 static inline int attn_dropout_keeps(const attn_dropout_row *r, long j) {
     const long key = r->first_key + j;
     return attn_dropout_word(attn_dropout_block(r, key >> 2), (int)(key & 3)) >= r->threshold;
+}
+
+// Of keys j and j + distance, as bits 0 and 1. One draw, unless a block of four ends between them.
+static inline int attn_dropout_keeps_two(const attn_dropout_row *r, long j, int distance) {
+    const long key = r->first_key + j, other = key + distance;
+    uint4 words = attn_dropout_block(r, key >> 2);
+    const uint low = attn_dropout_word(words, (int)(key & 3));
+    if (other >> 2 != key >> 2) {
+        words = attn_dropout_block(r, other >> 2);
+    }
+    return (low >= r->threshold ? 1 : 0) | (attn_dropout_word(words, (int)(other & 3)) >= r->threshold ? 2 : 0);
 }
 
 // Of keys j to j + 3: -1 where the weight is kept, 0 where not, for select().

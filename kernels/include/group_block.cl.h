@@ -5,6 +5,7 @@
 #define ATTN_GROUP_BLOCK_CL_H
 
 #include "include/arguments.cl.h"
+#include "include/dropout.cl.h"
 #include "include/group_local.cl.h"
 #include "include/row_blocks.cl.h"
 #include "include/index.cl.h"

@@ -32,6 +32,16 @@ static inline attn_range attn_with_prefix(attn_range r, long prefix) {
     return r;
 }
 
+// Keys before it belong to the range although its interval begins later.
+static inline long attn_range_prefix(const attn_range *r) {
+#if ATTN_PREFIX
+    return r->prefix;
+#else
+    (void)r;
+    return 0;
+#endif
+}
+
 // Whether key j is in the range.
 static inline int attn_range_has(const attn_range *r, long j) {
 #if ATTN_PREFIX

@@ -58,9 +58,7 @@ static inline vfloat keywise_vector(const attn_arguments *a, const attn_extras *
 // Of a row's range the part in keys first .. first + TILE_KEYS - 1: low <= n < high, counted from first, and n < before.
 typedef struct keywise_part {
     int low, high;
-#if ATTN_PREFIX
-    int before;
-#endif
+    int before; // 0 without a prefix
 } keywise_part;
 
 // Nothing where the row is not `there`.
@@ -68,17 +66,9 @@ static inline keywise_part keywise_part_of(const attn_range *r, long first, int 
     keywise_part part;
     part.low = (int)clamp(r->begin - first, 0L, (long)TILE_KEYS);
     part.high = there ? (int)clamp(r->end - first, 0L, (long)TILE_KEYS) : 0;
-#if ATTN_PREFIX
-    part.before = there ? (int)clamp(r->prefix - first, 0L, (long)TILE_KEYS) : 0;
-#endif
+    part.before = ATTN_PREFIX && there ? (int)clamp(attn_range_prefix(r) - first, 0L, (long)TILE_KEYS) : 0;
     return part;
 }
-
-#if ATTN_PREFIX
-#define KEYWISE_TOUCHES(part, n) (((part).low < (n) + VECTOR && (part).high > (n)) || (part).before > (n))
-#else
-#define KEYWISE_TOUCHES(part, n) ((part).low < (n) + VECTOR && (part).high > (n))
-#endif
 
 // The scores of VECTOR keys from first + n on, one by one.
 static inline void keywise_scores(const attn_arguments *a, const attn_extras *x, const attn_row *row, long first,
@@ -86,11 +76,9 @@ static inline void keywise_scores(const attn_arguments *a, const attn_extras *x,
     for (int k = max(part.low, n); k < min(part.high, n + VECTOR); k++) {
         scores[k] = attn_score_step(a, x, row, first + k, scores[k]);
     }
-#if ATTN_PREFIX
     for (int k = n; k < min(part.before, n + VECTOR); k++) {
         scores[k] = attn_score_step(a, x, row, first + k, scores[k]);
     }
-#endif
 }
 
 // One row's scores of TILE_KEYS keys from `first` on; only those of `part` are in its range.
@@ -100,7 +88,7 @@ static inline void keywise_row(const attn_arguments *a, const attn_extras *x, co
     const int features = ATTN_FEATURES(a) & (ATTN_HAS_KEYWISE | ATTN_HAS_SOFTCAP);
     const attn_row row = attn_get_row(a, x, e, b, h, i);
     for (int n = 0; n < TILE_KEYS; n += VECTOR) {
-        if (features && KEYWISE_TOUCHES(part, n)) {
+        if (features && ((low < n + VECTOR && high > n) || part.before > n)) {
             if (keywise_is_plain(a, &row, first + n)) {
                 vector_store(keywise_vector(a, x, &row, first + n, vector_load(0, scores + n)), 0, scores + n);
             } else {
@@ -109,9 +97,7 @@ static inline void keywise_row(const attn_arguments *a, const attn_extras *x, co
         }
         vint lane = LANES + n;
         vint inside = (lane >= (vint)low) & (lane < (vint)high);
-#if ATTN_PREFIX
-        inside |= lane < (vint)part.before;
-#endif
+        inside |= ATTN_PREFIX ? lane < (vint)part.before : (vint)0;
         vector_store(inside ? vector_load(0, scores + n) : (vfloat)-INFINITY, 0, scores + n);
     }
 }

@@ -104,8 +104,8 @@ static inline void stage_tile(__local float4 *tile, int stride, int tile_rows, i
 }
 
 // Columns of one row from element `at` on: four, or the `count` that there are. Short, since it stands in unrolled loops.
-static inline void stage_store(__global attn_storage *to, long at, float4 y, int count) {
-#if ATTN_TYPE == 0
+static inline void stage_store(__global attn_output *to, long at, float4 y, int count) {
+#if ATTN_TYPE == 0 || ATTN_WIDE_OUTPUT
     typedef float4 vector;
     const float4 bits = y;
 #elif ATTN_TYPE == 1

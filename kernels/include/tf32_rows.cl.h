@@ -167,12 +167,13 @@ static inline void store_rows(const attn_arguments *a, const attn_extras *x, con
             const softmax_end end = softmax_finish(maximum, whole, has_sink, sink);
             __global float *to = memory + attn_row_at(&a->output, g->at.b, h, position) + part;
             const int aligned = is_aligned(to, 0, columns);
+            const float factor = ATTN_DROPOUT ? end.factor * ATTN_KEEP(x) : end.factor;
 #pragma unroll
             for (int c = 0; c < PART / 16; c++) {
                 const float4 four = (float4)(output[2 * c][2 * r], output[2 * c + 1][2 * r], output[2 * c][2 * r + 1],
                                              output[2 * c + 1][2 * r + 1]);
                 store_four(to, c * 16 + (w->lane & 3) * 4, columns, aligned,
-                           end.factor == 0.0f ? (float4)(0.0f) : four * end.factor);
+                           end.factor == 0.0f ? (float4)(0.0f) : four * factor);
             }
             if ((w->lane & 3) == 0 && part == 0 && (ATTN_FEATURES(a) & ATTN_HAS_LOGSUMEXP)) {
                 logsumexp[ATTN_LOGSUMEXP_AT(a, g->at.b, h, position)] = end.logsumexp;

@@ -41,7 +41,7 @@ static inline void block_keywise(const attn_arguments *a, const attn_extras *x, 
                                  const row_block *g, long first,
                                  float s[TILES][BLOCK_KEY / 8][4]) {
 #if !KEYWISE
-    if (first >= g->open.begin && first + BLOCK_KEY <= g->open.end) {
+    if (attn_range_covers(&g->open, first, BLOCK_KEY)) {
         return;
     }
 #endif
@@ -55,6 +55,8 @@ static inline void block_keywise(const attn_arguments *a, const attn_extras *x, 
             const attn_range r = attn_row_range(a, e, position);
             const int begin = (int)clamp(r.begin - key, 0L, (long)BLOCK_KEY);
             const int end = n < g->at.rows ? (int)clamp(r.end - key, 0L, (long)BLOCK_KEY) : 0;
+            const int before = ATTN_PREFIX && n < g->at.rows
+                                   ? (int)clamp(attn_range_prefix(&r) - key, 0L, (long)BLOCK_KEY) : 0;
 #if KEYWISE
             const attn_row row = attn_get_row(a, x, e, g->at.b, ATTN_ROW_HEAD(&g->at, min(n, last)), position);
 #endif
@@ -62,7 +64,7 @@ static inline void block_keywise(const attn_arguments *a, const attn_extras *x, 
             for (int j = 0; j < BLOCK_KEY / 4; j++) {
                 const int k = j / 2 * 8 + (j & 1);
                 float *score = &s[i][j / 2][2 * half_tile + (j & 1)];
-                if (k < begin || k >= end) {
+                if ((k < begin || k >= end) && k >= before) {
                     *score = -INFINITY;
                 }
 #if KEYWISE
@@ -73,6 +75,27 @@ static inline void block_keywise(const attn_arguments *a, const attn_extras *x, 
             }
         }
     }
+}
+
+// Dropout on the weights of a block of keys; a lane has pairs of neighbours.
+static inline void block_dropout(const attn_extras *x, const row_block *g, long first,
+                                 float s[TILES][BLOCK_KEY / 8][4]) {
+#if ATTN_DROPOUT
+#pragma unroll
+    for (int n = 0; n < TILES * 2; n++) {
+        const int row = min(row_number(n / 2, n % 2), g->at.rows - 1);
+        const attn_dropout_row dropout =
+            attn_get_dropout_row(x, g->at.b, ATTN_ROW_HEAD(&g->at, row), ATTN_ROW_POSITION(&g->at, row));
+        const long key = first + (tile_here((int)get_local_id(0)) & 3) * 2;
+#pragma unroll
+        for (int j = 0; j < BLOCK_KEY / 8; j++) {
+            float *pair = &s[n / 2][j][n % 2 * 2];
+            const int kept = attn_dropout_keeps_two(&dropout, key + j * 8, 1);
+            pair[0] = kept & 1 ? pair[0] : 0.0f;
+            pair[1] = kept & 2 ? pair[1] : 0.0f;
+        }
+    }
+#endif
 }
 
 // Scores to weights; maximum and sum (of this lane's keys) go on. keep: what earlier sums and outputs are worth now.

@@ -13,6 +13,10 @@ typedef struct row_block {
     long begin;   // a multiple of BLOCK_KEY
     int end, left, right, keys, used;
     int open_begin, open_end; // keys that no row's range leaves out
+#if ATTN_PREFIX
+    int prefix, prefix_right, open_prefix; // the row at position p may also attend to keys 0 <= k < min(prefix, p + right)
+    int gap_at, gap_size;                  // key number n of the walk is key n, or from gap_at on n + gap_size
+#endif
 } row_block;
 
 static inline int row_step(const row_block *g, int n) { // positions from that of row 0 to that of row n
@@ -28,14 +32,31 @@ static inline void set_ranges(row_block *g, const attn_arguments *a, const attn_
     const long position = ATTN_ROW_POSITION(&g->at, 0), place = position + e->offset;
     const attn_range visit = attn_rows_range(a, e, position, ATTN_ROW_POSITION(&g->at, g->at.rows - 1));
     const int last = row_step(g, g->at.rows - 1), has_band = (ATTN_FEATURES(a) & ATTN_HAS_BAND) != 0;
-    g->begin = visit.begin / BLOCK_KEY * BLOCK_KEY;
-    g->end = row_near(visit.end - g->begin);
+    const attn_gap gap = attn_range_gap(&visit, BLOCK_KEY);
+    g->begin = attn_first_block(&visit, BLOCK_KEY);
+    g->end = row_near(visit.end - g->begin - gap.size);
     g->left = has_band ? row_near(place - a->band_left - g->begin) : -ROWS_FAR;
     g->right = has_band ? row_near(place + a->band_right + 1 - g->begin) : ROWS_FAR;
     g->keys = row_near(e->key_length - g->begin);
     g->used = row_near(e->query_length - position);
     g->open_begin = last + g->left;
     g->open_end = last < g->used ? min(g->keys, g->right) : 0;
+#if ATTN_PREFIX
+    g->prefix = row_near(e->prefix - g->begin);
+    g->prefix_right = row_near(position + e->prefix_to - g->begin);
+    g->open_prefix = last < g->used ? min(g->prefix, g->prefix_right) : 0;
+    g->gap_at = row_near(gap.at);
+    g->gap_size = row_near(gap.size);
+#endif
+}
+
+// Key, from `begin` on, of a number of the walk.
+static inline int row_key(const row_block *g, int n) {
+#if ATTN_PREFIX
+    return n >= g->gap_at ? n + g->gap_size : n;
+#else
+    return n;
+#endif
 }
 
 // Keys or values of one head as they lie in global memory, from the next one on that is not yet asked for. The same for all
@@ -56,6 +77,15 @@ static inline source_rows get_source(__global const ushort *memory, const attn_l
     source_rows s = { memory + attn_key_at(layout, b, g, first), stride, (int)dims, 0 };
     s.aligned = is_aligned(s.next, stride, dims);
     return s;
+}
+
+// To be called before the block from number `first` on is copied: where the prefix ends, the rows go on behind the gap.
+static inline void skip_gap(source_rows *s, const row_block *g, int first) {
+#if ATTN_PREFIX
+    if (first == g->gap_at) {
+        s->next += attn_key_offset(s->stride, g->gap_size);
+    }
+#endif
 }
 
 // This work-item's chunks of one row into row `row` of `to`; zeros beyond the row's dims, of which there may be none.
@@ -122,11 +152,30 @@ static inline int output_column(const warp_tile *w, int c, int n) {
     return (c / TILE_SPREAD * 16 + tile_column(w) + TILE_COLUMN(n)) * TILE_SPREAD + c % TILE_SPREAD;
 }
 
+// Column `column`, and with `both` the next one where there is one.
+static inline void store_two(__global attn_output *to, int column, int both, int columns, float low, float high) {
+#if ATTN_WIDE_OUTPUT
+    to[column] = low;
+    if (both && column + 1 < columns) {
+        to[column + 1] = high;
+    }
+#else
+    const uint word = tile_pack(low, high);
+    if (both && (((ulong)(size_t)to | (ulong)(columns * 2)) & 3) == 0) {
+        *(__global uint *)(to + column) = word;
+        return;
+    }
+    to[column] = (ushort)word;
+    if (both && column + 1 < columns) {
+        to[column + 1] = (ushort)(word >> 16);
+    }
+#endif
+}
+
 // One row of output; the lane holds the elements of `set`. Neighbours: the next tile's element, or the next element.
 TILE_INLINE void store_row(const warp_tile *w, int set, float factor, float output[DIM / 16][TILE_C],
-                           __global ushort *to, int columns) {
+                           __global attn_output *to, int columns) {
     const int tiles = TILE_SPREAD > 1 ? 2 : 1, step = tiles == 1 && TILE_RUN > 1 ? 2 : 1;
-    const int pairs = tiles * step == 2 && (((ulong)(size_t)to | (ulong)(columns * 2)) & 3) == 0;
 #pragma unroll
     for (int c = 0; c < DIM / 16; c += tiles) {
 #pragma unroll
@@ -135,15 +184,7 @@ TILE_INLINE void store_row(const warp_tile *w, int set, float factor, float outp
             if (TILE_SET(n) == set && column < columns) {
                 const float low = factor == 0.0f ? 0.0f : output[c][n] * factor;
                 const float high = factor == 0.0f ? 0.0f : output[c + tiles - 1][n + step - 1] * factor;
-                const uint word = tile_pack(low, high);
-                if (pairs) {
-                    *(__global uint *)(to + column) = word;
-                } else {
-                    to[column] = (ushort)word;
-                    if (tiles * step == 2 && column + 1 < columns) {
-                        to[column + 1] = (ushort)(word >> 16);
-                    }
-                }
+                store_two(to, column, tiles * step == 2, columns, low, high);
             }
         }
     }
@@ -152,7 +193,7 @@ TILE_INLINE void store_row(const warp_tile *w, int set, float factor, float outp
 // Outputs and logsumexp of the warp's tile i. `sum` is that of the lane's keys alone.
 TILE_INLINE void store_rows(const attn_arguments *a, const attn_extras *x, const row_block *g, const warp_tile *w,
                             int i, const float *top, const float *sum, float output[DIM / 16][TILE_C],
-                            __global ushort *memory, __global float *logsumexp) {
+                            __global attn_output *memory, __global float *logsumexp) {
     const int has_sink = (ATTN_FEATURES(a) & ATTN_HAS_SINKS) != 0;
 #pragma unroll
     for (int r = 0; r < TILE_ROW_SETS; r++) {
@@ -161,7 +202,7 @@ TILE_INLINE void store_rows(const attn_arguments *a, const attn_extras *x, const
         if (n < g->at.rows) {
             const long h = ATTN_ROW_HEAD(&g->at, n), position = ATTN_ROW_POSITION(&g->at, n);
             const softmax_end end = softmax_finish(maximum, whole, has_sink, has_sink ? x->sinks[a->sinks_at + h] : 0.0f);
-            store_row(w, r, end.factor, output, memory + attn_row_at(&a->output, g->at.b, h, position),
+            store_row(w, r, ATTN_DROPOUT ? end.factor * ATTN_KEEP(x) : end.factor, output, memory + attn_row_at(&a->output, g->at.b, h, position),
                       (int)a->value_dim);
             if (tile_column(w) == 0 && (ATTN_FEATURES(a) & ATTN_HAS_LOGSUMEXP)) { // the lane of the row's start
                 logsumexp[ATTN_LOGSUMEXP_AT(a, g->at.b, h, position)] = end.logsumexp;

@@ -3,6 +3,8 @@
 #ifndef ATTN_WARP_SOFTMAX_CL_H
 #define ATTN_WARP_SOFTMAX_CL_H
 
+#define DROPOUT_STEP (TILE_RUN >= 4 ? 4 : 2) // elements of a row set that share draws
+
 // Masked, and with KEYWISE scaled and all that comes key by key. Without it, blocks inside the open range pass.
 TILE_INLINE void block_keywise(const attn_arguments *a, const attn_extras *x, const attn_entry *e,
                                const row_block *g, const warp_tile *w, int first, float s[TILES][KEY_TILES][TILE_C]) {
@@ -10,6 +12,11 @@ TILE_INLINE void block_keywise(const attn_arguments *a, const attn_extras *x, co
     if (first >= g->open_begin && first + BLOCK_KEY <= g->open_end) {
         return;
     }
+#if ATTN_PREFIX
+    if (first + BLOCK_KEY <= g->open_prefix) {
+        return;
+    }
+#endif
 #endif
 #pragma unroll
     for (int i = 0; i < TILES; i++) {
@@ -19,6 +26,11 @@ TILE_INLINE void block_keywise(const attn_arguments *a, const attn_extras *x, co
             TILE_HERE(n);
             const int step = row_step(g, n), begin = step + g->left - at;
             const int end = step < g->used ? min(g->keys, step + g->right) - at : begin;
+#if ATTN_PREFIX
+            const int before = step < g->used ? min(g->prefix, step + g->prefix_right) - at : 0;
+#else
+            const int before = 0;
+#endif
 #if KEYWISE
             const attn_row row = attn_get_row(a, x, e, g->at.b, ATTN_ROW_HEAD(&g->at, n), ATTN_ROW_POSITION(&g->at, n));
             const long key = g->begin + at;
@@ -30,7 +42,7 @@ TILE_INLINE void block_keywise(const attn_arguments *a, const attn_extras *x, co
                 if (TILE_SET(m % TILE_C) != set) {
                     continue;
                 }
-                if (k < begin || k >= end) {
+                if ((k < begin || k >= end) && k >= before) {
                     *score = -INFINITY;
                 }
 #if KEYWISE
@@ -41,6 +53,41 @@ TILE_INLINE void block_keywise(const attn_arguments *a, const attn_extras *x, co
             }
         }
     }
+}
+
+// Dropout on the weights of a block of keys, between their sum and their rounding: 0 where dropped. Neighbours in a row
+// share draws.
+TILE_INLINE void block_dropout(const attn_extras *x, const row_block *g, const warp_tile *w, int first,
+                               float s[TILES][KEY_TILES][TILE_C]) {
+#if ATTN_DROPOUT
+#pragma unroll
+    for (int m = 0; m < TILES * TILE_ROW_SETS; m++) {
+        const int i = m / TILE_ROW_SETS, set = m % TILE_ROW_SETS;
+        const int n = min(row_number(w, i, set), g->at.rows - 1);
+        const attn_dropout_row dropout =
+            attn_get_dropout_row(x, g->at.b, ATTN_ROW_HEAD(&g->at, n), ATTN_ROW_POSITION(&g->at, n));
+        const long key = g->begin + first + tile_column(w);
+#pragma unroll
+        for (int e = 0; e < KEY_TILES * TILE_C; e += DROPOUT_STEP) {
+            float *weights = &s[i][e / TILE_C][e % TILE_C];
+            const long k = key + e / TILE_C * 16 + TILE_COLUMN(e % TILE_C);
+            if (TILE_SET(e % TILE_C) != set) {
+                continue;
+            }
+#if DROPOUT_STEP == 4
+            const int4 kept = attn_dropout_keeps_four(&dropout, k);
+            weights[0] = kept.x ? weights[0] : 0.0f;
+            weights[1] = kept.y ? weights[1] : 0.0f;
+            weights[2] = kept.z ? weights[2] : 0.0f;
+            weights[3] = kept.w ? weights[3] : 0.0f;
+#else
+            const int kept = attn_dropout_keeps_two(&dropout, k, TILE_COLUMN(1) - TILE_COLUMN(0));
+            weights[0] = kept & 1 ? weights[0] : 0.0f;
+            weights[1] = kept & 2 ? weights[1] : 0.0f;
+#endif
+        }
+    }
+#endif
 }
 
 // The maximum of the rows of a tile goes on to `next`; sums and outputs are worth less by that.

@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* What training asks for. */
-enum { BACKWARD = 1, DROPOUT = 2, PREFIX = 4, OUTPUT_TYPE = 8, TRAINING = 15 };
+enum { BACKWARD = 1, DROPOUT = 2, PREFIX = 4, OUTPUT_TYPE = 8, FORWARD = 14, TRAINING = 15 };
 
 enum { FP32 = 1 << CLATTN_FP32, FP16 = 1 << CLATTN_FP16, BF16 = 1 << CLATTN_BF16, FP64 = 1 << CLATTN_FP64 };
 
@@ -25,8 +25,8 @@ static const struct {
     { .engine = "cpu", .types = FP32 | FP16 | BF16 | FP64, .weights = true, .training = TRAINING },
     { .engine = "opencl", .types = FP32 | FP16 | BF16, .weights = true, .training = TRAINING },
     { .engine = "opencl-unfused", .types = FP32 | FP16 | BF16, .weights = true, .training = TRAINING },
-    { .engine = "opencl-fused", .types = FP32 | FP16 | BF16, .weights = false, .max_head_dim = 576 },
-    { .engine = "opencl-decode", .types = FP32 | FP16 | BF16, .weights = false, .max_head_dim = 576 },
+    { .engine = "opencl-fused", .types = FP32 | FP16 | BF16, .training = FORWARD, .max_head_dim = 576 },
+    { .engine = "opencl-decode", .types = FP32 | FP16 | BF16, .training = FORWARD, .max_head_dim = 576 },
 };
 
 /* The numbers of a problem that OpenCL engines take as float. */

@@ -43,7 +43,7 @@ static int64_t rows_of_head(const clattn_problem *p) {
 }
 
 /* What training asks for and this engine serves: ATTN_SERVES_ bits. */
-enum { SERVES = 0 };
+enum { SERVES = ATTN_SERVES_DROPOUT | ATTN_SERVES_PREFIX | ATTN_SERVES_OUTPUT_TYPE };
 
 static bool supports(const void *asked, const attn_device *device, clattn_report *why_not) {
     const clattn_problem *problem = asked;

@@ -33,6 +33,7 @@ static int64_t local_floats(const clattn_problem *problem, const attn_blocks *b)
     const int64_t THREADS = attn_blocks_get(b, "threads"), LANES = attn_blocks_get(b, "lanes");
     const int64_t KEYS = attn_blocks_get(b, "keys"), ROWS = attn_blocks_get(b, "rows");
     const int64_t DIM = attn_blocks_get(b, "head_dim_max"), CHUNK = problem->type == CLATTN_FP32 ? 4 : 8;
+    const bool ATTN_TRAINING = problem->dropout > 0 || problem->prefix > 0;
     return LOCAL_FLOATS;
 }
 

@@ -60,7 +60,7 @@ static bool has_matrix_units(const clattn_problem *problem, const attn_device *d
 }
 
 /* What training asks for and this engine serves: ATTN_SERVES_ bits. */
-enum { SERVES = 0 };
+enum { SERVES = ATTN_SERVES_DROPOUT | ATTN_SERVES_PREFIX | ATTN_SERVES_OUTPUT_TYPE };
 
 static bool supports(const void *asked, const attn_device *device, clattn_report *why_not) {
     const clattn_problem *problem = asked;
