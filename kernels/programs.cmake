@@ -62,3 +62,26 @@ attn_opencl_program(attention_merge attention_merge.cl KERNELS attention_merge
   DEFINES "-DATTN_TYPE=0" "-DATTN_TYPE=1" "-DATTN_TYPE=2")
 attn_opencl_program(attention_repair attention_repair.cl KERNELS attention_repair
   DEFINES "-DATTN_TYPE=0" "-DATTN_TYPE=1" "-DATTN_TYPE=2")
+attn_opencl_program(attention_backward_gpu attention_backward_gpu.cl KERNELS attention_backward_gpu
+  DEFINES
+  "-DATTN_TYPE=0 -DPASS_KEYS=0 -DBLOCK_QUERY=64 -DBLOCK_KEY=64 -DWALK=32 -DTHREADS_X=8 -DTHREADS_Y=16 -DSLICE=32 -DVALUE_VECTORS=2 -DDIM=64 -DSUBGROUP_SHUFFLE=0"
+  "-DATTN_TYPE=1 -DATTN_GRADIENT_FP32=1 -DPASS_KEYS=1 -DBLOCK_QUERY=32 -DBLOCK_KEY=32 -DWALK=32 -DTHREADS_X=8 -DTHREADS_Y=8 -DSLICE=16 -DVALUE_VECTORS=1 -DDIM=64 -DSUBGROUP_SHUFFLE=0"
+  "-DATTN_TYPE=2 -DATTN_OUTPUT_FP32=1 -DPASS_KEYS=1 -DBLOCK_QUERY=32 -DBLOCK_KEY=32 -DWALK=16 -DTHREADS_X=8 -DTHREADS_Y=8 -DSLICE=16 -DVALUE_VECTORS=1 -DDIM=128 -DSUBGROUP_SHUFFLE=0")
+attn_opencl_program(gradient_deltas gradient_deltas.cl KERNELS gradient_deltas
+  DEFINES "-DATTN_TYPE=0" "-DATTN_TYPE=1" "-DATTN_TYPE=2 -DATTN_OUTPUT_FP32=1")
+attn_opencl_program(gradient_pairs gradient_pairs.cl KERNELS gradient_pairs
+  DEFINES "-DATTN_TYPE=0" "-DATTN_TYPE=1 -DATTN_OUTPUT_FP32=1" "-DATTN_TYPE=2")
+attn_opencl_program(gradient_sinks gradient_sinks.cl KERNELS gradient_sinks DEFINES "-DATTN_TYPE=0")
+attn_opencl_program(gradient_sum gradient_sum.cl KERNELS gradient_sum
+  DEFINES "-DATTN_TYPE=0" "-DATTN_TYPE=1" "-DATTN_TYPE=2")
+attn_opencl_program(gradient_repair gradient_repair.cl KERNELS gradient_repair
+  DEFINES "-DATTN_TYPE=0" "-DATTN_TYPE=1 -DATTN_GRADIENT_FP32=1" "-DATTN_TYPE=2 -DATTN_OUTPUT_FP32=1")
+attn_opencl_program(backward_pack backward_pack.cl KERNELS backward_pack
+  DEFINES "-DATTN_TYPE=0 -DPASS_KEYS=0 -DVECTOR=16 -DTILE_ROWS=1 -DTILE_VECTORS=2"
+          "-DATTN_TYPE=1 -DPASS_KEYS=1 -DVECTOR=8 -DTILE_ROWS=1 -DTILE_VECTORS=2"
+          "-DATTN_TYPE=2 -DATTN_OUTPUT_FP32=1 -DPASS_KEYS=1 -DVECTOR=4 -DTILE_ROWS=1 -DTILE_VECTORS=2")
+attn_opencl_program(attention_backward_cpu attention_backward_cpu.cl KERNELS attention_backward_cpu
+  DEFINES
+  "-DATTN_TYPE=0 -DPASS_KEYS=0 -DVECTOR=16 -DTILE_ROWS=12 -DTILE_VECTORS=2 -DVALUE_ROWS=6 -DVALUE_VECTORS=4 -DWALK=128 -DITEM_TILES=4 -DDIM_MAX=64"
+  "-DATTN_TYPE=1 -DATTN_GRADIENT_FP32=1 -DPASS_KEYS=1 -DVECTOR=8 -DTILE_ROWS=6 -DTILE_VECTORS=2 -DVALUE_ROWS=6 -DVALUE_VECTORS=2 -DWALK=128 -DITEM_TILES=4 -DDIM_MAX=128"
+  "-DATTN_TYPE=2 -DATTN_OUTPUT_FP32=1 -DPASS_KEYS=0 -DVECTOR=4 -DTILE_ROWS=6 -DTILE_VECTORS=2 -DVALUE_ROWS=6 -DVALUE_VECTORS=2 -DWALK=128 -DITEM_TILES=2 -DDIM_MAX=576")

@@ -23,8 +23,34 @@ typedef struct table_case {
 } table_case;
 
 #define FAR 999999999
+#define DECODE_CPU 2
 
 static const table_case cases[] = {
+    { "attention_backward_cpu",
+      "opencl-fused",
+      "cpu-shaped",
+      CLATTN_FP32,
+      { 64, 6, 2, 6, 2, 128, 4 },
+      { { 41, 72, 48, 577, FAR },
+        { 1, 5, 33, 100, FAR },
+        { 1, 9, 100, FAR },
+        { 1, 4, 7, 100, FAR },
+        { 1, 3, 9, FAR },
+        { 1, 10, 48, 2048, FAR },
+        { 3, 1000, 65536, FAR } } },
+    { "attention_backward_gpu",
+      "opencl-fused",
+      "gpu-shaped",
+      CLATTN_FP32,
+      { 64, 32, 32, 16, 8, 8, 16, 1 },
+      { { 577, FAR },
+        { 1, 12, 128, FAR },
+        { 1, 12, 128, FAR },
+        { 1, 12, 128, FAR },
+        { 1, 2, 6, 12, 2048, FAR },
+        { 1, 3, 2048, FAR },
+        { 1, 4, 12, 1024, FAR },
+        { 5, 100, FAR } } },
     { "attention_decode_cpu",
       "opencl-decode",
       "cpu-shaped",
@@ -97,32 +123,52 @@ static const table_case cases[] = {
         { 3, 100, FAR } } },
 };
 
-static double query[ROWS * DIM], key[KEYS * DIM], value[KEYS * DIM], expected[ROWS * DIM], output[ROWS * DIM];
+enum { NUMBERS = (ROWS + 2 * KEYS) * DIM }; /* of results: outputs, or gradients of query, key and value */
+static double query[ROWS * DIM], key[KEYS * DIM], value[KEYS * DIM], expected[NUMBERS], output[NUMBERS];
+static double given[ROWS * DIM], sums[ROWS]; /* backward: output and logsumexp */
 
-static clattn_problem make_problem(clattn_type type) {
+static bool is_backward(const table_case *c) {
+    return strncmp(c->name, "attention_backward", 18) == 0;
+}
+
+static clattn_problem make_problem(clattn_type type, bool backward) {
     clattn_problem p = CLATTN_PROBLEM_INIT;
+    p.direction = backward ? CLATTN_BACKWARD : CLATTN_FORWARD;
     p.type = type, p.query_length = ROWS, p.key_length = KEYS, p.head_dim = DIM;
     p.causal = true, p.alignment = CLATTN_ALIGN_BOTTOM_RIGHT;
     return p;
 }
 
-static clattn_tensors tensors(double *out, clattn_report *report) {
+/* `type` of the results, which lie one behind the other. The loss is the sum of the outputs times the values' first ones. */
+static clattn_tensors tensors(double *out, clattn_type type, bool backward, clattn_report *report) {
     clattn_tensors t = CLATTN_TENSORS_INIT;
+    const size_t size = (size_t)clattn_type_size(type);
     t.query.data = query, t.key.data = key, t.value.data = value, t.output.data = out, t.report = report;
+    t.logsumexp.data = sums;
+    if (backward) {
+        t.output.data = given, t.grad_output.data = value, t.grad_query.data = out;
+        t.grad_key.data = (char *)out + ROWS * DIM * size, t.grad_value.data = (char *)out + (ROWS + KEYS) * DIM * size;
+    }
     return t;
 }
 
-static void make_inputs(clattn_runtime *runtime, clattn_type type) {
+static void make_inputs(clattn_runtime *runtime, clattn_type type, bool backward) {
     clattn_report report;
     for (int64_t n = 0; n < KEYS * DIM; n++) {
         clattn_set_element(type, query, n % (ROWS * DIM), (double)(n * 7 % 37) / 12 - 1.5);
         clattn_set_element(type, key, n, (double)(n * 11 % 41) / 20 - 1);
         clattn_set_element(type, value, n, (double)(n * 13 % 43) / 21 - 1);
     }
-    clattn_problem p = make_problem(type);
+    clattn_problem p = make_problem(type, false);
     const clattn_plan_options options = suite_on("reference", 0);
-    clattn_tensors t = tensors(expected, &report);
+    clattn_tensors t = tensors(backward ? given : expected, type, false, &report);
+    p.logsumexp = backward;
     EXPECT_STATUS(clattn_attention(runtime, &p, &options, &t, &report), CLATTN_OK, &report);
+    if (backward) {
+        p = make_problem(type, true);
+        t = tensors(expected, type, true, &report);
+        EXPECT_STATUS(clattn_attention(runtime, &p, &options, &t, &report), CLATTN_OK, &report);
+    }
 }
 
 static const char *table_text(const char *name) {
@@ -160,7 +206,7 @@ static void load_row(clattn_runtime *runtime, const table_case *c, int column, i
 static bool is_served(clattn_runtime *runtime, const table_case *c, int64_t device, const char *what, const char *column) {
     static clattn_report report;
     const clattn_block_override blocks = { .body = c->body };
-    clattn_problem p = make_problem(c->type);
+    clattn_problem p = make_problem(c->type, is_backward(c));
     clattn_plan_options options = suite_on(c->engine, device);
     options.blocks = &blocks;
     clattn_plan *plan = NULL;
@@ -173,12 +219,12 @@ static bool is_served(clattn_runtime *runtime, const table_case *c, int64_t devi
     clattn_plan_info info;
     ck_assert_int_eq(clattn_plan_get_info(plan, &info), CLATTN_OK);
     ck_assert_msg(info.program && strcmp(info.program, c->name) == 0, "%s: built %s", what, info.program);
-    clattn_tensors t = tensors(output, &report);
+    clattn_tensors t = tensors(output, c->type, is_backward(c), &report);
     memset(output, 0xff, sizeof output);
     status = clattn_execute(plan, &t);
     clattn_plan_destroy(plan);
     ck_assert_msg(status == CLATTN_OK, "%s: %s: %s", what, clattn_status_name(status), report.text);
-    for (int64_t n = 0; n < ROWS * DIM; n++) {
+    for (int64_t n = 0; n < (is_backward(c) ? NUMBERS : ROWS * DIM); n++) {
         double x = clattn_get_element(c->type, output, n), wanted = clattn_get_element(c->type, expected, n);
         ck_assert_msg(fabs(x - wanted) < (c->type == CLATTN_FP32 ? 1e-5 : 4e-3), "%s: output %d is %g, not %g", what, (int)n, x,
                       wanted);
@@ -190,7 +236,7 @@ static void try_table(clattn_runtime *runtime, const table_case *c) {
     const int64_t device = suite_opencl_device(runtime);
     char name[64], what[200];
     int columns = 0, refused = 0;
-    make_inputs(runtime, c->type);
+    make_inputs(runtime, c->type, is_backward(c));
     for (; column_name(table_text(c->name), columns, name, sizeof name), strcmp(name, "note") != 0; columns++) {
         ck_assert_msg(columns < MOST_COLUMNS && c->values[columns][0] != 0, "%s: column %s has no test", c->name, name);
     }
@@ -235,9 +281,9 @@ START_TEST(test_the_next_row_serves) {
     const char *text = "[attention_decode_cpu]\n"
                        "vendor,architecture,device,type,head_dim_max,tile_vectors,tile_step,block_key,note\n"
                        "*,*,*,*,64,3,2,10,bad\n";
-    make_inputs(runtime, CLATTN_FP32);
+    make_inputs(runtime, CLATTN_FP32, false);
     EXPECT_STATUS(clattn_inspect_tuning(runtime, text, false, &report), CLATTN_OK, &report);
-    ck_assert(is_served(runtime, &cases[0], suite_opencl_device(runtime), "the library's row", ""));
+    ck_assert(is_served(runtime, &cases[DECODE_CPU], suite_opencl_device(runtime), "the library's row", ""));
     clattn_runtime_destroy(runtime);
 }
 END_TEST

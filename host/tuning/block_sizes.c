@@ -10,7 +10,7 @@
 
 enum {
     MOST_TILE_ROWS = 32,
-    MOST_TILE = 8,         /* rows, and keys, of a work-item of attention_fused_gpu */
+    MOST_TILE = 8,         /* rows, and keys, of a work-item of GPU-shaped kernels with tiles */
     MOST_MATRIX_KEYS = 128, /* of a block on matrix units */
     MOST_SCORES = 4096      /* of a block of additive attention, in local memory */
 };
@@ -40,6 +40,29 @@ const attn_block_table attn_block_tables[] = {
           { SIZE("threads_y", "THREADS_Y", 2, ATTN_MOST_GROUP, 2) },
           { SIZE("slice", "SLICE", 8, ATTN_MOST_DIMS, 8) },
           { SIZE("keep_query", "KEEP_QUERY", 0, 1, 1) },
+          { SIZE("value_vectors", "VALUE_VECTORS", 1, 4, 1) },
+      } },
+    { .program = "attention_backward_cpu",
+      .sizes = {
+          { SIZE("head_dim_max", "DIM_MAX", 16, ATTN_MOST_DIMS, 16) }, /* a multiple of every vector */
+          { SIZE("tile_rows", "TILE_ROWS", 1, MOST_TILE_ROWS, 1), .rules = { { "value_rows", 1, 0 } } },
+          { SIZE("tile_vectors", "TILE_VECTORS", 1, 8, 1) },
+          { SIZE("value_rows", "VALUE_ROWS", 1, MOST_TILE_ROWS, 1) },
+          { SIZE("value_vectors", "VALUE_VECTORS", 1, 8, 1) },
+          { SIZE("walk", "WALK", 1, 1024, 1), .rules = { { "tile_vectors", ATTN_VECTOR, 0 } } },
+          { SIZE("item_tiles", "ITEM_TILES", 1, MOST_ITEM_FLOATS, 1) },
+      } },
+    { .program = "attention_backward_gpu",
+      .sizes = {
+          { SIZE("head_dim_max", "DIM", 1, ATTN_MOST_DIMS, 1) },
+          { SIZE("block_query", "BLOCK_QUERY", 1, MOST_TILE * ATTN_MOST_GROUP, 1), .source = ATTN_OR_BLOCK_QUERY,
+            .rules = { { "threads_y", 1, MOST_TILE } } },
+          { SIZE("block_key", "BLOCK_KEY", 1, MOST_TILE * ATTN_MOST_GROUP, 1), .source = ATTN_OR_BLOCK_KEY,
+            .rules = { { "threads_y", 1, MOST_TILE } } },
+          { SIZE("walk", "WALK", 1, MOST_TILE * ATTN_MOST_GROUP, 1), .rules = { { "threads_x", 1, MOST_TILE } } },
+          { SIZE("threads_x", "THREADS_X", 4, ATTN_MOST_GROUP, 4) },
+          { SIZE("threads_y", "THREADS_Y", 2, ATTN_MOST_GROUP, 2) },
+          { SIZE("slice", "SLICE", 8, ATTN_MOST_DIMS, 8) },
           { SIZE("value_vectors", "VALUE_VECTORS", 1, 4, 1) },
       } },
     { .program = "attention_fused_mma",

@@ -34,7 +34,7 @@ ptxas=$(find_ptxas)
 
 # The tables as jobs: "strict limit target source label defines", one a line. A size column is a -D of its name.
 list_jobs() {
-    for table in attention_fused_mma attention_fused_tf32 attention_fused_gpu attention_decode_gpu; do
+    for table in attention_fused_mma attention_fused_tf32 attention_fused_gpu attention_backward_gpu attention_decode_gpu; do
         [ -z "$only" ] || [ "$only" = "$table" ] || continue
         file=${replacement:-$kernels/tuning/$table.csv}
         [ ! -f "$file" ] || awk -F, -v table="$table" -v all="$all" '
@@ -51,6 +51,9 @@ list_jobs() {
                     job(target, tile " -DATTN_TYPE=" t " -DKEYWISE=" w, "/type=" t "/keywise=" w)
             } else if (table == "attention_fused_gpu") {
                 for (t = 0; t < 3; t++) if (all || t != 2) job(target, "-DSUBGROUP_SHUFFLE=0 -DATTN_TYPE=" t, "/type=" t)
+            } else if (table == "attention_backward_gpu") {
+                for (t = 0; t < 3; t++) for (p = 0; p < 2; p++) if (all || t == 0 || (t == 1 && p == 1))
+                    job(target, "-DSUBGROUP_SHUFFLE=0 -DATTN_TYPE=" t " -DPASS_KEYS=" p, "/type=" t "/keys=" p)
             } else {
                 for (n = rows_most < 4 ? 1 : all ? 1 : 4; n <= rows_most; n *= (n == 1 ? 4 : !all && n < rows_most ? rows_most / n : 2))
                     for (t = ($4 == "fp32" ? 0 : 1); t <= ($4 == "fp32" || !all ? ($4 == "fp32" ? 0 : 1) : 2); t++) {

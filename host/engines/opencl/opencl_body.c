@@ -50,6 +50,10 @@ bool attn_opencl_body_supports(const clattn_problem *problem, const attn_device 
     return true;
 }
 
+bool attn_opencl_has_shuffles(const struct attn_opencl_device *device) {
+    return device->c_version >= 300 && attn_opencl_has_extension(device, "cl_khr_subgroup_shuffle");
+}
+
 int64_t attn_opencl_vector(const struct attn_opencl_device *device) {
     return device->float_vector >= 16 ? 16 : device->float_vector >= 8 ? 8 : 4;
 }

@@ -29,6 +29,9 @@ const char *attn_opencl_why_not(const attn_device *device);
 /** The body for the device: the one asked for, or by the device's kind; matrix units only when asked for. */
 attn_opencl_body attn_opencl_body_choose(const attn_device *device);
 
+/** Whether programs may use subgroup shuffles: kernels look at the subgroup's size themselves. */
+bool attn_opencl_has_shuffles(const struct attn_opencl_device *device);
+
 /** What both engines refuse: attn_opencl_supports(), weights out, dims beyond 576. */
 bool attn_opencl_body_supports(const clattn_problem *problem, const attn_device *device, unsigned serves,
                                clattn_report *why_not);

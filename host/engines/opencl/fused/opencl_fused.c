@@ -68,8 +68,13 @@ static bool supports(const void *asked, const attn_device *device, clattn_report
         attn_report_line(why_not, "blocks.splits: opencl-fused does not split keys");
         return false;
     }
-    return attn_opencl_body_supports(problem, device, SERVES, why_not) &&
-           is_served(&bodies[choose_body(problem, device)], problem, device, why_not);
+    bool backward = problem->direction == CLATTN_BACKWARD;
+    if (!attn_opencl_body_supports(problem, device, backward ? ATTN_SERVES_BACKWARD : SERVES, why_not)) {
+        return false;
+    }
+    return problem->direction == CLATTN_BACKWARD
+               ? attn_backward_serves(problem, device, why_not)
+               : is_served(&bodies[choose_body(problem, device)], problem, device, why_not);
 }
 
 static int preference(const void *problem, const attn_device *device) {
@@ -109,6 +114,16 @@ static clattn_status prepare_bodies(attn_fused *fused, clattn_plan_info *info, c
     return prepare_body(fused, choose_body(problem, device), info, report);
 }
 
+static clattn_status prepare_backward(attn_fused *fused, clattn_plan_info *info, void **state, clattn_report *report) {
+    clattn_status status = attn_backward_prepare(&fused->backward, &fused->problem, &fused->device, info, report);
+    if (status != CLATTN_OK) {
+        release(fused);
+        return status;
+    }
+    *state = fused;
+    return CLATTN_OK;
+}
+
 static clattn_status prepare(const void *asked, const attn_device *device, void **state,
                              clattn_plan_info *info, clattn_report *report) {
     const clattn_problem *problem = asked;
@@ -120,6 +135,9 @@ static clattn_status prepare(const void *asked, const attn_device *device, void 
     fused->problem = *problem;
     fused->device = *device;
     attn_opencl_body_describe(info);
+    if (problem->direction == CLATTN_BACKWARD) {
+        return prepare_backward(fused, info, state, report);
+    }
     clattn_status status = prepare_bodies(fused, info, report);
     if (status == CLATTN_OK && (attn_repair_needed(problem) || fused->body == ATTN_BODY_TF32)) {
         status = attn_repair_build(device->opencl, problem, &fused->repair, report);
@@ -138,6 +156,9 @@ static clattn_status prepare(const void *asked, const attn_device *device, void 
 
 static clattn_status slot_open(void *state, void **slot, clattn_report *report) {
     const attn_fused *fused = state;
+    if (fused->problem.direction == CLATTN_BACKWARD) {
+        return attn_backward_slot_open(&fused->backward, slot, report);
+    }
     const attn_slot_kernel kernels[ATTN_SLOT_KERNELS] = { [ATTN_FUSED_MAIN] = { fused->main, fused->program },
                                                           [ATTN_FUSED_PACK] = { fused->pack, "attention_pack" },
                                                           [ATTN_FUSED_REPAIR] = { fused->repair, "attention_repair" },
@@ -155,7 +176,9 @@ static clattn_status submit(const void *state, attn_grid_slot *slot, attn_opencl
 }
 
 static clattn_status execute(void *state, const attn_execution *execution) {
-    return attn_grid_execute(state, execution, submit);
+    const attn_fused *fused = state;
+    return fused->problem.direction == CLATTN_BACKWARD ? attn_backward_execute(&fused->backward, execution)
+                                                       : attn_grid_execute(state, execution, submit);
 }
 
 const attn_engine attn_engine_opencl_fused = {

@@ -2,6 +2,7 @@
 #ifndef ATTN_ENGINES_OPENCL_FUSED_OPENCL_FUSED_H
 #define ATTN_ENGINES_OPENCL_FUSED_OPENCL_FUSED_H
 
+#include "engines/opencl/fused/opencl_fused_backward.h"
 #include "engines/opencl/opencl_body.h"
 #include "engines/opencl/opencl_grid.h"
 
@@ -19,6 +20,7 @@ typedef struct attn_fused {
     int64_t local_memory;                 /* bytes of the kernel's local argument, if it has one */
     int64_t tile_rows, tile_keys, vector; /* CPU-shaped: the register tile */
     int64_t workspace_size;
+    attn_backward backward; /* of backward problems, in place of the above */
 } attn_fused;
 
 /** Takes one row of the program's table: checks it and builds. `last`: no other row will be tried. */

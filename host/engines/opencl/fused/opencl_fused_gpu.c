@@ -18,17 +18,12 @@ static int64_t local_bytes(const attn_blocks *b) {
     return LOCAL_BYTES;
 }
 
-/* Whether the program may use subgroup shuffles: the kernel itself looks at the subgroup's size. */
-static bool has_shuffles(const struct attn_opencl_device *device) {
-    return device->c_version >= 300 && attn_opencl_has_extension(device, "cl_khr_subgroup_shuffle");
-}
-
 clattn_status attn_fused_gpu_take(attn_fused *fused, const attn_tuning_row *row, bool last, clattn_plan_info *info,
                                   clattn_report *report) {
     char sizes[256], options[384];
     attn_blocks blocks;
     const struct attn_opencl_device *device = fused->device.opencl;
-    const bool shuffles = has_shuffles(device);
+    const bool shuffles = attn_opencl_has_shuffles(device);
     ATTN_TRY(attn_blocks_take(fused->program, row, &fused->device.blocks, 1, &blocks, report));
     const int64_t x = attn_blocks_get(&blocks, "threads_x"), y = attn_blocks_get(&blocks, "threads_y");
     fused->local_memory = local_bytes(&blocks);
