@@ -50,7 +50,7 @@ const attn_block_table attn_block_tables[] = {
           { SIZE("value_rows", "VALUE_ROWS", 1, MOST_TILE_ROWS, 1) },
           { SIZE("value_vectors", "VALUE_VECTORS", 1, 8, 1) },
           { SIZE("walk", "WALK", 1, 1024, 1), .rules = { { "tile_vectors", ATTN_VECTOR, 0 } } },
-          { SIZE("item_tiles", "ITEM_TILES", 1, MOST_ITEM_FLOATS, 1) },
+          { SIZE("item_tiles", "ITEM_TILES", 1, ATTN_MOST_ITEM_FLOATS, 1) },
       } },
     { .program = "attention_backward_gpu",
       .sizes = {
