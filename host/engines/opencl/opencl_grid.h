@@ -29,7 +29,6 @@ clattn_status attn_repair_build(struct attn_opencl_device *device, const clattn_
 /** Launches attention_repair over all rows. */
 clattn_status attn_repair_launch(attn_opencl_call *call, cl_kernel repair);
 
-<<<<<<< HEAD
 /** Builds what writes the dropout mask, where the problem asks for one. */
 clattn_status attn_dropout_mask_build(struct attn_opencl_device *device, const clattn_problem *problem,
                                       cl_program *program, clattn_report *report);
@@ -39,9 +38,6 @@ clattn_status attn_dropout_mask_launch(attn_opencl_call *call, cl_kernel mask);
 
 /* The most that an engine has; the last is where the dropout mask's kernel is, for all engines. */
 enum { ATTN_SLOT_KERNELS = 13, ATTN_SLOT_MASK = 12 };
-=======
-enum { ATTN_SLOT_KERNELS = 9 };
->>>>>>> 992f229 (opencl-fused serves gradients: a pass over rows and one over keys, for GPUs and for CPUs)
 
 /** What one call needs for itself: clSetKernelArg is not thread-safe. Which kernel is which, the engine says. */
 typedef struct attn_grid_slot {
