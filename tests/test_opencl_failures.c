@@ -29,6 +29,7 @@ typedef struct story {
     bool gpu;     /* the device says that it is one: memory is copied there and back */
     bool rich;    /* masks, lengths and whatever else has memory of its own; strided tensors */
     bool enqueue; /* cl_mem, on a queue out of order */
+    bool backward; /* the numbers that are compared are grad_query's */
 } story;
 
 static const story stories[] = {
@@ -47,11 +48,15 @@ static const story stories[] = {
     { "matrix units", ATTENTION, "opencl-fused", "matrix", CLATTN_FP16, true, false, false },
     { "matrix units, TF32", ATTENTION, "opencl-fused", "matrix", CLATTN_FP32, false, false, true },
     { "additive, a GPU", ADDITIVE, "opencl", NULL, CLATTN_FP32, true, false, false },
+    { "unfused, gradients", ATTENTION, "opencl-unfused", NULL, CLATTN_FP32, true, true, false, true },
+    { "unfused, gradients, enqueued", ATTENTION, "opencl-unfused", NULL, CLATTN_FP16, false, true, true, true },
 };
 enum { STORIES = sizeof stories / sizeof stories[0] };
 
 static struct {
     float query[4 * OUTPUT], key[4 * HEADS * KEYS * DIM], value[4 * HEADS * KEYS * DIM], output[4 * OUTPUT];
+    float given[4 * OUTPUT], forward[4 * OUTPUT]; /* of backward: grad_output, output */
+    float grad_key[4 * HEADS * KEYS * DIM], grad_value[4 * HEADS * KEYS * DIM], grad_bias[ROWS * KEYS];
     float logsumexp[HEADS * ROWS], bias[ROWS * KEYS], weights[HEADS * ROWS * KEYS];
     uint8_t mask[ROWS * KEYS];
     int32_t lengths[1];
@@ -67,7 +72,7 @@ static struct {
     clattn_runtime *runtime;
     void *plan;
     opencl_side side;
-    cl_mem memory[8];
+    cl_mem memory[16];
     int memory_count;
     clattn_tensors tensors;
 } stage;
@@ -77,6 +82,8 @@ static void draw(clattn_type type) {
         attn_store_float(type, host.key, n, (float)(n % 17) / 16 - 0.5F);
         attn_store_float(type, host.value, n, (float)(n % 13) / 8 - 0.7F);
         attn_store_float(type, host.query, n % (4 * OUTPUT), (float)(n % 19) / 12 - 0.6F);
+        attn_store_float(type, host.given, n % (4 * OUTPUT), (float)(n % 11) / 8 - 0.6F);
+        attn_store_float(type, host.forward, n % (4 * OUTPUT), (float)(n % 7) / 8 - 0.4F);
     }
 }
 
@@ -105,6 +112,13 @@ static void set_tensors(const story *s) {
     t->query.data = place(host.query, sizeof host.query), t->key.data = place(host.key, sizeof host.key);
     t->value.data = place(host.value, sizeof host.value), t->output.data = place(host.output, sizeof host.output);
     t->report = &report;
+    if (s->backward) {
+        t->grad_query = t->output, t->output.data = place(host.forward, sizeof host.forward);
+        t->grad_output.data = place(host.given, sizeof host.given);
+        t->grad_key.data = place(host.grad_key, sizeof host.grad_key);
+        t->grad_value.data = place(host.grad_value, sizeof host.grad_value);
+        t->grad_bias.data = place(host.grad_bias, sizeof host.grad_bias);
+    }
     if (s->rich) {
         clattn_tensor *const strided[] = { &t->key, &t->value }; /* rows with gaps between them */
         for (int k = 0; k < 2; k++) {
@@ -131,6 +145,10 @@ static clattn_status make_attention(const story *s, int64_t device) {
         p.alignment = CLATTN_ALIGN_BOTTOM_RIGHT;
         p.mask = CLATTN_MASK_BYTES, p.bias = CLATTN_BIAS_FP32;
         p.mask_shape[0] = p.mask_shape[1] = p.bias_shape[0] = p.bias_shape[1] = 1;
+    }
+    if (s->backward) {
+        p.direction = CLATTN_BACKWARD, p.dropout = 0.25;
+        p.gradients |= CLATTN_GRADIENT_BIAS;
     }
     clattn_plan *plan = NULL;
     clattn_status status = clattn_plan_create(stage.runtime, &p, &options, &plan, &report);
@@ -235,8 +253,9 @@ static clattn_status run(void) {
         EXPECT_CL(clWaitForEvents(1, &event));
         ck_assert_msg(faults_under_way() == 0, "%s: the event came before the end of the call", s->name);
         EXPECT_CL(clReleaseEvent(event));
-        EXPECT_CL(clEnqueueReadBuffer(stage.side.queue, stage.tensors.output.data, CL_TRUE, 0, sizeof host.output,
-                                      host.output, 0, NULL, NULL));
+        cl_mem result = s->backward ? stage.tensors.grad_query.data : stage.tensors.output.data;
+        EXPECT_CL(clEnqueueReadBuffer(stage.side.queue, result, CL_TRUE, 0, sizeof host.output, host.output, 0, NULL,
+                                      NULL));
     }
     faults.nth = nth, faults.failed = failed;
     return status;

@@ -19,6 +19,7 @@ static clattn_problem rich_problem(void) {
     p.query_length = 11, p.key_length = 23, p.head_dim = 8, p.value_dim = 6;
     p.bias = CLATTN_BIAS_STORAGE, p.alibi = p.sinks = p.causal = true;
     p.alignment = CLATTN_ALIGN_BOTTOM_RIGHT, p.softcap = 2;
+    p.dropout = 0.125, p.window_left = 9, p.prefix = 3;
     return p;
 }
 

@@ -379,7 +379,7 @@ typedef enum clattn_weights_stage {
 typedef struct clattn_problem {
     size_t struct_size;
     clattn_type type;
-    clattn_direction direction; /**< backward is served by the reference alone in this version */
+    clattn_direction direction; /**< backward: reference, cpu and opencl-unfused in this version */
     clattn_memory memory;
 
     int64_t batch;        /**< default 1; 0 is legal */
