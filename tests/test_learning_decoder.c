@@ -212,6 +212,7 @@ START_TEST(refuses) {
     } while (0)
     WRONG(words, 0, "words");
     WRONG(blocks, -1, "blocks");
+    WRONG(blocks, 1025, "blocks");
     WRONG(heads, 3, "heads");
     WRONG(kv_heads, 3, "kv_heads");
     WRONG(dim, 0, "dim");

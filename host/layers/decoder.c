@@ -9,7 +9,8 @@
 #include "layers/block.h"
 
 enum { EMBEDDING, FIRST_BLOCK }; /* parameters; behind the blocks come these */
-enum { GAIN, BIAS, W_WORDS, BEHIND };
+enum { GAIN, BIAS, W_WORDS };
+enum { MOST_BLOCKS = 1024 }; /* parameters are looked up one after the other */
 
 struct clattn_decoder {
     clattn_runtime *runtime;
@@ -90,9 +91,10 @@ static clattn_status make_products(clattn_decoder *d, clattn_report *report) {
 
 static clattn_status make_ready(clattn_decoder *d, clattn_report *report) {
     const clattn_decoder_options *o = &d->options;
-    if (o->words < 1 || o->words > INT32_MAX || o->blocks < 0 || o->blocks > INT32_MAX) {
-        return LAYER_REFUSE(report, CLATTN_INVALID_PROBLEM, "words, blocks: %" PRId64 ", %" PRId64, o->words,
-                            o->blocks);
+    if (o->words < 1 || o->words > INT32_MAX || o->blocks < 0 || o->blocks > MOST_BLOCKS) {
+        return LAYER_REFUSE(report, CLATTN_INVALID_PROBLEM,
+                            "words, blocks: %" PRId64 ", %" PRId64 "; words are 1 to 2^31 - 1, blocks 0 to 1024",
+                            o->words, o->blocks);
     }
     ATTN_TRY(make_block(d, report));
     ATTN_TRY(make_products(d, report));

@@ -51,7 +51,11 @@ static void one_run(clattn_runtime *runtime, uint64_t seed, int64_t run) {
         misuse_operations(runtime);
     } else {
 #if CLATTN_HAVE_LAYERS
-        misuse_layers(runtime);
+        if (draw_one_in(2)) {
+            misuse_layers(runtime);
+        } else {
+            misuse_learning(runtime);
+        }
 #else
         misuse_operations(runtime);
 #endif

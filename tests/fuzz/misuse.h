@@ -66,5 +66,6 @@ bool misuse_is_small(const clattn_problem *p);
 void misuse_attention(clattn_runtime *runtime);
 void misuse_operations(clattn_runtime *runtime);
 void misuse_layers(clattn_runtime *runtime);
+void misuse_learning(clattn_runtime *runtime);
 
 #endif

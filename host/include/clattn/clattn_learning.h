@@ -306,7 +306,7 @@ typedef struct clattn_decoder_options {
     int64_t heads;    /**< query heads */
     int64_t kv_heads; /**< default CLATTN_SAME = heads */
     int64_t mlp_dim;  /**< default CLATTN_SAME = 4 dim */
-    int64_t blocks;
+    int64_t blocks; /**< 0 to 1024 */
     double epsilon; /**< of all norms; default 1e-5 */
     uint64_t seed;  /**< of the parameters' first values; default 0 */
     bool learn;     /**< default false: memory for one block's call, and no backward */
