@@ -14,21 +14,22 @@
  *     clattn_attention_layer_create(runtime, &options, &layer, &report);
  *     clattn_attention_layer_forward(layer, &weights, &io);
  *
- * Layers learn. Beside each forward stands its backward: from grad_output, the derivative of a loss by each number of the
- * layer's output, it makes the derivatives by the layer's inputs and by its parameters (matrices, biases, tables).
+ * Layers learn. Beside each forward stands its backward: from grad_output, the derivative of a loss by each number of
+ * the layer's output, it makes the derivatives by the layer's inputs and by its parameters (matrices, biases, tables).
  *
- *   kept     a layer keeps nothing of a call. What backward needs of its forward is given to it again: the inputs and, of
- *            attention, what lies between (query, key, value, context, logsumexp), which forward writes into memory of the
- *            caller's where it is asked to. So one layer serves many calls before their backward, in any order.
+ *   kept     a layer keeps nothing of a call. What backward needs of its forward is given to it again: the inputs and,
+ *            of attention, what lies between (query, key, value, context, logsumexp), which forward writes into memory
+ *            of the caller's where it is asked to. So one layer serves many calls before their backward, in any order.
  *   written  gradients of inputs are written. Gradients of parameters are added to what their memory holds, because one
  *            parameter may serve twice in a step and a batch may come in parts: clear them at the beginning of a step
  *            (clattn_parameters_clear(), clattn_learning.h). A gradient that is NULL is not wanted and not computed.
- *   exact    sums over rows run in a fixed order, so the same call gives the same bits on any number of threads. A row of
- *            grad_output that is 0 throughout takes no part in gradients of matrices, whatever its input holds.
+ *   exact    sums over rows run in a fixed order, so the same call gives the same bits on any number of threads. A row
+ *            of grad_output that is 0 throughout takes no part in gradients of matrices, whatever its input holds.
  *
- * Errors, ownership, versions: as in clattn.h; a layer refuses a call before the first of its steps writes, and no array
- * that it writes may overlap another of the call. Threads: distinct layers are independent; one layer serves one call at a
- * time. Destroy layers before their runtime. Accuracy: matrix products as in clattn_linear.h, attention as in clattn.h.
+ * Errors, ownership, versions: as in clattn.h; a layer refuses a call before the first of its steps writes, and no
+ * array that it writes may overlap another of the call. Threads: distinct layers are independent; one layer serves one
+ * call at a time. Destroy layers before their runtime. Accuracy: matrix products as in clattn_linear.h, attention as
+ * in clattn.h.
  *
  * These functions are a library of their own, libclattn_layers, which calls public functions of libclattn alone: CMake
  * targets clattn::layers and clattn::layers_static, pkg-config file clattn-layers.
@@ -167,8 +168,8 @@ CLATTN_API void clattn_linear_gradients_init(clattn_linear_gradients *gradients,
 typedef struct clattn_linear_backward clattn_linear_backward;
 
 /**
- * Makes the derivative of the linear map that @p problem describes ready: two products, and memory for transposed copies
- * of the matrix, of the input and of grad_output.
+ * Makes the derivative of the linear map that @p problem describes ready: two products, and memory for transposed
+ * copies of the matrix, of the input and of grad_output.
  * @param problem  as for clattn_linear_plan_create(); at most 2^31 - 1 rows
  * @param options  as there; copied; NULL = the defaults
  * @param backward receives the derivative; NULL on error
@@ -236,8 +237,8 @@ CLATTN_API clattn_attention_layer_options clattn_self_attention(int64_t length, 
                                                                 bool causal);
 
 /**
- * Multi-head self-attention: heads of dim / heads, output projection and residual. A dim that heads does not divide gives
- * options of head_dim 0, which clattn_attention_layer_create() refuses. @since 0.1
+ * Multi-head self-attention: heads of dim / heads, output projection and residual. A dim that heads does not divide
+ * gives options of head_dim 0, which clattn_attention_layer_create() refuses. @since 0.1
  */
 CLATTN_API clattn_attention_layer_options clattn_multi_head_attention(int64_t length, int64_t dim, int64_t heads);
 
@@ -315,12 +316,12 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_attention_layer_forward(clattn_atte
                                                                      const clattn_attention_layer_io *io);
 
 /**
- * Makes the layer ready for backward: a plan of the attention's backward, the derivatives of the products, and memory for
- * the gradients between them. The layer's forward must write logsumexp (options.attention.logsumexp).
- * @param gradients  which gradients beside those of query, key and value the attention makes: bits of clattn_gradient for
- *                   bias, ALiBi slopes and sinks; 0 = none
- * @param plan       of the attention's backward; NULL = the defaults. The products go to the engine and the device where it
- *                   went. The forward's engine may be another one
+ * Makes the layer ready for backward: a plan of the attention's backward, the derivatives of the products, and memory
+ * for the gradients between them. The layer's forward must write logsumexp (options.attention.logsumexp).
+ * @param gradients  which gradients beside those of query, key and value the attention makes: bits of clattn_gradient
+ *                   for bias, ALiBi slopes and sinks; 0 = none
+ * @param plan       of the attention's backward; NULL = the defaults. The products go to the engine and the device
+ *                   where it went. The forward's engine may be another one
  * @param report     may be NULL; names the field that does not fit, or why engines declined
  * @return as clattn_plan_create(); INVALID_ARGUMENT: a bit that is none of the three. After an error the layer computes
  *         forward as before. A later call takes the place of an earlier one
@@ -343,7 +344,7 @@ typedef struct clattn_attention_gradients {
     float *grad_query, *grad_key, *grad_value; /**< with keep_memory the last two are what the memory's owner needs */
     float *grad_w_query, *grad_w_key, *grad_w_value, *grad_w_output;
     float *grad_b_query, *grad_b_key, *grad_b_value, *grad_b_output;
-    clattn_broadcast grad_bias; /**< the last three: what clattn_attention_layer_learn() was asked for, each of them given */
+    clattn_broadcast grad_bias; /**< the last three: what clattn_attention_layer_learn() was asked for, all given */
     clattn_array grad_alibi_slopes, grad_sinks;
 } clattn_attention_gradients;
 
@@ -358,12 +359,13 @@ typedef struct clattn_attention_gradients {
 CLATTN_API void clattn_attention_gradients_init(clattn_attention_gradients *gradients, size_t size);
 
 /**
- * The derivative of clattn_attention_layer_forward(). @p io and @p weights are those of the forward, and what it wrote is
- * read: with projections io.query, io.key and io.value, with an output projection or a residual io.context (else the
+ * The derivative of clattn_attention_layer_forward(). @p io and @p weights are those of the forward, and what it wrote
+ * is read: with projections io.query, io.key and io.value, with an output projection or a residual io.context (else the
  * output serves), and io.attention.logsumexp. They must have been asked for, and be unchanged. Lengths, masks, biases,
  * dropout_seed in io.attention are the forward's too. Scores and weights written out have no gradient here.
  *
- * Rows of the inputs that have no part (beyond a length, keys that nobody may attend to) get gradient 0, whatever they hold.
+ * Rows of the inputs that have no part (beyond a length, keys that nobody may attend to) get gradient 0, whatever they
+ * hold.
  * @return as clattn_execute()
  * @since 0.1
  */
@@ -454,8 +456,8 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_additive_layer_forward(clattn_addit
 
 /**
  * Makes the layer ready for backward: the derivatives of its two products, and memory that grows with query_length and
- * with key_length, not with their product. The derivative of the attention itself is made by plain loops in double on the
- * calling thread, whatever the engine.
+ * with key_length, not with their product. The derivative of the attention itself is made by plain loops in double on
+ * the calling thread, whatever the engine.
  * @param report  may be NULL
  * @return as clattn_additive_layer_create(); after an error the layer computes forward as before
  * @since 0.1
@@ -463,18 +465,18 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_additive_layer_forward(clattn_addit
 CLATTN_API CLATTN_CHECK clattn_status clattn_additive_layer_learn(clattn_additive_layer *layer, clattn_report *report);
 
 /**
- * The gradients of one call: grad_context is read, all others are NULL where they are not wanted. Those of queries, keys
- * and values are written, those of the weights added to. Start from CLATTN_ADDITIVE_GRADIENTS_INIT. @since 0.1
+ * The gradients of one call: grad_context is read, all others are NULL where they are not wanted. Those of queries,
+ * keys and values are written, those of the weights added to. Start from CLATTN_ADDITIVE_GRADIENTS_INIT. @since 0.1
  */
 typedef struct clattn_additive_gradients {
     size_t struct_size;
     const float *grad_context; /**< [batch, query_length, value_dim] */
     float *grad_query;         /**< [batch, query_length, query_dim] */
-    float *grad_key; /**< [batch, key_length, key_dim]; of the values too, where they are the keys. With projected_key: of
-                          them alone */
+    float *grad_key; /**< [batch, key_length, key_dim]; of the values too, where they are the keys. With projected_key:
+                          of them alone */
     float *grad_projected_key; /**< [batch, key_length, hidden] */
     float *grad_value;         /**< [batch, key_length, value_dim], where values are given */
-    float *grad_w_query, *grad_w_key, *grad_v, *grad_b; /**< with projected_key grad_w_key and grad_b are the projection's */
+    float *grad_w_query, *grad_w_key, *grad_v, *grad_b; /**< with projected_key grad_w_key and grad_b: none */
 } clattn_additive_gradients;
 
 #define CLATTN_ADDITIVE_GRADIENTS_INIT                                                                                 \
@@ -562,8 +564,8 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_glimpse_forward(clattn_glimpse *gli
 CLATTN_API CLATTN_CHECK clattn_status clattn_glimpse_learn(clattn_glimpse *glimpse, clattn_report *report);
 
 /**
- * The gradients of one call: grad_output is read, all others are NULL where they are not wanted. Those of input and context
- * are written, those of matrices and biases added to. Start from CLATTN_GLIMPSE_GRADIENTS_INIT. @since 0.1
+ * The gradients of one call: grad_output is read, all others are NULL where they are not wanted. Those of input and
+ * context are written, those of matrices and biases added to. Start from CLATTN_GLIMPSE_GRADIENTS_INIT. @since 0.1
  */
 typedef struct clattn_glimpse_gradients {
     size_t struct_size;
@@ -580,8 +582,8 @@ typedef struct clattn_glimpse_gradients {
 CLATTN_API void clattn_glimpse_gradients_init(clattn_glimpse_gradients *gradients, size_t size);
 
 /**
- * The derivative of clattn_glimpse_forward(), from the forward's @p weights and @p io; io.weights, which the forward wrote,
- * is read. @return as clattn_linear_execute() @since 0.1
+ * The derivative of clattn_glimpse_forward(), from the forward's @p weights and @p io; io.weights, which the forward
+ * wrote, is read. @return as clattn_linear_execute() @since 0.1
  */
 CLATTN_API CLATTN_CHECK clattn_status clattn_glimpse_backward(clattn_glimpse *glimpse,
                                                               const clattn_glimpse_weights *weights,
@@ -620,15 +622,15 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_layer_norm_backward(int64_t rows, i
                                                                  float *grad_gain, float *grad_bias);
 
 /**
- * The derivative of clattn_gelu(), which is given the input again; grad_input is written and may be grad_output or input.
- * INVALID_ARGUMENT. Any thread. @since 0.1
+ * The derivative of clattn_gelu(), which is given the input again; grad_input is written and may be grad_output or
+ * input. INVALID_ARGUMENT. Any thread. @since 0.1
  */
 CLATTN_API CLATTN_CHECK clattn_status clattn_gelu_backward(int64_t count, const float *input, const float *grad_output,
                                                            float *grad_input);
 
 /**
- * The derivative of clattn_softmax(), which is given the forward's output; grad_input is written and may be grad_output.
- * INVALID_ARGUMENT. Any thread. @since 0.1
+ * The derivative of clattn_softmax(), which is given the forward's output; grad_input is written and may be
+ * grad_output. INVALID_ARGUMENT. Any thread. @since 0.1
  */
 CLATTN_API CLATTN_CHECK clattn_status clattn_softmax_backward(int64_t rows, int64_t dim, const float *output,
                                                               const float *grad_output, float *grad_input);
@@ -643,7 +645,7 @@ typedef struct clattn_cross_entropy_io {
     const float *logits;   /**< [rows, classes]: scores before any softmax */
     const int64_t *labels; /**< [rows]: the right class, 0 to classes - 1, or `ignore` */
     int64_t ignore;        /**< rows with this label do not count; default CLATTN_IGNORED_LABEL */
-    double factor;         /**< grad_logits is multiplied by it; default 1. A batch that comes in parts says the part's share */
+    double factor;         /**< grad_logits is multiplied by it; default 1; of a batch in parts the part's share */
     double *loss;          /**< receives the loss, in nats a row */
     int64_t *counted;      /**< receives the number of rows that count; may be NULL */
     float *grad_logits;    /**< [rows, classes], written; may be the logits; NULL = not wanted */
@@ -683,8 +685,8 @@ typedef struct clattn_safetensors_entry {
 
 /**
  * Opens a file and reads its header; the arrays are read when asked for. The header is checked whole: JSON, each array
- * inside the file and as long as shape and type say, none overlapping, no gap, no name twice. An array of a type that is
- * not known here is listed like the others, with whatever length its offsets say; only reading it fails.
+ * inside the file and as long as shape and type say, none overlapping, no gap, no name twice. An array of a type that
+ * is not known here is listed like the others, with whatever length its offsets say; only reading it fails.
  * @param path   of a regular file: a folder, a pipe or a device is refused
  * @param report may be NULL; what is wrong, and where
  * @return INVALID_ARGUMENT, OUT_OF_MEMORY
@@ -733,10 +735,10 @@ typedef struct clattn_safetensors_array {
 } clattn_safetensors_array;
 
 /**
- * Writes a .safetensors file, whole or not at all: under another name in the same folder, brought to the disk, then renamed.
- * After an error, and after a crash at any moment, what was there before is there still.
- * @param path    a file that is there is replaced, and keeps its permissions; a link is followed. A folder, a pipe and a
- *                device are refused
+ * Writes a .safetensors file, whole or not at all: under another name in the same folder, brought to the disk, then
+ * renamed. After an error, and after a crash at any moment, what was there before is there still.
+ * @param path    a file that is there is replaced, and keeps its permissions; a link is followed. A folder, a pipe and
+ *                a device are refused
  * @param arrays  [count], in the order in which they are written
  * @param notes   [note_count], each name once; may be NULL when there is none
  * @param report  may be NULL; the field that is wrong, or why the file cannot be written

@@ -71,8 +71,8 @@ CLATTN_API void clattn_parameters_clear(clattn_parameters *parameters);
 
 /**
  * Makes gradients smaller where they are too large together: with norm = the root of the sum of all squares, in double,
- * each is multiplied by limit / (norm + 1e-6) where that is below 1, as PyTorch's clip_grad_norm_ does. A norm that is not
- * finite changes nothing: look at it, and leave the step out.
+ * each is multiplied by limit / (norm + 1e-6) where that is below 1, as PyTorch's clip_grad_norm_ does. A norm that is
+ * not finite changes nothing: look at it, and leave the step out.
  * @param limit  > 0
  * @param norm   receives the norm of before; may be NULL
  * @return INVALID_ARGUMENT
@@ -90,8 +90,8 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_parameters_write(const clattn_param
                                                               clattn_report *report);
 
 /**
- * Reads all values from a .safetensors file: every parameter has an array of its name and shape there; other arrays of the
- * file are passed over. Types as for clattn_safetensors_read().
+ * Reads all values from a .safetensors file: every parameter has an array of its name and shape there; other arrays of
+ * the file are passed over. Types as for clattn_safetensors_read().
  * @param report  may be NULL; names the parameter that is missing, or of another shape or type
  * @return INVALID_ARGUMENT (nothing is changed, unless the file fails while it is read), OUT_OF_MEMORY
  * @since 0.1
@@ -162,8 +162,9 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_optimiser_step(clattn_optimiser *op
                                                             clattn_report *report);
 
 /**
- * The state, by name: "NAME.momentum" (SGD), "NAME.first" and "NAME.second" (AdamW) for each parameter. Written beside the
- * parameters, and read again, with the number of steps, it resumes a training to the bit. Lives as long as the optimiser.
+ * The state, by name: "NAME.momentum" (SGD), "NAME.first" and "NAME.second" (AdamW) for each parameter. Written beside
+ * the parameters, and read again, with the number of steps, it resumes a training to the bit. Lives as long as the
+ * optimiser.
  * @since 0.1
  */
 CLATTN_API clattn_parameters *clattn_optimiser_get_state(clattn_optimiser *optimiser);
@@ -175,8 +176,8 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_optimiser_set_steps(clattn_optimise
 /* -------------------------------------------------------------------------------------------------------- schedule */
 
 /**
- * Learning rates: from 0 up to the peak in equal parts over the first steps, then down to the floor along half a cosine.
- * Start from CLATTN_SCHEDULE_INIT. @since 0.1
+ * Learning rates: from 0 up to the peak in equal parts over the first steps, then down to the floor along half a
+ * cosine. Start from CLATTN_SCHEDULE_INIT. @since 0.1
  */
 typedef struct clattn_schedule {
     size_t struct_size;
@@ -193,8 +194,8 @@ CLATTN_API void clattn_schedule_init(clattn_schedule *schedule, size_t size);
 
 /**
  * The rate of step @p step, counted from 0: peak (step + 1) / warm_up while step < warm_up, then
- * floor + (peak - floor) (1 + cos(pi (step - warm_up) / (steps - warm_up))) / 2. 0 where the schedule is NULL or of another
- * size. Any thread. @since 0.1
+ * floor + (peak - floor) (1 + cos(pi (step - warm_up) / (steps - warm_up))) / 2. 0 where the schedule is NULL or of
+ * another size. Any thread. @since 0.1
  */
 CLATTN_API double clattn_schedule_rate(const clattn_schedule *schedule, int64_t step);
 
@@ -245,7 +246,8 @@ CLATTN_API void clattn_block_destroy(clattn_block *block);
 /**
  * Adds a block's parameters to a list, each named prefix and "norm1.gain", "norm1.bias", "attention.query.weight",
  * "attention.query.bias", ... of key, value and output, "norm2.gain", "norm2.bias", "mlp.up.weight", "mlp.up.bias",
- * "mlp.down.weight", "mlp.down.bias". Matrices are drawn (CLATTN_FILL_XAVIER, seeds from @p seed on), gains are 1, biases 0.
+ * "mlp.down.weight", "mlp.down.bias". Matrices are drawn (CLATTN_FILL_XAVIER, seeds from @p seed on), gains are 1,
+ * biases 0.
  * @param first  receives the index of the first
  * @return as clattn_parameters_add(); after an error some of them may have been added
  * @since 0.1
@@ -284,8 +286,8 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_block_forward(clattn_block *block, 
                                                            int64_t first, const clattn_block_io *io);
 
 /**
- * The derivative of that call, from its input and what it kept: grad_input is written, the parameters' gradients are added
- * to. @return as clattn_attention_layer_backward() @since 0.1
+ * The derivative of that call, from its input and what it kept: grad_input is written, the parameters' gradients are
+ * added to. @return as clattn_attention_layer_backward() @since 0.1
  */
 CLATTN_API CLATTN_CHECK clattn_status clattn_block_backward(clattn_block *block, const clattn_parameters *parameters,
                                                             int64_t first, const clattn_block_io *io);
@@ -294,8 +296,8 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_block_backward(clattn_block *block,
 
 /**
  * A causal decoder: states = embedding[ids] + sinusoidal positions, through blocks 0, 1, ..., a norm, and
- * logits = W_words state for every row. Start from CLATTN_DECODER_OPTIONS_INIT; set at least words, length, dim, heads and
- * blocks. @since 0.1
+ * logits = W_words state for every row. Start from CLATTN_DECODER_OPTIONS_INIT; set at least words, length, dim, heads
+ * and blocks. @since 0.1
  */
 typedef struct clattn_decoder_options {
     size_t struct_size;
