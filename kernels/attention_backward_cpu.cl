@@ -30,7 +30,7 @@ TILE_VALUES(columns_wide, VALUE_ROWS, VALUE_VECTORS, float, TILE_LOAD_FLOAT)
 TILE_VALUES(columns_narrow, TILE_ROWS, 1, float, TILE_LOAD_FLOAT)
 LOAD_LINE(load_first, attn_storage, , ATTN_LOAD, ATTN_LOADN)
 #if !PASS_KEYS
-LOAD_LINE(load_output, attn_output, , ATTN_LOAD_OUTPUT, ATTN_LOADN_OUTPUT)
+LOAD_LINE(load_output, attn_output, , ATTN_LOAD_OUTPUT, ATTN_LOAD_OUTPUTN)
 #endif
 
 // One tile of own lines, against the lines of one head.
@@ -57,9 +57,12 @@ static inline void panel_shares(const attn_arguments *a, const attn_extras *x, c
                                 int wants, const backward_packed *p, __global const float *workspace, const float *own,
                                 const float *own_second, long first, long at, float *scores, float *dots) {
     const int softcap = ATTN_FEATURES(a) & ATTN_HAS_SOFTCAP;
-    const int closed = (ATTN_FEATURES(a) & (ATTN_HAS_KEYWISE | ATTN_HAS_SOFTCAP)) || first < t->open.begin ||
-                       first + TILE_KEYS > t->open.end;
-    float slopes[TILE_KEYS];
+    const int closed = (ATTN_FEATURES(a) & (ATTN_HAS_KEYWISE | ATTN_HAS_SOFTCAP)) ||
+                       !attn_range_covers(&t->open, first, TILE_KEYS);
+    float slopes[TILE_KEYS], keep[TILE_ROWS * TILE_KEYS];
+    if (ATTN_DROPOUT) {
+        step_keep(x, t->b, t->h, t->first, first, keep);
+    }
     tile_scores(own, DIM_MAX, workspace + p->panels + (at + first) * p->dims, p->dims, a->scale, scores, STRIDE);
     tile_scores(own_second, DIM_MAX, workspace + p->value_panels + (at + first) * p->value_dims,
                 FIRST(wants) ? p->value_dims : 0, 1.0f, dots, STRIDE);
@@ -75,16 +78,15 @@ static inline void panel_shares(const attn_arguments *a, const attn_extras *x, c
 #else
             const attn_range r = attn_row_range(a, e, own_line);
 #endif
-            const int low = (int)clamp(r.begin - first, 0L, (long)TILE_KEYS);
-            const int high = i < t->rows ? (int)clamp(r.end - first, 0L, (long)TILE_KEYS) : 0;
-            step_line(a, x, e, t->b, t->h, own_line, first, low, high, line);
+            step_line(a, x, e, t->b, t->h, own_line, first, keywise_part_of(&r, first, i < t->rows), line);
         }
 #if PASS_KEYS
         __global const float *logsumexp = workspace + p->logsumexp + at + first, *delta = workspace + p->delta + at + first;
 #else
         const float *logsumexp = t->logsumexp + i, *delta = t->delta + i;
 #endif
-        step_shares(line, dots + i * STRIDE, logsumexp, delta, softcap ? slopes : 0, closed);
+        step_shares(line, dots + i * STRIDE, logsumexp, delta, softcap ? slopes : 0,
+                    ATTN_DROPOUT ? keep + i * TILE_KEYS : 0, closed);
     }
 }
 
@@ -151,17 +153,18 @@ static inline void visit_head(const attn_arguments *a, const attn_extras *x, con
                               const float *own_second, long at, float *scores, float *dots, float *total, float *second) {
     own_tile all = tile;
     set_ranges(a, e, &all);
-    for (long k = all.visit.begin / TILE_KEYS * TILE_KEYS; k < all.visit.end; k += WALK) {
+    for (long k = attn_first_block(&all.visit, TILE_KEYS); k < all.visit.end;
+         k = attn_next_block(&all.visit, k, WALK, TILE_KEYS)) {
         for (int n = 0; n < all.rows; n += TILE_ROWS) {
             tile.first = all.first + n;
             tile.rows = min(TILE_ROWS, all.rows - n);
             tile.logsumexp = all.logsumexp + n;
             tile.delta = all.delta + n;
             set_ranges(a, e, &tile);
-            const long from = max(k, tile.visit.begin / TILE_KEYS * TILE_KEYS), to = min(k + WALK, (long)tile.visit.end);
-            if (from < to) {
-                tile_block(a, x, e, &tile, wants, p, workspace, own + n * DIM_MAX, own_second + n * DIM_MAX, from, to, at,
-                           scores, dots, total + n * DIM_MAX, second + n * DIM_MAX);
+            const attn_range part = attn_range_part(&tile.visit, k, k + WALK, TILE_KEYS);
+            if (part.begin < part.end) {
+                tile_block(a, x, e, &tile, wants, p, workspace, own + n * DIM_MAX, own_second + n * DIM_MAX,
+                           part.begin, part.end, at, scores, dots, total + n * DIM_MAX, second + n * DIM_MAX);
             }
         }
     }
@@ -211,8 +214,8 @@ void attention_backward_cpu(attn_arguments a, long first_item, long blocks, int 
     float scores[TILE_ROWS * STRIDE], dots[TILE_ROWS * STRIDE], logsumexp[ITEM_ROWS], delta[ITEM_ROWS];
     for (int i = 0; i < tiles * TILE_ROWS; i++) {
 #if PASS_KEYS
-        load_first(key, attn_row_at(&a.key, b, h, first + i), i < used, dims, p.dims, own + i * DIM_MAX);
-        load_first(value, attn_row_at(&a.value, b, h, first + i), i < used, columns, p.value_dims, own_second + i * DIM_MAX);
+        load_first(key, attn_key_at(&a.key, b, h, first + i), i < used, dims, p.dims, own + i * DIM_MAX);
+        load_first(value, attn_key_at(&a.value, b, h, first + i), i < used, columns, p.value_dims, own_second + i * DIM_MAX);
         clear(second + i * DIM_MAX, p.value_columns);
 #else
         load_first(query, attn_row_at(&a.query, b, h, first + i), i < used, dims, p.dims, own + i * DIM_MAX);
@@ -222,7 +225,7 @@ void attention_backward_cpu(attn_arguments a, long first_item, long blocks, int 
 #endif
         clear(total + i * DIM_MAX, p.columns);
     }
-    own_tile tile = { b, h, first, rows, { 0, 0 }, { 0, 0 }, logsumexp, delta };
+    own_tile tile = { b, h, first, rows, { 0 }, { 0 }, logsumexp, delta };
 #if PASS_KEYS
     for (tile.h = h * a.group; tile.h < (h + 1) * a.group; tile.h++) {
         visit_head(&a, &x, &e, tile, wants, &p, workspace, own, own_second, (b * a.query_heads + tile.h) * p.lines, scores,

@@ -59,15 +59,16 @@ static inline void closed_shares(const attn_arguments *a, const attn_extras *x, 
         const long position = ATTN_ROW_POSITION(&g->at, there);
         const attn_range range = attn_row_range(a, &e, position);
         const attn_row row = attn_get_row(a, x, &e, g->at.b, ATTN_ROW_HEAD(&g->at, there), position);
+        const attn_dropout_row dropout = attn_get_dropout_row(x, g->at.b, ATTN_ROW_HEAD(&g->at, there), position);
 #pragma unroll 1
         for (int k = 0; k < (PASS_KEYS ? ROWS : COLUMNS); k++) {
             const long j = g->first_key + (PASS_KEYS ? t->ty + k * THREADS_Y : t->tx + k * THREADS_X);
             const int place = PASS_KEYS ? k * THREADS_Y * 4 * SHARE_STRIDE + r * THREADS_X
                                         : r * THREADS_Y * 4 * SHARE_STRIDE + k * THREADS_X;
-            gradient_share share = { 0.0f, 0.0f, 0.0f };
-            if (n < g->at.rows && j >= range.begin && j < range.end) {
-                share = gradient_get_share(a, x, &row, j, weights[place] * a->scale, shares[place], t->logsumexp[n],
-                                           t->delta[n]);
+            gradient_share share = { 0, 0.0f, 0.0f, 0.0f };
+            if (n < g->at.rows && attn_range_has(&range, j)) {
+                share = gradient_get_share(a, x, &row, &dropout, j, weights[place] * a->scale, shares[place],
+                                           t->logsumexp[n], t->delta[n]);
             }
             weights[place] = share.weight;
             shares[place] = share.dr;
@@ -80,7 +81,8 @@ static inline void block_shares(const attn_arguments *a, const attn_extras *x, _
                                 float s[ROWS][COLUMNS], float dot[ROWS][COLUMNS]) {
     barrier(CLK_LOCAL_MEM_FENCE); // the lines are read
     __local const backward_block *g = (__local const backward_block *)memory;
-    if (g->plain && g->first_key >= g->open.begin && g->first_key + BLOCK_KEYS <= g->open.end) {
+    const attn_range open = g->open;
+    if (g->plain && attn_range_covers(&open, g->first_key, BLOCK_KEYS)) {
         open_shares(a, memory, wants, s, dot);
         return;
     }
@@ -219,7 +221,7 @@ static inline void visit_all(const attn_arguments *a, const attn_extras *x, __lo
     }
 #else
     take_numbers(a, memory, logsumexp, delta, delta_at);
-    for (long k = visit.begin / WALK * WALK; k < visit.end; k += WALK) {
+    for (long k = attn_first_block(&visit, WALK); k < visit.end; k = attn_next_block(&visit, k, WALK, WALK)) {
         barrier(CLK_LOCAL_MEM_FENCE);
         if (begins) {
             take_keys(g, k);

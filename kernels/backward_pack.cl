@@ -12,7 +12,7 @@
 LOAD_LINE(load_line, attn_storage, __global, ATTN_LOAD, ATTN_LOADN)
 #if PASS_KEYS
 typedef attn_output second_type;
-LOAD_LINE(load_second, attn_output, __global, ATTN_LOAD_OUTPUT, ATTN_LOADN_OUTPUT)
+LOAD_LINE(load_second, attn_output, __global, ATTN_LOAD_OUTPUT, ATTN_LOAD_OUTPUTN)
 #define LOAD_SECOND(p, at) ATTN_LOAD_OUTPUT(p, at)
 #else
 typedef attn_storage second_type;
@@ -53,7 +53,7 @@ backward_pack(attn_arguments a, long first_item, ATTN_EXTRAS_PARAMETERS, __globa
     const long b = line / heads, h = line % heads, at = line * p.lines + first; // `at` counts packed lines
     const attn_entry e = attn_get_entry(&a, &x, b);
     const int there = (int)clamp((PASS_KEYS ? e.query_length : e.key_length) - first, 0L, (long)TILE_KEYS);
-    const long from = attn_row_at(&first_at, b, h, first), second_from = attn_row_at(&second_at, b, h, first);
+    const long from = attn_key_at(&first_at, b, h, first), second_from = attn_key_at(&second_at, b, h, first);
     for (int n = 0; n < TILE_KEYS; n++) {
         load_line(first_memory, from + n * first_at.stride[2], n < there, (int)a.head_dim, p.columns,
                   workspace + p.rows + (at + n) * p.columns);

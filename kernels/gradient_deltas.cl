@@ -26,8 +26,8 @@ __kernel void gradient_deltas(attn_arguments a, long first_item, int rows, ATTN_
         float rest = 0.0f;
         int d = 0;
         for (; d + 8 <= columns; d += 8) {
-            sum0 = fma(ATTN_LOADN_OUTPUT(4, output, o + d), ATTN_LOADN_OUTPUT(4, grad_output, g + d), sum0);
-            sum1 = fma(ATTN_LOADN_OUTPUT(4, output, o + d + 4), ATTN_LOADN_OUTPUT(4, grad_output, g + d + 4), sum1);
+            sum0 = fma(ATTN_LOAD_OUTPUTN(4, output, o + d), ATTN_LOAD_OUTPUTN(4, grad_output, g + d), sum0);
+            sum1 = fma(ATTN_LOAD_OUTPUTN(4, output, o + d + 4), ATTN_LOAD_OUTPUTN(4, grad_output, g + d + 4), sum1);
         }
         for (; d < columns; d++) {
             rest = fma(ATTN_LOAD_OUTPUT(output, o + d), ATTN_LOAD_OUTPUT(grad_output, g + d), rest);

@@ -5,11 +5,12 @@
 #include "include/gradient_pair.cl.h"
 #include "include/gradient_sum.cl.h"
 
-// Sum over keys first .. end - 1 of one row.
+// Sum over the keys of one row, or, unless `key` is negative, what that one gives.
 static inline float row_sum(const attn_arguments *a, const attn_extras *x, const gradient_tensors *t,
-                            const gradient_row *r, long first, long end, int slopes) {
+                            const gradient_row *r, long key, int slopes) {
     float total = 0.0f, chain = 0.0f;
-    for (long j = first; j < end; j++) {
+    const long first = key < 0 ? attn_first_block(&r->range, 1) : key, end = key < 0 ? r->range.end : key + 1;
+    for (long j = first; j < end; j = attn_next_block(&r->range, j, 1, 1)) {
         gradient_share share;
         if (gradient_get_pair(a, x, t, r, j, &share)) {
             chain += slopes ? -share.ds * fabs((float)(j - r->row.position)) : share.ds;
@@ -39,9 +40,7 @@ __kernel void gradient_pairs(attn_arguments a, long first_item, ATTN_EXTRAS_PARA
         const long b = shape.size[0] == 1 ? r / rows / heads : b0;
         const attn_entry e = attn_get_entry(&a, &x, b);
         const gradient_row row = gradient_get_row(&a, &x, &t, &e, b, h, i);
-        const long first = shape.size[3] == 1 ? row.range.begin : max(j0, (long)row.range.begin);
-        const long end = shape.size[3] == 1 ? row.range.end : min(j0 + 1, (long)row.range.end);
-        chain += row_sum(&a, &x, &t, &row, first, end, slopes);
+        chain += row_sum(&a, &x, &t, &row, shape.size[3] == 1 ? -1 : j0, slopes);
         if (r % CHAIN == CHAIN - 1) {
             total += chain;
             chain = 0.0f;

@@ -17,13 +17,13 @@ static inline void add_pair(const attn_arguments *a, const attn_extras *x, const
     if (!gradient_get_pair(a, x, t, r, j, &share)) {
         return;
     }
-    const long key_at = attn_row_at(&a->key, r->b, r->g, j);
+    const long key_at = attn_key_at(&a->key, r->b, r->g, j);
     for (int c = 0; c < count; c++) {
         if (what == QUERY) {
             block[c] = fma(share.dr, ATTN_LOAD(t->key, key_at + first + c), block[c]);
         } else if (what == KEY) {
             block[c] = fma(share.dr, ATTN_LOAD(t->query, r->query_at + first + c), block[c]);
-        } else {
+        } else if (share.kept) {
             block[c] = fma(share.weight, ATTN_LOAD_OUTPUT(t->grad_output, r->grad_output_at + first + c), block[c]);
         }
     }
@@ -52,7 +52,7 @@ static inline void repair(const attn_arguments *a, const attn_extras *x, const g
         }
         if (what == QUERY) {
             const gradient_row r = gradient_get_row(a, x, t, &e, b, line, at);
-            for (long j = r.range.begin; j < r.range.end; j++) {
+            for (long j = attn_first_block(&r.range, 1); j < r.range.end; j = attn_next_block(&r.range, j, 1, 1)) {
                 add_pair(a, x, t, &r, j, what, first, count, block);
                 end_chain(j, total, block);
             }

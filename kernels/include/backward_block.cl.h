@@ -9,7 +9,7 @@
 #include "include/backward_range.cl.h"
 #include "include/row_blocks.cl.h"
 #include "include/index.cl.h"
-#include "include/mask.cl.h"
+#include "include/dropout.cl.h"
 #include "include/reduce.cl.h"
 #include "include/stage.cl.h"
 
@@ -92,7 +92,7 @@ static inline void begin_block(const attn_arguments *a, const attn_extras *x, __
                                long kv_head, __global const attn_storage *key, __global const attn_storage *value) {
     g->zero = 0;
     g->entry = attn_get_entry(a, x, b);
-    g->plain = !(ATTN_FEATURES(a) & (ATTN_HAS_KEYWISE | ATTN_HAS_SOFTCAP));
+    g->plain = !ATTN_DROPOUT && !(ATTN_FEATURES(a) & (ATTN_HAS_KEYWISE | ATTN_HAS_SOFTCAP));
     g->key = lines_of(key, &a->key, b, kv_head, a->head_dim);
     g->value = lines_of(value, &a->value, b, kv_head, a->value_dim);
 }

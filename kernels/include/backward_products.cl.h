@@ -9,7 +9,7 @@
 // Rows of grad_output, which may be wider than storage.
 static inline void stage_output(__local float4 *tile, int stride, int tile_rows, int width, __local const stage_rows *from,
                                 int rows, int d0, int lane) {
-#if ATTN_OUTPUT_FP32 && ATTN_TYPE != 0
+#if ATTN_WIDE_OUTPUT
     __local float *elements = (__local float *)tile;
 #pragma unroll 1
     for (int e = lane; e < tile_rows * width; e += THREADS) {

@@ -27,6 +27,7 @@ typedef struct gradient_tensors {
 typedef struct gradient_row {
     attn_row row;
     attn_range range;
+    attn_dropout_row dropout;
     long b, g, query_at, grad_output_at;
     float logsumexp, delta;
 } gradient_row;
@@ -36,6 +37,7 @@ static inline gradient_row gradient_get_row(const attn_arguments *a, const attn_
     gradient_row r;
     r.row = attn_get_row(a, x, e, b, h, i);
     r.range = attn_row_range(a, e, i);
+    r.dropout = attn_get_dropout_row(x, b, h, i);
     r.b = b;
     r.g = h / a->group;
     r.query_at = attn_row_at(&a->query, b, h, i);
@@ -63,19 +65,18 @@ static inline gradient_row gradient_get_row(const attn_arguments *a, const attn_
     }
 
 GRADIENT_DOT(gradient_dot_query, attn_storage, ATTN_LOAD, ATTN_LOADN)
-GRADIENT_DOT(gradient_dot_output, attn_output, ATTN_LOAD_OUTPUT, ATTN_LOADN_OUTPUT)
+GRADIENT_DOT(gradient_dot_output, attn_output, ATTN_LOAD_OUTPUT, ATTN_LOAD_OUTPUTN)
 
 // What row and key give to each other; 0, and nothing else, where the row may not attend to the key.
 static inline int gradient_get_pair(const attn_arguments *a, const attn_extras *x, const gradient_tensors *t,
                                     const gradient_row *r, long j, gradient_share *share) {
-    if (j < r->range.begin || j >= r->range.end || !attn_mask_allows(a, x, r->row.mask_at, j) ||
-        attn_bias(a, x, r->row.bias_at, j) == -INFINITY) {
+    if (!attn_range_has(&r->range, j) || !attn_pair_allowed(a, x, &r->row, j)) {
         return 0;
     }
-    const long key_at = attn_row_at(&a->key, r->b, r->g, j), value_at = attn_row_at(&a->value, r->b, r->g, j);
+    const long key_at = attn_key_at(&a->key, r->b, r->g, j), value_at = attn_key_at(&a->value, r->b, r->g, j);
     const float raw = a->scale * gradient_dot_query(t->query, r->query_at, t->key, key_at, (int)a->head_dim);
     const float dot = gradient_dot_output(t->grad_output, r->grad_output_at, t->value, value_at, (int)a->value_dim);
-    *share = gradient_get_share(a, x, &r->row, j, raw, dot, r->logsumexp, r->delta);
+    *share = gradient_get_share(a, x, &r->row, &r->dropout, j, raw, dot, r->logsumexp, r->delta);
     return 1;
 }
 

@@ -1,25 +1,12 @@
-// Types of backward: output and grad_output may be fp32 where storage has 16 bits, and so may gradients. A program is built
-// with -DATTN_OUTPUT_FP32=1 and -DATTN_GRADIENT_FP32=1 for that. Gradients are written or, in fp32, added to what is there.
+// Types of gradients: fp32 where storage has 16 bits, if a program is built with -DATTN_GRADIENT_FP32=1. They are written
+// or, in fp32, added to what is there.
 #ifndef ATTN_GRADIENT_TYPES_CL_H
 #define ATTN_GRADIENT_TYPES_CL_H
 
 #include "include/types.cl.h"
 
-#ifndef ATTN_OUTPUT_FP32
-#define ATTN_OUTPUT_FP32 0
-#endif
 #ifndef ATTN_GRADIENT_FP32
 #define ATTN_GRADIENT_FP32 (ATTN_TYPE == 0)
-#endif
-
-#if ATTN_OUTPUT_FP32
-typedef float attn_output;
-#define ATTN_LOAD_OUTPUT(p, at) ((p)[at])
-#define ATTN_LOADN_OUTPUT(n, p, at) ATTN_CAT(vload, n)(0, (p) + (at))
-#else
-typedef attn_storage attn_output;
-#define ATTN_LOAD_OUTPUT(p, at) ATTN_LOAD(p, at)
-#define ATTN_LOADN_OUTPUT(n, p, at) ATTN_LOADN(n, p, at)
 #endif
 
 #if ATTN_GRADIENT_FP32

@@ -25,7 +25,7 @@ static const struct {
     { .engine = "cpu", .types = FP32 | FP16 | BF16 | FP64, .weights = true, .training = TRAINING },
     { .engine = "opencl", .types = FP32 | FP16 | BF16, .weights = true, .training = TRAINING },
     { .engine = "opencl-unfused", .types = FP32 | FP16 | BF16, .weights = true, .training = TRAINING },
-    { .engine = "opencl-fused", .types = FP32 | FP16 | BF16, .training = FORWARD, .max_head_dim = 576 },
+    { .engine = "opencl-fused", .types = FP32 | FP16 | BF16, .training = TRAINING, .max_head_dim = 576 },
     { .engine = "opencl-decode", .types = FP32 | FP16 | BF16, .training = FORWARD, .max_head_dim = 576 },
 };
 

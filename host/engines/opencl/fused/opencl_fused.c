@@ -60,7 +60,7 @@ static bool has_matrix_units(const clattn_problem *problem, const attn_device *d
 }
 
 /* What training asks for and this engine serves: ATTN_SERVES_ bits. */
-enum { SERVES = ATTN_SERVES_DROPOUT | ATTN_SERVES_PREFIX | ATTN_SERVES_OUTPUT_TYPE };
+enum { SERVES = ATTN_SERVES_BACKWARD | ATTN_SERVES_DROPOUT | ATTN_SERVES_PREFIX | ATTN_SERVES_OUTPUT_TYPE };
 
 static bool supports(const void *asked, const attn_device *device, clattn_report *why_not) {
     const clattn_problem *problem = asked;
@@ -68,13 +68,13 @@ static bool supports(const void *asked, const attn_device *device, clattn_report
         attn_report_line(why_not, "blocks.splits: opencl-fused does not split keys");
         return false;
     }
-    bool backward = problem->direction == CLATTN_BACKWARD;
-    if (!attn_opencl_body_supports(problem, device, backward ? ATTN_SERVES_BACKWARD : SERVES, why_not)) {
+    if (!attn_opencl_body_supports(problem, device, SERVES, why_not)) {
         return false;
     }
-    return problem->direction == CLATTN_BACKWARD
-               ? attn_backward_serves(problem, device, why_not)
-               : is_served(&bodies[choose_body(problem, device)], problem, device, why_not);
+    if (problem->direction == CLATTN_BACKWARD) {
+        return attn_backward_serves(problem, device, why_not);
+    }
+    return is_served(&bodies[choose_body(problem, device)], problem, device, why_not);
 }
 
 static int preference(const void *problem, const attn_device *device) {

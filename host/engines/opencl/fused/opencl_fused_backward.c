@@ -43,8 +43,8 @@ bool attn_backward_serves(const clattn_problem *problem, const attn_device *devi
 }
 
 void attn_backward_types(const clattn_problem *problem, char *text, size_t size) {
-    snprintf(text, size, "-DATTN_TYPE=%d -DATTN_OUTPUT_FP32=%d -DATTN_GRADIENT_FP32=%d", (int)problem->type,
-             attn_output_type(problem) == CLATTN_FP32 ? 1 : 0, attn_gradient_type(problem) == CLATTN_FP32 ? 1 : 0);
+    snprintf(text, size, "-DATTN_TYPE=%d -DATTN_GRADIENT_FP32=%d%s", (int)problem->type,
+             attn_gradient_type(problem) == CLATTN_FP32 ? 1 : 0, attn_training_defines(problem));
 }
 
 static bool wants(const attn_backward *backward, uint32_t bits) {
@@ -78,7 +78,7 @@ static clattn_status set_workspace(attn_backward *backward, clattn_report *repor
 
 /* The programs beside those of the body. */
 static clattn_status build_others(attn_backward *backward, clattn_report *report) {
-    char options[96];
+    char options[160];
     const bool bias = wants(backward, CLATTN_GRADIENT_BIAS | CLATTN_GRADIENT_ALIBI_SLOPES);
     const bool sinks = wants(backward, CLATTN_GRADIENT_SINKS);
     const struct {
@@ -207,7 +207,7 @@ static clattn_status submit_delta(const attn_backward *backward, attn_grid_slot 
     attn_pass_arguments(&grid.kernel, call);
     attn_pass_int64(&grid.kernel, 0);
     attn_pass_int32(&grid.kernel, (int32_t)share);
-    attn_pass_extras(&grid.kernel, call);
+    attn_pass_rules(&grid.kernel, call);
     attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_OUTPUT);
     attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_GRAD_OUTPUT);
     attn_pass_tensor(&grid.kernel, call, ATTN_TENSOR_GRAD_LOGSUMEXP);
@@ -228,7 +228,7 @@ static clattn_status submit_repair(const attn_backward *backward, attn_grid_slot
                        .groups = a->batch * (keys ? a->kv_heads * a->key_length : a->query_heads * a->query_length) };
     attn_pass_arguments(&grid.kernel, call);
     attn_pass_int64(&grid.kernel, 0);
-    attn_pass_extras(&grid.kernel, call);
+    attn_pass_rules(&grid.kernel, call);
     attn_backward_pass_tensors(backward, &grid.kernel, call);
     attn_pass_buffer(&grid.kernel, attn_backward_workspace(backward, call));
     attn_pass_int64(&grid.kernel, keys ? backward->key_flags_at : backward->flags_at);

@@ -60,7 +60,7 @@ static clattn_status choose_lines(const attn_backward *backward, const char *fie
 /* One pass, and what packs for it. */
 static clattn_status build(attn_backward *backward, const attn_blocks *blocks, bool keys, clattn_plan_info *info,
                            clattn_report *report) {
-    char types[96], sizes[256], options[512];
+    char types[160], sizes[256], options[512];
     const attn_device *device = &backward->device;
     const int pass = keys ? 1 : 0;
     attn_backward_types(&backward->problem, types, sizeof types);
@@ -127,7 +127,7 @@ static clattn_status submit_pack(const attn_backward *backward, attn_grid_slot *
     const attn_layout layout = rows ? a->query : a->key;
     attn_pass_arguments(&grid.kernel, call);
     attn_pass_int64(&grid.kernel, 0);
-    attn_pass_extras(&grid.kernel, call);
+    attn_pass_rules(&grid.kernel, call);
     attn_pass_tensor(&grid.kernel, call, rows ? ATTN_TENSOR_QUERY : ATTN_TENSOR_KEY);
     attn_pass(&grid.kernel, &layout, sizeof layout);
     attn_backward_pass_result(&grid.kernel, call, rows ? ATTN_TENSOR_GRAD_OUTPUT : ATTN_TENSOR_VALUE);
@@ -151,7 +151,7 @@ static clattn_status submit_pass(const attn_backward *backward, attn_grid_slot *
     attn_pass_int64(&grid.kernel, 0);
     attn_pass_int64(&grid.kernel, blocks);
     attn_pass_int32(&grid.kernel, (int32_t)(lines / backward->tile_rows));
-    attn_pass_extras(&grid.kernel, call);
+    attn_pass_rules(&grid.kernel, call);
     attn_backward_pass_tensors(backward, &grid.kernel, call);
     attn_backward_pass_results(backward, &grid.kernel, call, keys);
     attn_pass_int64(&grid.kernel, backward->packed_at);

@@ -22,7 +22,7 @@ static int64_t local_bytes(const attn_blocks *b, const char *own) {
 
 static clattn_status build(attn_backward *backward, const attn_blocks *blocks, bool keys, bool last, int64_t local,
                            clattn_plan_info *info, clattn_report *report) {
-    char types[96], sizes[256], options[512];
+    char types[160], sizes[256], options[512];
     const attn_device *device = &backward->device;
     const bool shuffles = attn_opencl_has_shuffles(device->opencl);
     const int64_t threads = attn_blocks_get(blocks, "threads_x") * attn_blocks_get(blocks, "threads_y");
@@ -68,7 +68,7 @@ static void pass(const attn_backward *backward, attn_kernel_call *kernel, const 
     attn_pass_arguments(kernel, call);
     attn_pass_int64(kernel, 0);
     attn_pass_int64(kernel, blocks);
-    attn_pass_extras(kernel, call);
+    attn_pass_rules(kernel, call);
     attn_backward_pass_tensors(backward, kernel, call);
     attn_backward_pass_results(backward, kernel, call, keys);
     attn_pass_local(kernel, keys ? backward->local_key : backward->local_query);

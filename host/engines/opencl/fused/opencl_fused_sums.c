@@ -72,7 +72,7 @@ static clattn_status submit_pairs(const attn_backward *backward, attn_grid_slot 
                                (double)(a->head_dim + a->value_dim) };
     attn_pass_arguments(&grid.kernel, call);
     attn_pass_int64(&grid.kernel, 0);
-    attn_pass_extras(&grid.kernel, call);
+    attn_pass_rules(&grid.kernel, call);
     attn_backward_pass_tensors(backward, &grid.kernel, call);
     attn_pass(&grid.kernel, &sum->shape, sizeof sum->shape);
     attn_pass_int64(&grid.kernel, sum->parts);
@@ -96,7 +96,7 @@ static clattn_status submit_sinks(const attn_backward *backward, attn_grid_slot 
                        .groups = a->query_heads * sum.parts };
     attn_pass_arguments(&grid.kernel, call);
     attn_pass_int64(&grid.kernel, 0);
-    attn_pass_extras(&grid.kernel, call);
+    attn_pass_rules(&grid.kernel, call);
     attn_backward_pass_numbers(backward, &grid.kernel, call);
     attn_pass_int64(&grid.kernel, sum.parts);
     attn_pass_buffer(&grid.kernel, attn_backward_workspace(backward, call));
