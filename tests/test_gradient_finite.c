@@ -1,6 +1,6 @@
 /*
- * Gradients of inputs that are not finite, or too large for products in single precision: the cpu engine's against those of the
- * reference, element by element. What a row may not attend to never reaches its gradient, whatever it holds.
+ * Gradients of inputs that are not finite, or too large for products in single precision: the cpu engine's against those
+ * of the reference, element by element. What a row may not attend to never reaches its gradient, whatever it holds.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -49,8 +49,8 @@ static const char *class_of(double x) {
 }
 
 /*
- * large: scores have no digits left behind the point, so weights are what rounding made of them; but what is finite in the
- * reference must be so.
+ * large: scores have no digits left behind the point, so weights are what rounding made of them; but what is finite in
+ * the reference must be so.
  */
 static void compare(const gradient_case *c, void *const expected[GRADIENT_INPUTS], bool large, const char *what) {
     double tolerance = c->forward.type == CLATTN_FP64 ? 1e-9 : c->forward.type == CLATTN_FP32 ? 1e-3 : 6e-2;

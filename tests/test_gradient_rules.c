@@ -1,6 +1,7 @@
 /*
- * Rules of gradients, on the reference and on the cpu engine: rows that point away from every key, in every type against fp64; what must be exactly
- * 0; adding; each gradient by itself; the same bits again and again, whatever the workspace holds; linear memory.
+ * Rules of gradients, on the reference and on the cpu engine: rows that point away from every key, in every type
+ * against fp64; what must be exactly 0; adding; each gradient by itself; the same bits again and again, whatever the
+ * workspace holds; linear memory.
  */
 #include <inttypes.h>
 #include <math.h>

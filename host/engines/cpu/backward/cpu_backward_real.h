@@ -67,7 +67,7 @@ INLINE VEC OF(get_typed)(const clattn_type type, const void *data, int64_t index
 #endif
 }
 
-/** The exponential of a score minus logsumexp; Inf where it is near the largest number, which the careful path finds. */
+/** The exponential of a score minus logsumexp; Inf near the largest number, which the careful path finds. */
 INLINE VEC OF(exponential)(VEC x) {
 #if ATTN_BACKWARD_WIDE
     vl large = x > OF(all)(700);
