@@ -243,13 +243,12 @@ void attention_fused_tf32(attn_arguments a, long first_group, long row_blocks, A
     }
     clear_rows(top, sum, output);
     long first = attn_first_block(&g.visit, BLOCK_KEY), next = first; // next: the first key not yet asked for
-    int stage = 0;
 #pragma unroll
     for (int n = 0; n < AHEAD; n++) {
         next = fetch_block(keys + n * BLOCK_SIZE, values + n * BLOCK_SIZE, &key_rows, &value_rows, &g, next,
                            e.key_length);
     }
-    for (; first < g.visit.end; first = attn_next_block(&g.visit, first, BLOCK_KEY, BLOCK_KEY)) {
+    for (int stage = 0; first < g.visit.end; first = attn_next_block(&g.visit, first, BLOCK_KEY, BLOCK_KEY)) {
         const int now = stage * BLOCK_SIZE;
         tile_wait(AHEAD - 1);
         barrier(CLK_LOCAL_MEM_FENCE); // this block is here, and nobody needs the one before

@@ -105,7 +105,7 @@ static inline void write_scores(const attn_arguments *a, const attn_extras *x, c
     }
 }
 
-// Makes the scores of keys begin .. end - 1 what softmax sees, where features ask for it, and gives this work-item's maximum.
+// Makes the scores of keys begin .. end - 1 what softmax sees, where features ask for it; gives this work-item's maximum.
 static inline float transform_row(const attn_arguments *a, const attn_extras *x, const score_row *row, long begin,
                                   long end) {
     float m = -INFINITY;

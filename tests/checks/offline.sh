@@ -40,9 +40,17 @@ list_jobs() {
         [ ! -f "$file" ] || awk -F, -v table="$table" -v all="$all" '
         function job(target, extra, label) {
             # the engines bound the registers of the form without keywise features alone
-            print (/fallback/ ? 0 : 1), (label ~ /keywise=1/ ? 0 : limit), target, table ".cl", table "/dim=" $5 sizes label, defines " " extra
+            print (/fallback/ ? 0 : 1), (label ~ /keywise=1/ ? 0 : limit), target, table ".cl", table "/dim=" $5 sizes label trained, defines " " extra more
         }
-        function for_target(target) {
+        function for_target(target, vendor) { # the first row of each maker with dropout and prefix, too
+            for_sizes(target)
+            vendor = target == "nvidia"
+            if (seen[vendor]++) return
+            trained = "/training"; more = " -DATTN_DROPOUT=1 -DATTN_PREFIX=1"
+            for_sizes(target)
+            trained = more = ""
+        }
+        function for_sizes(target) {
             if (table == "attention_fused_tf32") {
                 for (w = 0; w < 2; w++) for (n = 3; n > 0; n -= 2)
                     job(target, tile " -DKEYWISE=" w " -DPRODUCTS=" n, "/keywise=" w "/products=" n)

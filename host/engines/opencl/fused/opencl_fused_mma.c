@@ -70,13 +70,14 @@ static clattn_status build(attn_fused *fused, const attn_mma_tile *tile, const a
     const int64_t threads = tile->lanes * attn_blocks_get(blocks, "warps");
     const bool keywise = attn_fused_is_keywise(&fused->problem);
     ATTN_TRY(attn_fused_local_fits(fused->program, need, local_limit(fused, tile, need), report));
-    if (registers > 0 && tile->register_limit && !keywise) {
+    const char *training = attn_training_defines(&fused->problem);
+    if (registers > 0 && tile->register_limit && !keywise && !*training) {
         snprintf(limit, sizeof limit, " %s=%" PRId64, tile->register_limit, registers);
     }
     fused->local_memory = tile->declares_memory ? 0 : need;
     attn_blocks_options(blocks, sizes, sizeof sizes);
     snprintf(options, sizeof options, "-DATTN_TYPE=%d -DKEYWISE=%d%s%s%s%s", (int)fused->problem.type, keywise ? 1 : 0,
-             sizes, tile->defines, limit, attn_training_defines(&fused->problem));
+             sizes, tile->defines, limit, training);
     clattn_plan_info built = *info;
     ATTN_TRY(attn_opencl_build(&fused->device, fused->program, options, threads, true, &fused->main, &built, report));
     info->private_memory = built.private_memory;
