@@ -230,15 +230,15 @@ START_TEST(test_philox) {
 END_TEST
 
 /* The mask is that of problem/dropout.h, at its place; it is kept by the part that was asked for. */
-static void check_mask(const char *engine, double dropout, const int64_t *first_keys) {
+static void check_mask(const char *engine, int64_t device, double dropout, const int64_t *first_keys) {
     enum { BATCH = 2, HEADS = 3, ROWS = 40, KEYS = 37, COUNT = BATCH * HEADS * ROWS * KEYS };
     static unsigned char mask[COUNT];
     static float query[BATCH * HEADS * ROWS], key[BATCH * HEADS * KEYS], output[BATCH * HEADS * ROWS];
     clattn_problem p = CLATTN_PROBLEM_INIT, resolved;
     clattn_tensors t = CLATTN_TENSORS_INIT;
     attn_call call;
-    const clattn_plan_options options = suite_on(engine, CLATTN_ANY_DEVICE);
-    clattn_runtime *own = open_runtime();
+    const clattn_plan_options options = suite_on(engine, device);
+    clattn_runtime *own = suite_runtime(NULL);
     p.batch = BATCH, p.query_heads = HEADS, p.query_length = ROWS, p.key_length = KEYS, p.head_dim = 1;
     p.dropout = dropout, p.dropout_mask = true, p.causal = true,
     p.alignment = CLATTN_ALIGN_TOP_LEFT; /* every key, allowed or not */
@@ -261,11 +261,18 @@ static void check_mask(const char *engine, double dropout, const int64_t *first_
 
 START_TEST(test_dropout_mask) {
     static const int64_t keys[2] = { 3, INT64_C(1) << 40 };
-    for (int e = 0; e < 2; e++) {
-        check_mask(forward_engines[e], 0, NULL);
-        check_mask(forward_engines[e], 0.25, NULL);
-        check_mask(forward_engines[e], 0.5, keys);
-        check_mask(forward_engines[e], 0.9, keys);
+    static const char *const engines[] = { "reference", "cpu", "opencl-unfused", "opencl-fused", "opencl-decode" };
+    clattn_runtime *own = suite_runtime(NULL);
+    const int64_t opencl = suite_opencl_device(own);
+    clattn_runtime_destroy(own);
+    for (int e = 0; e < 5; e++) {
+        const int64_t device = e < 2 ? 0 : opencl;
+        if (device >= 0 && clattn_engine_built(engines[e])) {
+            check_mask(engines[e], device, 0, NULL);
+            check_mask(engines[e], device, 0.25, NULL);
+            check_mask(engines[e], device, 0.5, keys);
+            check_mask(engines[e], device, 0.9, keys);
+        }
     }
 }
 END_TEST
