@@ -39,13 +39,13 @@ list_jobs() {
         file=${replacement:-$kernels/tuning/$table.csv}
         [ ! -f "$file" ] || awk -F, -v table="$table" -v all="$all" '
         function job(target, extra, label) {
-            # the engines bound the registers of the form without keywise features alone
-            print (/fallback/ ? 0 : 1), (label ~ /keywise=1/ ? 0 : limit), target, table ".cl", table "/dim=" $5 sizes label trained, defines " " extra more
+            # the engines bound the registers of the form without keywise features and training alone
+            print (/fallback/ ? 0 : 1), (label ~ /keywise=1/ || trained != "" ? 0 : limit), target, table ".cl", table "/dim=" $5 sizes label trained, defines " " extra more
         }
-        function for_target(target, vendor) { # the first row of each maker with dropout and prefix, too
+        function for_target(target, vendor) { # with dropout and prefix, too: the first row of each maker that the engines take for them
             for_sizes(target)
             vendor = target == "nvidia"
-            if (seen[vendor]++) return
+            if (table == "attention_fused_mma" && vendor && $6 / $8 > 16 || seen[vendor]++) return
             trained = "/training"; more = " -DATTN_DROPOUT=1 -DATTN_PREFIX=1"
             for_sizes(target)
             trained = more = ""

@@ -86,16 +86,25 @@ static clattn_status build(attn_fused *fused, const attn_mma_tile *tile, const a
     return CLATTN_OK;
 }
 
+/* Two tiles of rows a warp take all registers of NVIDIA's; with dropout or a prefix another row of the table is better. */
+static bool spills_with_training(const attn_fused *fused, const attn_mma_tile *tile, const attn_blocks *blocks) {
+    const int64_t rows = attn_blocks_get(blocks, "block_query") / attn_blocks_get(blocks, "warps");
+    return tile->register_limit && rows > 16 && (fused->problem.dropout > 0 || fused->problem.prefix > 0);
+}
+
 clattn_status attn_fused_mma_take(attn_fused *fused, const attn_tuning_row *row, bool last, clattn_plan_info *info,
                                   clattn_report *report) {
     attn_blocks blocks;
     const attn_mma_tile *tile = attn_mma_tile_choose(&fused->device, fused->problem.type, report);
-    (void)last;
     if (!tile) {
         return CLATTN_UNSUPPORTED;
     }
     ATTN_TRY(attn_blocks_take(fused->program, row, &fused->device.blocks, 1, &blocks, report));
     ATTN_TRY(check_blocks(tile, &blocks, report));
+    if (!last && spills_with_training(fused, tile, &blocks)) {
+        return attn_refuse(report, CLATTN_UNSUPPORTED,
+                           "attention_fused_mma: two tiles of rows a warp leave dropout and prefix no registers");
+    }
     ATTN_TRY(build(fused, tile, &blocks, info, report));
     const int64_t stages = attn_blocks_get(&blocks, "stages");
     info->weights_rounded = true;
