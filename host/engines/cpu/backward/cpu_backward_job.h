@@ -10,6 +10,7 @@
 enum {
     ATTN_CPU_BACKWARD_ROWS = 96,  /* rows of a block: whole tiles of 6 and 12 */
     ATTN_CPU_BACKWARD_KEYS = 192, /* keys of a block, at most: whole tiles of 6 and 12, panels of 4 to 32 */
+    ATTN_CPU_BACKWARD_CHUNK = 16, /* chunks are multiples of it: whole vectors, and whole bytes of a mask of bits */
     ATTN_CPU_BACKWARD_UNIT = 96,  /* blocks of keys are multiples of it */
     ATTN_CPU_BACKWARD_PART = 96   /* keys that one accumulator of grad_query takes before it is added to the sum */
 };
@@ -69,7 +70,7 @@ typedef struct attn_cpu_backward_kernels {
 
 /** The first of the rows or keys of chunk number `chunk` of 2 * slices. */
 static inline int64_t attn_cpu_backward_chunk(int64_t length, int64_t slices, int64_t chunk) {
-    const int64_t unit = ATTN_CPU_BACKWARD_UNIT / 2, units = (length + unit - 1) / unit;
+    const int64_t unit = ATTN_CPU_BACKWARD_CHUNK, units = (length + unit - 1) / unit;
     int64_t first = units / (2 * slices) * chunk + units % (2 * slices) * chunk / (2 * slices);
     return first * unit < length ? first * unit : length;
 }
