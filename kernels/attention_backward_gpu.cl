@@ -98,7 +98,7 @@ static inline void block_shares(const attn_arguments *a, const attn_extras *x, _
     closed_shares(a, x, memory);
 }
 
-// What of the own lines is not finite: 0 * x is 0 for what is, NaN for the rest.
+// Own lines that are not finite: 0 * x is 0 for what is, NaN for the rest.
 static inline void add_zeros(float4 total[SLICES][VALUE_VECTORS][ROWS], float bad[ROWS]) {
 #pragma unroll
     for (int i = 0; i < ROWS; i++) {
@@ -112,16 +112,16 @@ static inline void add_zeros(float4 total[SLICES][VALUE_VECTORS][ROWS], float ba
 }
 
 // Logsumexp and delta of the block's rows. Rows that are not there or have no weights get those that make weights of 0.
-static inline void take_numbers(const attn_arguments *a, __local float4 *memory, __global const float *logsumexp,
-                                __global const float *delta, const attn_layout *delta_at) {
+static inline void take_numbers(const attn_arguments *a, __local float4 *memory) {
     const backward_item here = item_of(memory), *t = &here;
     __local const backward_block *g = t->block;
+    const attn_layout delta_at = g->delta_at;
     for (int n = t->lane; n < BLOCK_ROWS; n += THREADS) {
         float l = INFINITY, d = 0.0f;
         const long h = ATTN_ROW_HEAD(&g->at, n), position = ATTN_ROW_POSITION(&g->at, n);
         if (n < g->at.rows && position < g->entry.query_length) {
-            l = logsumexp[ATTN_LOGSUMEXP_AT(a, g->at.b, h, position)];
-            d = l == -INFINITY ? 0.0f : delta[attn_row_at(delta_at, g->at.b, h, position)];
+            l = g->logsumexp_memory[ATTN_LOGSUMEXP_AT(a, g->at.b, h, position)];
+            d = l == -INFINITY ? 0.0f : g->delta_memory[attn_row_at(&delta_at, g->at.b, h, position)];
             l = l == -INFINITY ? INFINITY : l;
         }
         t->logsumexp[n] = l;
@@ -161,14 +161,17 @@ static inline int find_line(const attn_arguments *a, __local const backward_bloc
 #endif
 }
 
-static inline void store_lines(const attn_arguments *a, __local float4 *memory, const float *bad, int dims, float scale,
-                               float4 total[SLICES][VALUE_VECTORS][ROWS], __global attn_gradient *result,
-                               const attn_layout *layout, int add) {
+static inline void store_lines(const attn_arguments *a, __local float4 *memory, const float *bad, int second, int add,
+                               float4 total[SLICES][VALUE_VECTORS][ROWS]) {
     const backward_item here = item_of(memory), *t = &here;
+    const attn_layout layout = second ? t->block->second_at : t->block->first_at;
+    __global attn_gradient *result = second ? t->block->second_result : t->block->first_result;
+    const int dims = (int)(second ? a->value_dim : a->head_dim);
+    const float scale = second ? 1.0f : a->scale;
 #pragma unroll
     for (int i = 0; i < ROWS; i++) {
         long at, number;
-        const int line = find_line(a, t->block, t->ty + i * THREADS_Y, layout, &at, &number);
+        const int line = find_line(a, t->block, t->ty + i * THREADS_Y, &layout, &at, &number);
         if (line == 1 || (line == 2 && bad[i] == 0.0f)) {
 #pragma unroll
             for (int m = 0; m < SLICES * VALUE_VECTORS; m++) {
@@ -181,7 +184,7 @@ static inline void store_lines(const attn_arguments *a, __local float4 *memory, 
 }
 
 // Says which of the own lines are not finite; all work-items of a line know it then.
-static inline void flag_lines(const attn_arguments *a, __local float4 *memory, float bad[ROWS], __global int *flags) {
+static inline void flag_lines(const attn_arguments *a, __local float4 *memory, float bad[ROWS]) {
     barrier(CLK_LOCAL_MEM_FENCE);
     const backward_item here = item_of(memory), *t = &here;
     reduce_rows(t->scratch, bad, 0);
@@ -190,16 +193,13 @@ static inline void flag_lines(const attn_arguments *a, __local float4 *memory, f
         long at, number;
         const int line = find_line(a, t->block, t->ty + i * THREADS_Y, &a->query, &at, &number);
         if (t->tx == 0 && line != 0) {
-            flags[number] = line == 2 && bad[i] != 0.0f;
+            t->block->flags[number] = line == 2 && bad[i] != 0.0f;
         }
     }
 }
 
 // Goes over all blocks of the other kind.
 static inline void visit_all(const attn_arguments *a, const attn_extras *x, __local float4 *memory, int wants,
-                             __global const attn_storage *query, __global const attn_storage *grad_output,
-                             __global const float *logsumexp, __global const float *delta,
-                             const attn_layout *grad_output_at, const attn_layout *delta_at,
                              float4 first[SLICES][VALUE_VECTORS][ROWS], float4 second[SLICES][VALUE_VECTORS][ROWS]) {
     __local backward_block *g = (__local backward_block *)memory;
     const attn_range visit = g->visit;
@@ -212,15 +212,15 @@ static inline void visit_all(const attn_arguments *a, const attn_extras *x, __lo
             barrier(CLK_LOCAL_MEM_FENCE);
             if (begins) {
                 const attn_row_block at = { b, first_head + h, row, heads, (int)min((long)WALK, visit.end * heads - row) };
-                take_rows(a, g, &at, query, grad_output, grad_output_at);
+                take_rows(a, g, &at);
             }
             barrier(CLK_LOCAL_MEM_FENCE);
-            take_numbers(a, memory, logsumexp, delta, delta_at);
+            take_numbers(a, memory);
             visit_block(a, x, memory, wants, first, second);
         }
     }
 #else
-    take_numbers(a, memory, logsumexp, delta, delta_at);
+    take_numbers(a, memory);
     for (long k = attn_first_block(&visit, WALK); k < visit.end; k = attn_next_block(&visit, k, WALK, WALK)) {
         barrier(CLK_LOCAL_MEM_FENCE);
         if (begins) {
@@ -234,9 +234,7 @@ static inline void visit_all(const attn_arguments *a, const attn_extras *x, __lo
 
 // The group's own lines, by one work-item.
 static inline void take_own(const attn_arguments *a, const attn_extras *x, __local backward_block *g, long number,
-                            long blocks, __global const attn_storage *query, __global const attn_storage *key,
-                            __global const attn_storage *value, __global const attn_storage *grad_output,
-                            const attn_layout *grad_output_at) {
+                            long blocks, __global const attn_storage *key, __global const attn_storage *value) {
 #if PASS_KEYS
     const long line = number / blocks, b = line / a->kv_heads, kv_head = line % a->kv_heads;
     begin_block(a, x, g, b, kv_head, key, value);
@@ -250,7 +248,7 @@ static inline void take_own(const attn_arguments *a, const attn_extras *x, __loc
     begin_block(a, x, g, at.b, at.h / a->group, key, value);
     take_keys(g, 0);
     const attn_entry e = g->entry;
-    take_rows(a, g, &at, query, grad_output, grad_output_at);
+    take_rows(a, g, &at);
     g->visit = attn_rows_range(a, &e, ATTN_ROW_POSITION(&at, 0), ATTN_ROW_POSITION(&at, at.rows - 1));
 #endif
 }
@@ -265,8 +263,19 @@ void attention_backward_gpu(attn_arguments a, long first_group, long blocks, ATT
                             __global int *flags, long flags_at, __local float4 *memory) {
     const attn_extras x = ATTN_EXTRAS;
     if (tile_lane() == 0) {
-        take_own(&a, &x, (__local backward_block *)memory, first_group + get_group_id(0), blocks, query, key, value,
-                 grad_output, &grad_output_at);
+        __local backward_block *g = (__local backward_block *)memory;
+        g->query_memory = query;
+        g->grad_output_memory = grad_output;
+        g->logsumexp_memory = logsumexp;
+        g->delta_memory = delta;
+        g->grad_output_at = grad_output_at;
+        g->delta_at = delta_at;
+        g->first_result = first_result;
+        g->second_result = second_result;
+        g->first_at = first_at;
+        g->second_at = second_at;
+        g->flags = flags + flags_at;
+        take_own(&a, &x, g, first_group + get_group_id(0), blocks, key, value);
     }
     barrier(CLK_LOCAL_MEM_FENCE);
     float4 first[SLICES][VALUE_VECTORS][ROWS], second[SLICES][VALUE_VECTORS][ROWS];
@@ -277,18 +286,12 @@ void attention_backward_gpu(attn_arguments a, long first_group, long blocks, ATT
     }
     clear(first);
     clear(second);
-    visit_all(&a, &x, memory, wants, query, grad_output, logsumexp, delta, &grad_output_at, &delta_at, first, second);
+    visit_all(&a, &x, memory, wants, first, second);
     if (wants & WANTS_REPAIR) {
         add_zeros(first, bad);
         add_zeros(second, bad);
-        flag_lines(&a, memory, bad, flags + flags_at);
+        flag_lines(&a, memory, bad);
     }
-    if (FIRST(wants)) {
-        store_lines(&a, memory, bad, (int)a.head_dim, a.scale, first, first_result, &first_at,
-                    wants & WANTS_ADD);
-    }
-    if (SECOND(wants)) {
-        store_lines(&a, memory, bad, (int)a.value_dim, 1.0f, second, second_result, &second_at,
-                    wants & WANTS_ADD);
-    }
+    if (FIRST(wants)) store_lines(&a, memory, bad, 0, wants & WANTS_ADD, first);
+    if (SECOND(wants)) store_lines(&a, memory, bad, 1, wants & WANTS_ADD, second);
 }

@@ -10,12 +10,18 @@
 #include "include/row_blocks.cl.h"
 #include "include/index.cl.h"
 #include "include/dropout.cl.h"
+#include "include/gradient_types.cl.h"
 #include "include/reduce.cl.h"
 #include "include/stage.cl.h"
 
 // In local memory: a compiler would keep it, and what it can compute from it, in registers that the products need.
 typedef struct backward_block {
     stage_rows query, grad_output, key, value;
+    __global const attn_storage *query_memory, *grad_output_memory; // what rows are taken from
+    __global const float *logsumexp_memory, *delta_memory;
+    __global attn_gradient *first_result, *second_result;
+    __global int *flags;
+    attn_layout grad_output_at, delta_at, first_at, second_at;
     attn_entry entry;
     attn_range visit; // keys that the group's rows see, or positions of rows that see its keys
     attn_range open;  // keys that all of the rows see
@@ -72,13 +78,12 @@ static inline stage_rows rows_of(const attn_row_block *at, __global const attn_s
 }
 
 // The rows `at` of the block, and the keys that all of them see.
-static inline void take_rows(const attn_arguments *a, __local backward_block *g, const attn_row_block *at,
-                             __global const attn_storage *query, __global const attn_storage *grad_output,
-                             const attn_layout *grad_output_at) {
+static inline void take_rows(const attn_arguments *a, __local backward_block *g, const attn_row_block *at) {
     const attn_entry e = g->entry;
+    const attn_layout grad_output_at = g->grad_output_at;
     g->at = *at;
-    g->query = rows_of(at, query, &a->query, a->head_dim);
-    g->grad_output = rows_of(at, grad_output, grad_output_at, a->value_dim);
+    g->query = rows_of(at, g->query_memory, &a->query, a->head_dim);
+    g->grad_output = rows_of(at, g->grad_output_memory, &grad_output_at, a->value_dim);
     g->open = attn_rows_common_range(a, &e, ATTN_ROW_POSITION(at, 0), ATTN_ROW_POSITION(at, at->rows - 1));
 }
 

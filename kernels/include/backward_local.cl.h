@@ -18,7 +18,7 @@
 #define COLUMN_STRIDE (WIDTH / 4)
 #define REDUCE_STRIDE (THREADS_X / 4 + 1)
 
-#define BLOCK_SIZE 26 // a backward_block
+#define BLOCK_SIZE 41 // a backward_block
 #define NUMBER_SIZE ((OWN > WALK ? OWN : WALK) / 2 + 1)
 #define OWN_SIZE (OWN * LINE_STRIDE)
 #define OTHER_SIZE (WALK * LINE_STRIDE)

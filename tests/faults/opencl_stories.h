@@ -37,6 +37,8 @@ static const story stories[] = {
     { "matrix units, TF32", ATTENTION, "opencl-fused", "matrix", CLATTN_FP32, false, false, true },
     { "additive, a GPU", ADDITIVE, "opencl", NULL, CLATTN_FP32, true, false, false },
     { "unfused, gradients", ATTENTION, "opencl-unfused", NULL, CLATTN_FP32, true, true, false, true },
+    { "fused, gradients", ATTENTION, "opencl-fused", NULL, CLATTN_FP32, false, true, false, true },
+    { "fused, gradients, a GPU", ATTENTION, "opencl-fused", "gpu-shaped", CLATTN_FP32, true, true, true, true },
     { "unfused, gradients, enqueued", ATTENTION, "opencl-unfused", NULL, CLATTN_FP16, false, true, true, true },
 };
 enum { STORIES = sizeof stories / sizeof stories[0] };
