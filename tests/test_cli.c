@@ -92,8 +92,6 @@ START_TEST(test_plan) {
     refused(2, "plan query_length=3 key_length=5 head_dim=4 causal=yes", "align");
     refused(2, "plan query_length=9223372036854775808 head_dim=4", "query_length");
     refused(2, "plan query_length=9223372036854775807 head_dim=4", "query");
-    refused(3, "plan query_length=3 head_dim=4 direction=backward", "direction");
-    refused(3, "plan query_length=3 head_dim=4 dropout=0.5", "dropout");
     program_end();
 }
 END_TEST
@@ -146,7 +144,6 @@ START_TEST(test_run_refuses) {
         { 2, "run " ALL OUT "--engine all", "engine" },
         { 3, "run " ALL OUT "--query-starts x.npy", "--query-starts" },
         { 3, "run " ALL OUT "--rotary-cos m.npy", "--rotary-cos" },
-        { 3, "run " ALL OUT "dropout=0.1", "dropout" },
     };
     program_begin("cli");
     for (size_t n = 0; n < sizeof bad / sizeof *bad; n++) {

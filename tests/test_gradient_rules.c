@@ -202,6 +202,9 @@ static void check_same_bits(const char *engine) {
         }
         EXPECT_STATUS(clattn_execute(plan, &c->tensors), CLATTN_OK, &report);
         for (int k = 0; k < GRADIENT_INPUTS && run > 0; k++) {
+            if (!first.inputs[k].grad) {
+                continue; /* not asked for */
+            }
             size_t bytes = (size_t)(c->inputs[k].count * clattn_type_size(c->inputs[k].grad_type));
             ck_assert_msg(memcmp(first.inputs[k].grad, c->inputs[k].grad, bytes) == 0, "run %d: grad_%s", run,
                           c->inputs[k].name);
@@ -230,6 +233,9 @@ START_TEST(test_same_bits_of_slices) {
         gradient_make(c, &p, 14);
         gradient_run(runtime, c, "cpu");
         for (int k = 0; k < GRADIENT_INPUTS && run > 0; k++) {
+            if (!first.inputs[k].grad) {
+                continue; /* not asked for */
+            }
             ck_assert_msg(memcmp(first.inputs[k].grad, c->inputs[k].grad, (size_t)c->inputs[k].count * 4) == 0,
                           "run %d: grad_%s", run, c->inputs[k].name);
         }
