@@ -208,7 +208,7 @@ static int64_t count_items(const attn_cpu_plan *plan, const void *part, const at
     (void)part;
     return 2 * count_blocks(p, p->query_heads, call->query_length) + count_blocks(p, p->kv_heads, call->key_length) +
            slices * slices * (p->batch > 0 ? count_heads(p, false) : 0) + count_bias_rows(p, call) +
-           (has_heads(p) ? p->query_heads : 0);
+           (has_heads(p) ? p->query_heads : 0) + (p->batch == 0); /* the bias alone */
 }
 
 /* ------------------------------------------------------------------------------------ calls */
@@ -307,6 +307,19 @@ static void place_bias(const attn_cpu_run *run, const backward_part *own, attn_c
     }
 }
 
+/** Without entries no item of the walk clears a bias that has no entries either. */
+static void clear_bias(const clattn_problem *p, const attn_call *c) {
+    const int64_t rows = p->bias_shape[2] == 1 ? 1 : c->query_length, keys = p->bias_shape[3] == 1 ? 1 : c->key_length;
+    for (int64_t b = 0; b < p->bias_shape[0]; b++) {
+        for (int64_t row = 0; row < p->bias_shape[1] * rows; row++) {
+            int64_t at = attn_view_row(&c->grad_bias, b, row / rows, row % rows);
+            for (int64_t j = 0; j < keys; j++) {
+                attn_cpu_put_gradient(p, attn_grad_bias_type(p), &c->grad_bias, at + j * c->grad_bias.stride[3], 0);
+            }
+        }
+    }
+}
+
 static clattn_status run_backward(const attn_cpu_run *run, const void *part) {
     const backward_part *own = part;
     const clattn_problem *p = &run->plan->problem;
@@ -329,7 +342,11 @@ static clattn_status run_backward(const attn_cpu_run *run, const void *part) {
         ATTN_TRY(attn_cpu_share(run, count_heads(p, false) * job->slices, work_walk, &call));
     }
     ATTN_TRY(attn_cpu_share(run, query_blocks + key_blocks, work_finish, &call));
-    ATTN_TRY(attn_cpu_share(run, count_bias_rows(p, c), work_bias, &call));
+    if (p->batch == 0 && attn_wants_gradient(p, CLATTN_GRADIENT_BIAS)) {
+        clear_bias(p, c);
+    } else {
+        ATTN_TRY(attn_cpu_share(run, count_bias_rows(p, c), work_bias, &call));
+    }
     return attn_cpu_share(run, has_heads(p) ? p->query_heads : 0, work_head, &call);
 }
 
