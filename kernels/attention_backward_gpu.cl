@@ -136,12 +136,10 @@ static inline void visit_block(const attn_arguments *a, const attn_extras *x, __
     block_products(memory, 0, (int)a->head_dim, s);
     block_products(memory, 1, FIRST(wants) ? (int)a->value_dim : 0, dot);
     block_shares(a, x, memory, wants, s, dot);
-    if (SECOND(wants)) {
-        add_columns(memory, 1, (int)a->value_dim, second);
+    if (PASS_KEYS) {
+        add_columns(memory, 1, SECOND(wants) ? (int)a->value_dim : 0, second);
     }
-    if (FIRST(wants)) {
-        add_columns(memory, 0, (int)a->head_dim, first);
-    }
+    add_columns(memory, 0, FIRST(wants) ? (int)a->head_dim : 0, first);
 }
 
 // Own line n of the group in a tensor of results: 0 where it is not there, 1 where it has no gradient, else 2. `number`
@@ -183,8 +181,8 @@ static inline void store_lines(const attn_arguments *a, __local float4 *memory, 
     }
 }
 
-// Says which of the own lines are not finite; all work-items of a line know it then.
-static inline void flag_lines(const attn_arguments *a, __local float4 *memory, float bad[ROWS]) {
+// Says which of the own lines are not finite, where that is wanted; all work-items of a line know it then.
+static inline void flag_lines(const attn_arguments *a, __local float4 *memory, int wants, float bad[ROWS]) {
     barrier(CLK_LOCAL_MEM_FENCE);
     const backward_item here = item_of(memory), *t = &here;
     reduce_rows(t->scratch, bad, 0);
@@ -192,7 +190,7 @@ static inline void flag_lines(const attn_arguments *a, __local float4 *memory, f
     for (int i = 0; i < ROWS; i++) {
         long at, number;
         const int line = find_line(a, t->block, t->ty + i * THREADS_Y, &a->query, &at, &number);
-        if (t->tx == 0 && line != 0) {
+        if ((wants & WANTS_REPAIR) && t->tx == 0 && line != 0) {
             t->block->flags[number] = line == 2 && bad[i] != 0.0f;
         }
     }
@@ -290,8 +288,8 @@ void attention_backward_gpu(attn_arguments a, long first_group, long blocks, ATT
     if (wants & WANTS_REPAIR) {
         add_zeros(first, bad);
         add_zeros(second, bad);
-        flag_lines(&a, memory, bad);
     }
+    flag_lines(&a, memory, wants, bad);
     if (FIRST(wants)) store_lines(&a, memory, bad, 0, wants & WANTS_ADD, first);
     if (SECOND(wants)) store_lines(&a, memory, bad, 1, wants & WANTS_ADD, second);
 }

@@ -104,27 +104,36 @@ static inline void slice_columns(__local float4 *memory, int second, float4 sum[
     }
 }
 
-// Adds the other lines, weighted: of key or query, `second` of grad_output. The sum over the block starts from zero.
+// Columns of the other lines from column c0 on: of key or query, `second` of grad_output.
+static inline void stage_columns(__local float4 *memory, int second, int c0) {
+    const backward_item here = item_of(memory), *t = &here;
+    __local const backward_block *g = t->block;
+    if (!PASS_KEYS) {
+        stage_tile(t->columns, COLUMN_STRIDE, WALK, WIDTH, &g->key, 0, g->first_key, g->keys, c0, t->lane);
+    } else if (second) {
+        stage_output(t->columns, COLUMN_STRIDE, WALK, WIDTH, &g->grad_output, g->at.rows, c0, t->lane);
+    } else {
+        stage_tile(t->columns, COLUMN_STRIDE, WALK, WIDTH, &g->query, 1, 0, g->at.rows, c0, t->lane);
+    }
+}
+
+// Adds the other lines, weighted: of key or query, `second` of grad_output; nothing where dims is 0. The sum over the block
+// starts from zero. The barriers stand outside of all conditions: PoCL copies all that follows a barrier in a condition.
 static inline void add_columns(__local float4 *memory, int second, int dims, float4 total[SLICES][VALUE_VECTORS][ROWS]) {
 #pragma unroll
     for (int slice = 0; slice < SLICES; slice++) {
-        if (slice * WIDTH >= dims) break;
         barrier(CLK_LOCAL_MEM_FENCE); // shares are there, the columns before are read
-        const backward_item here = item_of(memory), *t = &here;
-        __local const backward_block *g = t->block;
-        if (!PASS_KEYS) {
-            stage_tile(t->columns, COLUMN_STRIDE, WALK, WIDTH, &g->key, 0, g->first_key, g->keys, slice * WIDTH, t->lane);
-        } else if (second) {
-            stage_output(t->columns, COLUMN_STRIDE, WALK, WIDTH, &g->grad_output, g->at.rows, slice * WIDTH, t->lane);
-        } else {
-            stage_tile(t->columns, COLUMN_STRIDE, WALK, WIDTH, &g->query, 1, 0, g->at.rows, slice * WIDTH, t->lane);
+        if (slice * WIDTH < dims) {
+            stage_columns(memory, second, slice * WIDTH);
         }
         barrier(CLK_LOCAL_MEM_FENCE);
-        float4 sum[VALUE_VECTORS][ROWS];
-        slice_columns(memory, second, sum);
+        if (slice * WIDTH < dims + ((__local const backward_block *)memory)->zero) {
+            float4 sum[VALUE_VECTORS][ROWS];
+            slice_columns(memory, second, sum);
 #pragma unroll
-        for (int n = 0; n < VALUE_VECTORS * ROWS; n++) {
-            total[slice][n / ROWS][n % ROWS] += sum[n / ROWS][n % ROWS];
+            for (int n = 0; n < VALUE_VECTORS * ROWS; n++) {
+                total[slice][n / ROWS][n % ROWS] += sum[n / ROWS][n % ROWS];
+            }
         }
     }
 }
