@@ -191,25 +191,29 @@ static inline void slice_values(__local float4 *memory, float4 sum[VALUE_VECTORS
     }
 }
 
-// output = output * keep + weights * values; the sum over the block starts from zero.
+// output = output * keep + weights * values; the sum over the block starts from zero. The barriers stand outside of all
+// conditions: PoCL copies all that follows a barrier in a condition.
 static inline void block_values(__local float4 *memory, int value_dim, long first, int keys, const float *keep,
                                 float4 output[VALUE_SLICES][VALUE_VECTORS][ROWS]) {
 #pragma unroll
     for (int slice = 0; slice < VALUE_SLICES; slice++) {
-        if (slice * VALUE_WIDTH >= value_dim) break;
-        float4 sum[VALUE_VECTORS][ROWS];
         if (slice > 0) { // the first one is there
             barrier(CLK_LOCAL_MEM_FENCE);
-            const group_item here = item_of(memory), *t = &here;
-            stage_tile(t->value, VALUE_STRIDE, BLOCK_KEY, VALUE_WIDTH, &t->group->value, 0, first, keys,
-                       slice * VALUE_WIDTH, t->lane);
+            if (slice * VALUE_WIDTH < value_dim) {
+                const group_item here = item_of(memory), *t = &here;
+                stage_tile(t->value, VALUE_STRIDE, BLOCK_KEY, VALUE_WIDTH, &t->group->value, 0, first, keys,
+                           slice * VALUE_WIDTH, t->lane);
+            }
         }
         barrier(CLK_LOCAL_MEM_FENCE);
-        slice_values(memory, sum);
+        if (slice * VALUE_WIDTH < value_dim + ((__local const group_block *)memory)->zero) {
+            float4 sum[VALUE_VECTORS][ROWS];
+            slice_values(memory, sum);
 #pragma unroll
-        for (int n = 0; n < VALUE_VECTORS * ROWS; n++) {
-            const int v = n / ROWS, i = n % ROWS;
-            output[slice][v][i] = fma(output[slice][v][i], (float4)keep[i], sum[v][i]);
+            for (int n = 0; n < VALUE_VECTORS * ROWS; n++) {
+                const int v = n / ROWS, i = n % ROWS;
+                output[slice][v][i] = fma(output[slice][v][i], (float4)keep[i], sum[v][i]);
+            }
         }
     }
 }
