@@ -5,6 +5,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "engines/cpu/cpu_path.h"
 
+#include <math.h>
 #include <pthread.h>
 
 #include "cpu/threads.h"
@@ -13,16 +14,11 @@
 
 /* Of the paths with one result, those that can refuse a call stand before those that take every one. */
 const attn_cpu_path *const attn_cpu_paths[] = {
-    &attn_cpu_decode_path,
-    &attn_cpu_prefill_path,
-    &attn_cpu_double_path,
-    &attn_cpu_careful_path,
-    &attn_cpu_weights_path,
-    &attn_cpu_careful_weights_path,
-    &attn_cpu_dropout_path,
-    &attn_cpu_backward_path,
-    &attn_cpu_backward_careful_path,
-    NULL,
+    &attn_cpu_decode_path,           &attn_cpu_prefill_path,
+    &attn_cpu_double_path,           &attn_cpu_careful_path,
+    &attn_cpu_weights_path,          &attn_cpu_careful_weights_path,
+    &attn_cpu_dropout_path,          &attn_cpu_backward_path,
+    &attn_cpu_backward_careful_path, NULL,
 };
 
 _Static_assert(sizeof attn_cpu_paths / sizeof *attn_cpu_paths - 1 <= ATTN_CPU_MOST_PATHS, "a plan has too few parts");
@@ -60,6 +56,15 @@ int attn_cpu_path_find(const attn_cpu_plan *plan, attn_cpu_result result, int64_
     return -1;
 }
 
+/**
+ * Products of weights and values below 2^-126 become 0, and what is left is divided by 1 - dropout at a row's end. Weights
+ * that are as many times larger lose no more than without dropout. fp16 counts nothing that small, and its rounded weights
+ * have no room.
+ */
+static float headroom_of(const clattn_problem *problem) {
+    return problem->type == CLATTN_FP16 ? 0 : (float)ceil(-log2(1 - problem->dropout)) + 0.0f; /* 0, not -0 */
+}
+
 attn_cpu_job attn_cpu_job_start(const attn_cpu_run *run) {
     const clattn_problem *problem = &run->plan->problem;
     attn_cpu_job job = { .problem = problem, .call = run->call, .block_key = run->plan->block_key };
@@ -67,6 +72,7 @@ attn_cpu_job attn_cpu_job_start(const attn_cpu_run *run) {
                   problem->alibi;
     job.dropped = problem->dropout > 0;
     job.kept_share = (float)(1 - problem->dropout);
+    job.headroom = headroom_of(problem);
     job.output_type = attn_output_type(problem);
     job.key_factor = (float)(problem->scale * (problem->softcap > 0 ? 1 : 1.44269504088896340736));
     return job;

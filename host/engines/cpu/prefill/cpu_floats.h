@@ -57,7 +57,8 @@ static void copy_queries(const prefill_work *w, int64_t row, int height, int64_t
     const clattn_problem *problem = w->job->problem;
     const attn_view *query = &w->job->call->query;
     float *copy = w->queries + row * w->dim_pitch;
-    if (reads_in_place(w, row, height)) return;
+    if (reads_in_place(w, row, height))
+        return;
     copy_rows(problem->type, copy, w->dim_pitch, query->data, attn_view_row(query, w->b, w->h, w->first + row),
               query->stride[2], real, problem->head_dim, splat(1.0f));
     memset(copy + real * w->dim_pitch, 0, (size_t)((height - real) * w->dim_pitch) * sizeof(float));
@@ -83,8 +84,8 @@ static key_block get_block(prefill_work *w, int64_t number) {
 
 /** Scores of keys begin .. end of one row become weights. */
 INLINE void softmax_row(const prefill_work *w, int64_t row, float *scores, int begin, int end, float top, bool first) {
-    softmax_scores(scores, begin, end, top, &w->maxima[row], &w->sums[row], w->output + row * w->output_pitch,
-                   w->output_pitch, first);
+    softmax_scores(scores, begin, end, top - w->job->headroom, &w->maxima[row], &w->sums[row],
+                   w->output + row * w->output_pitch, w->output_pitch, first);
 }
 
 /** Weights that are dropped become 0. */

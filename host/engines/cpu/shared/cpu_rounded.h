@@ -46,16 +46,19 @@ INLINE void rounded_row(float *scores, int begin, int end, vf factor, vf zero, v
         }
         store_rounded(weights + c, e[0], e[1], &sum);
         store_rounded(weights + c + 2 * LANES, e[2], e[3], &sum2);
-        if (exact) before += (e[0] + e[1]) + (e[2] + e[3]);
+        if (exact)
+            before += (e[0] + e[1]) + (e[2] + e[3]);
     }
     for (; c < end; c += 2 * LANES) {
         vf e = rounded_power(exact != NULL, load(scores + c) * factor - zero);
         vf e2 = rounded_power(exact != NULL, load(scores + c + LANES) * factor - zero);
         store_rounded(weights + c, e, e2, &sum);
-        if (exact) before += e + e2;
+        if (exact)
+            before += e + e2;
     }
     *sums += sum + sum2;
-    if (exact) *exact += before;
+    if (exact)
+        *exact += before;
 }
 
 /** Dropout of what rounded_row() made of keys key + begin .. key + end. */
@@ -74,8 +77,8 @@ static void drop_rounded(const prefill_work *p, int64_t row, int64_t key, float 
 /** Takes a block's maximum into row's, the row's other sum along. */
 INLINE vf raise_row(const prefill_work *p, int64_t row, float top, bool first) {
     float before = p->maxima[row];
-    vf zero =
-        raise_maximum(top, &p->maxima[row], &p->sums[row], p->output + row * p->output_pitch, p->output_pitch, first);
+    vf zero = raise_maximum(top - p->job->headroom, &p->maxima[row], &p->sums[row], p->output + row * p->output_pitch,
+                            p->output_pitch, first);
     if (p->exact && before > -INFINITY && p->maxima[row] > before) {
         p->exact[row] *= power_of_two(splat(before - p->maxima[row]));
     }

@@ -21,7 +21,8 @@ INLINE vf raise_maximum(float block_maximum, float *maximum, vf *sums, float *ou
         if (*maximum > -INFINITY) {
             vf factor = power_of_two(splat(*maximum - block_maximum));
             *sums *= factor;
-            for (int64_t c = 0; c < pitch && !first; c += LANES) store(output + c, load(output + c) * factor);
+            for (int64_t c = 0; c < pitch && !first; c += LANES)
+                store(output + c, load(output + c) * factor);
         }
         *maximum = block_maximum;
     }
@@ -84,17 +85,18 @@ static void start_row(const attn_cpu_job *job, int64_t h, float *maximum, vf *su
         const attn_view *sinks = &job->call->sinks;
         float sink = ((const float *)sinks->data)[sinks->offset + h];
         if (sink != -INFINITY) {
-            *maximum = sink * (float)LOG2E;
-            (*sums)[0] = 1.0f + (*maximum - *maximum); /* NaN when the sink is not finite */
+            *maximum = sink * (float)LOG2E - job->headroom;
+            (*sums)[0] = exp2f(job->headroom) + (sink - sink); /* NaN when the sink is not finite */
         }
     }
 }
 
 /** Natural logsumexp of a maximum (in log2) and a sum. A row that met only its sink has exactly the sink. */
 static float row_logsumexp(const attn_cpu_job *job, int64_t h, float maximum, float sum) {
-    if (job->problem->sinks && sum == 1.0f) {
+    if (job->problem->sinks && sum == exp2f(job->headroom)) {
         float sink = ((const float *)job->call->sinks.data)[job->call->sinks.offset + h];
-        if (maximum == sink * (float)LOG2E) return sink;
+        if (maximum == sink * (float)LOG2E - job->headroom)
+            return sink;
     }
     return (float)((double)maximum * LN2 + log((double)sum));
 }
@@ -109,9 +111,8 @@ static void finish_row(const attn_cpu_job *job, int64_t b, int64_t h, int64_t i,
     const clattn_problem *problem = job->problem;
     const attn_call *call = job->call;
     int64_t index = attn_view_row(&call->output, b, h, i);
-    if (!(maximum > -INFINITY) ||
-        !store_row(job->output_type, call->output.data, index, output, problem->value_dim,
-                   1.0f / (sum * job->kept_share))) {
+    if (!(maximum > -INFINITY) || !store_row(job->output_type, call->output.data, index, output, problem->value_dim,
+                                             1.0f / (sum * job->kept_share))) {
         attn_cpu_row_output(problem, call, b, h, i, row_scratch);
         return;
     }
