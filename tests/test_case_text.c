@@ -290,6 +290,26 @@ START_TEST(test_drawn) {
 }
 END_TEST
 
+/* What is said beside --cases holds for every drawn problem, and what is drawn fits it. */
+START_TEST(test_drawn_beside_words) {
+    static const char *const words[] = {
+        "past=30", "offsets=3,-2", "key_lengths=100", "type=fp16 query_lengths=1,1,90,1", "output_type=fp32",
+        "direction=backward gradient_type=fp32", "direction=backward add=yes", "query_heads=4", "kv_heads=3",
+        "direction=backward add=yes gradient_type=fp32", "window=open,2", "weights=softmax", "layout=bshd",
+    };
+    for (size_t w = 0; w < sizeof words / sizeof words[0]; w++) {
+        for (uint64_t n = 0; n < 200; n++) {
+            ck_assert_msg(attn_random_case(&c, 3, n, NULL, words[w], &error) == ATTN_DONE, "%s: %s", words[w], error.text);
+            for (const char *word = words[w]; word; word = strchr(word + 1, ' ')) {
+                char one[64];
+                snprintf(one, sizeof one, "%.*s", 1 + (int)strcspn(word + 1, " "), word);
+                ck_assert_msg(strstr(c.text, one + (one[0] == ' ')), "%s: %s", words[w], c.text);
+            }
+        }
+    }
+}
+END_TEST
+
 /* Sizes and types have columns of their own in a table; what else differs must be in the name. */
 START_TEST(test_told_apart) {
     read_line("query_length=4,8 head_dim=8 query_heads=4 kv_heads=1,4 causal=no,yes softcap=3");
@@ -314,6 +334,6 @@ END_TEST
 int main(void) {
     const TTest *const tests[] = { test_every_word,      test_defaults,   test_wrong_values, test_wrong_lines, test_later_words,
                                    test_lists_and_ranges, test_round_trip, test_files,        test_our_suites,
-                                   test_rows,            test_drawn,      test_told_apart };
+                                   test_rows,            test_drawn,      test_drawn_beside_words, test_told_apart };
     return suite_run(SUITE_OF("case_text", tests, 20), SUITE_FORK);
 }

@@ -5,6 +5,7 @@
  */
 #include "verify/random_cases.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "case/case_default.h"
@@ -99,6 +100,41 @@ static void draw_sizes(attn_drawing *drawing) {
         attn_draw_chance(drawing, 20) ? (int64_t)attn_draw_below(drawing, (uint64_t)sizes->key_length + 1) : 0;
 }
 
+static bool says(const char *words, const char *name) {
+    return attn_line_gives(words, name, strlen(name));
+}
+
+/*
+ * Takes what lists of the words (query_lengths, key_lengths, offsets) ask of drawn sizes: an entry for each number, and
+ * lengths of which as much may be used.
+ */
+static void take_lists(clattn_problem *sizes, const char *words) {
+    const struct {
+        const char *name, *size;
+        int64_t *length;
+    } lists[] = { { "query_lengths", "query_length", &sizes->query_length },
+                  { "key_lengths", "key_length", &sizes->key_length },
+                  { "offsets", "", NULL } };
+    for (int n = 0; n < 3; n++) {
+        const char *value = attn_line_value(words, lists[n].name, strlen(lists[n].name));
+        if (!value || strncmp(value, "random", 6) == 0) {
+            continue;
+        }
+        int64_t count = 0;
+        for (bool more = true; more; value++) {
+            char *end;
+            int64_t number = strtoll(value, &end, 10);
+            if (lists[n].length && number > *lists[n].length && !says(words, lists[n].size)) {
+                *lists[n].length = number;
+            }
+            count++;
+            value = end;
+            more = *end == ',';
+        }
+        sizes->batch = says(words, "batch") ? sizes->batch : count;
+    }
+}
+
 /* Sizes that the words say, and what the drawn ones become beside them. */
 static int take_sizes(attn_drawing *drawing, const char *words, attn_error *error) {
     clattn_problem *sizes = &drawing->sizes;
@@ -119,27 +155,44 @@ static int take_sizes(attn_drawing *drawing, const char *words, attn_error *erro
         }
     }
     if (sizes->kv_heads > 0 && sizes->query_heads % sizes->kv_heads != 0) {
-        if (!attn_line_gives(words, "query_heads", 11)) {
+        if (!says(words, "query_heads")) {
             sizes->query_heads = sizes->kv_heads;
-        } else if (!attn_line_gives(words, "kv_heads", 8)) {
+        } else if (!says(words, "kv_heads")) {
             sizes->kv_heads = 1;
         } /* else the words contradict themselves, and the problem is refused */
     }
-    if (sizes->past_length > sizes->key_length && !attn_line_gives(words, "past", 4)) {
+    take_lists(sizes, words);
+    if (sizes->past_length > sizes->key_length && !says(words, "past")) {
         sizes->past_length = 0;
+    } else if (sizes->past_length > sizes->key_length && !says(words, "key_length")) {
+        sizes->key_length = sizes->past_length;
     }
     return ATTN_DONE;
 }
 
-/* The drawn words that `words` does not say, then those. Backward has no weights to write. */
+/*
+ * Whether a drawn word cannot stand beside those that are said: backward has no weights to write, fp64 no results of
+ * another type, and 16 bits no sums with what is there.
+ */
+static bool contradicts(const char *word, const char *drawn, const char *words) {
+    if (strncmp(word, "weights", 7) == 0) {
+        return strstr(words, "direction=backward");
+    }
+    if (strncmp(word, "type=fp64", 9) == 0) {
+        return says(words, "output_type") || says(words, "gradient_type");
+    }
+    bool narrow = strncmp(word, "type=fp16", 9) == 0 || strncmp(word, "type=bf16", 9) == 0;
+    return narrow && strstr(words, "add=yes") && !says(words, "gradient_type") && !says(drawn, "gradient_type");
+}
+
+/* The drawn words that `words` does not say, then those. */
 static void put_words(char line[ATTN_CASE_TEXT], const char *drawn, const char *words) {
-    bool backward = strstr(words, "direction=backward");
+    const char *at = drawn;
     line[0] = '\0';
-    for (size_t length; *drawn != '\0'; drawn += length, drawn += strspn(drawn, " ")) {
-        length = strcspn(drawn, " ");
-        bool weights = backward && strncmp(drawn, "weights", 7) == 0;
-        if (!weights && !attn_line_gives(words, drawn, strcspn(drawn, "="))) {
-            attn_text_add(line, ATTN_CASE_TEXT, "%.*s ", (int)length, drawn);
+    for (size_t length; *at != '\0'; at += length, at += strspn(at, " ")) {
+        length = strcspn(at, " ");
+        if (!contradicts(at, drawn, words) && !attn_line_gives(words, at, strcspn(at, "="))) {
+            attn_text_add(line, ATTN_CASE_TEXT, "%.*s ", (int)length, at);
         }
     }
     attn_text_add(line, ATTN_CASE_TEXT, "%s", words);
