@@ -71,17 +71,18 @@ function(attn_copy_file_flags originals copies)
   endforeach()
 endfunction()
 
+# Compiled in half the time: it runs for a second. A mistake may leave a variable unused; that is no reason to refuse it.
+function(attn_hurry_mutant target)
+  target_compile_options(${target} PRIVATE -Wno-error -O1 -g0)
+  target_link_options(${target} PRIVATE LINKER:--strip-debug)
+endfunction()
+
 # A mistake in the layers, of which `clattn verify` knows nothing: the suite that the words name must fail with it.
 function(attn_add_suite_mutant name suite folder sources)
-  file(GLOB support CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/support/*.c")
-  add_executable(clattn_mutant_${name} "${PROJECT_SOURCE_DIR}/tests/test_${suite}.c" ${support} ${sources})
-  target_include_directories(clattn_mutant_${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests")
-  attn_configure_internal(clattn_mutant_${name})
-  target_compile_definitions(clattn_mutant_${name} PRIVATE CLATTN_TEST_SOURCE_DIR="${PROJECT_SOURCE_DIR}/tests"
-    CLATTN_TEST_BINARY_DIR="${folder}")
-  target_compile_options(clattn_mutant_${name} PRIVATE -Wno-error -Wno-pedantic -Wno-missing-field-initializers)
-  target_link_libraries(clattn_mutant_${name} PRIVATE clattn_layers_internal clattn_internal PkgConfig::CHECK
-    Threads::Threads m)
+  add_executable(clattn_mutant_${name} "${PROJECT_SOURCE_DIR}/tests/test_${suite}.c" ${sources})
+  target_link_libraries(clattn_mutant_${name} PRIVATE clattn_test_support)
+  attn_configure_suite(clattn_mutant_${name})
+  attn_hurry_mutant(clattn_mutant_${name})
   set_target_properties(clattn_mutant_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${folder}")
   add_test(NAME mutant_${name} COMMAND sh "${PROJECT_SOURCE_DIR}/tests/mutants/run_suite.sh" $<TARGET_FILE:test_${suite}>
     $<TARGET_FILE:clattn_mutant_${name}>)
@@ -121,8 +122,7 @@ function(attn_add_mutant name file words)
   add_executable(clattn_mutant_${name} "${PROJECT_SOURCE_DIR}/host/cli/main.c" ${sources})
   target_include_directories(clattn_mutant_${name} BEFORE PRIVATE "${folder}")
   attn_configure_internal(clattn_mutant_${name})
-  # A mistake may leave a variable unused; that is no reason to refuse it.
-  target_compile_options(clattn_mutant_${name} PRIVATE -Wno-error)
+  attn_hurry_mutant(clattn_mutant_${name})
   target_link_libraries(clattn_mutant_${name} PRIVATE clattn_tools)
   set_target_properties(clattn_mutant_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${folder}")
 
