@@ -30,7 +30,7 @@ static int clattn(const char *arguments) {
 START_TEST(test_winners_are_stored_and_used) {
     char first[4096], plan[600], blocks[64];
     program_begin("tune");
-    ck_assert_msg(clattn("tune " PROBLEM " --seconds 240") == 0, "%s%s", said, complained);
+    ck_assert_msg(clattn("tune " PROBLEM " --seconds 90") == 0, "%s%s", said, complained);
     ck_assert_msg(strstr(said, "timed, ") && strstr(said, "noise"), "%s", said);
     ck_assert_msg(strstr(said, "1 of 1 problems gained"), "nothing gained on blocks of 64 for 16 rows: %s", said);
     program_read("config/clattn/tuning.csv", first, sizeof first);
