@@ -70,21 +70,19 @@ static clattn_status check_sizes(const clattn_neural_memory *m, clattn_report *r
 
 static clattn_status make_matrices(clattn_neural_memory *m, clattn_report *report) {
     const clattn_neural_memory_options *o = &m->options;
-    if (o->depth == CLATTN_MEMORY_LINEAR) {
-        m->count = 1;
-        m->parameters = o->value_dim * o->key_dim;
-        ATTN_TRY(check_sizes(m, report));
-        return attn_memory_matrix_create(m->runtime, o->key_dim, o->value_dim, o->chunk, &o->plan, &m->matrices[0],
-                                         report);
+    bool deep = o->depth == CLATTN_MEMORY_TWO_LAYERS;
+    int64_t middle = deep ? o->hidden : o->value_dim; /* rows of the first matrix */
+    int64_t columns = deep ? o->key_dim + o->value_dim : o->key_dim;
+    if (columns > INT64_MAX / 16 / middle) {
+        return LAYER_REFUSE(report, CLATTN_OVERFLOW, "key_dim, value_dim, hidden: a state of more than 2^63 - 1 bytes");
     }
-    m->count = 2;
-    if (o->key_dim + o->value_dim > INT64_MAX / 16 / o->hidden) {
-        return LAYER_REFUSE(report, CLATTN_OVERFLOW, "hidden: a state of more than 2^63 - 1 bytes");
-    }
-    m->parameters = o->hidden * (o->key_dim + o->value_dim);
+    m->count = deep ? 2 : 1;
+    m->parameters = middle * columns;
     ATTN_TRY(check_sizes(m, report));
-    ATTN_TRY(attn_memory_matrix_create(m->runtime, o->key_dim, o->hidden, o->chunk, &o->plan, &m->matrices[0], report));
-    return attn_memory_matrix_create(m->runtime, o->hidden, o->value_dim, o->chunk, &o->plan, &m->matrices[1], report);
+    ATTN_TRY(attn_memory_matrix_create(m->runtime, o->key_dim, middle, o->chunk, &o->plan, &m->matrices[0], report));
+    return deep ? attn_memory_matrix_create(m->runtime, o->hidden, o->value_dim, o->chunk, &o->plan, &m->matrices[1],
+                                            report)
+                : CLATTN_OK;
 }
 
 /* Arrays of a chunk, each with `columns`; false when there is no room. */

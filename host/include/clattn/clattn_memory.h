@@ -202,6 +202,129 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_neural_memory_backward(clattn_neura
                                                                     const clattn_neural_memory_io *io,
                                                                     const clattn_neural_memory_gradients *gradients);
 
+/* --------------------------------------------------------------------------------------------------------- layers */
+
+/** How a layer uses its memory. @since 0.1 */
+typedef enum clattn_memory_form {
+    CLATTN_MEMORY_ALONE,      /**< output = what the memory reads; no attention */
+    CLATTN_MEMORY_AS_CONTEXT, /**< attention sees what the memory knows of the segment, then the memory learns */
+    CLATTN_MEMORY_AS_GATE,    /**< attention over a window, gated by the memory beside it */
+    CLATTN_MEMORY_AS_LAYER    /**< attention over a window of what the memory reads */
+} clattn_memory_form;
+
+/**
+ * A layer with a memory. `remember(x)` stands for a neural memory that reads and learns rows x, for each of its heads
+ *
+ *     query = unit(silu(W_mq x))   key = unit(silu(W_mk x))   value = silu(W_mv x)     unit(a) = a / sqrt(|a|^2 + 1e-12)
+ *     alpha = sigmoid(w_alpha x + b)     theta = most_theta sigmoid(w_theta x + b)     eta = sigmoid(w_eta x + b)
+ *
+ * and `attend` for attention of several heads with an output projection (clattn_attention_layer_options). P are the
+ * persistent tokens: rows that are parameters, which every row sees, whatever the window. With gated(y, m) =
+ * norm(y) * sigmoid(norm(m)), layer normalisations with gains and without biases:
+ *
+ *     alone       output = remember(x)
+ *     as context  for each segment of `window` rows: h = M(query of the segment), read in the state before it;
+ *                 y = attend(segment to [P | h | segment]);   output = gated(y, remember(y))
+ *     as gate     y = attend(x to [P | x]);                   output = gated(y, remember(x))
+ *     as layer    m = remember(x);                            output = attend(m to [P | m])
+ *
+ * Everything is causal: a row sees no row after it, nor the memory's reading for one. `window` counts the row itself.
+ * There are no positions, residuals or convolutions in it: the caller adds them around the layer.
+ *
+ * A sequence may come in several calls: the state has the memories, and the rows that the window still reaches. Cut it
+ * at bounds of chunks (of the segment, as context), and the output is the same up to rounding.
+ *
+ * Start from CLATTN_MEMORY_LAYER_OPTIONS_INIT. @since 0.1
+ */
+typedef struct clattn_memory_layer_options {
+    size_t struct_size;
+    clattn_memory_form form;
+    int64_t batch;            /**< entries; default 1; 0 is legal */
+    int64_t length;           /**< tokens of an entry, the most a call may have; 0 is legal */
+    int64_t dim;              /**< of a row of input and output */
+    int64_t heads;            /**< of the attention; default 1; divides the dim */
+    int64_t window;           /**< >= 1, rows that a row sees, or of a segment; not looked at when alone */
+    int64_t persistent;       /**< rows of P; default 0; none when alone */
+    int64_t memory_heads;     /**< default 1; divides the dim: key_dim = value_dim = dim / memory_heads */
+    int64_t chunk;            /**< of the memory, as the next three; default 64 */
+    clattn_memory_depth depth;
+    clattn_memory_bend bend;
+    int64_t hidden;           /**< default CLATTN_SAME = 4 dim / memory_heads */
+    double most_theta;        /**< default 1; finite and >= 0 */
+    clattn_plan_options plan; /**< of the attention; products go where it went; not kept beyond creation */
+} clattn_memory_layer_options;
+
+#define CLATTN_MEMORY_LAYER_OPTIONS_INIT                                                                               \
+    {                                                                                                                  \
+        sizeof(clattn_memory_layer_options), CLATTN_MEMORY_ALONE, 1, 0, 0, 1, 0, 0, 1, 64, CLATTN_MEMORY_LINEAR,       \
+            CLATTN_MEMORY_SILU, CLATTN_SAME, 1.0, CLATTN_PLAN_OPTIONS_INIT                                             \
+    }
+
+/** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
+CLATTN_API void clattn_memory_layer_options_init(clattn_memory_layer_options *options, size_t size);
+
+/** The parameters of a layer. @since 0.1 */
+typedef struct clattn_memory_layer_weights {
+    const float *w_memory_query, *w_memory_key, *w_memory_value; /**< [dim, dim] each: W_mq, W_mk, W_mv */
+    const float *w_gates;                                        /**< [3 * memory_heads, dim]: rows of alpha for each head,
+                                                                      then of theta, then of eta */
+    const float *b_gates;                                        /**< [3 * memory_heads], or NULL */
+    clattn_attention_weights attention;       /**< [dim, dim] each, with biases or without; none when alone */
+    const float *persistent;                  /**< [persistent, dim] */
+    const float *gain_attention, *gain_memory; /**< [dim]: of gated(y, m), as context and as gate; NULL = 1 */
+} clattn_memory_layer_weights;
+
+/** The memory of one call. Start from CLATTN_MEMORY_LAYER_IO_INIT. @since 0.1 */
+typedef struct clattn_memory_layer_io {
+    size_t struct_size;
+    int64_t length;        /**< of this call, for all entries; default CLATTN_SAME = the options'; not above it */
+    int64_t seen;          /**< tokens of each entry that the state has seen already; default 0 */
+    const float *input;    /**< [batch, length, dim] */
+    float *state;          /**< [batch, state size], read and written; of a beginning from clattn_memory_layer_start().
+                                After an error that is no refusal it is undefined */
+    float *output;         /**< [batch, length, dim] */
+    clattn_report *report; /**< may be NULL */
+} clattn_memory_layer_io;
+
+#define CLATTN_MEMORY_LAYER_IO_INIT { sizeof(clattn_memory_layer_io), CLATTN_SAME, 0, NULL, NULL, NULL, NULL }
+
+/** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
+CLATTN_API void clattn_memory_layer_io_init(clattn_memory_layer_io *io, size_t size);
+
+/** @since 0.1 */
+typedef struct clattn_memory_layer clattn_memory_layer;
+
+/**
+ * Makes the memory, the attention and the products ready and takes the memory between them, which grows with length,
+ * not with batch.
+ * @param layer  receives the layer; NULL on error
+ * @param report may be NULL; names the field that does not fit, or why engines declined
+ * @return as clattn_attention_layer_create()
+ * @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_memory_layer_create(clattn_runtime *runtime,
+                                                                 const clattn_memory_layer_options *options,
+                                                                 clattn_memory_layer **layer, clattn_report *report);
+
+/** NULL does nothing. @since 0.1 */
+CLATTN_API void clattn_memory_layer_destroy(clattn_memory_layer *layer);
+
+/** Numbers in the state of an entry: the memories, then the rows that the window reaches. 0 for NULL. @since 0.1 */
+CLATTN_API int64_t clattn_memory_layer_get_state_size(const clattn_memory_layer *layer);
+
+/** Writes a state for the beginning of a sequence, as clattn_neural_memory_start(). INVALID_ARGUMENT. @since 0.1 */
+CLATTN_API CLATTN_CHECK clattn_status clattn_memory_layer_start(const clattn_memory_layer *layer, uint64_t seed,
+                                                                float *state);
+
+/**
+ * Computes one call.
+ * @return INVALID_ARGUMENT, INVALID_TENSORS, OVERFLOW (nothing is written); as clattn_execute()
+ * @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_memory_layer_forward(clattn_memory_layer *layer,
+                                                                  const clattn_memory_layer_weights *weights,
+                                                                  const clattn_memory_layer_io *io);
+
 #ifdef __cplusplus
 }
 #endif
