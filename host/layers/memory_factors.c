@@ -1,6 +1,10 @@
 /* What the gates of a chunk come to, and back. Knows nothing of matrices. */
 #include "layers/memory_factors.h"
 
+#include <math.h>
+
+#define NEGLIGIBLE 0x1p-80
+
 bool attn_memory_factors_create(clattn_runtime *runtime, int64_t chunk, attn_memory_factors *factors) {
     int64_t rows = chunk + 1, size = (int64_t)sizeof(double);
     *factors = (attn_memory_factors){ .chunk = chunk };
@@ -12,11 +16,13 @@ bool attn_memory_factors_create(clattn_runtime *runtime, int64_t chunk, attn_mem
         factors->reach = all + 3 * rows;
         factors->push = factors->reach + rows * chunk;
     }
-    return all != NULL;
+    factors->row = attn_layer_floats(runtime, chunk);
+    return all && factors->row;
 }
 
 void attn_memory_factors_release(clattn_runtime *runtime, attn_memory_factors *factors) {
     clattn_release(runtime, factors->keep);
+    clattn_release(runtime, factors->row);
     *factors = (attn_memory_factors){ 0 };
 }
 
@@ -40,6 +46,22 @@ void attn_memory_factors_make(attn_memory_factors *f, const attn_memory_gates *g
             f->reach[t * width + j] = stay * reach[j] + pushed;
         }
     }
+}
+
+const float *attn_memory_factors_row(const attn_memory_factors *f, const double *row, int64_t count) {
+    double most = 0;
+    for (int64_t j = 0; j < count; j++) {
+        most = fabs(row[j]) > most ? fabs(row[j]) : most;
+    }
+    most *= NEGLIGIBLE;
+    for (int64_t j = 0; j < count; j++) {
+        f->row[j] = fabs(row[j]) < most ? 0 : -(float)row[j];
+    }
+    return f->row;
+}
+
+float attn_memory_factor(double factor) {
+    return fabs(factor) < NEGLIGIBLE ? 0 : (float)factor;
 }
 
 /* What row t hands to row t - 1; answers the derivatives by the two gates of token t that multiply it. */

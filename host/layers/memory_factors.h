@@ -28,6 +28,7 @@ typedef struct attn_memory_factors {
     int64_t chunk, tokens;
     double *keep, *lift, *hold; /* [chunk + 1] */
     double *reach, *push;       /* [chunk + 1, chunk]; column j: token j + 1; 0 from column t on */
+    float *row;                 /* [chunk]: see attn_memory_factors_row() */
 } attn_memory_factors;
 
 /** Room for chunks of up to `chunk` tokens; false when there is none. Release it even then. */
@@ -36,6 +37,16 @@ bool attn_memory_factors_create(clattn_runtime *runtime, int64_t chunk, attn_mem
 void attn_memory_factors_release(clattn_runtime *runtime, attn_memory_factors *factors);
 
 void attn_memory_factors_make(attn_memory_factors *factors, const attn_memory_gates *gates, int64_t tokens);
+
+/**
+ * The first `count` of a row of reach or push as products take them: negative, in float. What is below 2^-80 of the largest
+ * is 0: it adds nothing to a sum of floats, and denormal numbers would make the products many times as slow. Lives until
+ * the next call.
+ */
+const float *attn_memory_factors_row(const attn_memory_factors *factors, const double *row, int64_t count);
+
+/** keep, lift or hold in float, 0 below 2^-80: no more than that is left of the state before. */
+float attn_memory_factor(double factor);
 
 /**
  * From the derivatives by the factors to those by the gates. `slopes` has them in the factors' shapes, and is used up;

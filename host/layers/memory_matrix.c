@@ -93,11 +93,13 @@ clattn_status attn_memory_matrix_back(attn_memory_matrix *m, int64_t rows, const
 /* marks = -reach * (query input^T): how much of each error a query sees. What comes after the query it does not. */
 static void mark(attn_memory_matrix *m, const attn_memory_chunk *c) {
     for (int64_t t = 0; t < c->tokens; t++) {
-        const double *reach = c->factors->reach + (t + 1 - c->behind) * m->chunk;
+        int64_t after = t + 1 - c->behind;
+        const float *reach = attn_memory_factors_row(c->factors, c->factors->reach + after * m->chunk, after);
         float *marks = m->marks + t * m->chunk;
-        for (int64_t j = 0; j < m->chunk; j++) {
-            marks[j] = j < t + 1 - c->behind ? -(float)reach[j] * marks[j] : 0;
+        for (int64_t j = 0; j < after; j++) {
+            marks[j] *= reach[j];
         }
+        memset(marks + after, 0, (size_t)(m->chunk - after) * sizeof *marks);
     }
 }
 
@@ -105,7 +107,7 @@ static void mark(attn_memory_matrix *m, const attn_memory_chunk *c) {
 static void blend(const attn_memory_matrix *m, const attn_memory_chunk *c, float *output) {
     for (int64_t t = 0; t < c->tokens; t++) {
         int64_t at = t + 1 - c->behind;
-        float keep = (float)c->factors->keep[at], lift = (float)c->factors->lift[at];
+        float keep = attn_memory_factor(c->factors->keep[at]), lift = attn_memory_factor(c->factors->lift[at]);
         for (int64_t o = t * m->out; o < (t + 1) * m->out; o++) {
             output[o] = keep * output[o] + lift * m->read[o];
         }
@@ -123,18 +125,20 @@ clattn_status attn_memory_matrix_read(attn_memory_matrix *m, const attn_memory_c
     return attn_layer_apply(m->mix, n, m->marks, m->turned_error, NULL, true, output, c->report);
 }
 
-/* turned_error = -factor * error, transposed */
-static void turn_errors(attn_memory_matrix *m, const attn_memory_chunk *c, const double *factor) {
+/* turned_error = -factors * error, transposed */
+static void turn_errors(attn_memory_matrix *m, const attn_memory_chunk *c, const double *factors) {
+    const float *row = attn_memory_factors_row(c->factors, factors, c->tokens);
     attn_layer_transpose(m->chunk, m->out, c->error, m->chunk, m->turned_error);
     for (int64_t o = 0; o < m->out; o++) {
         for (int64_t j = 0; j < c->tokens; j++) {
-            m->turned_error[o * m->chunk + j] *= -(float)factor[j];
+            m->turned_error[o * m->chunk + j] *= row[j];
         }
     }
 }
 
 static void fade(int64_t count, const attn_memory_factors *f, int64_t tokens, float *w, float *s) {
-    float keep = (float)f->keep[tokens], lift = (float)f->lift[tokens], hold = (float)f->hold[tokens];
+    float keep = attn_memory_factor(f->keep[tokens]), lift = attn_memory_factor(f->lift[tokens]);
+    float hold = attn_memory_factor(f->hold[tokens]);
     for (int64_t k = 0; k < count; k++) {
         w[k] = keep * w[k] + lift * s[k];
         s[k] = hold * s[k];

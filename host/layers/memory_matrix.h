@@ -14,8 +14,6 @@ typedef struct attn_memory_matrix_learning {
     clattn_linear_plan *by_error;       /* out -> chunk */
     float *products, *slopes;           /* [chunk, chunk]: query input^T, grad_output error^T */
     float *wide, *wide_error;           /* [chunk, in], [chunk, out] */
-    float *input_by_w, *input_by_s;     /* [chunk, out]: input times the transposed gradient of the matrix */
-    float *error_by_w, *error_by_s;     /* [chunk, in] */
     float *turned;                      /* [chunk, chunk]: one of the squares, transposed */
 } attn_memory_matrix_learning;
 

@@ -21,8 +21,7 @@ void attn_memory_matrix_learning_end(attn_memory_matrix *m) {
         return;
     }
     attn_memory_matrix_learning *l = &m->learning;
-    float *const arrays[] = { l->products,   l->slopes,     l->wide,       l->wide_error, l->input_by_w,
-                              l->input_by_s, l->error_by_w, l->error_by_s, l->turned };
+    float *const arrays[] = { l->products, l->slopes, l->wide, l->wide_error, l->turned };
     for (size_t k = 0; k < sizeof arrays / sizeof *arrays; k++) {
         clattn_release(m->runtime, arrays[k]);
     }
@@ -38,11 +37,11 @@ clattn_status attn_memory_matrix_learn(attn_memory_matrix *m, clattn_report *rep
     const struct {
         float **place;
         int64_t columns;
-    } all[] = { { &l->products, m->chunk },  { &l->slopes, m->chunk },
-                { &l->wide, m->in },         { &l->error_by_w, m->in },
-                { &l->error_by_s, m->in },   { &l->wide_error, m->out },
-                { &l->input_by_w, m->out },  { &l->input_by_s, m->out },
-                { &l->turned, m->chunk } };
+    } all[] = { { &l->products, m->chunk },
+                { &l->slopes, m->chunk },
+                { &l->turned, m->chunk },
+                { &l->wide, m->in },
+                { &l->wide_error, m->out } };
     ATTN_TRY(attn_layer_linear(m->runtime, m->chunk, m->out, m->chunk, &beside, &l->by_error, report));
     for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
         *all[k].place = attn_layer_floats(m->runtime, m->chunk * all[k].columns);
@@ -68,37 +67,28 @@ clattn_status attn_memory_matrix_outer(attn_memory_matrix *m, const float *a, co
     return attn_layer_apply(m->outer, m->out, m->turned_error, m->turned_input, NULL, true, sum, report);
 }
 
-/* sum += factor[t] * x, row by row */
-static void add_rows(int64_t tokens, int64_t columns, const double *factor, const float *x, float *sum) {
-    for (int64_t t = 0; t < tokens; t++) {
-        for (int64_t c = t * columns; c < (t + 1) * columns; c++) {
-            sum[c] += (float)factor[t] * x[c];
-        }
+/* ------------------------------------------------------------------------------------------------ the state after */
+
+static void add_scaled(int64_t count, float factor, const float *x, float *sum) {
+    for (int64_t k = 0; k < count; k++) {
+        sum[k] += factor * x[k];
     }
 }
 
-/* ------------------------------------------------------------------------------------------------ the state after */
-
-/* What the state after the chunk gives inputs and errors: written. */
-static clattn_status state_to_rows(attn_memory_matrix *m, const attn_memory_chunk *c, const attn_memory_slopes *g) {
+/*
+ * What one of the two, W after the chunk by its row of reach or S by its row of push, gives inputs and errors: added.
+ * `factors` and `grad_factors` are those rows.
+ */
+static clattn_status state_to_rows(attn_memory_matrix *m, const attn_memory_chunk *c, const attn_memory_slopes *g,
+                                   const float *grad_state, const double *factors, double *grad_factors) {
     attn_memory_matrix_learning *l = &m->learning;
-    const double *reach = c->factors->reach + c->tokens * m->chunk, *push = c->factors->push + c->tokens * m->chunk;
-    double *grad_reach = g->factors->reach + c->tokens * m->chunk, *grad_push = g->factors->push + c->tokens * m->chunk;
-    int64_t n = c->tokens;
-    ATTN_TRY(attn_memory_matrix_apply(m, n, g->grad_w, c->input, l->input_by_w, c->report));
-    ATTN_TRY(attn_memory_matrix_apply(m, n, g->grad_s, c->input, l->input_by_s, c->report));
-    ATTN_TRY(attn_memory_matrix_back(m, n, g->grad_w, c->error, false, l->error_by_w, c->report));
-    ATTN_TRY(attn_memory_matrix_back(m, n, g->grad_s, c->error, false, l->error_by_s, c->report));
-    memset(g->grad_input, 0, (size_t)(m->chunk * m->in) * sizeof(float));
-    memset(g->grad_error, 0, (size_t)(m->chunk * m->out) * sizeof(float));
-    for (int64_t j = 0; j < n; j++) {
-        const double by_w = -reach[j], by_s = -push[j];
-        add_rows(1, m->in, &by_w, l->error_by_w + j * m->in, g->grad_input + j * m->in);
-        add_rows(1, m->in, &by_s, l->error_by_s + j * m->in, g->grad_input + j * m->in);
-        add_rows(1, m->out, &by_w, l->input_by_w + j * m->out, g->grad_error + j * m->out);
-        add_rows(1, m->out, &by_s, l->input_by_s + j * m->out, g->grad_error + j * m->out);
-        grad_reach[j] -= inner(m->out, c->error + j * m->out, l->input_by_w + j * m->out);
-        grad_push[j] -= inner(m->out, c->error + j * m->out, l->input_by_s + j * m->out);
+    ATTN_TRY(attn_memory_matrix_apply(m, c->tokens, grad_state, c->input, l->wide_error, c->report));
+    ATTN_TRY(attn_memory_matrix_back(m, c->tokens, grad_state, c->error, false, l->wide, c->report));
+    const float *row = attn_memory_factors_row(c->factors, factors, c->tokens); /* negative */
+    for (int64_t j = 0; j < c->tokens; j++) {
+        add_scaled(m->in, row[j], l->wide + j * m->in, g->grad_input + j * m->in);
+        add_scaled(m->out, row[j], l->wide_error + j * m->out, g->grad_error + j * m->out);
+        grad_factors[j] -= inner(m->out, c->error + j * m->out, l->wide_error + j * m->out);
     }
     return CLATTN_OK;
 }
@@ -107,7 +97,8 @@ static clattn_status state_to_rows(attn_memory_matrix *m, const attn_memory_chun
 static void state_to_state(const attn_memory_matrix *m, const attn_memory_chunk *c, const attn_memory_slopes *g) {
     const attn_memory_factors *f = c->factors;
     int64_t n = c->tokens, count = m->in * m->out;
-    float keep = (float)f->keep[n], lift = (float)f->lift[n], hold = (float)f->hold[n];
+    float keep = attn_memory_factor(f->keep[n]), lift = attn_memory_factor(f->lift[n]);
+    float hold = attn_memory_factor(f->hold[n]);
     g->factors->keep[n] += inner(count, g->grad_w, c->w);
     g->factors->lift[n] += inner(count, g->grad_w, c->s);
     g->factors->hold[n] += inner(count, g->grad_s, c->s);
@@ -129,13 +120,16 @@ static clattn_status mark_products(attn_memory_matrix *m, const attn_memory_chun
     ATTN_TRY(attn_layer_apply(l->by_error, c->tokens, g->grad_output, c->error, NULL, false, l->slopes, c->report));
     for (int64_t t = 0; t < c->tokens; t++) {
         int64_t after = t + 1 - c->behind;
-        for (int64_t j = 0; j < width; j++) {
-            float *a = &l->products[t * width + j], *d = &l->slopes[t * width + j];
-            double reach = j < after ? c->factors->reach[after * width + j] : 0;
-            g->factors->reach[after * width + j] -= j < after ? (double)*a * (double)*d : 0;
-            *a = reach == 0 ? 0 : -(float)reach * *a;
-            *d = reach == 0 ? 0 : -(float)reach * *d;
+        float *a = l->products + t * width, *d = l->slopes + t * width;
+        const float *reach = attn_memory_factors_row(c->factors, c->factors->reach + after * width, after);
+        double *grad_reach = g->factors->reach + after * width;
+        for (int64_t j = 0; j < after; j++) {
+            grad_reach[j] -= (double)a[j] * (double)d[j];
+            a[j] *= reach[j];
+            d[j] *= reach[j];
         }
+        memset(a + after, 0, (size_t)(width - after) * sizeof *a);
+        memset(d + after, 0, (size_t)(width - after) * sizeof *d);
     }
     return CLATTN_OK;
 }
@@ -163,9 +157,12 @@ static clattn_status read_term(attn_memory_matrix *m, const attn_memory_chunk *c
         grad_factor[t + first] += inner(m->out, g->grad_output + t * m->out, l->wide_error + t * m->out);
     }
     ATTN_TRY(attn_memory_matrix_back(m, n, state, g->grad_output, false, l->wide, c->report));
-    add_rows(n, m->in, factor + first, l->wide, g->grad_query);
     memset(l->wide_error, 0, (size_t)(m->chunk * m->out) * sizeof(float));
-    add_rows(n, m->out, factor + first, g->grad_output, l->wide_error);
+    for (int64_t t = 0; t < n; t++) {
+        float by = attn_memory_factor(factor[t + first]);
+        add_scaled(m->in, by, l->wide + t * m->in, g->grad_query + t * m->in);
+        add_scaled(m->out, by, g->grad_output + t * m->out, l->wide_error + t * m->out);
+    }
     return attn_memory_matrix_outer(m, l->wide_error, c->query, grad_state, c->report);
 }
 
@@ -183,7 +180,11 @@ static clattn_status read_backward(attn_memory_matrix *m, const attn_memory_chun
 
 clattn_status attn_memory_matrix_backward(attn_memory_matrix *m, const attn_memory_chunk *c,
                                           const attn_memory_slopes *g) {
-    ATTN_TRY(state_to_rows(m, c, g));
+    int64_t after = c->tokens * m->chunk;
+    memset(g->grad_input, 0, (size_t)(m->chunk * m->in) * sizeof(float));
+    memset(g->grad_error, 0, (size_t)(m->chunk * m->out) * sizeof(float));
+    ATTN_TRY(state_to_rows(m, c, g, g->grad_w, c->factors->reach + after, g->factors->reach + after));
+    ATTN_TRY(state_to_rows(m, c, g, g->grad_s, c->factors->push + after, g->factors->push + after));
     state_to_state(m, c, g);
     return g->grad_output ? read_backward(m, c, g) : CLATTN_OK;
 }
