@@ -1,8 +1,9 @@
 /*
- * The derivative of neural memory: central differences in double of the definition (support/memory_case.c), whose own
+ * The derivative of neural memory: NumPy's numbers (tests/golden/make_memory_golden.py), central differences in double of the definition (support/memory_case.c), whose own
  * steps are not differentiated anywhere; sequences in two calls; gradients left out; what is refused.
  */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -136,6 +137,49 @@ START_TEST(differences) {
 }
 END_TEST
 
+/* Output, state and every gradient by NumPy and complex steps. */
+START_TEST(goldens) {
+    static const struct {
+        const char *name;
+        uint64_t seed;
+        clattn_neural_memory_options options;
+    } all[] = {
+        { "token", 3100, SHAPE(1, 1, 7, 1, 5, 3, CLATTN_MEMORY_LINEAR, CLATTN_MEMORY_SILU, CLATTN_SAME, false) },
+        { "chunk", 3120, SHAPE(1, 1, 13, 5, 4, 6, CLATTN_MEMORY_LINEAR, CLATTN_MEMORY_SILU, CLATTN_SAME, false) },
+        { "before", 3140, SHAPE(1, 1, 11, 4, 6, 3, CLATTN_MEMORY_LINEAR, CLATTN_MEMORY_SILU, CLATTN_SAME, true) },
+        { "layers", 3160, SHAPE(1, 1, 11, 4, 4, 3, CLATTN_MEMORY_TWO_LAYERS, CLATTN_MEMORY_SILU, 6, false) },
+        { "layers_token", 3180, SHAPE(1, 1, 5, 1, 3, 4, CLATTN_MEMORY_TWO_LAYERS, CLATTN_MEMORY_SILU, 5, true) },
+    };
+    clattn_runtime *runtime = suite_runtime(NULL);
+    for (size_t n = 0; n < sizeof all / sizeof *all; n++) {
+        for (const char *const *engine = layers_engines(runtime); *engine; engine++) {
+            learner l;
+            if (!begin(&l, runtime, &all[n].options, *engine, all[n].seed)) {
+                continue;
+            }
+            backward(&l);
+            const memory_case *c = l.c;
+            const struct {
+                const char *name;
+                const float *got;
+                int64_t count;
+            } arrays[] = { { "output", c->output, c->values },     { "state_out", c->state_out, c->states },
+                           { "key", l.g.grad_key, c->keys },       { "value", l.g.grad_value, c->values },
+                           { "query", l.g.grad_query, c->keys },   { "alpha", l.g.grad_alpha, c->gates },
+                           { "theta", l.g.grad_theta, c->gates },  { "eta", l.g.grad_eta, c->gates },
+                           { "state_in", l.g.grad_state_in, c->states } };
+            for (size_t k = 0; k < sizeof arrays / sizeof *arrays; k++) {
+                char name[64];
+                (void)snprintf(name, sizeof name, "memory_%s_%s", all[n].name, arrays[k].name);
+                layers_compare(name, *engine, arrays[k].got, arrays[k].count);
+            }
+            end(&l);
+        }
+    }
+    clattn_runtime_destroy(runtime);
+}
+END_TEST
+
 /* At alpha = 1, eta = 0 and theta = 0 the factors are 0 and their slopes are not. */
 START_TEST(gates_at_their_ends) {
     clattn_runtime *runtime = suite_runtime(NULL);
@@ -252,6 +296,6 @@ START_TEST(refuses) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = { differences, gates_at_their_ends, halves_of_a_loss, two_calls, refuses };
+    const TTest *const tests[] = { goldens, differences, gates_at_their_ends, halves_of_a_loss, two_calls, refuses };
     return suite_run(SUITE_OF("neural_memory_learning", tests, 120), SUITE_NO_FORK);
 }
