@@ -322,6 +322,35 @@ START_TEST(nan_stays_in_its_head) {
 }
 END_TEST
 
+/* A call full of NaN leaves nothing behind for the next one, which is shorter than a chunk. */
+START_TEST(calls_leave_nothing) {
+    clattn_runtime *runtime = suite_runtime(NULL);
+    for (int n = 0; n < SHAPES; n++) {
+        memory_case *c = memory_case_create(&shapes[n], 1350 + 10 * (uint64_t)n);
+        clattn_neural_memory_options o = shapes[n];
+        o.chunk = o.length;
+        clattn_neural_memory *memory = made(runtime, &o), *fresh = made(runtime, &o);
+        clattn_neural_memory_io io = memory_case_io(c), first = io;
+        float *bad = malloc((size_t)(c->keys + c->values) * sizeof(float)), *state = malloc((size_t)c->states * sizeof(float));
+        fill(bad, c->keys + c->values, NAN);
+        first.key = first.value = first.query = bad, first.kept = io.kept = NULL;
+        io.length = o.length / 2;
+        forward(fresh, &io);
+        memcpy(state, c->state_out, (size_t)c->states * sizeof(float));
+        forward(memory, &first);
+        ck_assert(isnan(c->state_out[0]));
+        forward(memory, &io);
+        ck_assert_mem_eq(state, c->state_out, (size_t)c->states * sizeof(float));
+        free(bad);
+        free(state);
+        clattn_neural_memory_destroy(memory);
+        clattn_neural_memory_destroy(fresh);
+        memory_case_destroy(c);
+    }
+    clattn_runtime_destroy(runtime);
+}
+END_TEST
+
 START_TEST(begins) {
     clattn_runtime *runtime = suite_runtime(NULL);
     clattn_neural_memory_options o = shapes[6];
@@ -442,6 +471,6 @@ int main(void) {
     const TTest *const tests[] = { starts,      known_answers,         definition,    split_at_chunks,
                                    parts,       no_step_learns_nothing, alpha_one_forgets, one_step_is_exact,
                                    reads,       nan_stays_in_its_head, begins,        refuses_options,
-                                   refuses_calls };
+                                   refuses_calls, calls_leave_nothing };
     return suite_run(SUITE_OF("neural_memory", tests, 120), SUITE_NO_FORK);
 }

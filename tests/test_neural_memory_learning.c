@@ -257,6 +257,35 @@ START_TEST(two_calls) {
 }
 END_TEST
 
+/* A call full of NaN leaves nothing behind for the next one, which is shorter than a chunk. */
+START_TEST(calls_leave_nothing) {
+    clattn_runtime *runtime = suite_runtime(NULL);
+    for (int n = 0; n < SHAPES; n++) {
+        learner l;
+        clattn_neural_memory_options o = shapes[n];
+        o.chunk = o.length;
+        ck_assert(begin(&l, runtime, &o, "cpu", 1850 + 10 * (uint64_t)n));
+        memory_case *c = l.c;
+        clattn_neural_memory_io io = memory_case_io(c), bad = io;
+        float *all = room(c->keys + c->values), *kept = room(c->states), *state = room(c->states);
+        bad.key = bad.value = bad.query = all, bad.kept = kept;
+        io.length = o.length / 2;
+        EXPECT_STATUS(clattn_neural_memory_backward(l.memory, &io, &l.g), CLATTN_OK, &report);
+        memcpy(state, l.g.grad_state_in, (size_t)c->states * sizeof(float));
+        EXPECT_STATUS(clattn_neural_memory_backward(l.memory, &bad, &l.g), CLATTN_OK, &report);
+        ck_assert(isnan(l.g.grad_state_in[0]));
+        EXPECT_STATUS(clattn_neural_memory_backward(l.memory, &io, &l.g), CLATTN_OK, &report);
+        ck_assert(isfinite(state[0]));
+        ck_assert_mem_eq(state, l.g.grad_state_in, (size_t)c->states * sizeof(float));
+        free(all);
+        free(kept);
+        free(state);
+        end(&l);
+    }
+    clattn_runtime_destroy(runtime);
+}
+END_TEST
+
 START_TEST(refuses) {
     clattn_runtime *runtime = suite_runtime(NULL);
     learner l;
@@ -296,6 +325,6 @@ START_TEST(refuses) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = { goldens, differences, gates_at_their_ends, halves_of_a_loss, two_calls, refuses };
+    const TTest *const tests[] = { goldens, differences, gates_at_their_ends, halves_of_a_loss, two_calls, calls_leave_nothing, refuses };
     return suite_run(SUITE_OF("neural_memory_learning", tests, 120), SUITE_NO_FORK);
 }

@@ -67,5 +67,6 @@ void misuse_attention(clattn_runtime *runtime);
 void misuse_operations(clattn_runtime *runtime);
 void misuse_layers(clattn_runtime *runtime);
 void misuse_learning(clattn_runtime *runtime);
+void misuse_neural_memory(clattn_runtime *runtime);
 
 #endif
