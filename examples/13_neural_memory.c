@@ -8,9 +8,9 @@
  *
  *     13_neural_memory [--engine NAME]
  *
- * The gates are set by hand as a trained model would set them: a pair is learnt, noise is not. Prints how many values of
- * each are nearer to the right one than to any other, and what each keeps. Exit status: 0, 1 (the memory recalls less
- * than 95 %, or the window more than 10 %), 2 (an error).
+ * The gates are set by hand as a trained model would set them: a pair is learnt, noise is not. Prints how many answers
+ * of each are nearer to the right value than to any other, and what each keeps. Exit status: 0, 1 (the memory recalls
+ * less than 95 %, or the window more than 10 %), 2 (an error).
  */
 #include <stdio.h>
 #include <stdlib.h>

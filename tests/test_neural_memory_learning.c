@@ -1,6 +1,7 @@
 /*
- * The derivative of neural memory: NumPy's numbers (tests/golden/make_memory_golden.py), central differences in double of the definition (support/memory_case.c), whose own
- * steps are not differentiated anywhere; sequences in two calls; gradients left out; what is refused.
+ * The derivative of neural memory: NumPy's numbers (tests/golden/make_memory_golden.py); central differences in double
+ * of the definition (support/memory_case.c), whose own steps are not differentiated anywhere; sequences in two calls;
+ * gradients left out; what is refused.
  */
 #include <math.h>
 #include <stdio.h>
@@ -57,7 +58,7 @@ static void backward(learner *l) {
 }
 
 static void end(learner *l) {
-    float *const arrays[] = { l->with_output,  l->with_state,   l->g.grad_key, l->g.grad_query, l->g.grad_value,
+    float *const arrays[] = { l->with_output,  l->with_state,   l->g.grad_key, l->g.grad_query,   l->g.grad_value,
                               l->g.grad_alpha, l->g.grad_theta, l->g.grad_eta, l->g.grad_state_in };
     for (size_t k = 0; k < sizeof arrays / sizeof *arrays; k++) {
         free(arrays[k]);
@@ -109,8 +110,10 @@ static void check_all(const learner *l, const char *engine) {
 
 static const clattn_neural_memory_options shapes[] = {
 #define SHAPE(batch, heads, length, chunk, key, value, depth, bend, hidden, before)                                    \
-    { sizeof(clattn_neural_memory_options), batch, heads, length, chunk, key, value, depth, bend, hidden, before,      \
-      CLATTN_PLAN_OPTIONS_INIT }
+    {                                                                                                                  \
+        sizeof(clattn_neural_memory_options), batch, heads, length, chunk, key, value, depth, bend, hidden, before,    \
+            CLATTN_PLAN_OPTIONS_INIT                                                                                   \
+    }
     SHAPE(1, 1, 7, 1, 5, 3, CLATTN_MEMORY_LINEAR, CLATTN_MEMORY_SILU, CLATTN_SAME, false),
     SHAPE(1, 1, 6, 1, 4, 4, CLATTN_MEMORY_LINEAR, CLATTN_MEMORY_SILU, CLATTN_SAME, true),
     SHAPE(2, 3, 22, 7, 5, 9, CLATTN_MEMORY_LINEAR, CLATTN_MEMORY_SILU, CLATTN_SAME, false),
@@ -163,10 +166,14 @@ START_TEST(goldens) {
                 const char *name;
                 const float *got;
                 int64_t count;
-            } arrays[] = { { "output", c->output, c->values },     { "state_out", c->state_out, c->states },
-                           { "key", l.g.grad_key, c->keys },       { "value", l.g.grad_value, c->values },
-                           { "query", l.g.grad_query, c->keys },   { "alpha", l.g.grad_alpha, c->gates },
-                           { "theta", l.g.grad_theta, c->gates },  { "eta", l.g.grad_eta, c->gates },
+            } arrays[] = { { "output", c->output, c->values },
+                           { "state_out", c->state_out, c->states },
+                           { "key", l.g.grad_key, c->keys },
+                           { "value", l.g.grad_value, c->values },
+                           { "query", l.g.grad_query, c->keys },
+                           { "alpha", l.g.grad_alpha, c->gates },
+                           { "theta", l.g.grad_theta, c->gates },
+                           { "eta", l.g.grad_eta, c->gates },
                            { "state_in", l.g.grad_state_in, c->states } };
             for (size_t k = 0; k < sizeof arrays / sizeof *arrays; k++) {
                 char name[64];
@@ -325,6 +332,8 @@ START_TEST(refuses) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = { goldens, differences, gates_at_their_ends, halves_of_a_loss, two_calls, calls_leave_nothing, refuses };
+    const TTest *const tests[] = { goldens,          differences, gates_at_their_ends,
+                                   halves_of_a_loss, two_calls,   calls_leave_nothing,
+                                   refuses };
     return suite_run(SUITE_OF("neural_memory_learning", tests, 120), SUITE_NO_FORK);
 }

@@ -1,6 +1,6 @@
 /*
- * What the gates of a chunk come to. With W_0 and S_0 at the beginning of the chunk and g_j the gradient of token j there
- * (t and j count from 1):
+ * What the gates of a chunk come to. With W_0 and S_0 at the beginning of the chunk and g_j the gradient of token j
+ * there (t and j count from 1):
  *
  *     W_t = keep_t W_0 + lift_t S_0 - sum_{j<=t} reach_tj g_j         S_t = hold_t S_0 - sum_{j<=t} push_tj g_j
  *
@@ -39,9 +39,9 @@ void attn_memory_factors_release(clattn_runtime *runtime, attn_memory_factors *f
 void attn_memory_factors_make(attn_memory_factors *factors, const attn_memory_gates *gates, int64_t tokens);
 
 /**
- * The first `count` of a row of reach or push as products take them: negative, in float. What is below 2^-80 of the largest
- * is 0: it adds nothing to a sum of floats, and denormal numbers would make the products many times as slow. Lives until
- * the next call.
+ * The first `count` of a row of reach or push as products take them: negative, in float. What is below 2^-80 of the
+ * largest is 0: it adds nothing to a sum of floats, and denormal numbers would make the products many times as slow.
+ * Lives until the next call.
  */
 const float *attn_memory_factors_row(const attn_memory_factors *factors, const double *row, int64_t count);
 

@@ -35,8 +35,8 @@ static clattn_status check_options(const clattn_memory_layer_options *o, clattn_
     }
     if (o->dim < 1 || o->dim > INT32_MAX || o->heads < 1 || o->dim % o->heads != 0) {
         return LAYER_REFUSE(report, CLATTN_INVALID_PROBLEM,
-                            "dim, heads: %" PRId64 ", %" PRId64 "; heads divide the dim, which is 1 to 2^31 - 1", o->dim,
-                            o->heads);
+                            "dim, heads: %" PRId64 ", %" PRId64 "; heads divide the dim, which is 1 to 2^31 - 1",
+                            o->dim, o->heads);
     }
     if (o->memory_heads < 1 || o->dim % o->memory_heads != 0) {
         return LAYER_REFUSE(report, CLATTN_INVALID_PROBLEM, "memory_heads: %" PRId64 "; they divide the dim %" PRId64,
@@ -109,13 +109,13 @@ static clattn_status make_arrays(clattn_memory_layer *l, int64_t keys) {
     const struct {
         float **place;
         int64_t rows, columns;
-    } all[] = { { &l->query, l->rows, dim },       { &l->key, l->rows, dim },
-                { &l->value, l->rows, dim },       { &l->gate_rows, l->rows, 3 * heads },
-                { &l->alpha, l->rows, 3 * heads }, { &l->sequence, keys, dim },
-                { &l->attended, l->rows, dim },    { &l->remembered, l->rows, dim } };
+    } all[] = { { &l->query, l->rows, dim },           { &l->key, l->rows, dim },         { &l->value, l->rows, dim },
+                { &l->gate_rows, l->rows, 3 * heads }, { &l->alpha, l->rows, 3 * heads }, { &l->sequence, keys, dim },
+                { &l->attended, l->rows, dim },        { &l->remembered, l->rows, dim } };
     for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
         int64_t count;
-        *all[k].place = attn_multiply(all[k].rows, all[k].columns, &count) ? attn_layer_floats(l->runtime, count) : NULL;
+        *all[k].place =
+            attn_multiply(all[k].rows, all[k].columns, &count) ? attn_layer_floats(l->runtime, count) : NULL;
         if (!*all[k].place) {
             return CLATTN_OUT_OF_MEMORY;
         }
@@ -132,7 +132,8 @@ static clattn_status make_ready(clattn_memory_layer *l, clattn_report *report) {
     bool windowed = attends && !context;
     l->rows = context ? attn_min(o->window, o->length) : o->length;
     l->recent = windowed ? o->window - 1 : 0;
-    bool fits = !attends || (attn_add(context ? l->rows : l->recent, l->rows, &keys) && attn_add(keys, o->persistent, &keys));
+    bool fits =
+        !attends || (attn_add(context ? l->rows : l->recent, l->rows, &keys) && attn_add(keys, o->persistent, &keys));
     fits = fits && attn_multiply(attn_max(keys, o->length), o->dim, &total) && total <= INT64_MAX / 8;
     fits = fits && attn_multiply(attn_max(o->batch, 1), total, &total) && total <= INT64_MAX / 8;
     if (!fits) {

@@ -1,6 +1,6 @@
 /*
- * A matrix that learns: W [out, in] with its momentum S. Token j of a chunk changes it along error_j input_j^T, an error
- * of `out` numbers and an input of `in`. A linear memory is one of these, a two-layer memory two.
+ * A matrix that learns: W [out, in] with its momentum S. Token j of a chunk changes it along error_j input_j^T, an
+ * error of `out` numbers and an input of `in`. A linear memory is one of these, a two-layer memory two.
  *
  * Arrays of a chunk have `chunk` rows; those past the chunk's tokens are 0.
  */
@@ -11,10 +11,10 @@
 
 /** What backward needs more. */
 typedef struct attn_memory_matrix_learning {
-    clattn_linear_plan *by_error;       /* out -> chunk */
-    float *products, *slopes;           /* [chunk, chunk]: query input^T, grad_output error^T */
-    float *wide, *wide_error;           /* [chunk, in], [chunk, out] */
-    float *turned;                      /* [chunk, chunk]: one of the squares, transposed */
+    clattn_linear_plan *by_error; /* out -> chunk */
+    float *products, *slopes;     /* [chunk, chunk]: query input^T, grad_output error^T */
+    float *wide, *wide_error;     /* [chunk, in], [chunk, out] */
+    float *turned;                /* [chunk, chunk]: one of the squares, transposed */
 } attn_memory_matrix_learning;
 
 typedef struct attn_memory_matrix {
@@ -32,9 +32,9 @@ typedef struct attn_memory_matrix {
 /** One chunk of a matrix; state is [out, in] each. */
 typedef struct attn_memory_chunk {
     const attn_memory_factors *factors;
-    int64_t tokens, behind;       /* row t is read in the state after t + 1 - behind tokens */
-    const float *input, *error;   /* [chunk, in], [chunk, out] */
-    const float *query;           /* [chunk, in] */
+    int64_t tokens, behind;     /* row t is read in the state after t + 1 - behind tokens */
+    const float *input, *error; /* [chunk, in], [chunk, out] */
+    const float *query;         /* [chunk, in] */
     float *w, *s;
     clattn_report *report;
 } attn_memory_chunk;
@@ -71,10 +71,10 @@ void attn_memory_matrix_learning_end(attn_memory_matrix *matrix);
 
 /** The derivatives of a chunk: grad_output is read, the others are written, or as said. */
 typedef struct attn_memory_slopes {
-    const float *grad_output;                   /* [chunk, out]; NULL = 0, and grad_query is not written */
+    const float *grad_output;                    /* [chunk, out]; NULL = 0, and grad_query is not written */
     float *grad_input, *grad_error, *grad_query; /* [chunk, in], [chunk, out], [chunk, in] */
-    float *grad_w, *grad_s;                     /* [out, in]: of the state after the chunk, then of that before */
-    attn_memory_factors *factors;               /* added to */
+    float *grad_w, *grad_s;                      /* [out, in]: of the state after the chunk, then of that before */
+    attn_memory_factors *factors;                /* added to */
 } attn_memory_slopes;
 
 /** The derivative of read and step at once. chunk->w and s are the state before. */

@@ -1,6 +1,6 @@
 /*
- * The derivative of a chunk of a matrix that learns. With the factors of memory_factors.h, and G and H the derivatives by
- * W and S after the chunk (n tokens), o_t the output that row t reads after t tokens, D_tj = grad_o_t . error_j and
+ * The derivative of a chunk of a matrix that learns. With the factors of memory_factors.h, and G and H the derivatives
+ * by W and S after the chunk (n tokens), o_t the output that row t reads after t tokens, D_tj = grad_o_t . error_j and
  * A_tj = query_t . input_j:
  *
  *     grad_query_t = keep_t W_0^T grad_o_t + lift_t S_0^T grad_o_t - sum_j reach_tj D_tj input_j

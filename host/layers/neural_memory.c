@@ -13,7 +13,7 @@ void clattn_neural_memory_destroy(clattn_neural_memory *memory) {
         return;
     }
     const attn_memory_rows *r = &memory->rows;
-    float *const arrays[] = { r->key,        r->value,      r->query,      r->error,  r->rise,       r->bent,
+    float *const arrays[] = { r->key,        r->value,      r->query,      r->error,  r->rise,      r->bent,
                               r->bent_error, r->query_rise, r->query_bent, r->output, memory->state };
     for (size_t k = 0; k < sizeof arrays / sizeof *arrays; k++) {
         clattn_release(memory->runtime, arrays[k]);
@@ -36,8 +36,7 @@ static clattn_status check_options(clattn_neural_memory_options *o, clattn_repor
     }
     if (o->batch < 0 || o->length < 0 || o->heads < 1) {
         return LAYER_REFUSE(report, CLATTN_INVALID_PROBLEM,
-                            "batch, heads, length: %" PRId64 ", %" PRId64 ", %" PRId64
-                            "; at least 0, heads at least 1",
+                            "batch, heads, length: %" PRId64 ", %" PRId64 ", %" PRId64 "; at least 0, heads at least 1",
                             o->batch, o->heads, o->length);
     }
     if (o->chunk < 1 || o->chunk > MOST_CHUNK) {
@@ -92,9 +91,9 @@ static bool make_arrays(clattn_neural_memory *m) {
     const struct {
         float **place;
         int64_t columns;
-    } all[] = { { &r->key, o->key_dim },       { &r->query, o->key_dim },    { &r->value, o->value_dim },
-                { &r->error, o->value_dim },   { &r->output, o->value_dim }, { &r->rise, o->hidden },
-                { &r->bent, o->hidden },       { &r->bent_error, o->hidden }, { &r->query_rise, o->hidden },
+    } all[] = { { &r->key, o->key_dim },      { &r->query, o->key_dim },     { &r->value, o->value_dim },
+                { &r->error, o->value_dim },  { &r->output, o->value_dim },  { &r->rise, o->hidden },
+                { &r->bent, o->hidden },      { &r->bent_error, o->hidden }, { &r->query_rise, o->hidden },
                 { &r->query_bent, o->hidden } };
     for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
         int64_t count = o->chunk * all[k].columns;
@@ -175,9 +174,8 @@ clattn_status attn_memory_begin(clattn_neural_memory *memory, const clattn_neura
         return LAYER_REFUSE(io->report, CLATTN_INVALID_TENSORS, "length: %" PRId64 " is not within 0 and %" PRId64,
                             io->length, o->length);
     }
-    *call = (attn_memory_call){
-        .memory = memory, .io = io, .length = length, .chunks = attn_divide_up(length, o->chunk)
-    };
+    *call =
+        (attn_memory_call){ .memory = memory, .io = io, .length = length, .chunks = attn_divide_up(length, o->chunk) };
     return CLATTN_OK;
 }
 

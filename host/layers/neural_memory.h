@@ -7,11 +7,11 @@
 
 /** What a chunk of one head comes to; rows past its tokens are 0. Those of the middle belong to two layers. */
 typedef struct attn_memory_rows {
-    float *key, *value, *query;            /* [chunk, key_dim] or value_dim: the head's columns */
-    float *error;                          /* [chunk, value_dim]: 2 (M(key) - value) */
-    float *rise, *bent, *bent_error;       /* [chunk, hidden]: W1 key, f of it, its gradient */
-    float *query_rise, *query_bent;        /* [chunk, hidden]: what stands between query and output */
-    float *output;                         /* [chunk, value_dim] */
+    float *key, *value, *query;      /* [chunk, key_dim] or value_dim: the head's columns */
+    float *error;                    /* [chunk, value_dim]: 2 (M(key) - value) */
+    float *rise, *bent, *bent_error; /* [chunk, hidden]: W1 key, f of it, its gradient */
+    float *query_rise, *query_bent;  /* [chunk, hidden]: what stands between query and output */
+    float *output;                   /* [chunk, value_dim] */
 } attn_memory_rows;
 
 /** Gradients of the rows above; made by clattn_neural_memory_learn(). Rows past the tokens are 0, too. */
@@ -31,7 +31,7 @@ struct clattn_neural_memory {
     attn_memory_matrix matrices[2];
     attn_memory_factors factors;
     attn_memory_rows rows;
-    float *state; /* of one head */
+    float *state;            /* of one head */
     attn_memory_grads grads; /* state NULL: it does not learn */
 };
 
@@ -49,23 +49,25 @@ typedef struct attn_memory_place {
 } attn_memory_place;
 
 /** The length of the call; refuses what does not fit. */
-clattn_status attn_memory_begin(clattn_neural_memory *memory, const clattn_neural_memory_io *io, attn_memory_call *call);
+clattn_status attn_memory_begin(clattn_neural_memory *memory, const clattn_neural_memory_io *io,
+                                attn_memory_call *call);
 
 attn_memory_place attn_memory_place_of(const attn_memory_call *call, int64_t b, int64_t h, int64_t chunk);
 
-/** Copies a head's columns of the chunk's tokens out of an array [batch, length, heads * columns]; rows past them are 0. */
-void attn_memory_gather(const attn_memory_call *call, const attn_memory_place *place, int64_t columns, const float *from,
-                        float *rows);
+/** Copies a head's columns of the chunk's tokens out of [batch, length, heads * columns]; rows past them are 0. */
+void attn_memory_gather(const attn_memory_call *call, const attn_memory_place *place, int64_t columns,
+                        const float *from, float *rows);
 
 /** The other way; rows past the tokens are not looked at. */
-void attn_memory_scatter(const attn_memory_call *call, const attn_memory_place *place, int64_t columns, const float *rows,
-                         float *to);
+void attn_memory_scatter(const attn_memory_call *call, const attn_memory_place *place, int64_t columns,
+                         const float *rows, float *to);
 
 /** Keys, values, queries of the chunk, and the errors at the state where it begins. */
 clattn_status attn_memory_errors(const attn_memory_call *call, const attn_memory_place *place, const float *state);
 
 /** The chunk of matrix n, of a state that it may change. */
-attn_memory_chunk attn_memory_chunk_of(const attn_memory_call *call, const attn_memory_place *place, int n, float *state);
+attn_memory_chunk attn_memory_chunk_of(const attn_memory_call *call, const attn_memory_place *place, int n,
+                                       float *state);
 
 /** What the queries of a chunk read, each in its own state, into rows.output. */
 clattn_status attn_memory_read_chunk(const attn_memory_call *call, const attn_memory_place *place, float *state);

@@ -24,8 +24,8 @@ static clattn_status make_ready(clattn_neural_memory *m, clattn_report *report) 
     const struct {
         float **place;
         int64_t columns;
-    } all[] = { { &g->key, o->key_dim },      { &g->query, o->key_dim },     { &g->value, o->value_dim },
-                { &g->error, o->value_dim },  { &g->output, o->value_dim },  { &g->bent, o->hidden },
+    } all[] = { { &g->key, o->key_dim },       { &g->query, o->key_dim },     { &g->value, o->value_dim },
+                { &g->error, o->value_dim },   { &g->output, o->value_dim },  { &g->bent, o->hidden },
                 { &g->bent_error, o->hidden }, { &g->query_bent, o->hidden }, { &g->back, o->hidden },
                 { &g->rise, o->hidden } };
     for (int n = 0; n < (int)m->count; n++) {
@@ -66,13 +66,14 @@ typedef struct backward_call {
 
 /* The derivative of matrix n's read and step, whose chunk begins at `state`. */
 static clattn_status matrix_backward(const backward_call *c, const attn_memory_place *place, int n, float *state,
-                                     const float *grad_output, float *grad_input, float *grad_error, float *grad_query) {
+                                     const float *grad_output, float *grad_input, float *grad_error,
+                                     float *grad_query) {
     clattn_neural_memory *m = c->call.memory;
     const attn_memory_chunk chunk = attn_memory_chunk_of(&c->call, place, n, state);
     float *grad_w = m->grads.state + (chunk.w - state);
-    const attn_memory_slopes slopes = {
-        grad_output, grad_input, grad_error, grad_query, grad_w, grad_w + m->parameters, &m->grads.slopes
-    };
+    const attn_memory_slopes slopes = { grad_output,     grad_input, grad_error,
+                                        grad_query,      grad_w,     grad_w + m->parameters,
+                                        &m->grads.slopes };
     return attn_memory_matrix_backward(&m->matrices[n], &chunk, &slopes);
 }
 
@@ -172,8 +173,9 @@ static void hand_out(const backward_call *c, const attn_memory_place *place) {
     if (g->grad_query) {
         attn_memory_scatter(&c->call, place, o->key_dim, m->grads.query, g->grad_query);
     }
-    attn_memory_factors_backward(&m->factors, &place->gates, &m->grads.slopes, g->grad_alpha ? g->grad_alpha + at : NULL,
-                                 g->grad_theta ? g->grad_theta + at : NULL, g->grad_eta ? g->grad_eta + at : NULL);
+    attn_memory_factors_backward(&m->factors, &place->gates, &m->grads.slopes,
+                                 g->grad_alpha ? g->grad_alpha + at : NULL, g->grad_theta ? g->grad_theta + at : NULL,
+                                 g->grad_eta ? g->grad_eta + at : NULL);
 }
 
 static clattn_status chunk_backward(const backward_call *c, const attn_memory_place *place, float *state) {
@@ -242,8 +244,7 @@ static clattn_status check_call(const backward_call *c) {
 
 clattn_status clattn_neural_memory_backward(clattn_neural_memory *memory, const clattn_neural_memory_io *io,
                                             const clattn_neural_memory_gradients *gradients) {
-    if (!memory || !io || io->struct_size != sizeof *io || !gradients ||
-        gradients->struct_size != sizeof *gradients) {
+    if (!memory || !io || io->struct_size != sizeof *io || !gradients || gradients->struct_size != sizeof *gradients) {
         return CLATTN_INVALID_ARGUMENT;
     }
     backward_call c = { .g = gradients };

@@ -136,9 +136,8 @@ static clattn_status run_token(const attn_memory_call *call, const attn_memory_p
         attn_memory_matrix_token(m->matrices[n].in, m->matrices[n].out, &place->gates, chunk.input, chunk.error,
                                  chunk.w, chunk.s);
     }
-    return reads && !before
-               ? evaluate(m, state, 1, r->query, r->query_rise, r->query_bent, r->output, call->io->report)
-               : CLATTN_OK;
+    return reads && !before ? evaluate(m, state, 1, r->query, r->query_rise, r->query_bent, r->output, call->io->report)
+                            : CLATTN_OK;
 }
 
 static clattn_status run_head(const attn_memory_call *call, int64_t b, int64_t h) {
@@ -229,7 +228,8 @@ clattn_status clattn_neural_memory_read(clattn_neural_memory *memory, int64_t ro
                                         const float *query, float *output, clattn_report *report) {
     clattn_report_clear(report);
     if (!memory || rows < 0) {
-        return LAYER_REFUSE(report, CLATTN_INVALID_ARGUMENT, "memory, rows: NULL, %" PRId64 "; rows are at least 0", rows);
+        return LAYER_REFUSE(report, CLATTN_INVALID_ARGUMENT, "memory, rows: NULL, %" PRId64 "; rows are at least 0",
+                            rows);
     }
     const clattn_neural_memory_options *o = &memory->options;
     int64_t heads = o->batch * o->heads, size = 2 * memory->parameters;

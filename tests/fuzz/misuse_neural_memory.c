@@ -127,8 +127,8 @@ static void misuse_memory(clattn_runtime *runtime) {
     }
     o->value_dim = o->value_dim == CLATTN_SAME ? o->key_dim : o->value_dim;
     bool hidden = o->depth == CLATTN_MEMORY_LINEAR || o->hidden < 100;
-    if (o->batch < 100 && o->heads < 100 && o->length < 100 && o->chunk < 100 && o->key_dim < 100 && o->value_dim < 100 &&
-        hidden) {
+    if (o->batch < 100 && o->heads < 100 && o->length < 100 && o->chunk < 100 && o->key_dim < 100 &&
+        o->value_dim < 100 && hidden) {
         draw_call(&c);
         switch (draw_below(3)) {
             case 0: misuse_read(&c); break;
@@ -149,7 +149,8 @@ static void misuse_layer_call(const clattn_memory_layer_options *o, clattn_memor
                                       .w_memory_value = numbers(square),
                                       .w_gates = numbers(3 * o->memory_heads * o->dim),
                                       .persistent = numbers(o->persistent * o->dim) };
-    w.attention = (clattn_attention_weights){ numbers(square), numbers(square), numbers(square), numbers(square), 0, 0, 0, 0 };
+    w.attention =
+        (clattn_attention_weights){ numbers(square), numbers(square), numbers(square), numbers(square), 0, 0, 0, 0 };
     io.length = length, io.seen = draw_one_in(2) ? 0 : draw_between(1, 30);
     io.input = numbers(rows), io.output = results(rows), io.state = results(states);
     if (misuse_refused("clattn_memory_layer_start", clattn_memory_layer_start(layer, 3, io.state)) && states > 0) {

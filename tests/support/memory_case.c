@@ -165,11 +165,14 @@ static void run_token(truth_run *r, int64_t row, double *state, double *output) 
 
 memory_truth memory_truth_nudged(const memory_case *c, const memory_nudge *nudge) {
     const clattn_neural_memory_options *o = &c->options;
-    memory_truth truth = { malloc((size_t)c->values * sizeof(double) + 1), malloc((size_t)c->states * sizeof(double) + 1) };
+    memory_truth truth = { malloc((size_t)c->values * sizeof(double) + 1),
+                           malloc((size_t)c->states * sizeof(double) + 1) };
     truth_run r = { .c = c, .nudge = nudge, .matrix = c->state_size / 2 };
-    size_t bytes = (size_t)r.matrix * sizeof(double), small = (size_t)(o->hidden + o->key_dim + o->value_dim) * sizeof(double);
+    size_t bytes = (size_t)r.matrix * sizeof(double),
+           small = (size_t)(o->hidden + o->key_dim + o->value_dim) * sizeof(double);
     r.start = malloc(bytes), r.gradient = malloc(bytes);
-    r.hidden = malloc(small), r.rise = malloc(small), r.key = malloc(small), r.query = malloc(small), r.y = malloc(small);
+    r.hidden = malloc(small), r.rise = malloc(small), r.key = malloc(small), r.query = malloc(small),
+    r.y = malloc(small);
     for (int64_t n = 0; n < o->batch * o->heads; n++) {
         double *state = truth.state_out + n * c->state_size;
         for (int64_t k = 0; k < c->state_size; k++) {

@@ -11,9 +11,9 @@
 typedef struct memory_case {
     clattn_neural_memory_options options;
     int64_t state_size;
-    float *key, *value, *query, *alpha, *theta, *eta, *state_in;      /* drawn */
-    float *output, *state_out, *kept;                                 /* of the library */
-    int64_t keys, values, gates, states, all_kept;                    /* numbers in them */
+    float *key, *value, *query, *alpha, *theta, *eta, *state_in; /* drawn */
+    float *output, *state_out, *kept;                            /* of the library */
+    int64_t keys, values, gates, states, all_kept;               /* numbers in them */
 } memory_case;
 
 /** Draws the inputs of the options' shapes; state_in too, with momenta. */

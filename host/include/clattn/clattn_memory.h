@@ -9,14 +9,17 @@
  *     M_t = (1 - alpha_t) M_{t-1} + S_t                           alpha: how much is forgotten
  *     y_t = M_t(q_t)                                              or M_{t-1}(q_t): read_before
  *
- * A linear memory is a matrix: M(k) = M k. A two-layer memory is M(k) = W2 f(W1 k), f SiLU or GELU, without biases; each
- * matrix has a momentum of its own, and the gates are theirs in common.
+ * A linear memory is a matrix: M(k) = M k. A two-layer memory is M(k) = W2 f(W1 k), f SiLU or GELU, without biases;
+ * each matrix has a momentum of its own, and the gates are theirs in common.
  *
  * Chunks: the gradients of `chunk` tokens are all taken at the state where their chunk begins; decay and momentum stay
  * token by token. Then a chunk is matrix products (clattn_linear.h), which run by the engine and on the device that the
- * options name. chunk = 1 is the rule as it stands above; other numbers compute something slightly different, for speed.
- * Chunks begin where a call begins, and its last one may be shorter: sequences may be cut at bounds of chunks, to the
- * bit. A chunk of one token is computed by plain loops on the calling thread, whatever the engine.
+ * options name. chunk = 1 is the rule as it stands above; other numbers compute something slightly different, for
+ * speed. Chunks begin where a call begins, and its last one may be shorter: a sequence that is cut at bounds of chunks
+ * gives the same bits. A chunk of one token is computed by plain loops on the calling thread, whatever the engine.
+ *
+ * Accuracy: sums are float, products as in clattn_linear.h; gates and what they come to are double. Of the state before
+ * a chunk nothing is left below 2^-80 of it, and a token whose factor is below 2^-80 of the chunk's largest counts 0.
  *
  * State: of each entry and head its matrices, then the momenta in the same order; dense:
  *
@@ -25,11 +28,11 @@
  *
  * It is the caller's memory, goes into a call and comes out of it.
  *
- * Shapes are written [batch, length, columns]; memory is float, dense, row-major, the caller's, on the host; heads stand
- * side by side in a row. Errors, ownership, versions: as in clattn.h; a call is refused before it writes, and no array
- * that it writes may overlap another of the call, except where it is said. What is not finite in a token stays in its
- * entry and head, and in their state from then on. Threads: distinct objects are independent; one serves one call at a
- * time. Destroy them before their runtime. Part of libclattn_layers.
+ * Shapes are written [batch, length, columns]; memory is float, dense, row-major, the caller's, on the host; heads
+ * stand side by side in a row. Errors, ownership, versions: as in clattn.h; a call is refused before it writes, and no
+ * array that it writes may overlap another of the call, except where it is said. What is not finite in a token stays in
+ * its entry and head, and in their state from then on. Threads: distinct objects are independent; one serves one call
+ * at a time. Destroy them before their runtime. Part of libclattn_layers.
  */
 #ifndef CLATTN_MEMORY_H
 #define CLATTN_MEMORY_H
@@ -64,9 +67,9 @@ typedef struct clattn_neural_memory_options {
     int64_t key_dim;   /**< of key and query of a head */
     int64_t value_dim; /**< of value and output of a head; default CLATTN_SAME = key_dim */
     clattn_memory_depth depth;
-    clattn_memory_bend bend; /**< of two layers */
-    int64_t hidden;          /**< of two layers: rows of W1; default CLATTN_SAME = 4 * key_dim */
-    bool read_before;        /**< y_t = M_{t-1}(q_t): a token does not see its own value */
+    clattn_memory_bend bend;  /**< of two layers */
+    int64_t hidden;           /**< of two layers: rows of W1; default CLATTN_SAME = 4 * key_dim */
+    bool read_before;         /**< y_t = M_{t-1}(q_t): a token does not see its own value */
     clattn_plan_options plan; /**< of the products; not kept beyond creation */
 } clattn_neural_memory_options;
 
@@ -133,9 +136,7 @@ typedef struct clattn_neural_memory_io {
 } clattn_neural_memory_io;
 
 #define CLATTN_NEURAL_MEMORY_IO_INIT                                                                                   \
-    {                                                                                                                  \
-        sizeof(clattn_neural_memory_io), CLATTN_SAME, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL \
-    }
+    { sizeof(clattn_neural_memory_io), CLATTN_SAME, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
 
 /** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
 CLATTN_API void clattn_neural_memory_io_init(clattn_neural_memory_io *io, size_t size);
@@ -185,9 +186,7 @@ typedef struct clattn_neural_memory_gradients {
 } clattn_neural_memory_gradients;
 
 #define CLATTN_NEURAL_MEMORY_GRADIENTS_INIT                                                                            \
-    {                                                                                                                  \
-        sizeof(clattn_neural_memory_gradients), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL                   \
-    }
+    { sizeof(clattn_neural_memory_gradients), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
 
 /** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
 CLATTN_API void clattn_neural_memory_gradients_init(clattn_neural_memory_gradients *gradients, size_t size);
@@ -215,7 +214,7 @@ typedef enum clattn_memory_form {
 /**
  * A layer with a memory. `remember(x)` stands for a neural memory that reads and learns rows x, for each of its heads
  *
- *     query = unit(silu(W_mq x))   key = unit(silu(W_mk x))   value = silu(W_mv x)     unit(a) = a / sqrt(|a|^2 + 1e-12)
+ *     query = unit(silu(W_mq x))   key = unit(silu(W_mk x))   value = silu(W_mv x)   unit(a) = a / sqrt(|a|^2 + 1e-12)
  *     alpha = sigmoid(w_alpha x + b)     theta = most_theta sigmoid(w_theta x + b)     eta = sigmoid(w_eta x + b)
  *
  * and `attend` for attention of several heads with an output projection (clattn_attention_layer_options). P are the
@@ -239,14 +238,14 @@ typedef enum clattn_memory_form {
 typedef struct clattn_memory_layer_options {
     size_t struct_size;
     clattn_memory_form form;
-    int64_t batch;            /**< entries; default 1; 0 is legal */
-    int64_t length;           /**< tokens of an entry, the most a call may have; 0 is legal */
-    int64_t dim;              /**< of a row of input and output */
-    int64_t heads;            /**< of the attention; default 1; divides the dim */
-    int64_t window;           /**< >= 1, rows that a row sees, or of a segment; not looked at when alone */
-    int64_t persistent;       /**< rows of P; default 0; none when alone */
-    int64_t memory_heads;     /**< default 1; divides the dim: key_dim = value_dim = dim / memory_heads */
-    int64_t chunk;            /**< of the memory, as the next three; default 64 */
+    int64_t batch;        /**< entries; default 1; 0 is legal */
+    int64_t length;       /**< tokens of an entry, the most a call may have; 0 is legal */
+    int64_t dim;          /**< of a row of input and output */
+    int64_t heads;        /**< of the attention; default 1; divides the dim */
+    int64_t window;       /**< >= 1, rows that a row sees, or of a segment; not looked at when alone */
+    int64_t persistent;   /**< rows of P; default 0; none when alone */
+    int64_t memory_heads; /**< default 1; divides the dim: key_dim = value_dim = dim / memory_heads */
+    int64_t chunk;        /**< of the memory, as the next three; default 64 */
     clattn_memory_depth depth;
     clattn_memory_bend bend;
     int64_t hidden;           /**< default CLATTN_SAME = 4 dim / memory_heads */
@@ -266,11 +265,11 @@ CLATTN_API void clattn_memory_layer_options_init(clattn_memory_layer_options *op
 /** The parameters of a layer. @since 0.1 */
 typedef struct clattn_memory_layer_weights {
     const float *w_memory_query, *w_memory_key, *w_memory_value; /**< [dim, dim] each: W_mq, W_mk, W_mv */
-    const float *w_gates;                                        /**< [3 * memory_heads, dim]: rows of alpha for each head,
+    const float *w_gates;                      /**< [3 * memory_heads, dim]: rows of alpha for each head,
                                                                       then of theta, then of eta */
-    const float *b_gates;                                        /**< [3 * memory_heads], or NULL */
-    clattn_attention_weights attention;       /**< [dim, dim] each, with biases or without; none when alone */
-    const float *persistent;                  /**< [persistent, dim] */
+    const float *b_gates;                      /**< [3 * memory_heads], or NULL */
+    clattn_attention_weights attention;        /**< [dim, dim] each, with biases or without; none when alone */
+    const float *persistent;                   /**< [persistent, dim] */
     const float *gain_attention, *gain_memory; /**< [dim]: of gated(y, m), as context and as gate; NULL = 1 */
 } clattn_memory_layer_weights;
 
@@ -286,7 +285,8 @@ typedef struct clattn_memory_layer_io {
     clattn_report *report; /**< may be NULL */
 } clattn_memory_layer_io;
 
-#define CLATTN_MEMORY_LAYER_IO_INIT { sizeof(clattn_memory_layer_io), CLATTN_SAME, 0, NULL, NULL, NULL, NULL }
+#define CLATTN_MEMORY_LAYER_IO_INIT                                                                                    \
+    { sizeof(clattn_memory_layer_io), CLATTN_SAME, 0, NULL, NULL, NULL, NULL }
 
 /** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */
 CLATTN_API void clattn_memory_layer_io_init(clattn_memory_layer_io *io, size_t size);
