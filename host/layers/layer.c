@@ -1,8 +1,6 @@
 /* What the layers share. */
 #include "layers/layer.h"
 
-enum { TILE = 32 };
-
 bool attn_layer_meet(const float *a, int64_t a_count, const float *b, int64_t b_count) {
     uintptr_t from = (uintptr_t)a, other = (uintptr_t)b;
     if (!a || !b || a_count <= 0 || b_count <= 0) {
@@ -43,20 +41,6 @@ void attn_layer_sum(int64_t count, const float *x, float *sum) {
     attn_visit visit = attn_visit_begin();
     sum_into(count, x, sum);
     attn_visit_end(&visit);
-}
-
-void attn_layer_transpose(int64_t rows, int64_t columns, const float *from, int64_t pitch, float *to) {
-    for (int64_t top = 0; top < rows; top += TILE) {
-        int64_t bottom = attn_min(top + TILE, rows);
-        for (int64_t left = 0; left < columns; left += TILE) {
-            int64_t right = attn_min(left + TILE, columns);
-            for (int64_t c = left; c < right; c++) {
-                for (int64_t r = top; r < bottom; r++) {
-                    to[c * pitch + r] = from[r * columns + c];
-                }
-            }
-        }
-    }
 }
 
 float *attn_layer_floats(clattn_runtime *runtime, int64_t count) {

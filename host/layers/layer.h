@@ -39,9 +39,6 @@ clattn_status attn_layer_backward(clattn_linear_backward *backward, const attn_l
 /** sum += x, number by number. */
 void attn_layer_sum(int64_t count, const float *x, float *sum);
 
-/** to[c, r] = from[r, c], rows of `to` being `pitch` apart; in tiles that stay in cache. */
-void attn_layer_transpose(int64_t rows, int64_t columns, const float *from, int64_t pitch, float *to);
-
 /** The options of a linear plan on the same engine and device as another part of a layer. */
 clattn_plan_options attn_layer_beside(const char *engine, int64_t device);
 

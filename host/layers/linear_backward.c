@@ -14,6 +14,8 @@ struct clattn_linear_backward {
     float *output, *input; /* [out_dim, rows], [in_dim, rows]: transposed, with 0 for rows that take no part */
 };
 
+enum { TILE = 32 };
+
 void clattn_linear_backward_destroy(clattn_linear_backward *backward) {
     if (backward) {
         clattn_linear_plan_destroy(backward->by_input);
@@ -71,6 +73,21 @@ clattn_status clattn_linear_backward_create(clattn_runtime *runtime, const clatt
     return CLATTN_OK;
 }
 
+/* to[c, r] = from[r, c], in tiles that stay in cache. */
+static ATTN_NOT_INLINED void transpose(int64_t rows, int64_t columns, const float *from, int64_t pitch, float *to) {
+    for (int64_t top = 0; top < rows; top += TILE) {
+        int64_t bottom = attn_min(top + TILE, rows);
+        for (int64_t left = 0; left < columns; left += TILE) {
+            int64_t right = attn_min(left + TILE, columns);
+            for (int64_t c = left; c < right; c++) {
+                for (int64_t r = top; r < bottom; r++) {
+                    to[c * pitch + r] = from[r * columns + c];
+                }
+            }
+        }
+    }
+}
+
 static void clear_column(int64_t count, int64_t pitch, float *column) {
     for (int64_t k = 0; k < count; k++) {
         column[k * pitch] = 0;
@@ -91,8 +108,8 @@ static ATTN_NOT_INLINED void transpose_rows(const clattn_linear_backward *b, con
                                             const clattn_linear_gradients *g) {
     int64_t in = b->problem.in_dim, out = b->problem.out_dim, most = attn_max(b->problem.rows, 1);
     int64_t count = rows->groups * rows->pitch;
-    attn_layer_transpose(count, out, g->grad_output, most, b->output);
-    attn_layer_transpose(count, in, g->input, most, b->input);
+    transpose(count, out, g->grad_output, most, b->output);
+    transpose(count, in, g->input, most, b->input);
     for (int64_t r = 0; r < most; r++) {
         bool used = r < count && r % rows->pitch < rows->used;
         if (!used) {
@@ -148,7 +165,7 @@ static clattn_status add_input(clattn_linear_backward *b, const attn_layer_rows 
 
 static clattn_status input_gradient(clattn_linear_backward *b, const attn_layer_rows *rows,
                                     const clattn_linear_gradients *g) {
-    attn_layer_transpose(b->problem.out_dim, b->problem.in_dim, g->w, b->problem.out_dim, b->w);
+    transpose(b->problem.out_dim, b->problem.in_dim, g->w, b->problem.out_dim, b->w);
     if (g->add && rows->used < rows->pitch) {
         return add_input(b, rows, g);
     }

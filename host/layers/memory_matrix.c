@@ -4,7 +4,7 @@
  */
 #include "layers/memory_matrix.h"
 
-enum { LANES = 16 };
+enum { LANES = 16, TILE = 16 };
 
 void attn_memory_matrix_destroy(attn_memory_matrix *m) {
     if (!m->runtime) { /* never made */
@@ -42,6 +42,17 @@ clattn_status attn_memory_matrix_create(clattn_runtime *runtime, int64_t in, int
 
 /* ------------------------------------------------------------------------------------------------ products */
 
+void attn_memory_transpose(int64_t rows, int64_t columns, const float *from, float *to) {
+    for (int64_t top = 0; top < rows; top += TILE) {
+        int64_t bottom = attn_min(top + TILE, rows);
+        for (int64_t c = 0; c < columns; c++) {
+            for (int64_t r = top; r < bottom; r++) {
+                to[c * rows + r] = from[r * columns + c];
+            }
+        }
+    }
+}
+
 /* sum_i a[i] b[i], in as many sums as vectors have lanes, in float. */
 static float dot(int64_t count, const float *a, const float *b) {
     float lanes[LANES] = { 0 }, sum = 0;
@@ -74,7 +85,7 @@ clattn_status attn_memory_matrix_apply(attn_memory_matrix *m, int64_t rows, cons
 clattn_status attn_memory_matrix_back(attn_memory_matrix *m, int64_t rows, const float *w, const float *error, bool add,
                                       float *output, clattn_report *report) {
     if (rows > 1) {
-        attn_layer_transpose(m->out, m->in, w, m->out, m->turned_w);
+        attn_memory_transpose(m->out, m->in, w, m->turned_w);
         return attn_layer_apply(m->backward, rows, error, m->turned_w, NULL, add, output, report);
     }
     if (!add) {
@@ -119,7 +130,7 @@ clattn_status attn_memory_matrix_read(attn_memory_matrix *m, const attn_memory_c
     ATTN_TRY(attn_layer_apply(m->forward, n, c->query, c->w, NULL, false, output, c->report));
     ATTN_TRY(attn_layer_apply(m->forward, n, c->query, c->s, NULL, false, m->read, c->report));
     ATTN_TRY(attn_layer_apply(m->scores, n, c->query, c->input, NULL, false, m->marks, c->report));
-    attn_layer_transpose(m->chunk, m->out, c->error, m->chunk, m->turned_error);
+    attn_memory_transpose(m->chunk, m->out, c->error, m->turned_error);
     mark(m, c);
     blend(m, c, output);
     return attn_layer_apply(m->mix, n, m->marks, m->turned_error, NULL, true, output, c->report);
@@ -128,7 +139,7 @@ clattn_status attn_memory_matrix_read(attn_memory_matrix *m, const attn_memory_c
 /* turned_error = -factors * error, transposed */
 static void turn_errors(attn_memory_matrix *m, const attn_memory_chunk *c, const double *factors) {
     const float *row = attn_memory_factors_row(c->factors, factors, c->tokens);
-    attn_layer_transpose(m->chunk, m->out, c->error, m->chunk, m->turned_error);
+    attn_memory_transpose(m->chunk, m->out, c->error, m->turned_error);
     for (int64_t o = 0; o < m->out; o++) {
         for (int64_t j = 0; j < c->tokens; j++) {
             m->turned_error[o * m->chunk + j] *= row[j];
@@ -148,7 +159,7 @@ static void fade(int64_t count, const attn_memory_factors *f, int64_t tokens, fl
 clattn_status attn_memory_matrix_step(attn_memory_matrix *m, const attn_memory_chunk *c) {
     const attn_memory_factors *f = c->factors;
     fade(m->in * m->out, f, c->tokens, c->w, c->s);
-    attn_layer_transpose(m->chunk, m->in, c->input, m->chunk, m->turned_input);
+    attn_memory_transpose(m->chunk, m->in, c->input, m->turned_input);
     turn_errors(m, c, f->reach + c->tokens * m->chunk);
     ATTN_TRY(attn_layer_apply(m->outer, m->out, m->turned_error, m->turned_input, NULL, true, c->w, c->report));
     turn_errors(m, c, f->push + c->tokens * m->chunk);

@@ -45,6 +45,9 @@ clattn_status attn_memory_matrix_create(clattn_runtime *runtime, int64_t in, int
 
 void attn_memory_matrix_destroy(attn_memory_matrix *matrix);
 
+/** to [columns, rows] = from [rows, columns], transposed; in tiles that stay in cache. */
+void attn_memory_transpose(int64_t rows, int64_t columns, const float *from, float *to);
+
 /** output [rows, out] = W input; at most chunk rows. */
 clattn_status attn_memory_matrix_apply(attn_memory_matrix *matrix, int64_t rows, const float *w, const float *input,
                                        float *output, clattn_report *report);

@@ -62,8 +62,8 @@ static double inner(int64_t count, const float *a, const float *b) {
 
 clattn_status attn_memory_matrix_outer(attn_memory_matrix *m, const float *a, const float *b, float *sum,
                                        clattn_report *report) {
-    attn_layer_transpose(m->chunk, m->out, a, m->chunk, m->turned_error);
-    attn_layer_transpose(m->chunk, m->in, b, m->chunk, m->turned_input);
+    attn_memory_transpose(m->chunk, m->out, a, m->turned_error);
+    attn_memory_transpose(m->chunk, m->in, b, m->turned_input);
     return attn_layer_apply(m->outer, m->out, m->turned_error, m->turned_input, NULL, true, sum, report);
 }
 
@@ -139,9 +139,9 @@ static clattn_status add_mixed(attn_memory_matrix *m, bool transposed, const flo
                                const float *x, float *rows, clattn_report *report) {
     float *turned = of_inputs ? m->turned_input : m->turned_error, *by = m->learning.turned;
     int64_t columns = of_inputs ? m->in : m->out;
-    attn_layer_transpose(m->chunk, columns, x, m->chunk, turned);
+    attn_memory_transpose(m->chunk, columns, x, turned);
     if (transposed) {
-        attn_layer_transpose(m->chunk, m->chunk, square, m->chunk, by);
+        attn_memory_transpose(m->chunk, m->chunk, square, by);
     }
     return attn_layer_apply(of_inputs ? m->outer : m->mix, m->chunk, transposed ? by : square, turned, NULL, true, rows,
                             report);

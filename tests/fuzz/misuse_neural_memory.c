@@ -2,31 +2,8 @@
 #include "clattn/clattn_memory.h"
 #include "misuse.h"
 
-static int64_t small_or_odd(int64_t low, int64_t high) {
-    return draw_one_in(25) ? draw_odd() : draw_between(low, high);
-}
-
-static float *numbers(wide count) {
-    return memory_numbers(count * 4, CLATTN_FP32);
-}
-
-static float *results(wide count) {
-    return memory_output(count * 4, 4);
-}
-
 static float *wanted(wide count) {
-    return draw_one_in(3) ? NULL : results(count);
-}
-
-static void expect(const char *call, clattn_status status, bool right) {
-    if (misuse_refused(call, status)) {
-        memory_unwritten(call);
-        if (right) {
-            misuse_fail("%s: %s", call, clattn_status_name(status));
-        }
-    } else if (!right) {
-        misuse_fail("%s: done, though it cannot be", call);
-    }
+    return draw_one_in(3) ? NULL : memory_results(count);
 }
 
 typedef struct call_of_memory {
@@ -44,11 +21,11 @@ static void draw_call(call_of_memory *c) {
     c->chunks = (length + o->chunk - 1) / o->chunk;
     c->io = (clattn_neural_memory_io)CLATTN_NEURAL_MEMORY_IO_INIT;
     c->io.length = length;
-    c->io.key = numbers(c->rows * o->key_dim), c->io.value = numbers(c->rows * o->value_dim);
-    c->io.alpha = numbers(c->rows), c->io.theta = numbers(c->rows), c->io.eta = numbers(c->rows);
-    c->io.state_in = numbers(c->states), c->io.state_out = wanted(c->states);
+    c->io.key = memory_floats(c->rows * o->key_dim), c->io.value = memory_floats(c->rows * o->value_dim);
+    c->io.alpha = memory_floats(c->rows), c->io.theta = memory_floats(c->rows), c->io.eta = memory_floats(c->rows);
+    c->io.state_in = memory_floats(c->states), c->io.state_out = wanted(c->states);
     if (draw_one_in(4) == false) {
-        c->io.query = numbers(c->rows * o->key_dim), c->io.output = results(c->rows * o->value_dim);
+        c->io.query = memory_floats(c->rows * o->key_dim), c->io.output = memory_results(c->rows * o->value_dim);
     }
 }
 
@@ -74,7 +51,7 @@ static void misuse_forward(call_of_memory *c) {
         default: break;
     }
     memory_paint();
-    expect("clattn_neural_memory_forward", clattn_neural_memory_forward(c->memory, io), right);
+    misuse_expect("clattn_neural_memory_forward", clattn_neural_memory_forward(c->memory, io), right);
 }
 
 static void misuse_backward(call_of_memory *c) {
@@ -85,9 +62,9 @@ static void misuse_backward(call_of_memory *c) {
     if (learns && misuse_refused("clattn_neural_memory_learn", clattn_neural_memory_learn(c->memory, NULL))) {
         misuse_fail("a memory that learns is refused");
     }
-    c->io.kept = numbers((wide)c->states * c->chunks);
-    g.grad_output = c->io.query ? numbers(c->rows * o->value_dim) : NULL;
-    g.grad_state_out = draw_one_in(2) ? numbers(c->states) : NULL;
+    c->io.kept = memory_floats((wide)c->states * c->chunks);
+    g.grad_output = c->io.query ? memory_floats(c->rows * o->value_dim) : NULL;
+    g.grad_state_out = draw_one_in(2) ? memory_floats(c->states) : NULL;
     g.grad_key = wanted(c->rows * o->key_dim), g.grad_value = wanted(c->rows * o->value_dim);
     g.grad_query = wanted(c->rows * o->key_dim), g.grad_state_in = wanted(c->states);
     g.grad_alpha = wanted(c->rows), g.grad_theta = wanted(c->rows), g.grad_eta = wanted(c->rows);
@@ -99,27 +76,27 @@ static void misuse_backward(call_of_memory *c) {
         default: break;
     }
     memory_paint();
-    expect("clattn_neural_memory_backward", clattn_neural_memory_backward(c->memory, &c->io, &g),
+    misuse_expect("clattn_neural_memory_backward", clattn_neural_memory_backward(c->memory, &c->io, &g),
            learns && (fault > 3 || (fault < 2 && !some)));
 }
 
 static void misuse_read(call_of_memory *c) {
     int64_t rows = draw_between(0, 9), all = c->o.batch * c->o.heads * rows, fault = draw_below(6);
-    const float *state = numbers(c->states), *query = numbers(all * c->o.key_dim);
-    float *output = results(all * c->o.value_dim);
+    const float *state = memory_floats(c->states), *query = memory_floats(all * c->o.key_dim);
+    float *output = memory_results(all * c->o.value_dim);
     bool right = fault > 3 || (fault < 3 && all == 0);
     state = fault == 0 ? NULL : state, query = fault == 1 ? NULL : query, output = fault == 2 ? NULL : output;
     memory_paint();
-    expect("clattn_neural_memory_read",
+    misuse_expect("clattn_neural_memory_read",
            clattn_neural_memory_read(c->memory, fault == 3 ? -1 - rows : rows, state, query, output, NULL), right);
 }
 
 static void misuse_memory(clattn_runtime *runtime) {
     call_of_memory c = { .o = CLATTN_NEURAL_MEMORY_OPTIONS_INIT };
     clattn_neural_memory_options *o = &c.o;
-    o->batch = small_or_odd(0, 2), o->heads = small_or_odd(1, 3), o->length = small_or_odd(0, 12);
-    o->chunk = small_or_odd(1, 5), o->key_dim = small_or_odd(1, 20), o->value_dim = small_or_odd(1, 20);
-    o->depth = draw_one_in(2) ? CLATTN_MEMORY_LINEAR : CLATTN_MEMORY_TWO_LAYERS, o->hidden = small_or_odd(1, 20);
+    o->batch = draw_small_or_odd(0, 2), o->heads = draw_small_or_odd(1, 3), o->length = draw_small_or_odd(0, 12);
+    o->chunk = draw_small_or_odd(1, 5), o->key_dim = draw_small_or_odd(1, 20), o->value_dim = draw_small_or_odd(1, 20);
+    o->depth = draw_one_in(2) ? CLATTN_MEMORY_LINEAR : CLATTN_MEMORY_TWO_LAYERS, o->hidden = draw_small_or_odd(1, 20);
     o->read_before = draw_one_in(2), o->bend = draw_one_in(2) ? CLATTN_MEMORY_SILU : CLATTN_MEMORY_GELU;
     o->plan.engine = draw_one_in(2) ? "cpu" : "reference";
     if (misuse_refused("clattn_neural_memory_create", clattn_neural_memory_create(runtime, o, &c.memory, NULL))) {
@@ -144,15 +121,15 @@ static void misuse_layer_call(const clattn_memory_layer_options *o, clattn_memor
     int64_t fault = draw_below(12), states = o->batch * clattn_memory_layer_get_state_size(layer);
     bool attends = o->form != CLATTN_MEMORY_ALONE;
     clattn_memory_layer_io io = CLATTN_MEMORY_LAYER_IO_INIT;
-    clattn_memory_layer_weights w = { .w_memory_query = numbers(square),
-                                      .w_memory_key = numbers(square),
-                                      .w_memory_value = numbers(square),
-                                      .w_gates = numbers(3 * o->memory_heads * o->dim),
-                                      .persistent = numbers(o->persistent * o->dim) };
+    clattn_memory_layer_weights w = { .w_memory_query = memory_floats(square),
+                                      .w_memory_key = memory_floats(square),
+                                      .w_memory_value = memory_floats(square),
+                                      .w_gates = memory_floats(3 * o->memory_heads * o->dim),
+                                      .persistent = memory_floats(o->persistent * o->dim) };
     w.attention =
-        (clattn_attention_weights){ numbers(square), numbers(square), numbers(square), numbers(square), 0, 0, 0, 0 };
+        (clattn_attention_weights){ memory_floats(square), memory_floats(square), memory_floats(square), memory_floats(square), 0, 0, 0, 0 };
     io.length = length, io.seen = draw_one_in(2) ? 0 : draw_between(1, 30);
-    io.input = numbers(rows), io.output = results(rows), io.state = results(states);
+    io.input = memory_floats(rows), io.output = memory_results(rows), io.state = memory_results(states);
     if (misuse_refused("clattn_memory_layer_start", clattn_memory_layer_start(layer, 3, io.state)) && states > 0) {
         misuse_fail("a state is refused");
     }
@@ -171,18 +148,18 @@ static void misuse_layer_call(const clattn_memory_layer_options *o, clattn_memor
     bool right = fault > 8 || (fault < 2 && rows == 0) || (fault == 2 && states == 0) || (fault == 4 && !attends) ||
                  (fault == 5 && o->persistent == 0);
     memory_paint();
-    expect("clattn_memory_layer_forward", clattn_memory_layer_forward(layer, &w, &io), right);
+    misuse_expect("clattn_memory_layer_forward", clattn_memory_layer_forward(layer, &w, &io), right);
 }
 
 static void misuse_layer(clattn_runtime *runtime) {
     clattn_memory_layer_options o = CLATTN_MEMORY_LAYER_OPTIONS_INIT;
     clattn_memory_layer *layer = NULL;
     o.form = (clattn_memory_form)draw_below(4);
-    o.batch = small_or_odd(0, 2), o.length = small_or_odd(0, 9), o.heads = small_or_odd(1, 3);
-    o.memory_heads = small_or_odd(1, 2), o.window = small_or_odd(1, 6), o.chunk = small_or_odd(1, 4);
+    o.batch = draw_small_or_odd(0, 2), o.length = draw_small_or_odd(0, 9), o.heads = draw_small_or_odd(1, 3);
+    o.memory_heads = draw_small_or_odd(1, 2), o.window = draw_small_or_odd(1, 6), o.chunk = draw_small_or_odd(1, 4);
     o.dim = draw_one_in(25) ? draw_odd() : 6 * draw_between(1, 2);
-    o.persistent = o.form == CLATTN_MEMORY_ALONE ? 0 : small_or_odd(0, 3);
-    o.depth = draw_one_in(2) ? CLATTN_MEMORY_LINEAR : CLATTN_MEMORY_TWO_LAYERS, o.hidden = small_or_odd(1, 9);
+    o.persistent = o.form == CLATTN_MEMORY_ALONE ? 0 : draw_small_or_odd(0, 3);
+    o.depth = draw_one_in(2) ? CLATTN_MEMORY_LINEAR : CLATTN_MEMORY_TWO_LAYERS, o.hidden = draw_small_or_odd(1, 9);
     o.plan.engine = draw_one_in(2) ? "cpu" : "reference";
     if (misuse_refused("clattn_memory_layer_create", clattn_memory_layer_create(runtime, &o, &layer, NULL))) {
         return;

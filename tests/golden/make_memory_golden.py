@@ -11,7 +11,7 @@ import os
 import numpy as np
 from safetensors.numpy import save_file
 
-from drawn_uniform import uniform
+from splitmix import uniform
 
 results = {}
 STEP = 1e-30
