@@ -81,20 +81,25 @@ static double loss(const learner *l, const float *array, int64_t k, double step)
     return sum;
 }
 
-/* For up to 60 numbers of the array, spread over it. */
-static void check(const learner *l, const char *name, const char *engine, const float *array, const float *gradient,
-                  int64_t count) {
+/* For up to 60 of the array's `count` numbers from `first` on, spread over them. */
+static void check_part(const learner *l, const char *name, const char *engine, const float *array,
+                       const float *gradient, int64_t first, int64_t count) {
     const double step = 1e-5;
     double most = 0;
-    for (int64_t k = 0; k < count; k++) {
+    for (int64_t k = first; k < first + count; k++) {
         most = fmax(most, fabs((double)gradient[k]));
     }
-    for (int64_t k = 0; k < count; k += 1 + count / 60) {
+    for (int64_t k = first; k < first + count; k += 1 + count / 60) {
         double slope = (loss(l, array, k, step) - loss(l, array, k, -step)) / (2 * step);
         ck_assert_msg(fabs((double)gradient[k] - slope) <= 2e-5 * most + 1e-7,
                       "%s on %s, element %d: gradient %.9g, differences say %.9g", name, engine, (int)k,
                       (double)gradient[k], slope);
     }
+}
+
+static void check(const learner *l, const char *name, const char *engine, const float *array, const float *gradient,
+                  int64_t count) {
+    check_part(l, name, engine, array, gradient, 0, count);
 }
 
 static void check_all(const learner *l, const char *engine) {
@@ -264,6 +269,43 @@ START_TEST(two_calls) {
 }
 END_TEST
 
+/* Reading alone is a call that learns nothing; its gradient of the state is added to what is there. */
+START_TEST(reading) {
+    clattn_runtime *runtime = suite_runtime(NULL);
+    for (int n = 0; n < SHAPES; n++) {
+        for (const char *const *engine = layers_engines(runtime); *engine; engine++) {
+            learner l;
+            if (!begin(&l, runtime, &shapes[n], *engine, 1750 + 10 * (uint64_t)n)) {
+                continue;
+            }
+            memory_case *c = l.c;
+            int64_t half = c->state_size / 2;
+            memset(c->alpha, 0, (size_t)c->gates * sizeof(float)),
+                memset(c->theta, 0, (size_t)c->gates * sizeof(float));
+            for (int64_t k = 0; k < c->states; k++) {
+                c->state_in[k] = k / half % 2 == 1 ? 0 : c->state_in[k];
+                l.g.grad_state_in[k] = 3;
+            }
+            l.g.grad_state_out = NULL;
+            EXPECT_STATUS(clattn_neural_memory_read_backward(l.memory, c->options.length, c->state_in, c->query,
+                                                             l.g.grad_output, l.g.grad_query, l.g.grad_state_in,
+                                                             &report),
+                          CLATTN_OK, &report);
+            for (int64_t k = 0; k < c->states; k++) {
+                ck_assert(k / half % 2 == 0 || l.g.grad_state_in[k] == 3); /* the momenta are not read */
+                l.g.grad_state_in[k] -= 3;
+            }
+            check(&l, "query", *engine, c->query, l.g.grad_query, c->keys);
+            for (int64_t k = 0; k < c->states; k += c->state_size) {
+                check_part(&l, "state", *engine, c->state_in, l.g.grad_state_in, k, half);
+            }
+            end(&l);
+        }
+    }
+    clattn_runtime_destroy(runtime);
+}
+END_TEST
+
 /* A call full of NaN leaves nothing behind for the next one, which is shorter than a chunk. */
 START_TEST(calls_leave_nothing) {
     clattn_runtime *runtime = suite_runtime(NULL);
@@ -323,7 +365,23 @@ START_TEST(refuses) {
     clattn_neural_memory *learns = l.memory;
     l.memory = other;
     WRONG(CLATTN_INVALID_ARGUMENT, "clattn_neural_memory_learn()", (void)g);
+    EXPECT_STATUS(
+        clattn_neural_memory_read_backward(other, 2, c->state_in, c->query, l.with_output, NULL, NULL, &report),
+        CLATTN_INVALID_ARGUMENT, NULL);
     l.memory = learns;
+#define WRONG_READ(status, word, ...)                                                                                  \
+    do {                                                                                                               \
+        clattn_status got = clattn_neural_memory_read_backward(l.memory, __VA_ARGS__, &report);                        \
+        ck_assert_msg(got == status && strstr(report.text, word), "line %d: %s: %s", __LINE__,                         \
+                      clattn_status_name(got), report.text);                                                           \
+    } while (0)
+    float *grad = l.g.grad_query;
+    WRONG_READ(CLATTN_INVALID_ARGUMENT, "rows: NULL, -1", -1, c->state_in, c->query, l.with_output, grad, NULL);
+    WRONG_READ(CLATTN_INVALID_TENSORS, "state: missing", 2, NULL, c->query, l.with_output, grad, NULL);
+    WRONG_READ(CLATTN_INVALID_TENSORS, "query: missing", 2, c->state_in, NULL, l.with_output, grad, NULL);
+    WRONG_READ(CLATTN_INVALID_TENSORS, "grad_output: missing", 2, c->state_in, c->query, NULL, grad, NULL);
+    WRONG_READ(CLATTN_INVALID_TENSORS, "grad_query: overlaps grad_state", 2, c->state_in, c->query, l.with_output, grad,
+               grad);
     clattn_neural_memory_destroy(other);
     EXPECT_STATUS(clattn_neural_memory_learn(NULL, &report), CLATTN_INVALID_ARGUMENT, NULL);
     end(&l);
@@ -334,6 +392,6 @@ END_TEST
 int main(void) {
     const TTest *const tests[] = { goldens,          differences, gates_at_their_ends,
                                    halves_of_a_loss, two_calls,   calls_leave_nothing,
-                                   refuses };
+                                   reading,          refuses };
     return suite_run(SUITE_OF("neural_memory_learning", tests, 120), SUITE_NO_FORK);
 }

@@ -62,6 +62,13 @@ void attn_memory_gather(const attn_memory_call *call, const attn_memory_place *p
 void attn_memory_scatter(const attn_memory_call *call, const attn_memory_place *place, int64_t columns,
                          const float *rows, float *to);
 
+/** Rows past the tokens become 0. */
+void attn_memory_clear_rest(int64_t chunk, int64_t tokens, int64_t columns, float *rows);
+
+/** M(x) of a state, for `rows` rows; what stands between two layers is left in rise and bent. */
+clattn_status attn_memory_evaluate(clattn_neural_memory *memory, const float *state, int64_t rows, const float *x,
+                                   float *rise, float *bent, float *y, clattn_report *report);
+
 /** Keys, values, queries of the chunk, and the errors at the state where it begins. */
 clattn_status attn_memory_errors(const attn_memory_call *call, const attn_memory_place *place, const float *state);
 

@@ -1,8 +1,6 @@
 /* What a neural memory computes: chunk after chunk, one head of one entry at a time. Knows no engine. */
 #include "layers/neural_memory.h"
 
-#include <inttypes.h>
-
 attn_memory_place attn_memory_place_of(const attn_memory_call *call, int64_t b, int64_t h, int64_t chunk) {
     const clattn_neural_memory_options *o = &call->memory->options;
     int64_t first = chunk * o->chunk, at = (b * call->length + first) * o->heads + h;
@@ -33,9 +31,8 @@ void attn_memory_scatter(const attn_memory_call *call, const attn_memory_place *
     }
 }
 
-/* M(x) of a state, for `rows` rows; what stands between two layers is left in rise and bent. */
-static clattn_status evaluate(clattn_neural_memory *m, const float *state, int64_t rows, const float *x, float *rise,
-                              float *bent, float *y, clattn_report *report) {
+clattn_status attn_memory_evaluate(clattn_neural_memory *m, const float *state, int64_t rows, const float *x,
+                                   float *rise, float *bent, float *y, clattn_report *report) {
     const clattn_neural_memory_options *o = &m->options;
     if (m->count == 1) {
         return attn_memory_matrix_apply(&m->matrices[0], rows, state, x, y, report);
@@ -45,7 +42,7 @@ static clattn_status evaluate(clattn_neural_memory *m, const float *state, int64
     return attn_memory_matrix_apply(&m->matrices[1], rows, state + o->hidden * o->key_dim, bent, y, report);
 }
 
-static void clear_rest(int64_t chunk, int64_t tokens, int64_t columns, float *rows) {
+void attn_memory_clear_rest(int64_t chunk, int64_t tokens, int64_t columns, float *rows) {
     memset(rows + tokens * columns, 0, (size_t)((chunk - tokens) * columns) * sizeof *rows);
 }
 
@@ -59,19 +56,19 @@ clattn_status attn_memory_errors(const attn_memory_call *call, const attn_memory
     if (call->io->query) {
         attn_memory_gather(call, place, o->key_dim, call->io->query, r->query);
     }
-    ATTN_TRY(evaluate(m, state, n, r->key, r->rise, r->bent, r->error, call->io->report));
+    ATTN_TRY(attn_memory_evaluate(m, state, n, r->key, r->rise, r->bent, r->error, call->io->report));
     for (int64_t k = 0; k < n * o->value_dim; k++) {
         r->error[k] = 2 * (r->error[k] - r->value[k]);
     }
-    clear_rest(o->chunk, n, o->value_dim, r->error);
+    attn_memory_clear_rest(o->chunk, n, o->value_dim, r->error);
     if (m->count == 1) {
         return CLATTN_OK;
     }
     const float *w2 = state + o->hidden * o->key_dim;
     ATTN_TRY(attn_memory_matrix_back(&m->matrices[1], n, w2, r->error, false, r->bent_error, call->io->report));
     attn_memory_bend_slope(o->bend, n * o->hidden, r->rise, r->bent_error, r->bent_error);
-    clear_rest(o->chunk, n, o->hidden, r->bent);
-    clear_rest(o->chunk, n, o->hidden, r->bent_error);
+    attn_memory_clear_rest(o->chunk, n, o->hidden, r->bent);
+    attn_memory_clear_rest(o->chunk, n, o->hidden, r->bent_error);
     return CLATTN_OK;
 }
 
@@ -102,7 +99,7 @@ clattn_status attn_memory_read_chunk(const attn_memory_call *call, const attn_me
     }
     ATTN_TRY(attn_memory_matrix_read(&m->matrices[0], &first, r->query_rise));
     attn_memory_bend(o->bend, place->tokens * o->hidden, r->query_rise, r->query_bent);
-    clear_rest(o->chunk, place->tokens, o->hidden, r->query_bent);
+    attn_memory_clear_rest(o->chunk, place->tokens, o->hidden, r->query_bent);
     const attn_memory_chunk second = attn_memory_chunk_of(call, place, 1, state);
     return attn_memory_matrix_read(&m->matrices[1], &second, r->output);
 }
@@ -129,15 +126,17 @@ static clattn_status run_token(const attn_memory_call *call, const attn_memory_p
     bool reads = call->io->query, before = m->options.read_before;
     ATTN_TRY(attn_memory_errors(call, place, state));
     if (reads && before) {
-        ATTN_TRY(evaluate(m, state, 1, r->query, r->query_rise, r->query_bent, r->output, call->io->report));
+        ATTN_TRY(
+            attn_memory_evaluate(m, state, 1, r->query, r->query_rise, r->query_bent, r->output, call->io->report));
     }
     for (int n = 0; n < (int)m->count; n++) {
         const attn_memory_chunk chunk = attn_memory_chunk_of(call, place, n, state);
         attn_memory_matrix_token(m->matrices[n].in, m->matrices[n].out, &place->gates, chunk.input, chunk.error,
                                  chunk.w, chunk.s);
     }
-    return reads && !before ? evaluate(m, state, 1, r->query, r->query_rise, r->query_bent, r->output, call->io->report)
-                            : CLATTN_OK;
+    return reads && !before
+               ? attn_memory_evaluate(m, state, 1, r->query, r->query_rise, r->query_bent, r->output, call->io->report)
+               : CLATTN_OK;
 }
 
 static clattn_status run_head(const attn_memory_call *call, int64_t b, int64_t h) {
@@ -204,50 +203,6 @@ clattn_status clattn_neural_memory_forward(clattn_neural_memory *memory, const c
     ATTN_TRY(check_call(&call));
     attn_visit visit = attn_visit_begin();
     clattn_status status = run_call(&call);
-    attn_visit_end(&visit);
-    return status;
-}
-
-/* ------------------------------------------------------------------------------------------------ reading alone */
-
-static ATTN_NOT_INLINED clattn_status read_head(const attn_memory_call *call, const float *state,
-                                                attn_memory_place place, const float *query, float *output) {
-    clattn_neural_memory *m = call->memory;
-    const clattn_neural_memory_options *o = &m->options;
-    attn_memory_rows *r = &m->rows;
-    for (; place.first < call->length; place.first += o->chunk) {
-        place.tokens = attn_min(o->chunk, call->length - place.first);
-        attn_memory_gather(call, &place, o->key_dim, query, r->query);
-        ATTN_TRY(evaluate(m, state, place.tokens, r->query, r->query_rise, r->query_bent, r->output, call->io->report));
-        attn_memory_scatter(call, &place, o->value_dim, r->output, output);
-    }
-    return CLATTN_OK;
-}
-
-clattn_status clattn_neural_memory_read(clattn_neural_memory *memory, int64_t rows, const float *state,
-                                        const float *query, float *output, clattn_report *report) {
-    clattn_report_clear(report);
-    if (!memory || rows < 0) {
-        return LAYER_REFUSE(report, CLATTN_INVALID_ARGUMENT, "memory, rows: NULL, %" PRId64 "; rows are at least 0",
-                            rows);
-    }
-    const clattn_neural_memory_options *o = &memory->options;
-    int64_t heads = o->batch * o->heads, size = 2 * memory->parameters;
-    if (heads > 0 && rows > INT64_MAX / (int64_t)sizeof(float) / heads / attn_max(o->key_dim, o->value_dim)) {
-        return LAYER_REFUSE(report, CLATTN_OVERFLOW, "rows: an array of more than 2^63 - 1 bytes");
-    }
-    const attn_layer_array all[] = { { "output", output, heads * rows * o->value_dim, true, true },
-                                     { "query", query, heads * rows * o->key_dim, true, false },
-                                     { "state", state, rows > 0 ? heads * size : 0, true, false } };
-    ATTN_TRY(attn_layer_check(all, 3, report));
-    const clattn_neural_memory_io io = { .struct_size = sizeof io, .report = report };
-    const attn_memory_call call = { .memory = memory, .io = &io, .length = rows };
-    clattn_status status = CLATTN_OK;
-    attn_visit visit = attn_visit_begin();
-    for (int64_t n = 0; n < heads && status == CLATTN_OK; n++) {
-        const attn_memory_place place = { .b = n / o->heads, .h = n % o->heads };
-        status = read_head(&call, state + n * size, place, query, output);
-    }
     attn_visit_end(&visit);
     return status;
 }

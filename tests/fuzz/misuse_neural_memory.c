@@ -77,18 +77,31 @@ static void misuse_backward(call_of_memory *c) {
     }
     memory_paint();
     misuse_expect("clattn_neural_memory_backward", clattn_neural_memory_backward(c->memory, &c->io, &g),
-           learns && (fault > 3 || (fault < 2 && !some)));
+                  learns && (fault > 3 || (fault < 2 && !some)));
 }
 
 static void misuse_read(call_of_memory *c) {
     int64_t rows = draw_between(0, 9), all = c->o.batch * c->o.heads * rows, fault = draw_below(6);
     const float *state = memory_floats(c->states), *query = memory_floats(all * c->o.key_dim);
     float *output = memory_results(all * c->o.value_dim);
-    bool right = fault > 3 || (fault < 3 && all == 0);
+    bool right = fault > 3 || (fault < 3 && all == 0), backward = draw_one_in(2), learns = !draw_one_in(8);
     state = fault == 0 ? NULL : state, query = fault == 1 ? NULL : query, output = fault == 2 ? NULL : output;
+    rows = fault == 3 ? -1 - rows : rows;
+    if (!backward) {
+        memory_paint();
+        misuse_expect("clattn_neural_memory_read",
+                      clattn_neural_memory_read(c->memory, rows, state, query, output, NULL), right);
+        return;
+    }
+    if (learns && misuse_refused("clattn_neural_memory_learn", clattn_neural_memory_learn(c->memory, NULL))) {
+        misuse_fail("a memory that learns is refused");
+    }
+    float *grad_query = wanted(all * c->o.key_dim), *grad_state = wanted(c->states);
     memory_paint();
-    misuse_expect("clattn_neural_memory_read",
-           clattn_neural_memory_read(c->memory, fault == 3 ? -1 - rows : rows, state, query, output, NULL), right);
+    misuse_expect(
+        "clattn_neural_memory_read_backward",
+        clattn_neural_memory_read_backward(c->memory, rows, state, query, output, grad_query, grad_state, NULL),
+        right && learns);
 }
 
 static void misuse_memory(clattn_runtime *runtime) {
@@ -126,8 +139,9 @@ static void misuse_layer_call(const clattn_memory_layer_options *o, clattn_memor
                                       .w_memory_value = memory_floats(square),
                                       .w_gates = memory_floats(3 * o->memory_heads * o->dim),
                                       .persistent = memory_floats(o->persistent * o->dim) };
-    w.attention =
-        (clattn_attention_weights){ memory_floats(square), memory_floats(square), memory_floats(square), memory_floats(square), 0, 0, 0, 0 };
+    w.attention = (clattn_attention_weights){
+        memory_floats(square), memory_floats(square), memory_floats(square), memory_floats(square), 0, 0, 0, 0
+    };
     io.length = length, io.seen = draw_one_in(2) ? 0 : draw_between(1, 30);
     io.input = memory_floats(rows), io.output = memory_results(rows), io.state = memory_results(states);
     if (misuse_refused("clattn_memory_layer_start", clattn_memory_layer_start(layer, 3, io.state)) && states > 0) {

@@ -201,6 +201,22 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_neural_memory_backward(clattn_neura
                                                                     const clattn_neural_memory_io *io,
                                                                     const clattn_neural_memory_gradients *gradients);
 
+/**
+ * The derivative of clattn_neural_memory_read(), of a memory that clattn_neural_memory_learn() has made ready.
+ * @param state, query as given to the reading
+ * @param grad_output  [batch, rows, heads * value_dim]
+ * @param grad_query   [batch, rows, heads * key_dim]; written; NULL = not wanted
+ * @param grad_state   [batch, heads, state size]; added to, since a state is read and learnt from; the momenta's stay.
+ *                     NULL = not wanted
+ * @param report       may be NULL
+ * @return as clattn_neural_memory_forward()
+ * @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_neural_memory_read_backward(clattn_neural_memory *memory, int64_t rows,
+                                                                         const float *state, const float *query,
+                                                                         const float *grad_output, float *grad_query,
+                                                                         float *grad_state, clattn_report *report);
+
 /* --------------------------------------------------------------------------------------------------------- layers */
 
 /** How a layer uses its memory. @since 0.1 */
