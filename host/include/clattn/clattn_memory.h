@@ -235,7 +235,7 @@ typedef enum clattn_memory_form {
  *
  * and `attend` for attention of several heads with an output projection (clattn_attention_layer_options). P are the
  * persistent tokens: rows that are parameters, which every row sees, whatever the window. With gated(y, m) =
- * norm(y) * sigmoid(norm(m)), layer normalisations with gains and without biases:
+ * norm(y) * sigmoid(norm(m)), layer normalisations with gains, without biases, of epsilon 1e-5:
  *
  *     alone       output = remember(x)
  *     as context  for each segment of `window` rows: h = M(query of the segment), read in the state before it;
