@@ -10,7 +10,8 @@ if(CLATTN_OPENCL)
 endif()
 list(APPEND public_headers host/include/clattn/clattn_additive.h host/include/clattn/clattn_linear.h)
 if(CLATTN_LAYERS)
-  list(APPEND public_headers host/include/clattn/clattn_layers.h host/include/clattn/clattn_learning.h)
+  list(APPEND public_headers host/include/clattn/clattn_layers.h host/include/clattn/clattn_learning.h
+    host/include/clattn/clattn_memory.h)
 endif()
 install(FILES ${public_headers} DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/clattn")
 

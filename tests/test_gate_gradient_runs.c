@@ -5,27 +5,12 @@
 #include <string.h>
 
 #include "gate/gate.h"
+#include "gate_gradient_case.h"
 #include "support/suite.h"
 
 static clattn_runtime *runtime;
 static attn_case_data data;
 static attn_gradient_gold *gold;
-
-static void begin(const char *line) {
-    attn_error error = { 0 };
-    attn_cases cases = { 0 };
-    runtime = suite_runtime(&(clattn_runtime_options){ sizeof(clattn_runtime_options), 2, true, { 0 } });
-    ck_assert_msg(attn_cases_line(&cases, line, &error) == 0, "%s", error.text);
-    ck_assert_msg(attn_case_data_create(&data, &cases.items[0], true, &error) == 0, "%s", error.text);
-    ck_assert_msg(attn_gate_gradients_create(&gold, &data, NULL, &error) == 0, "%s", error.text);
-    attn_cases_free(&cases);
-}
-
-static void end(void) {
-    attn_gate_gradients_free(gold);
-    attn_case_data_free(&data);
-    clattn_runtime_destroy(runtime);
-}
 
 clattn_status __real_clattn_execute(clattn_plan *plan, const clattn_tensors *tensors);
 clattn_status __wrap_clattn_execute(clattn_plan *plan, const clattn_tensors *tensors);
@@ -119,8 +104,9 @@ static void notices(void (*mischievous)(const clattn_tensors *tensors), const ch
 /* What an engine does beside its gradients: writes outside, of each of them and of its workspace, other bits, changed inputs. */
 START_TEST(test_runs) {
     int gaps = 0;
-    begin("batch=2 query_heads=4 kv_heads=2 query_length=5 key_length=9 head_dim=4 bias=h,q,k alibi=yes sinks=yes "
-          "align=0 strides=random add=yes direction=backward seed=3");
+    gate_gradient_begin("batch=2 query_heads=4 kv_heads=2 query_length=5 key_length=9 head_dim=4 bias=h,q,k alibi=yes "
+                        "sinks=yes align=0 strides=random add=yes direction=backward seed=3",
+                        &runtime, &data, &gold);
     ck_assert_msg(run_gate(NULL).passed && calls == 2, "%s", run_gate(NULL).failure);
     for (victim = 0; victim < ATTN_GRADIENTS; victim++) {
         notices(write_behind, data.gradients[victim].name);
@@ -136,7 +122,7 @@ START_TEST(test_runs) {
     notices(differ, "rule 7");
     notices(write_behind_workspace, "guard zones: something is written outside: the workspace");
     notices(change_input, "an input has changed");
-    end();
+    gate_gradient_end(runtime, &data, gold);
 }
 END_TEST
 

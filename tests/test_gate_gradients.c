@@ -7,6 +7,7 @@
 
 #include "gate/gate_gradients.h"
 #include "gate/plain.h"
+#include "gate_gradient_case.h"
 #include "support/suite.h"
 
 static clattn_runtime *runtime;
@@ -15,22 +16,14 @@ static attn_gradient_gold *gold;
 
 /* A case with its gold, run once by the reference so that its gradients stand in memory. */
 static void begin(const char *line) {
-    attn_error error = { 0 };
-    attn_cases cases = { 0 };
     clattn_report report;
-    runtime = suite_runtime(&(clattn_runtime_options){ sizeof(clattn_runtime_options), 2, true, { 0 } });
-    ck_assert_msg(attn_cases_line(&cases, line, &error) == 0, "%s", error.text);
-    ck_assert_msg(attn_case_data_create(&data, &cases.items[0], true, &error) == 0, "%s", error.text);
-    ck_assert_msg(attn_gate_gradients_create(&gold, &data, NULL, &error) == 0, "%s", error.text);
+    gate_gradient_begin(line, &runtime, &data, &gold);
     const clattn_plan_options options = suite_on("reference", CLATTN_ANY_DEVICE);
     EXPECT_STATUS(clattn_attention(runtime, &data.problem, &options, &data.tensors, &report), CLATTN_OK, &report);
-    attn_cases_free(&cases);
 }
 
 static void end(void) {
-    attn_gate_gradients_free(gold);
-    attn_case_data_free(&data);
-    clattn_runtime_destroy(runtime);
+    gate_gradient_end(runtime, &data, gold);
 }
 
 static attn_gate_result judge(void) {

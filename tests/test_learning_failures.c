@@ -7,6 +7,7 @@
 
 #include "clattn/clattn_inspect.h"
 #include "clattn/clattn_learning.h"
+#include "clattn/clattn_memory.h"
 #include "support/ledger.h"
 #include "support/suite.h"
 
@@ -104,6 +105,33 @@ static clattn_status glimpse_story(clattn_runtime *runtime) {
     return status;
 }
 
+static clattn_status memory_story(clattn_runtime *runtime) {
+    clattn_neural_memory *memory = NULL;
+    clattn_neural_memory_options o = CLATTN_NEURAL_MEMORY_OPTIONS_INIT;
+    o.length = 5, o.chunk = 3, o.key_dim = 4, o.hidden = 6, o.depth = CLATTN_MEMORY_TWO_LAYERS, o.plan.engine = "cpu";
+    clattn_status status = clattn_neural_memory_create(runtime, &o, &memory, &report);
+    ck_assert((status == CLATTN_OK) == (memory != NULL));
+    status = memory ? clattn_neural_memory_learn(memory, &report) : status;
+    clattn_neural_memory_io io = CLATTN_NEURAL_MEMORY_IO_INIT;
+    io.key = io.value = io.query = x, io.alpha = io.theta = io.eta = w, io.state_in = w, io.output = output;
+    if (memory && status != CLATTN_OK) { /* forward as before */
+        EXPECT_STATUS(clattn_neural_memory_forward(memory, &io), CLATTN_OK, &report);
+    }
+    clattn_neural_memory_destroy(memory);
+    return status;
+}
+
+static clattn_status memory_layer_story(clattn_runtime *runtime) {
+    clattn_memory_layer *layer = NULL;
+    clattn_memory_layer_options o = CLATTN_MEMORY_LAYER_OPTIONS_INIT;
+    o.form = CLATTN_MEMORY_AS_CONTEXT, o.length = 5, o.dim = 4, o.heads = 2, o.window = 3, o.persistent = 2, o.chunk = 2;
+    o.plan.engine = "reference";
+    clattn_status status = clattn_memory_layer_create(runtime, &o, &layer, &report);
+    ck_assert((status == CLATTN_OK) == (layer != NULL));
+    clattn_memory_layer_destroy(layer);
+    return status;
+}
+
 static clattn_status live(clattn_status (*story)(clattn_runtime *), ledger *l) {
     clattn_runtime_options options = CLATTN_RUNTIME_OPTIONS_INIT;
     clattn_runtime *runtime = NULL;
@@ -118,7 +146,8 @@ static clattn_status live(clattn_status (*story)(clattn_runtime *), ledger *l) {
 
 START_TEST(no_memory) {
     static clattn_status (*const stories[])(clattn_runtime *) = { decoder_story, file_story, additive_story,
-                                                                  attention_story, glimpse_story };
+                                                                  attention_story, glimpse_story, memory_story,
+                                                                  memory_layer_story };
     for (size_t k = 0; k < sizeof stories / sizeof *stories; k++) {
         ledger all = { 0, 0, 0 };
         EXPECT_STATUS(live(stories[k], &all), CLATTN_OK, &report);

@@ -1,30 +1,15 @@
 /*
  * What works on each row or element by itself: layer normalisation, GELU, softmax. Plain loops; sums in double.
  */
-#include <math.h>
-
-#include "layers/layer.h"
-
-static bool is_matrix(int64_t rows, int64_t dim, const float *input, const float *output) {
-    bool fits = rows >= 0 && dim >= 1 && rows <= INT64_MAX / (int64_t)sizeof(float) / dim;
-    return fits && (rows == 0 || (input && output));
-}
+#include "layers/elementwise.h"
 
 static ATTN_NOT_INLINED void layer_norm(int64_t rows, int64_t dim, double epsilon, const float *gain, const float *bias,
                                         const float *input, float *output) {
     for (int64_t r = 0; r < rows; r++) {
         const float *x = input + r * dim;
-        double mean = 0, square = 0;
+        attn_moments m = attn_moments_of(dim, epsilon, x);
         for (int64_t d = 0; d < dim; d++) {
-            mean += (double)x[d];
-        }
-        mean /= (double)dim;
-        for (int64_t d = 0; d < dim; d++) {
-            square += ((double)x[d] - mean) * ((double)x[d] - mean);
-        }
-        double factor = 1 / sqrt(square / (double)dim + epsilon);
-        for (int64_t d = 0; d < dim; d++) {
-            double y = ((double)x[d] - mean) * factor;
+            double y = ((double)x[d] - m.mean) * m.factor;
             output[r * dim + d] = (float)(y * (gain ? (double)gain[d] : 1) + (bias ? (double)bias[d] : 0));
         }
     }
@@ -32,7 +17,7 @@ static ATTN_NOT_INLINED void layer_norm(int64_t rows, int64_t dim, double epsilo
 
 clattn_status clattn_layer_norm(int64_t rows, int64_t dim, double epsilon, const float *gain, const float *bias,
                                 const float *input, float *output) {
-    if (!is_matrix(rows, dim, input, output) || !(epsilon >= 0)) {
+    if (!attn_is_matrix(rows, dim) || (rows > 0 && (!input || !output)) || !(epsilon >= 0)) {
         return CLATTN_INVALID_ARGUMENT;
     }
     attn_visit visit = attn_visit_begin();
@@ -49,7 +34,7 @@ static ATTN_NOT_INLINED void gelu(int64_t count, const float *input, float *outp
 }
 
 clattn_status clattn_gelu(int64_t count, const float *input, float *output) {
-    if (!is_matrix(count, 1, input, output)) {
+    if (!attn_is_matrix(count, 1) || (count > 0 && (!input || !output))) {
         return CLATTN_INVALID_ARGUMENT;
     }
     attn_visit visit = attn_visit_begin();
@@ -75,7 +60,7 @@ static ATTN_NOT_INLINED void softmax(int64_t rows, int64_t dim, const float *inp
 }
 
 clattn_status clattn_softmax(int64_t rows, int64_t dim, const float *input, float *output) {
-    if (!is_matrix(rows, dim, input, output)) {
+    if (!attn_is_matrix(rows, dim) || (rows > 0 && (!input || !output))) {
         return CLATTN_INVALID_ARGUMENT;
     }
     attn_visit visit = attn_visit_begin();

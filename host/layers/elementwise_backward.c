@@ -2,32 +2,11 @@
  * The derivatives of elementwise.c, and cross-entropy with softmax, whose derivative is simple only together. Plain
  * loops; sums in double, in the order of the rows.
  */
-#include <inttypes.h>
-#include <math.h>
+#include "layers/elementwise.h"
 
-#include "layers/layer.h"
+#include <inttypes.h>
 
 enum { COLUMNS = 256 }; /* sums of columns that are made at once */
-
-static bool is_matrix(int64_t rows, int64_t dim) {
-    return rows >= 0 && dim >= 1 && rows <= INT64_MAX / (int64_t)sizeof(float) / dim;
-}
-
-typedef struct moments {
-    double mean, factor; /* 1 / sqrt(variance + epsilon) */
-} moments;
-
-static moments moments_of(int64_t dim, double epsilon, const float *x) {
-    double mean = 0, square = 0;
-    for (int64_t d = 0; d < dim; d++) {
-        mean += (double)x[d];
-    }
-    mean /= (double)dim;
-    for (int64_t d = 0; d < dim; d++) {
-        square += ((double)x[d] - mean) * ((double)x[d] - mean);
-    }
-    return (moments){ mean, 1 / sqrt(square / (double)dim + epsilon) };
-}
 
 /* Gradients of gain and bias for the columns from `from` on, at most COLUMNS. */
 static void norm_columns(int64_t rows, int64_t dim, double epsilon, int64_t from, const float *input,
@@ -36,7 +15,7 @@ static void norm_columns(int64_t rows, int64_t dim, double epsilon, int64_t from
     double gain[COLUMNS] = { 0 }, bias[COLUMNS] = { 0 };
     for (int64_t r = 0; r < rows; r++) {
         const float *x = input + r * dim, *g = grad_output + r * dim + from;
-        moments m = grad_gain ? moments_of(dim, epsilon, x) : (moments){ 0, 0 };
+        attn_moments m = grad_gain ? attn_moments_of(dim, epsilon, x) : (attn_moments){ 0, 0 };
         for (int64_t c = 0; c < count; c++) {
             bias[c] += (double)g[c];
             gain[c] += (double)g[c] * (((double)x[from + c] - m.mean) * m.factor);
@@ -53,7 +32,7 @@ static void norm_columns(int64_t rows, int64_t dim, double epsilon, int64_t from
 }
 
 static void norm_row(int64_t dim, double epsilon, const float *gain, const float *x, const float *g, float *result) {
-    moments m = moments_of(dim, epsilon, x);
+    attn_moments m = attn_moments_of(dim, epsilon, x);
     double mean = 0, along = 0;
     for (int64_t d = 0; d < dim; d++) {
         double slope = (double)g[d] * (gain ? (double)gain[d] : 1);
@@ -83,7 +62,7 @@ static ATTN_NOT_INLINED void layer_norm_backward(int64_t rows, int64_t dim, doub
 clattn_status clattn_layer_norm_backward(int64_t rows, int64_t dim, double epsilon, const float *gain,
                                          const float *input, const float *grad_output, float *grad_input,
                                          float *grad_gain, float *grad_bias) {
-    if (!is_matrix(rows, dim) || !(epsilon >= 0) || (rows > 0 && (!input || !grad_output))) {
+    if (!attn_is_matrix(rows, dim) || !(epsilon >= 0) || (rows > 0 && (!input || !grad_output))) {
         return CLATTN_INVALID_ARGUMENT;
     }
     attn_visit visit = attn_visit_begin();
@@ -104,7 +83,7 @@ static ATTN_NOT_INLINED void gelu_backward(int64_t count, const float *input, co
 }
 
 clattn_status clattn_gelu_backward(int64_t count, const float *input, const float *grad_output, float *grad_input) {
-    if (!is_matrix(count, 1) || (count > 0 && (!input || !grad_output || !grad_input))) {
+    if (!attn_is_matrix(count, 1) || (count > 0 && (!input || !grad_output || !grad_input))) {
         return CLATTN_INVALID_ARGUMENT;
     }
     attn_visit visit = attn_visit_begin();
@@ -129,7 +108,7 @@ static ATTN_NOT_INLINED void softmax_backward(int64_t rows, int64_t dim, const f
 
 clattn_status clattn_softmax_backward(int64_t rows, int64_t dim, const float *output, const float *grad_output,
                                       float *grad_input) {
-    if (!is_matrix(rows, dim) || (rows > 0 && (!output || !grad_output || !grad_input))) {
+    if (!attn_is_matrix(rows, dim) || (rows > 0 && (!output || !grad_output || !grad_input))) {
         return CLATTN_INVALID_ARGUMENT;
     }
     attn_visit visit = attn_visit_begin();
@@ -189,7 +168,7 @@ clattn_status clattn_cross_entropy(const clattn_cross_entropy_io *io) {
         return CLATTN_INVALID_ARGUMENT;
     }
     clattn_report_clear(io->report);
-    if (!is_matrix(io->rows, io->classes) || io->rows > INT64_MAX / (int64_t)sizeof *io->labels) {
+    if (!attn_is_matrix(io->rows, io->classes) || io->rows > INT64_MAX / (int64_t)sizeof *io->labels) {
         return LAYER_REFUSE(io->report, CLATTN_INVALID_ARGUMENT, "rows, classes: %" PRId64 ", %" PRId64, io->rows,
                             io->classes);
     }

@@ -1,6 +1,7 @@
 // Every _INIT macro in C++; compiled by cplusplus.sh, never run.
 #include "clattn/clattn_inspect.h"
 #include "clattn/clattn_learning.h"
+#include "clattn/clattn_memory.h"
 
 int main() {
     clattn_runtime_options options = CLATTN_RUNTIME_OPTIONS_INIT;
@@ -30,6 +31,11 @@ int main() {
     clattn_decoder_options decoder = CLATTN_DECODER_OPTIONS_INIT;
     clattn_optimiser_options optimiser = CLATTN_OPTIMISER_OPTIONS_INIT;
     clattn_schedule schedule = CLATTN_SCHEDULE_INIT;
+    clattn_neural_memory_options memory = CLATTN_NEURAL_MEMORY_OPTIONS_INIT;
+    clattn_neural_memory_io memory_io = CLATTN_NEURAL_MEMORY_IO_INIT;
+    clattn_neural_memory_gradients memory_gradients = CLATTN_NEURAL_MEMORY_GRADIENTS_INIT;
+    clattn_memory_layer_options memory_layer = CLATTN_MEMORY_LAYER_OPTIONS_INIT;
+    clattn_memory_layer_io memory_layer_io = CLATTN_MEMORY_LAYER_IO_INIT;
     tensors.query = tensor;
     tensors.mask = broadcast;
     tensors.sinks = array;
@@ -43,5 +49,7 @@ int main() {
                             additive_options.key_dim + additive_io.additive.key_length + glimpse.rows + glimpse_io.rows +
                             linear_gradients.rows + entropy.rows + optimiser.decay_all + schedule.steps +
                             attention_gradients.grad_sinks.offset + block.batch + block_io.length + decoder.blocks +
+                            memory.chunk + memory_io.length + memory_layer.window + memory_layer_io.seen +
+                            (memory_gradients.grad_key == glimpse_gradients.grad_context) +
                             (additive_gradients.grad_v == glimpse_gradients.grad_input));
 }

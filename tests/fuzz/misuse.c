@@ -51,10 +51,10 @@ static void one_run(clattn_runtime *runtime, uint64_t seed, int64_t run) {
         misuse_operations(runtime);
     } else {
 #if CLATTN_HAVE_LAYERS
-        if (draw_one_in(2)) {
-            misuse_layers(runtime);
-        } else {
-            misuse_learning(runtime);
+        switch (draw_below(3)) {
+            case 0: misuse_layers(runtime); break;
+            case 1: misuse_learning(runtime); break;
+            default: misuse_neural_memory(runtime); break;
         }
 #else
         misuse_operations(runtime);

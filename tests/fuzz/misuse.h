@@ -14,6 +14,7 @@ int64_t draw_below(int64_t n);                 /* 0 .. n - 1 */
 int64_t draw_between(int64_t low, int64_t high); /* both included */
 bool draw_one_in(int64_t n);
 int64_t draw_odd(void); /* what sizes, strides and offsets should not be: negative, huge, beside a power of two */
+int64_t draw_small_or_odd(int64_t low, int64_t high); /* between the two, now and then odd */
 
 #if defined(__GNUC__)
 __attribute__((format(printf, 1, 2), noreturn))
@@ -45,6 +46,10 @@ void *memory_output(wide bytes, int64_t element);
 void *memory_bits(wide bytes, int64_t element);
 void *memory_numbers(wide bytes, clattn_type type);
 
+/** So many floats: an input's numbers, and an output's memory. */
+float *memory_floats(wide count);
+float *memory_results(wide count);
+
 /** An address that nobody may read or write. */
 void *memory_forbidden(void);
 
@@ -57,6 +62,9 @@ bool memory_is_input(const void *data);                  /* whether an output wa
 /** Refusals that must leave memory alone; an answer that the header does not know is a finding. */
 bool misuse_refused(const char *call, clattn_status status);
 
+/** A call that is done where it is right, and refused without a trace where it is not. */
+void misuse_expect(const char *call, clattn_status status, bool right);
+
 /** A problem of attention, and how it is to be planned; with OpenCL devices it may name their engines. */
 clattn_problem misuse_draw_problem(bool opencl, clattn_plan_options *options);
 
@@ -67,5 +75,6 @@ void misuse_attention(clattn_runtime *runtime);
 void misuse_operations(clattn_runtime *runtime);
 void misuse_layers(clattn_runtime *runtime);
 void misuse_learning(clattn_runtime *runtime);
+void misuse_neural_memory(clattn_runtime *runtime);
 
 #endif

@@ -61,6 +61,10 @@ int64_t draw_odd(void) {
     }
 }
 
+int64_t draw_small_or_odd(int64_t low, int64_t high) {
+    return draw_one_in(20) ? draw_odd() : draw_between(low, high);
+}
+
 void misuse_fail(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
@@ -155,6 +159,14 @@ void *memory_numbers(wide bytes, clattn_type type) {
     return b->data;
 }
 
+float *memory_floats(wide count) {
+    return memory_numbers(count * (wide)sizeof(float), CLATTN_FP32);
+}
+
+float *memory_results(wide count) {
+    return memory_output(count * (wide)sizeof(float), (int64_t)sizeof(float));
+}
+
 void *memory_forbidden(void) {
     return take(0, 1, false)->pages;
 }
@@ -245,5 +257,16 @@ bool misuse_refused(const char *call, clattn_status status) {
         case CLATTN_OUT_OF_MEMORY:
         case CLATTN_DEVICE_OUT_OF_MEMORY: return true;
         default: misuse_fail("%s answers %s", call, clattn_status_name(status));
+    }
+}
+
+void misuse_expect(const char *call, clattn_status status, bool right) {
+    if (misuse_refused(call, status)) {
+        memory_unwritten(call);
+        if (right) {
+            misuse_fail("%s: %s", call, clattn_status_name(status));
+        }
+    } else if (!right) {
+        misuse_fail("%s: done, though it cannot be", call);
     }
 }

@@ -8,7 +8,8 @@ import math
 import numpy as np
 import torch
 
-from drawn import draw, keep, save, uniform
+from drawn import draw, keep, save
+from splitmix import uniform
 
 F = torch.nn.functional
 

@@ -7,7 +7,8 @@ The loss of a layer is the sum of its outputs times drawn numbers, which so are 
 """
 import torch
 
-from drawn import draw, keep, save, uniform
+from drawn import draw, keep, save
+from splitmix import uniform
 
 F = torch.nn.functional
 

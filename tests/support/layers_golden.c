@@ -1,7 +1,7 @@
 /*
  * Goldens of the layers. They are read with the library's own .safetensors reader, which tests/test_layer_files.c
  * judges by files made by hand. To add a golden: a line in make_layers_golden.py
- * (make_learning_golden.py for names that begin with learn_), and a comparison in a test.
+ * (make_learning_golden.py for names that begin with learn_, make_memory_golden.py for memory_), and a comparison in a test.
  */
 #include "support/layers_golden.h"
 
@@ -32,8 +32,9 @@ float *layers_golden(const char *name, int64_t count) {
     clattn_safetensors *file = NULL;
     options.without_opencl = true;
     clattn_runtime *runtime = suite_runtime(&options);
-    const char *path = strncmp(name, "learn_", 6) == 0 ? CLATTN_TEST_SOURCE_DIR "/golden/learning.safetensors"
-                                                       : CLATTN_TEST_SOURCE_DIR "/golden/layers.safetensors";
+    const char *path = strncmp(name, "learn_", 6) == 0    ? CLATTN_TEST_SOURCE_DIR "/golden/learning.safetensors"
+                       : strncmp(name, "memory_", 7) == 0 ? CLATTN_TEST_SOURCE_DIR "/golden/memory.safetensors"
+                                                          : CLATTN_TEST_SOURCE_DIR "/golden/layers.safetensors";
     EXPECT_STATUS(clattn_safetensors_open(runtime, path, &file, &report), CLATTN_OK, &report);
     float *x = malloc((size_t)count * sizeof *x + 1);
     EXPECT_STATUS(clattn_safetensors_read(file, name, count, x, &report), CLATTN_OK, &report);

@@ -1,4 +1,4 @@
-/* The numbers of tests/golden/layers.safetensors and learning.safetensors, the draws they come from, and every place a layer can run. */
+/* The numbers of tests/golden: layers, learning and memory.safetensors; the draws they come from, and every place a layer can run. */
 #ifndef TESTS_LAYERS_GOLDEN_H
 #define TESTS_LAYERS_GOLDEN_H
 
