@@ -3,8 +3,9 @@
  * on transposed copies. Knows no engine.
  */
 #include <inttypes.h>
+#include <string.h>
 
-#include "layers/layer.h"
+#include "layers/blocks.h"
 
 struct clattn_linear_backward {
     clattn_runtime *runtime;
@@ -14,7 +15,7 @@ struct clattn_linear_backward {
     float *output, *input; /* [out_dim, rows], [in_dim, rows]: transposed, with 0 for rows that take no part */
 };
 
-enum { TILE = 32 };
+enum { TILE = 32, TILES = 8 }; /* rows and columns of a tile; tiles that a thread takes at once */
 
 void clattn_linear_backward_destroy(clattn_linear_backward *backward) {
     if (backward) {
@@ -73,19 +74,41 @@ clattn_status clattn_linear_backward_create(clattn_runtime *runtime, const clatt
     return CLATTN_OK;
 }
 
-/* to[c, r] = from[r, c], in tiles that stay in cache. */
-static ATTN_NOT_INLINED void transpose(int64_t rows, int64_t columns, const float *from, int64_t pitch, float *to) {
-    for (int64_t top = 0; top < rows; top += TILE) {
-        int64_t bottom = attn_min(top + TILE, rows);
-        for (int64_t left = 0; left < columns; left += TILE) {
-            int64_t right = attn_min(left + TILE, columns);
-            for (int64_t c = left; c < right; c++) {
-                for (int64_t r = top; r < bottom; r++) {
-                    to[c * pitch + r] = from[r * columns + c];
-                }
-            }
-        }
+typedef struct transpose_work {
+    int64_t rows, columns, pitch; /* pitch: of the result's rows */
+    const float *from;
+    float *to;
+} transpose_work;
+
+/* A tile goes through memory of its own: rows of from and of to are read and written in one go, whatever their pitch. */
+static void transpose_tile(const transpose_work *w, int64_t top, int64_t left) {
+    float tile[TILE][TILE + 1]; /* columns of it lie on different cache lines */
+    int64_t rows = attn_min(w->rows - top, TILE), columns = attn_min(w->columns - left, TILE);
+    for (int64_t r = 0; r < rows; r++) {
+        memcpy(tile[r], w->from + (top + r) * w->columns + left, (size_t)columns * sizeof(float));
     }
+    for (int64_t c = 0; c < columns; c++) {
+        float line[TILE];
+        for (int64_t r = 0; r < rows; r++) {
+            line[r] = tile[r][c];
+        }
+        memcpy(w->to + (left + c) * w->pitch + top, line, (size_t)rows * sizeof(float));
+    }
+}
+
+static void transpose_item(void *user, int64_t item) {
+    const transpose_work *w = user;
+    int64_t strips = attn_divide_up(w->columns, TILE), left = item % strips * TILE, top = item / strips * TILES * TILE;
+    for (int64_t end = attn_min(top + TILES * TILE, w->rows); top < end; top += TILE) {
+        transpose_tile(w, top, left);
+    }
+}
+
+/* to[c, r] = from[r, c]. */
+static void transpose(clattn_runtime *runtime, int64_t rows, int64_t columns, const float *from, int64_t pitch,
+                      float *to) {
+    transpose_work work = { rows, columns, pitch, from, to };
+    clattn_share(runtime, attn_divide_up(rows, TILES * TILE) * attn_divide_up(columns, TILE), transpose_item, &work);
 }
 
 static void clear_column(int64_t count, int64_t pitch, float *column) {
@@ -104,12 +127,12 @@ static bool is_zero(int64_t count, const float *x) {
     return true;
 }
 
-static ATTN_NOT_INLINED void transpose_rows(const clattn_linear_backward *b, const attn_layer_rows *rows,
+static void transpose_rows(const clattn_linear_backward *b, const attn_layer_rows *rows,
                                             const clattn_linear_gradients *g) {
     int64_t in = b->problem.in_dim, out = b->problem.out_dim, most = attn_max(b->problem.rows, 1);
     int64_t count = rows->groups * rows->pitch;
-    transpose(count, out, g->grad_output, most, b->output);
-    transpose(count, in, g->input, most, b->input);
+    transpose(b->runtime, count, out, g->grad_output, most, b->output);
+    transpose(b->runtime, count, in, g->input, most, b->input);
     for (int64_t r = 0; r < most; r++) {
         bool used = r < count && r % rows->pitch < rows->used;
         if (!used) {
@@ -121,26 +144,37 @@ static ATTN_NOT_INLINED void transpose_rows(const clattn_linear_backward *b, con
     }
 }
 
-/* In double, row after row. */
-static ATTN_NOT_INLINED void sum_rows(const attn_layer_rows *rows, int64_t columns, const float *x, float *sums) {
-    enum { COLUMNS = 256 };
-    double sum[COLUMNS];
-    for (int64_t from = 0; from < columns; from += COLUMNS) {
-        int64_t count = attn_min(columns - from, COLUMNS);
-        for (int64_t c = 0; c < count; c++) {
-            sum[c] = (double)sums[from + c];
-        }
-        for (int64_t group = 0; group < rows->groups; group++) {
-            for (int64_t r = group * rows->pitch; r < group * rows->pitch + rows->used; r++) {
-                for (int64_t c = 0; c < count; c++) {
-                    sum[c] += (double)x[r * columns + from + c];
-                }
+typedef struct sum_work {
+    const attn_layer_rows *rows;
+    int64_t columns;
+    const float *x;
+    float *sums;
+} sum_work;
+
+ATTN_INLINED void sum_item_of(void *user, int64_t item) {
+    const sum_work *w = user;
+    int64_t from = item * ATTN_BLOCK, count = attn_min(w->columns - from, ATTN_BLOCK);
+    double sum[ATTN_BLOCK], x[ATTN_BLOCK];
+    attn_block_load(count, w->sums + from, 0, sum);
+    for (int64_t group = 0; group < w->rows->groups; group++) {
+        int64_t first = group * w->rows->pitch;
+        for (int64_t r = first; r < first + w->rows->used; r++) {
+            attn_block_load(count, w->x + r * w->columns + from, 0, x);
+            for (int k = 0; k < ATTN_BLOCK; k++) {
+                sum[k] += x[k];
             }
         }
-        for (int64_t c = 0; c < count; c++) {
-            sums[from + c] = (float)sum[c];
-        }
     }
+    attn_block_store(count, sum, w->sums + from);
+}
+
+ATTN_ITEM_FUNCTION(sum_item)
+
+/* In double, row after row; threads share the columns. */
+static void sum_rows(clattn_runtime *runtime, const attn_layer_rows *rows, int64_t columns, const float *x,
+                     float *sums) {
+    sum_work work = { rows, columns, x, sums };
+    clattn_share(runtime, attn_divide_up(columns, ATTN_BLOCK), ATTN_ITEM_CHOICE(sum_item), &work);
 }
 
 static void clear_gaps(const attn_layer_rows *rows, int64_t columns, float *x) {
@@ -165,7 +199,7 @@ static clattn_status add_input(clattn_linear_backward *b, const attn_layer_rows 
 
 static clattn_status input_gradient(clattn_linear_backward *b, const attn_layer_rows *rows,
                                     const clattn_linear_gradients *g) {
-    transpose(b->problem.out_dim, b->problem.in_dim, g->w, b->problem.out_dim, b->w);
+    transpose(b->runtime, b->problem.out_dim, b->problem.in_dim, g->w, b->problem.out_dim, b->w);
     if (g->add && rows->used < rows->pitch) {
         return add_input(b, rows, g);
     }
@@ -186,9 +220,7 @@ clattn_status attn_layer_backward(clattn_linear_backward *backward, const attn_l
         ATTN_TRY(input_gradient(backward, rows, g));
     }
     if (g->grad_b) {
-        attn_visit visit = attn_visit_begin();
-        sum_rows(rows, backward->problem.out_dim, g->grad_output, g->grad_b);
-        attn_visit_end(&visit);
+        sum_rows(backward->runtime, rows, backward->problem.out_dim, g->grad_output, g->grad_b);
     }
     if (!g->grad_w) {
         return CLATTN_OK;

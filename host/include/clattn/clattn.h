@@ -704,6 +704,20 @@ CLATTN_API void *clattn_allocate(clattn_runtime *runtime, int64_t size);
 /** Gives back what clattn_allocate() returned; NULL does nothing. Any thread. @since 0.1 */
 CLATTN_API void clattn_release(clattn_runtime *runtime, void *memory);
 
+/**
+ * Shares work of the caller's among the runtime's threads: calls body(share, index) once for every index
+ * 0 <= index < count, in any order, and returns when all have returned; everything they wrote can be seen then. Bodies run
+ * in the environment that every call computes in. A body only computes: it makes no call that computes or shares.
+ *
+ * Nothing says which thread takes which index. Indices that depend on count and on the problem alone, and write to places of
+ * their own, give the same bits on any number of threads.
+ * @param runtime  NULL = the calling thread alone; so it is, too, while another call has the runtime's threads
+ * @param body     NULL does nothing
+ * Any thread. @since 0.1
+ */
+CLATTN_API void clattn_share(clattn_runtime *runtime, int64_t count, void (*body)(void *share, int64_t index),
+                             void *share);
+
 /** Bytes of one element of @p type. @since 0.1 */
 CLATTN_API int64_t clattn_type_size(clattn_type type);
 
