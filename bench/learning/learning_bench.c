@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/median.h"
 #include "clattn/clattn_learning.h"
 #include "parts.h"
@@ -132,7 +131,7 @@ static bool step(bench *b, double *loss, double *seconds) {
     if (!draw_ids(b)) {
         return false;
     }
-    int64_t start = attn_clock_now();
+    int64_t start = part_now();
     part before = part_enter(PART_OPTIMISER);
     clattn_parameters_clear(parameters);
     part_leave(before);
@@ -144,7 +143,7 @@ static bool step(bench *b, double *loss, double *seconds) {
     clattn_status status = clattn_parameters_clip(parameters, 1.0, NULL);
     status = status == CLATTN_OK ? clattn_optimiser_step(b->optimiser, RATE, &b->report) : status;
     part_leave(before);
-    *seconds = attn_clock_seconds_since(start);
+    *seconds = (double)(part_now() - start) * 1e-9;
     b->done++;
     return !failed(b, "optimiser", status);
 }
@@ -220,6 +219,7 @@ int main(int argc, char **argv) {
         fputs(usage, stderr);
         return 2;
     }
+    part_begin(b.threads == 1);
     bool done = make(&b) && (b.serve ? serve(&b) : measure(&b));
     end(&b);
     return done ? 0 : 1;

@@ -2,6 +2,7 @@
 #ifndef BENCH_LEARNING_PARTS_H
 #define BENCH_LEARNING_PARTS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef enum part {
@@ -20,6 +21,12 @@ typedef enum part {
 } part;
 
 extern const char *const part_names[PARTS];
+
+/** Before anything is timed: a program of one thread counts that thread's own time, one of several the time that passes. */
+void part_begin(bool one_thread);
+
+/** Nanoseconds on that clock. */
+int64_t part_now(void);
 
 /** From here on time is this part's; answers whose it was, for part_leave(). One thread. */
 part part_enter(part now);

@@ -35,7 +35,7 @@
 #define ATTN_ITEM_CHOICE(name) (ATTN_HAS_WIDE() ? name##_wide : name)
 
 enum {
-    ATTN_BLOCK = 32,  /* numbers of a block */
+    ATTN_BLOCK = 64,  /* numbers of a block */
     ATTN_LANES = 8,   /* partial sums of a row, added up in pairs at its end */
     ATTN_ITEM = 8192, /* numbers that a thread takes at once, or rows of about so many: 10 to 100 microseconds */
     ATTN_PARTS = 256  /* shares of a sum over everything, added up in their order */
@@ -104,7 +104,7 @@ ATTN_INLINED double attn_lanes_sum(const double *lanes) {
  * choice is a loop of its own: beside arithmetic, which may raise flags, compilers make it a branch and no vector.
  */
 ATTN_INLINED void attn_block_exp(double *block) {
-    double x[ATTN_BLOCK];
+    double x[ATTN_BLOCK], result[ATTN_BLOCK];
     for (int k = 0; k < ATTN_BLOCK; k++) {
         x[k] = block[k] < -708 ? -708 : block[k];
     }
@@ -127,10 +127,10 @@ ATTN_INLINED void attn_block_exp(double *block) {
         memcpy(&bits, &sum, sizeof bits);
         memcpy(&power, &shifted, sizeof power);
         bits += power << 52;
-        memcpy(&x[k], &bits, sizeof bits);
+        memcpy(&result[k], &bits, sizeof bits);
     }
     for (int k = 0; k < ATTN_BLOCK; k++) {
-        block[k] = block[k] < -708 ? 0 : x[k];
+        block[k] = block[k] < -708 ? 0 : result[k];
     }
 }
 

@@ -80,19 +80,44 @@ typedef struct transpose_work {
     float *to;
 } transpose_work;
 
-/* A tile goes through memory of its own: rows of from and of to are read and written in one go, whatever their pitch. */
-static void transpose_tile(const transpose_work *w, int64_t top, int64_t left) {
-    float tile[TILE][TILE + 1]; /* columns of it lie on different cache lines */
-    int64_t rows = attn_min(w->rows - top, TILE), columns = attn_min(w->columns - left, TILE);
-    for (int64_t r = 0; r < rows; r++) {
-        memcpy(tile[r], w->from + (top + r) * w->columns + left, (size_t)columns * sizeof(float));
-    }
-    for (int64_t c = 0; c < columns; c++) {
-        float line[TILE];
-        for (int64_t r = 0; r < rows; r++) {
-            line[r] = tile[r][c];
+/* Four numbers of four rows, pitch apart, become four of four rows in a tile. */
+static void transpose_four(const float *from, int64_t pitch, float *to) {
+#if defined(__SSE2__)
+    __m128 a = _mm_loadu_ps(from), b = _mm_loadu_ps(from + pitch);
+    __m128 c = _mm_loadu_ps(from + 2 * pitch), d = _mm_loadu_ps(from + 3 * pitch);
+    _MM_TRANSPOSE4_PS(a, b, c, d);
+    _mm_storeu_ps(to, a), _mm_storeu_ps(to + TILE, b), _mm_storeu_ps(to + 2 * TILE, c), _mm_storeu_ps(to + 3 * TILE, d);
+#else
+    for (int r = 0; r < 4; r++) {
+        for (int c = 0; c < 4; c++) {
+            to[c * TILE + r] = from[r * pitch + c];
         }
-        memcpy(w->to + (left + c) * w->pitch + top, line, (size_t)rows * sizeof(float));
+    }
+#endif
+}
+
+/* A tile is made in memory of its own and written line by line: the result's lines, whose pitch is often a power of two, do
+   not stay in cache beside each other. */
+static void transpose_tile(const transpose_work *w, int64_t top, int64_t left) {
+    float tile[TILE * TILE];
+    int64_t rows = attn_min(w->rows - top, TILE), columns = attn_min(w->columns - left, TILE);
+    const float *from = w->from + top * w->columns + left;
+    float *to = w->to + left * w->pitch + top;
+    if (rows < TILE || columns < TILE) {
+        for (int64_t c = 0; c < columns; c++) {
+            for (int64_t r = 0; r < rows; r++) {
+                to[c * w->pitch + r] = from[r * w->columns + c];
+            }
+        }
+        return;
+    }
+    for (int r = 0; r < TILE; r += 4) {
+        for (int c = 0; c < TILE; c += 4) {
+            transpose_four(from + r * w->columns + c, w->columns, tile + c * TILE + r);
+        }
+    }
+    for (int c = 0; c < TILE; c++) {
+        memcpy(to + c * w->pitch, tile + c * TILE, TILE * sizeof *tile);
     }
 }
 
