@@ -161,7 +161,8 @@ START_TEST(gelu_numbers) {
     for (int k = 0; k < SWEEP; k++) {
         double t = (double)in[k], share = 0.5 * erfc(-t * 0.70710678118654752440);
         double along = t * 0.39894228040143267794 * exp(-0.5 * t * t);
-        ck_assert_msg(fabs((double)out[k] - (share + along)) <= 6.1e-8 * fabs(share + along) + 1e-11 * fabs(along) + 1e-44,
+        ck_assert_msg(fabs((double)out[k] - (share + along)) <=
+                          6.1e-8 * fabs(share + along) + 1e-11 * fabs(along) + 1e-44,
                       "slope at %g: %g, not %g", t, (double)out[k], share + along);
     }
     const float edges[] = { INFINITY, -INFINITY, NAN, -0.0f, 3e38f, -3e38f };
@@ -189,7 +190,9 @@ START_TEST(softmax_numbers) {
                           (double)row[k], (double)y[k], expected);
         }
     }
-    const float odd[][4] = { { -INFINITY, 0, 0, -INFINITY }, { NAN, 0, 0, 0 }, { INFINITY, 0, 0, 0 },
+    const float odd[][4] = { { -INFINITY, 0, 0, -INFINITY },
+                             { NAN, 0, 0, 0 },
+                             { INFINITY, 0, 0, 0 },
                              { -INFINITY, -INFINITY, -INFINITY, -INFINITY } };
     EXPECT_STATUS(clattn_softmax(NULL, 4, 4, &odd[0][0], y), CLATTN_OK, NULL);
     ck_assert(y[0] == 0 && y[1] == 0.5f && y[2] == 0.5f && y[3] == 0);

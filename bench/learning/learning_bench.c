@@ -1,6 +1,6 @@
 /*
- * Times training steps of a character decoder on drawn ids, and says which part of them takes how long. Usage: below, and
- * in bench/learning/README.md. torch_step.py speaks with it through --serve.
+ * Times training steps of a character decoder on drawn ids, and says which part of them takes how long. Usage: below,
+ * and in bench/learning/README.md. torch_step.py speaks with it through --serve.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -16,7 +16,8 @@ static const char usage[] =
     "clattn_learning_bench [--steps N] [--threads N] [--blocks N] [--dim N] [--heads N] [--length N] [--batch N]\n"
     "                      [--words N] [--write FILE] [--serve]\n"
     "Trains a decoder on drawn ids: tokens a second, and the share of each part. --write: first its parameters, as a\n"
-    ".safetensors file. --serve: a number of steps from each line of stdin; answers \"loss seconds\" for each.\n";
+    ".safetensors file. --serve: says ready, takes a number of steps from each line of stdin, and answers\n"
+    "\"loss seconds\" for each step.\n";
 
 typedef struct bench {
     int64_t steps, threads;
@@ -48,9 +49,9 @@ static bool read_options(int argc, char **argv, bench *b) {
     const struct {
         const char *name;
         int64_t *number, least;
-    } numbers[] = { { "--steps", &b->steps, 1 },    { "--threads", &b->threads, 0 }, { "--blocks", &m->blocks, 0 },
-                    { "--dim", &m->dim, 1 },        { "--heads", &m->heads, 1 },     { "--length", &m->length, 1 },
-                    { "--batch", &m->batch, 1 },    { "--words", &m->words, 1 } };
+    } numbers[] = { { "--steps", &b->steps, 1 }, { "--threads", &b->threads, 0 }, { "--blocks", &m->blocks, 0 },
+                    { "--dim", &m->dim, 1 },     { "--heads", &m->heads, 1 },     { "--length", &m->length, 1 },
+                    { "--batch", &m->batch, 1 }, { "--words", &m->words, 1 } };
     for (int n = 1; n < argc; n++) {
         bool known = false, value = n + 1 < argc;
         for (size_t k = 0; k < sizeof numbers / sizeof *numbers && !known; k++) {
@@ -113,8 +114,7 @@ static void end(bench *b) {
 /* An entry is length + 1 ids, drawn from the step's seed: all but the last are read, all but the first are labels. */
 static bool draw_ids(bench *b) {
     int64_t batch = b->model.batch, length = b->model.length;
-    clattn_status status =
-        clattn_fill(CLATTN_FILL_UNIFORM, SEED + (uint64_t)b->done, batch, length + 1, b->drawn);
+    clattn_status status = clattn_fill(CLATTN_FILL_UNIFORM, SEED + (uint64_t)b->done, batch, length + 1, b->drawn);
     for (int64_t e = 0; e < batch && status == CLATTN_OK; e++) {
         for (int64_t i = 0; i < length; i++) {
             const float *at = b->drawn + e * (length + 1) + i;
@@ -135,8 +135,7 @@ static bool step(bench *b, double *loss, double *seconds) {
     part before = part_enter(PART_OPTIMISER);
     clattn_parameters_clear(parameters);
     part_leave(before);
-    if (failed(b, "step",
-               clattn_decoder_learn(b->decoder, b->ids, b->labels, CLATTN_SAME, 1, loss, &b->report))) {
+    if (failed(b, "step", clattn_decoder_learn(b->decoder, b->ids, b->labels, CLATTN_SAME, 1, loss, &b->report))) {
         return false;
     }
     before = part_enter(PART_OPTIMISER);
@@ -179,8 +178,8 @@ static bool measure(bench *b) {
         if (clattn_runtime_get_device(b->runtime, 0, &cpu) == CLATTN_OK) {
             printf("%s, %" PRId64 " threads\n", cpu.name, cpu.compute_units);
         }
-        printf("%" PRId64 " blocks, dim %" PRId64 ", %" PRId64 " heads, length %" PRId64 ", batch %" PRId64
-               ", %" PRId64 " words\n",
+        printf("%" PRId64 " blocks, dim %" PRId64 ", %" PRId64 " heads, length %" PRId64 ", batch %" PRId64 ", %" PRId64
+               " words\n",
                m->blocks, m->dim, m->heads, m->length, m->batch, m->words);
         printf("%" PRId64 " steps, median %.1f ms, %.0f tokens a second; loss %.6f\n\n", b->steps, 1e3 * median,
                (double)(m->batch * m->length) / median, loss);
@@ -192,6 +191,8 @@ static bool measure(bench *b) {
 
 static bool serve(bench *b) {
     char line[64];
+    puts("ready");
+    (void)fflush(stdout);
     while (fgets(line, sizeof line, stdin)) {
         int64_t steps;
         line[strcspn(line, "\n")] = '\0';

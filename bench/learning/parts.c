@@ -1,5 +1,6 @@
 /*
- * Each wrapped function counts its own time and none of those that it calls: attn_layer_backward() without its products.
+ * Each wrapped function counts its own time and none of those that it calls: attn_layer_backward() without its
+ * products.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "parts.h"
@@ -80,14 +81,15 @@ TIMED(PART_TRANSPOSE, attn_layer_backward,
 TIMED(tensors->grad_query.data ? PART_ATTENTION_BACKWARD : PART_ATTENTION, clattn_execute,
       (clattn_plan * plan, const clattn_tensors *tensors), (plan, tensors))
 TIMED(PART_NORM, clattn_layer_norm,
-      (clattn_runtime * runtime, int64_t rows, int64_t dim, double epsilon, const float *gain, const float *bias, const float *input,
-       float *output),
+      (clattn_runtime * runtime, int64_t rows, int64_t dim, double epsilon, const float *gain, const float *bias,
+       const float *input, float *output),
       (runtime, rows, dim, epsilon, gain, bias, input, output))
 TIMED(PART_NORM, clattn_layer_norm_backward,
-      (clattn_runtime * runtime, int64_t rows, int64_t dim, double epsilon, const float *gain, const float *input, const float *grad_output,
-       float *grad_input, float *grad_gain, float *grad_bias),
+      (clattn_runtime * runtime, int64_t rows, int64_t dim, double epsilon, const float *gain, const float *input,
+       const float *grad_output, float *grad_input, float *grad_gain, float *grad_bias),
       (runtime, rows, dim, epsilon, gain, input, grad_output, grad_input, grad_gain, grad_bias))
-TIMED(PART_GELU, clattn_gelu, (clattn_runtime * runtime, int64_t count, const float *input, float *output), (runtime, count, input, output))
+TIMED(PART_GELU, clattn_gelu, (clattn_runtime * runtime, int64_t count, const float *input, float *output),
+      (runtime, count, input, output))
 TIMED(PART_GELU, clattn_gelu_backward,
       (clattn_runtime * runtime, int64_t count, const float *input, const float *grad_output, float *grad_input),
       (runtime, count, input, grad_output, grad_input))

@@ -1,4 +1,4 @@
-/* Where the time of a training step goes: a clock for each part. The linker leads the library's calls through parts.c. */
+/* Where the time of a training step goes: a clock for each part. The linker leads calls of the library to parts.c. */
 #ifndef BENCH_LEARNING_PARTS_H
 #define BENCH_LEARNING_PARTS_H
 
@@ -22,7 +22,7 @@ typedef enum part {
 
 extern const char *const part_names[PARTS];
 
-/** Before anything is timed: a program of one thread counts that thread's own time, one of several the time that passes. */
+/** Before anything is timed: of one thread its own time counts, of several the time that passes. */
 void part_begin(bool one_thread);
 
 /** Nanoseconds on that clock. */

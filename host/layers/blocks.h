@@ -1,7 +1,7 @@
 /*
- * Loops over rows and numbers that a compiler makes vectors of, in double: a block of floats is widened into memory of the
- * loop's own, which nothing else can be, and has a length that is known. The end of a row is a block filled up. And the
- * shares of threads, which depend on the sizes alone.
+ * Loops over rows and numbers that a compiler makes vectors of, in double: a block of floats is widened into memory of
+ * the loop's own, which nothing else can be, and has a length that is known. The end of a row is a block filled up. And
+ * the shares of threads, which depend on the sizes alone.
  */
 #ifndef ATTN_LAYERS_BLOCKS_H
 #define ATTN_LAYERS_BLOCKS_H

@@ -6,8 +6,8 @@
 
 typedef struct entropy_work {
     const clattn_cross_entropy_io *io;
-    int64_t step;      /* rows of a share */
-    double factor;     /* of the gradients */
+    int64_t step;              /* rows of a share */
+    double factor;             /* of the gradients */
     double losses[ATTN_PARTS]; /* the sums of the shares */
 } entropy_work;
 

@@ -1,6 +1,6 @@
 /*
  * GELU and its derivative. Both need the normal distribution's share below x and its density, which come of one
- * exponential and one polynomial, in double, so that the loops are vectors; no function of libm is called for each number.
+ * exponential and one polynomial, in double, so that the loops are vectors: no number calls a function of libm.
  */
 #include <math.h>
 
@@ -13,8 +13,8 @@ typedef struct gelu_work {
 } gelu_work;
 
 /*
- * Q(t) exp(t^2 / 2) (t + 5), with Q(t) the distribution's share above t >= 0, as a polynomial in u = (t - 5) / (t + 5): within
- * 2e-12 of itself up to t = 16. tests/golden/make_gelu.py makes and checks it.
+ * Q(t) exp(t^2 / 2) (t + 5), with Q(t) the distribution's share above t >= 0, as a polynomial in u = (t - 5) / (t + 5):
+ * within 2e-12 of itself up to t = 16. tests/golden/make_gelu.py makes and checks it.
  */
 ATTN_INLINED double tail_polynomial(double u) {
     double sum = 0x1.c0285b5843c12p-18;

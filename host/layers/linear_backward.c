@@ -96,8 +96,8 @@ static void transpose_four(const float *from, int64_t pitch, float *to) {
 #endif
 }
 
-/* A tile is made in memory of its own and written line by line: the result's lines, whose pitch is often a power of two, do
-   not stay in cache beside each other. */
+/* A tile is made in memory of its own and written line by line: the result's lines, whose pitch is often a power of
+   two, do not stay in cache beside each other. */
 static void transpose_tile(const transpose_work *w, int64_t top, int64_t left) {
     float tile[TILE * TILE];
     int64_t rows = attn_min(w->rows - top, TILE), columns = attn_min(w->columns - left, TILE);
@@ -153,7 +153,7 @@ static bool is_zero(int64_t count, const float *x) {
 }
 
 static void transpose_rows(const clattn_linear_backward *b, const attn_layer_rows *rows,
-                                            const clattn_linear_gradients *g) {
+                           const clattn_linear_gradients *g) {
     int64_t in = b->problem.in_dim, out = b->problem.out_dim, most = attn_max(b->problem.rows, 1);
     int64_t count = rows->groups * rows->pitch;
     transpose(b->runtime, count, out, g->grad_output, most, b->output);

@@ -1,6 +1,6 @@
 /*
  * Optimisers: each number of a parameter follows its gradient by itself, in double. To add one: its kind, its states'
- * names, its rule in step_of(). And the schedule of learning rates.
+ * names, its rule in step_item_of(). And the schedule of learning rates.
  */
 #include <inttypes.h>
 #include <math.h>

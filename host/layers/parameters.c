@@ -1,4 +1,7 @@
-/* Parameters by name: their memory, and what is done to all gradients at once, by all threads. parameter_files.c has their files. */
+/*
+ * Parameters by name: their memory, and what is done to all gradients at once, by all threads. parameter_files.c has
+ * their files.
+ */
 #include "layers/parameters.h"
 
 #include <inttypes.h>

@@ -25,6 +25,8 @@
  *            (clattn_parameters_clear(), clattn_learning.h). A gradient that is NULL is not wanted and not computed.
  *   exact    sums over rows run in a fixed order, so the same call gives the same bits on any number of threads. A row
  *            of grad_output that is 0 throughout takes no part in gradients of matrices, whatever its input holds.
+ *   threads  layers work on their runtime's threads, also beside products and attention; but additive attention's
+ *            derivative is made on the calling thread.
  *
  * Errors, ownership, versions: as in clattn.h; a layer refuses a call before the first of its steps writes, and no
  * array that it writes may overlap another of the call. Threads: distinct layers are independent; one layer serves one
