@@ -202,6 +202,38 @@ START_TEST(softmax_numbers) {
 }
 END_TEST
 
+/* More rows than are transposed at once, and a call with fewer; one late row has no gradient, and NaN for an input. */
+START_TEST(linear_chunks) {
+    enum { MOST = 700, USED = 650, IN = 5, OUT = 3, ODD = 600 };
+    clattn_runtime *runtime = place(1);
+    for (int n = 0; n < 2; n++) {
+        const clattn_linear_problem problem = { sizeof problem, MOST, IN, OUT };
+        const clattn_plan_options options = suite_on(n == 0 ? "cpu" : "reference", CLATTN_ANY_DEVICE);
+        float *in = layers_draw(911, USED * IN, 1), *g = layers_draw(912, USED * OUT, 1), grad_w[OUT * IN] = { 0 };
+        double expected[OUT * IN] = { 0 };
+        clattn_linear_gradients call = CLATTN_LINEAR_GRADIENTS_INIT;
+        clattn_linear_backward *backward = NULL;
+        memset(g + ODD * OUT, 0, OUT * sizeof *g);
+        for (int64_t k = 0; k < USED * OUT * IN; k++) {
+            int64_t r = k / (OUT * IN), o = k / IN % OUT, i = k % IN;
+            expected[o * IN + i] += (double)g[r * OUT + o] * (double)in[r * IN + i];
+        }
+        in[ODD * IN + 2] = NAN;
+        call.rows = USED, call.grad_output = g, call.input = in, call.grad_w = grad_w;
+        EXPECT_STATUS(clattn_linear_backward_create(runtime, &problem, &options, &backward, NULL), CLATTN_OK, NULL);
+        for (int again = 1; again <= 2; again++) { /* what the call before left behind is not seen */
+            EXPECT_STATUS(clattn_linear_backward_execute(backward, &call), CLATTN_OK, NULL);
+            for (int k = 0; k < OUT * IN; k++) {
+                ck_assert_double_eq_tol((double)grad_w[k], again * expected[k], 2e-4);
+            }
+        }
+        clattn_linear_backward_destroy(backward);
+        free(in), free(g);
+    }
+    clattn_runtime_destroy(runtime);
+}
+END_TEST
+
 static void count_index(void *share, int64_t index) {
     atomic_fetch_add(&((atomic_int *)share)[index], 1);
 }
@@ -227,6 +259,6 @@ START_TEST(sharing) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = { same_bits, gelu_numbers, softmax_numbers, sharing };
+    const TTest *const tests[] = { same_bits, gelu_numbers, softmax_numbers, linear_chunks, sharing };
     return suite_run(SUITE_OF("learning_threads", tests, 120), SUITE_FORK);
 }

@@ -1,6 +1,6 @@
 /*
  * The derivative of linear maps, as products that are linear maps themselves: grad_output W, and grad_output^T input,
- * on transposed copies. Knows no engine.
+ * on transposed copies: on the CPU of a chunk of rows after the other.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -12,9 +12,11 @@ struct clattn_linear_backward {
     clattn_linear_problem problem;
     clattn_linear_plan *by_input, *by_w;
     float *w;              /* [in_dim, out_dim]: transposed */
-    float *output, *input; /* [out_dim, rows], [in_dim, rows]: transposed, with 0 for rows that take no part */
+    int64_t chunk;         /* rows of which the matrix's gradient is made at once */
+    float *output, *input; /* [out_dim, chunk], [in_dim, chunk]: transposed, with 0 for rows that take no part */
 };
 
+enum { CHUNK = 256 };          /* rows whose transposed copies stay in the second cache */
 enum { TILE = 32, TILES = 8 }; /* rows and columns of a tile; tiles that a thread takes at once */
 
 void clattn_linear_backward_destroy(clattn_linear_backward *backward) {
@@ -28,6 +30,14 @@ void clattn_linear_backward_destroy(clattn_linear_backward *backward) {
     }
 }
 
+/*
+ * Equal parts on the processor. Other engines take all rows at once: a device copies the matrix's gradient to and fro
+ * for each product, and the reference rounds once.
+ */
+static int64_t chunk_of(int64_t rows, const char *engine) {
+    return strcmp(engine, "cpu") == 0 ? attn_divide_up(rows, attn_divide_up(rows, CHUNK)) : rows;
+}
+
 static clattn_status make_ready(clattn_linear_backward *b, const clattn_plan_options *options, clattn_report *report) {
     const clattn_linear_problem *p = &b->problem;
     int64_t size;
@@ -38,14 +48,14 @@ static clattn_status make_ready(clattn_linear_backward *b, const clattn_plan_opt
     clattn_operation_info info;
     ATTN_TRY(clattn_linear_plan_get_info(b->by_input, &info));
     const clattn_plan_options beside = attn_layer_beside(info.engine, info.device);
-    int64_t rows = attn_max(p->rows, 1);
-    ATTN_TRY(attn_layer_linear(b->runtime, p->out_dim, rows, p->in_dim, &beside, &b->by_w, report));
-    if (!attn_multiply(rows, attn_max(p->in_dim, p->out_dim), &size)) {
+    b->chunk = chunk_of(attn_max(p->rows, 1), info.engine);
+    ATTN_TRY(attn_layer_linear(b->runtime, p->out_dim, b->chunk, p->in_dim, &beside, &b->by_w, report));
+    if (!attn_multiply(attn_max(p->rows, 1), attn_max(p->in_dim, p->out_dim), &size)) {
         return LAYER_REFUSE(report, CLATTN_OVERFLOW, "rows, in_dim, out_dim: a tensor of more than 2^63 - 1 bytes");
     }
     b->w = attn_layer_floats(b->runtime, p->in_dim * p->out_dim); /* the plans checked the product */
-    b->output = attn_layer_floats(b->runtime, rows * p->out_dim);
-    b->input = attn_layer_floats(b->runtime, rows * p->in_dim);
+    b->output = attn_layer_floats(b->runtime, b->chunk * p->out_dim);
+    b->input = attn_layer_floats(b->runtime, b->chunk * p->in_dim);
     return b->w && b->output && b->input ? CLATTN_OK : CLATTN_OUT_OF_MEMORY;
 }
 
@@ -152,19 +162,20 @@ static bool is_zero(int64_t count, const float *x) {
     return true;
 }
 
+/* Rows from `top` on, at most a chunk, transposed; 0 for what takes no part. */
 static void transpose_rows(const clattn_linear_backward *b, const attn_layer_rows *rows,
-                           const clattn_linear_gradients *g) {
-    int64_t in = b->problem.in_dim, out = b->problem.out_dim, most = attn_max(b->problem.rows, 1);
-    int64_t count = rows->groups * rows->pitch;
-    transpose(b->runtime, count, out, g->grad_output, most, b->output);
-    transpose(b->runtime, count, in, g->input, most, b->input);
-    for (int64_t r = 0; r < most; r++) {
-        bool used = r < count && r % rows->pitch < rows->used;
+                           const clattn_linear_gradients *g, int64_t top) {
+    int64_t in = b->problem.in_dim, out = b->problem.out_dim, chunk = b->chunk;
+    int64_t count = attn_min(rows->groups * rows->pitch - top, chunk);
+    transpose(b->runtime, count, out, g->grad_output + top * out, chunk, b->output);
+    transpose(b->runtime, count, in, g->input + top * in, chunk, b->input);
+    for (int64_t r = 0; r < chunk; r++) {
+        bool used = r < count && (top + r) % rows->pitch < rows->used;
         if (!used) {
-            clear_column(out, most, b->output + r);
+            clear_column(out, chunk, b->output + r);
         }
-        if (!used || is_zero(out, g->grad_output + r * out)) {
-            clear_column(in, most, b->input + r);
+        if (!used || is_zero(out, g->grad_output + (top + r) * out)) {
+            clear_column(in, chunk, b->input + r);
         }
     }
 }
@@ -250,9 +261,12 @@ clattn_status attn_layer_backward(clattn_linear_backward *backward, const attn_l
     if (!g->grad_w) {
         return CLATTN_OK;
     }
-    transpose_rows(backward, rows, g);
-    return attn_layer_apply(backward->by_w, backward->problem.out_dim, backward->output, backward->input, NULL, true,
-                            g->grad_w, g->report);
+    for (int64_t top = 0; top < rows->groups * rows->pitch; top += backward->chunk) {
+        transpose_rows(backward, rows, g, top);
+        ATTN_TRY(attn_layer_apply(backward->by_w, backward->problem.out_dim, backward->output, backward->input, NULL,
+                                  true, g->grad_w, g->report));
+    }
+    return CLATTN_OK;
 }
 
 clattn_status clattn_linear_backward_execute(clattn_linear_backward *backward,
