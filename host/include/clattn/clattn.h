@@ -186,8 +186,8 @@ typedef struct clattn_allocator {
  * returns when all have returned, and everything they wrote can be seen by the calling thread then. count is at most
  * clattn_runtime_options.threads. Called on the thread of the call that computes; from several threads at once when
  * several calls are made at once. A body only computes: it takes no lock, does not come back to the pool, and calls nothing
- * of the caller's but progress, which it calls on the calling thread alone. It puts back the floating-point environment of
- * the thread that runs it.
+ * of the caller's but what clattn_share() was given, and progress, which it calls on the calling thread alone. It puts back
+ * the floating-point environment of the thread that runs it.
  * @since 0.1
  */
 typedef void (*clattn_parallel_for)(void *user, int64_t count, void (*body)(void *share, int64_t index), void *share);
