@@ -214,14 +214,14 @@ static void forward_layer(model *m, pass *p, const encoder_layer *l, const int32
     io.attention.key_lengths = (clattn_integers){ lengths, 0, CLATTN_INT32 };
     io.attention.report = &m->report;
     check(m, clattn_attention_layer_forward(p->attention, &l->attention, &io), "attention");
-    check(m, clattn_layer_norm(p->rows, DIM, 1e-12, l->norm1_gain, l->norm1_bias, p->seen, x), "norm");
+    check(m, clattn_layer_norm(NULL, p->rows, DIM, 1e-12, l->norm1_gain, l->norm1_bias, p->seen, x), "norm");
     clattn_linear_tensors inner = CLATTN_LINEAR_TENSORS_INIT, outer = CLATTN_LINEAR_TENSORS_INIT;
     inner.input = x, inner.w = l->inner_w, inner.b = l->inner_b, inner.output = p->wide;
     check(m, clattn_linear_execute(p->inner, &inner), "inner");
-    check(m, clattn_gelu(p->rows * INNER, p->wide, p->wide), "gelu");
+    check(m, clattn_gelu(NULL, p->rows * INNER, p->wide, p->wide), "gelu");
     outer.input = p->wide, outer.w = l->outer_w, outer.b = l->outer_b, outer.output = x, outer.add = true;
     check(m, clattn_linear_execute(p->outer, &outer), "outer");
-    check(m, clattn_layer_norm(p->rows, DIM, 1e-12, l->norm2_gain, l->norm2_bias, x, x), "norm");
+    check(m, clattn_layer_norm(NULL, p->rows, DIM, 1e-12, l->norm2_gain, l->norm2_bias, x, x), "norm");
 }
 
 static void embed(model *m, const int64_t *ids, int64_t batch, int64_t length, float *x) {
@@ -229,7 +229,7 @@ static void embed(model *m, const int64_t *ids, int64_t batch, int64_t length, f
     for (int64_t k = 0; k < batch * length * DIM; k++) {
         x[k] += m->positions[k / DIM % length * DIM + k % DIM] + m->types[k % DIM];
     }
-    check(m, clattn_layer_norm(batch * length, DIM, 1e-12, m->norm_gain, m->norm_bias, x, x), "norm");
+    check(m, clattn_layer_norm(NULL, batch * length, DIM, 1e-12, m->norm_gain, m->norm_bias, x, x), "norm");
 }
 
 /* The mean of a sentence's rows, of length 1. */

@@ -181,17 +181,17 @@ static float numbers[ROWS * DIM];
 
 static clattn_status norm(clattn_runtime *runtime, unsigned char *out) {
     (void)runtime;
-    return clattn_layer_norm(ROWS, DIM, 1e-5, NULL, NULL, numbers, (float *)(void *)out);
+    return clattn_layer_norm(NULL, ROWS, DIM, 1e-5, NULL, NULL, numbers, (float *)(void *)out);
 }
 
 static clattn_status gelu(clattn_runtime *runtime, unsigned char *out) {
     (void)runtime;
-    return clattn_gelu(ROWS * DIM, numbers, (float *)(void *)out);
+    return clattn_gelu(NULL, ROWS * DIM, numbers, (float *)(void *)out);
 }
 
 static clattn_status softmax(clattn_runtime *runtime, unsigned char *out) {
     (void)runtime;
-    return clattn_softmax(ROWS, DIM, numbers, (float *)(void *)out);
+    return clattn_softmax(NULL, ROWS, DIM, numbers, (float *)(void *)out);
 }
 
 static clattn_status positions(clattn_runtime *runtime, unsigned char *out) {

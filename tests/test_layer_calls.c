@@ -205,9 +205,9 @@ START_TEST(sizes_beyond_63_bits) {
     EXPECT_STATUS(clattn_positional_encoding(INT64_MAX, 1, 2, 10000, false, x), CLATTN_INVALID_ARGUMENT, NULL);
     EXPECT_STATUS(clattn_positional_encoding(INT64_MAX - 1, 3, 1, 10000, false, x), CLATTN_INVALID_ARGUMENT, NULL);
     EXPECT_STATUS(clattn_positional_encoding(0, big, 4, 10000, false, x), CLATTN_INVALID_ARGUMENT, NULL);
-    EXPECT_STATUS(clattn_layer_norm(big, 4, 0, NULL, NULL, x, x), CLATTN_INVALID_ARGUMENT, NULL);
-    EXPECT_STATUS(clattn_softmax(big, 4, x, x), CLATTN_INVALID_ARGUMENT, NULL);
-    EXPECT_STATUS(clattn_gelu(big, x, x), CLATTN_INVALID_ARGUMENT, NULL);
+    EXPECT_STATUS(clattn_layer_norm(NULL, big, 4, 0, NULL, NULL, x, x), CLATTN_INVALID_ARGUMENT, NULL);
+    EXPECT_STATUS(clattn_softmax(NULL, big, 4, x, x), CLATTN_INVALID_ARGUMENT, NULL);
+    EXPECT_STATUS(clattn_gelu(NULL, big, x, x), CLATTN_INVALID_ARGUMENT, NULL);
     ck_assert(x[0] == 1 && x[1] == 2 && x[2] == 3 && x[3] == 4);
     EXPECT_STATUS(clattn_positional_encoding(INT64_MAX - 1, 1, 2, 10000, false, x), CLATTN_OK, NULL);
     ck_assert(isfinite(x[0]) && x[2] == 3);

@@ -51,14 +51,14 @@ END_TEST
 START_TEST(row_by_row) {
     float *x = layers_draw(81, 132, 3), *gain = layers_draw(82, 33, 1), *bias = layers_draw(83, 33, 1),
           *y = layers_draw(84, 64, 6);
-    EXPECT_STATUS(clattn_layer_norm(4, 33, 1e-12, gain, bias, x, x), CLATTN_OK, NULL);
+    EXPECT_STATUS(clattn_layer_norm(NULL, 4, 33, 1e-12, gain, bias, x, x), CLATTN_OK, NULL);
     layers_compare("layer_norm", "the host", x, 132);
-    EXPECT_STATUS(clattn_gelu(64, y, y), CLATTN_OK, NULL);
+    EXPECT_STATUS(clattn_gelu(NULL, 64, y, y), CLATTN_OK, NULL);
     layers_compare("gelu", "the host", y, 64);
-    EXPECT_STATUS(clattn_layer_norm(4, 0, 1e-12, gain, bias, x, x), CLATTN_INVALID_ARGUMENT, NULL);
-    EXPECT_STATUS(clattn_layer_norm(INT64_MAX / 2, 4, 1e-12, gain, bias, x, x), CLATTN_INVALID_ARGUMENT, NULL);
-    EXPECT_STATUS(clattn_softmax(INT64_MAX / 2, 4, x, x), CLATTN_INVALID_ARGUMENT, NULL);
-    EXPECT_STATUS(clattn_gelu(-1, y, y), CLATTN_INVALID_ARGUMENT, NULL);
+    EXPECT_STATUS(clattn_layer_norm(NULL, 4, 0, 1e-12, gain, bias, x, x), CLATTN_INVALID_ARGUMENT, NULL);
+    EXPECT_STATUS(clattn_layer_norm(NULL, INT64_MAX / 2, 4, 1e-12, gain, bias, x, x), CLATTN_INVALID_ARGUMENT, NULL);
+    EXPECT_STATUS(clattn_softmax(NULL, INT64_MAX / 2, 4, x, x), CLATTN_INVALID_ARGUMENT, NULL);
+    EXPECT_STATUS(clattn_gelu(NULL, -1, y, y), CLATTN_INVALID_ARGUMENT, NULL);
     free(x);
     free(gain);
     free(bias);

@@ -184,7 +184,7 @@ typedef struct row_case {
 
 static double norm_loss(void *user) {
     const row_case *c = user;
-    EXPECT_STATUS(clattn_layer_norm(c->rows, c->dim, 1e-5, c->gain, c->bias, c->x, c->output), CLATTN_OK, NULL);
+    EXPECT_STATUS(clattn_layer_norm(NULL, c->rows, c->dim, 1e-5, c->gain, c->bias, c->x, c->output), CLATTN_OK, NULL);
     return differences_sum(c->rows * c->dim, c->output, c->with);
 }
 
@@ -195,7 +195,7 @@ START_TEST(layer_norm) {
         5,     300, layers_draw(221, N, 3), layers_draw(222, 300, 1), layers_draw(223, 300, 1), layers_draw(224, N, 1),
         output
     };
-    EXPECT_STATUS(clattn_layer_norm_backward(5, 300, 1e-5, c.gain, c.x, c.with, grad_x, grad_gain, grad_bias),
+    EXPECT_STATUS(clattn_layer_norm_backward(NULL, 5, 300, 1e-5, c.gain, c.x, c.with, grad_x, grad_gain, grad_bias),
                   CLATTN_OK, NULL);
     layers_compare("learn_norm_input", "the host", grad_x, N);
     layers_compare("learn_norm_gain", "the host", grad_gain, 300);
@@ -203,18 +203,18 @@ START_TEST(layer_norm) {
     differences_check("norm, input", norm_loss, &c, c.x, N, grad_x);
     differences_check("norm, gain", norm_loss, &c, c.gain, 300, grad_gain);
     memcpy(output, c.with, sizeof output); /* in place */
-    EXPECT_STATUS(clattn_layer_norm_backward(5, 300, 1e-5, c.gain, c.x, output, output, NULL, grad_bias), CLATTN_OK,
+    EXPECT_STATUS(clattn_layer_norm_backward(NULL, 5, 300, 1e-5, c.gain, c.x, output, output, NULL, grad_bias), CLATTN_OK,
                   NULL);
     ck_assert_mem_eq(output, grad_x, sizeof output);
     for (int k = 0; k < 300; k++) {
         grad_bias[k] /= 2; /* added to */
     }
     layers_compare("learn_norm_bias", "the host, twice", grad_bias, 300);
-    EXPECT_STATUS(clattn_layer_norm_backward(5, 0, 1e-5, NULL, c.x, c.with, grad_x, NULL, NULL),
+    EXPECT_STATUS(clattn_layer_norm_backward(NULL, 5, 0, 1e-5, NULL, c.x, c.with, grad_x, NULL, NULL),
                   CLATTN_INVALID_ARGUMENT, NULL);
-    EXPECT_STATUS(clattn_layer_norm_backward(5, 9, NAN, NULL, c.x, c.with, grad_x, NULL, NULL), CLATTN_INVALID_ARGUMENT,
+    EXPECT_STATUS(clattn_layer_norm_backward(NULL, 5, 9, NAN, NULL, c.x, c.with, grad_x, NULL, NULL), CLATTN_INVALID_ARGUMENT,
                   NULL);
-    EXPECT_STATUS(clattn_layer_norm_backward(5, 9, 0, NULL, NULL, c.with, grad_x, NULL, NULL), CLATTN_INVALID_ARGUMENT,
+    EXPECT_STATUS(clattn_layer_norm_backward(NULL, 5, 9, 0, NULL, NULL, c.with, grad_x, NULL, NULL), CLATTN_INVALID_ARGUMENT,
                   NULL);
     free(c.x), free(c.gain), free(c.bias), free(c.with);
 }
@@ -222,33 +222,33 @@ END_TEST
 
 static double gelu_loss(void *user) {
     const row_case *c = user;
-    EXPECT_STATUS(clattn_gelu(c->rows, c->x, c->output), CLATTN_OK, NULL);
+    EXPECT_STATUS(clattn_gelu(NULL, c->rows, c->x, c->output), CLATTN_OK, NULL);
     return differences_sum(c->rows, c->output, c->with);
 }
 
 static double softmax_loss(void *user) {
     const row_case *c = user;
-    EXPECT_STATUS(clattn_softmax(c->rows, c->dim, c->x, c->output), CLATTN_OK, NULL);
+    EXPECT_STATUS(clattn_softmax(NULL, c->rows, c->dim, c->x, c->output), CLATTN_OK, NULL);
     return differences_sum(c->rows * c->dim, c->output, c->with);
 }
 
 START_TEST(gelu_and_softmax) {
     float output[64], grad_x[64];
     row_case c = { 64, 1, layers_draw(231, 64, 6), NULL, NULL, layers_draw(232, 64, 1), output };
-    EXPECT_STATUS(clattn_gelu_backward(64, c.x, c.with, grad_x), CLATTN_OK, NULL);
+    EXPECT_STATUS(clattn_gelu_backward(NULL, 64, c.x, c.with, grad_x), CLATTN_OK, NULL);
     layers_compare("learn_gelu_input", "the host", grad_x, 64);
     differences_check("gelu", gelu_loss, &c, c.x, 64, grad_x);
     const float edges[] = { INFINITY, -INFINITY, 200 }, ones[] = { 1, 1, 1 };
-    EXPECT_STATUS(clattn_gelu_backward(3, edges, ones, grad_x), CLATTN_OK, NULL);
+    EXPECT_STATUS(clattn_gelu_backward(NULL, 3, edges, ones, grad_x), CLATTN_OK, NULL);
     ck_assert(grad_x[0] == 1 && grad_x[1] == 0 && grad_x[2] == 1);
-    EXPECT_STATUS(clattn_gelu_backward(-1, c.x, c.with, grad_x), CLATTN_INVALID_ARGUMENT, NULL);
+    EXPECT_STATUS(clattn_gelu_backward(NULL, -1, c.x, c.with, grad_x), CLATTN_INVALID_ARGUMENT, NULL);
     free(c.x), free(c.with);
     c = (row_case){ 4, 9, layers_draw(241, 36, 3), NULL, NULL, layers_draw(242, 36, 1), output };
-    EXPECT_STATUS(clattn_softmax(4, 9, c.x, output), CLATTN_OK, NULL);
-    EXPECT_STATUS(clattn_softmax_backward(4, 9, output, c.with, grad_x), CLATTN_OK, NULL);
+    EXPECT_STATUS(clattn_softmax(NULL, 4, 9, c.x, output), CLATTN_OK, NULL);
+    EXPECT_STATUS(clattn_softmax_backward(NULL, 4, 9, output, c.with, grad_x), CLATTN_OK, NULL);
     layers_compare("learn_softmax_input", "the host", grad_x, 36);
     differences_check("softmax", softmax_loss, &c, c.x, 36, grad_x);
-    EXPECT_STATUS(clattn_softmax_backward(4, 9, NULL, c.with, grad_x), CLATTN_INVALID_ARGUMENT, NULL);
+    EXPECT_STATUS(clattn_softmax_backward(NULL, 4, 9, NULL, c.with, grad_x), CLATTN_INVALID_ARGUMENT, NULL);
     free(c.x), free(c.with);
 }
 END_TEST

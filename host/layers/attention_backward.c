@@ -266,11 +266,11 @@ static void inputs_backward(const backward_call *c) {
     }
     if (memory) {
         if (c->call.self) {
-            attn_layer_sum(keys, c->grad_key, memory);
+            attn_layer_sum(l->runtime, keys, c->grad_key, memory);
         } else {
             memcpy(memory, c->grad_key, (size_t)keys * sizeof(float));
         }
-        attn_layer_sum(keys, c->grad_value, memory);
+        attn_layer_sum(l->runtime, keys, c->grad_value, memory);
     }
 }
 
@@ -279,7 +279,8 @@ static void residual_backward(const backward_call *c) {
     int64_t dim = c->layer->options.input_dim;
     for (int64_t group = 0; group < rows->groups && c->gradients->grad_input; group++) {
         int64_t at = group * rows->pitch * dim;
-        attn_layer_sum(rows->used * dim, c->gradients->grad_output + at, c->gradients->grad_input + at);
+        attn_layer_sum(c->layer->runtime, rows->used * dim, c->gradients->grad_output + at,
+                       c->gradients->grad_input + at);
     }
 }
 

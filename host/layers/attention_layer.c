@@ -362,7 +362,7 @@ static clattn_status finish(forward_call *c, float *context) {
         memcpy(io->output, context, columns * sizeof(float));
     }
     if (l->options.residual) {
-        attn_layer_sum((int64_t)columns, io->input, io->output);
+        attn_layer_sum(l->runtime, (int64_t)columns, io->input, io->output);
     }
     return CLATTN_OK;
 }

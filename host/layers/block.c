@@ -281,14 +281,16 @@ clattn_status clattn_block_forward(clattn_block *block, const clattn_parameters 
     ATTN_TRY(attn_layer_check(all, 3, io->report));
     const clattn_parameter *p = c.p;
     float *const *kept = c.kept;
-    ATTN_TRY(clattn_layer_norm(c.rows, o->dim, o->epsilon, p[GAIN1].value, p[BIAS1].value, io->input, kept[NORM1]));
+    ATTN_TRY(clattn_layer_norm(block->runtime, c.rows, o->dim, o->epsilon, p[GAIN1].value, p[BIAS1].value, io->input,
+                               kept[NORM1]));
     const clattn_attention_weights weights = weights_of(&c);
     const clattn_attention_layer_io attention = attention_io(&c);
     ATTN_TRY(clattn_attention_layer_forward(block->attention, &weights, &attention));
-    attn_layer_sum(count, io->input, kept[MIDDLE]);
-    ATTN_TRY(clattn_layer_norm(c.rows, o->dim, o->epsilon, p[GAIN2].value, p[BIAS2].value, kept[MIDDLE], kept[NORM2]));
+    attn_layer_sum(block->runtime, count, io->input, kept[MIDDLE]);
+    ATTN_TRY(clattn_layer_norm(block->runtime, c.rows, o->dim, o->epsilon, p[GAIN2].value, p[BIAS2].value, kept[MIDDLE],
+                               kept[NORM2]));
     ATTN_TRY(attn_layer_apply(block->up, c.rows, kept[NORM2], p[W_UP].value, p[B_UP].value, false, kept[UP], c.report));
-    ATTN_TRY(clattn_gelu(c.rows * o->mlp_dim, kept[UP], kept[BENT]));
+    ATTN_TRY(clattn_gelu(block->runtime, c.rows * o->mlp_dim, kept[UP], kept[BENT]));
     memcpy(io->output, kept[MIDDLE], (size_t)count * sizeof(float));
     return attn_layer_apply(block->down, c.rows, kept[BENT], p[W_DOWN].value, p[B_DOWN].value, true, io->output,
                             c.report);
@@ -304,13 +306,13 @@ static clattn_status mlp_backward(const block_call *c, const float *grad_output)
     down.grad_output = grad_output, down.input = c->kept[BENT], down.w = p[W_DOWN].value, down.report = c->report;
     down.grad_input = b->grad_wide, down.grad_w = p[W_DOWN].gradient, down.grad_b = p[B_DOWN].gradient;
     ATTN_TRY(attn_layer_backward(b->down_backward, &rows, &down));
-    ATTN_TRY(clattn_gelu_backward(c->rows * o->mlp_dim, c->kept[UP], b->grad_wide, b->grad_wide));
+    ATTN_TRY(clattn_gelu_backward(b->runtime, c->rows * o->mlp_dim, c->kept[UP], b->grad_wide, b->grad_wide));
     up.grad_output = b->grad_wide, up.input = c->kept[NORM2], up.w = p[W_UP].value, up.report = c->report;
     up.grad_input = b->grad_norm, up.grad_w = p[W_UP].gradient, up.grad_b = p[B_UP].gradient;
     ATTN_TRY(attn_layer_backward(b->up_backward, &rows, &up));
-    ATTN_TRY(clattn_layer_norm_backward(c->rows, o->dim, o->epsilon, p[GAIN2].value, c->kept[MIDDLE], b->grad_norm,
-                                        b->grad_middle, p[GAIN2].gradient, p[BIAS2].gradient));
-    attn_layer_sum(c->rows * o->dim, grad_output, b->grad_middle);
+    ATTN_TRY(clattn_layer_norm_backward(b->runtime, c->rows, o->dim, o->epsilon, p[GAIN2].value, c->kept[MIDDLE],
+                                        b->grad_norm, b->grad_middle, p[GAIN2].gradient, p[BIAS2].gradient));
+    attn_layer_sum(b->runtime, c->rows * o->dim, grad_output, b->grad_middle);
     return CLATTN_OK;
 }
 
@@ -346,9 +348,9 @@ clattn_status clattn_block_backward(clattn_block *block, const clattn_parameters
     ATTN_TRY(attn_layer_check(all, 4, io->report));
     ATTN_TRY(mlp_backward(&c, io->grad_output));
     ATTN_TRY(attention_backward(&c));
-    ATTN_TRY(clattn_layer_norm_backward(c.rows, o->dim, o->epsilon, c.p[GAIN1].value, io->input, block->grad_norm,
-                                        io->grad_input, c.p[GAIN1].gradient, c.p[BIAS1].gradient));
-    attn_layer_sum(count, block->grad_middle, io->grad_input);
+    ATTN_TRY(clattn_layer_norm_backward(block->runtime, c.rows, o->dim, o->epsilon, c.p[GAIN1].value, io->input,
+                                        block->grad_norm, io->grad_input, c.p[GAIN1].gradient, c.p[BIAS1].gradient));
+    attn_layer_sum(block->runtime, count, block->grad_middle, io->grad_input);
     return CLATTN_OK;
 }
 

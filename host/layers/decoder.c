@@ -151,8 +151,9 @@ static clattn_status embed(const clattn_decoder *d, const int64_t *ids, int64_t 
     const clattn_decoder_options *o = &d->options;
     ATTN_TRY(clattn_embedding_forward(d->parameters->list[EMBEDDING].value, o->words, o->dim, ids, o->batch * length,
                                       d->states, report));
+    ATTN_TRY(clattn_positional_encoding(0, length, o->dim, 10000, false, d->last)); /* which is free until the end */
     for (int64_t b = 0; b < o->batch; b++) {
-        ATTN_TRY(clattn_positional_encoding(0, length, o->dim, 10000, true, d->states + b * length * o->dim));
+        attn_layer_sum(d->runtime, length * o->dim, d->last, d->states + b * length * o->dim);
     }
     return CLATTN_OK;
 }
@@ -167,7 +168,8 @@ static clattn_status compute(clattn_decoder *d, const int64_t *ids, int64_t leng
         ATTN_TRY(clattn_block_forward(d->block, d->parameters, FIRST_BLOCK + n * d->per_block, &io));
     }
     const float *state = d->states + o->blocks * o->batch * o->length * o->dim;
-    ATTN_TRY(clattn_layer_norm(rows, o->dim, o->epsilon, behind(d, GAIN).value, behind(d, BIAS).value, state, d->last));
+    ATTN_TRY(clattn_layer_norm(d->runtime, rows, o->dim, o->epsilon, behind(d, GAIN).value, behind(d, BIAS).value,
+                               state, d->last));
     return attn_layer_apply(d->words, rows, d->last, behind(d, W_WORDS).value, NULL, false, logits, report);
 }
 
@@ -206,8 +208,8 @@ static clattn_status differentiate(clattn_decoder *d, const int64_t *ids, int64_
     const attn_layer_rows all = { 1, rows, rows };
     ATTN_TRY(attn_layer_backward(d->words_backward, &all, &by_w));
     ATTN_TRY(attn_layer_backward(d->words_backward, &all, &by_input));
-    ATTN_TRY(clattn_layer_norm_backward(rows, o->dim, o->epsilon, behind(d, GAIN).value, state, d->last, d->last,
-                                        behind(d, GAIN).gradient, behind(d, BIAS).gradient));
+    ATTN_TRY(clattn_layer_norm_backward(d->runtime, rows, o->dim, o->epsilon, behind(d, GAIN).value, state, d->last,
+                                        d->last, behind(d, GAIN).gradient, behind(d, BIAS).gradient));
     for (int64_t n = o->blocks - 1; n >= 0; n--) {
         clattn_block_io io = block_io(d, n, length, report);
         io.grad_output = io.grad_input = d->last;
@@ -232,6 +234,7 @@ clattn_status clattn_decoder_learn(clattn_decoder *decoder, const int64_t *ids, 
     entropy.rows = decoder->options.batch * length, entropy.classes = decoder->options.words;
     entropy.logits = entropy.grad_logits = decoder->logits;
     entropy.labels = labels, entropy.factor = factor, entropy.loss = loss, entropy.report = report;
+    entropy.runtime = decoder->runtime;
     ATTN_TRY(clattn_cross_entropy(&entropy));
     return differentiate(decoder, ids, length, report);
 }

@@ -72,6 +72,15 @@ clattn_status clattn_embedding_forward(const float *table, int64_t words, int64_
     return CLATTN_OK;
 }
 
+static ATTN_NOT_INLINED void add_rows(int64_t dim, const int64_t *ids, int64_t count, const float *restrict grad_output,
+                                      float *restrict grad_table) {
+    for (int64_t n = 0; n < count; n++) {
+        for (int64_t d = 0; d < dim; d++) {
+            grad_table[ids[n] * dim + d] += grad_output[n * dim + d];
+        }
+    }
+}
+
 clattn_status clattn_embedding_backward(int64_t words, int64_t dim, const int64_t *ids, int64_t count,
                                         const float *grad_output, float *grad_table, clattn_report *report) {
     clattn_report_clear(report);
@@ -79,17 +88,18 @@ clattn_status clattn_embedding_backward(int64_t words, int64_t dim, const int64_
     if (count > 0 && attn_layer_meet(grad_output, count * dim, grad_table, words * dim)) {
         return LAYER_REFUSE(report, CLATTN_INVALID_ARGUMENT, "grad_table: overlaps grad_output");
     }
-    for (int64_t n = 0; n < count; n++) {
-        attn_layer_sum(dim, grad_output + n * dim, grad_table + ids[n] * dim);
-    }
+    attn_visit visit = attn_visit_begin();
+    add_rows(dim, ids, count, grad_output, grad_table);
+    attn_visit_end(&visit);
     return CLATTN_OK;
 }
 
 static ATTN_NOT_INLINED void encode_positions(int64_t first, int64_t length, int64_t dim, double base, bool add,
                                               float *output) {
-    for (int64_t i = 0; i < length; i++) {
-        for (int64_t d = 0; d < dim; d++) {
-            double angle = (double)(first + i) / pow(base, (double)(d / 2 * 2) / (double)dim);
+    for (int64_t d = 0; d < dim; d++) {
+        double wave = pow(base, (double)(d / 2 * 2) / (double)dim);
+        for (int64_t i = 0; i < length; i++) {
+            double angle = (double)(first + i) / wave;
             double x = d % 2 == 0 ? sin(angle) : cos(angle);
             float *place = &output[i * dim + d];
             *place = (float)(add ? (double)*place + x : x);

@@ -128,7 +128,7 @@ clattn_status clattn_glimpse_forward(clattn_glimpse *glimpse, const clattn_glimp
     ATTN_TRY(attn_layer_apply(glimpse->context, rows, io->context, weights->w_context, weights->b_context, false, w,
                               io->report));
     if (o->softmax) {
-        ATTN_TRY(clattn_softmax(rows, o->input_dim, w, w));
+        ATTN_TRY(clattn_softmax(glimpse->runtime, rows, o->input_dim, w, w));
     }
     attn_visit visit = attn_visit_begin();
     multiply(rows * o->input_dim, w, io->input, seen);
@@ -224,7 +224,7 @@ clattn_status clattn_glimpse_backward(clattn_glimpse *glimpse, const clattn_glim
     multiply(count, grad_seen, io->input, grad_seen);
     attn_visit_end(&visit);
     if (o->softmax) {
-        ATTN_TRY(clattn_softmax_backward(rows, o->input_dim, io->weights, grad_seen, grad_seen));
+        ATTN_TRY(clattn_softmax_backward(glimpse->runtime, rows, o->input_dim, io->weights, grad_seen, grad_seen));
     }
     const clattn_linear_gradients context = {
         sizeof context,  rows,  grad_seen,         io->context,       weights->w_context,

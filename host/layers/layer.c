@@ -1,6 +1,8 @@
 /* What the layers share. */
 #include "layers/layer.h"
 
+#include "layers/blocks.h"
+
 bool attn_layer_meet(const float *a, int64_t a_count, const float *b, int64_t b_count) {
     uintptr_t from = (uintptr_t)a, other = (uintptr_t)b;
     if (!a || !b || a_count <= 0 || b_count <= 0) {
@@ -31,16 +33,25 @@ clattn_status attn_layer_check(const attn_layer_array *all, size_t count, clattn
     return CLATTN_OK;
 }
 
-static ATTN_NOT_INLINED void sum_into(int64_t count, const float *x, float *sum) {
-    for (int64_t k = 0; k < count; k++) {
+typedef struct sum_work {
+    int64_t count;
+    const float *x;
+    float *sum;
+} sum_work;
+
+static void sum_item(void *user, int64_t item) {
+    const sum_work *w = user;
+    const float *restrict x = w->x;
+    float *restrict sum = w->sum;
+    int64_t end = attn_min((item + 1) * ATTN_ITEM, w->count);
+    for (int64_t k = item * ATTN_ITEM; k < end; k++) {
         sum[k] += x[k];
     }
 }
 
-void attn_layer_sum(int64_t count, const float *x, float *sum) {
-    attn_visit visit = attn_visit_begin();
-    sum_into(count, x, sum);
-    attn_visit_end(&visit);
+void attn_layer_sum(clattn_runtime *runtime, int64_t count, const float *x, float *sum) {
+    sum_work work = { count, x, sum };
+    clattn_share(runtime, attn_divide_up(count, ATTN_ITEM), sum_item, &work);
 }
 
 float *attn_layer_floats(clattn_runtime *runtime, int64_t count) {

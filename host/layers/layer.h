@@ -36,8 +36,8 @@ typedef struct attn_layer_rows {
 clattn_status attn_layer_backward(clattn_linear_backward *backward, const attn_layer_rows *rows,
                                   const clattn_linear_gradients *gradients);
 
-/** sum += x, number by number. */
-void attn_layer_sum(int64_t count, const float *x, float *sum);
+/** sum += x, number by number, which are different memory. */
+void attn_layer_sum(clattn_runtime *runtime, int64_t count, const float *x, float *sum);
 
 /** The options of a linear plan on the same engine and device as another part of a layer. */
 clattn_plan_options attn_layer_beside(const char *engine, int64_t device);

@@ -124,8 +124,8 @@ static clattn_status combine(const layer_call *c, int64_t rows, float *output) {
     clattn_memory_layer *l = c->layer;
     const double epsilon = 1e-5;
     int64_t dim = l->options.dim;
-    ATTN_TRY(clattn_layer_norm(rows, dim, epsilon, c->w->gain_memory, NULL, l->remembered, l->remembered));
-    ATTN_TRY(clattn_layer_norm(rows, dim, epsilon, c->w->gain_attention, NULL, l->attended, output));
+    ATTN_TRY(clattn_layer_norm(l->runtime, rows, dim, epsilon, c->w->gain_memory, NULL, l->remembered, l->remembered));
+    ATTN_TRY(clattn_layer_norm(l->runtime, rows, dim, epsilon, c->w->gain_attention, NULL, l->attended, output));
     attn_visit visit = attn_visit_begin();
     gate_by(rows * dim, l->remembered, output);
     attn_visit_end(&visit);

@@ -1,12 +1,13 @@
 /*
  * Optimisers: each number of a parameter follows its gradient by itself, in double. To add one: its kind, its states'
- * names, its rule in step_of(). And the schedule of learning rates.
+ * names, its rule in step_item_of(). And the schedule of learning rates.
  */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "layers/blocks.h"
 #include "layers/parameters.h"
 
 struct clattn_optimiser {
@@ -99,41 +100,77 @@ clattn_status clattn_optimiser_create(clattn_parameters *parameters, const clatt
     return CLATTN_OK;
 }
 
-static void step_sgd(const clattn_parameter *p, const clattn_optimiser_options *o, double decay, double rate,
-                     float *m) {
-    for (int64_t k = 0; k < p->count; k++) {
-        double moved = o->momentum * (double)m[k] + ((double)p->gradient[k] + decay * (double)p->value[k]);
-        m[k] = (float)moved;
-        p->value[k] = (float)((double)p->value[k] - rate * moved);
+/* One parameter's step. */
+typedef struct step_work {
+    const clattn_optimiser_options *options;
+    const clattn_parameter *parameter;
+    double decay, rate, bias[2];
+    float *first, *second; /* the state; SGD has one */
+} step_work;
+
+ATTN_INLINED void step_sgd(const step_work *w, int64_t count, int64_t at) {
+    double value[ATTN_BLOCK], g[ATTN_BLOCK], m[ATTN_BLOCK];
+    attn_block_load(count, w->parameter->value + at, 0, value);
+    attn_block_load(count, w->parameter->gradient + at, 0, g);
+    attn_block_load(count, w->first + at, 0, m);
+    for (int k = 0; k < ATTN_BLOCK; k++) {
+        m[k] = w->options->momentum * m[k] + (g[k] + w->decay * value[k]);
+        value[k] -= w->rate * m[k];
+    }
+    attn_block_store(count, m, w->first + at);
+    attn_block_store(count, value, w->parameter->value + at);
+}
+
+ATTN_INLINED void step_adamw(const step_work *w, int64_t count, int64_t at) {
+    double value[ATTN_BLOCK], g[ATTN_BLOCK], m[ATTN_BLOCK], v[ATTN_BLOCK];
+    const double beta1 = w->options->beta1, beta2 = w->options->beta2, epsilon = w->options->epsilon;
+    attn_block_load(count, w->parameter->value + at, 0, value);
+    attn_block_load(count, w->parameter->gradient + at, 0, g);
+    attn_block_load(count, w->first + at, 0, m);
+    attn_block_load(count, w->second + at, 0, v);
+    for (int k = 0; k < ATTN_BLOCK; k++) {
+        m[k] = beta1 * m[k] + (1 - beta1) * g[k];
+        v[k] = beta2 * v[k] + (1 - beta2) * g[k] * g[k];
+        g[k] = m[k] / w->bias[0] / (sqrt(v[k] / w->bias[1]) + epsilon);
+    }
+    for (int k = 0; k < ATTN_BLOCK; k++) {
+        g[k] = m[k] == 0 ? 0 : g[k]; /* epsilon may be 0 */
+    }
+    for (int k = 0; k < ATTN_BLOCK; k++) {
+        value[k] = value[k] - w->rate * w->decay * value[k] - w->rate * g[k];
+    }
+    attn_block_store(count, m, w->first + at);
+    attn_block_store(count, v, w->second + at);
+    attn_block_store(count, value, w->parameter->value + at);
+}
+
+ATTN_INLINED void step_item_of(void *user, int64_t item) {
+    const step_work *w = user;
+    int64_t end = attn_min((item + 1) * ATTN_ITEM, w->parameter->count);
+    for (int64_t at = item * ATTN_ITEM; at < end; at += ATTN_BLOCK) {
+        if (w->options->kind == CLATTN_SGD) {
+            step_sgd(w, end - at, at);
+        } else {
+            step_adamw(w, end - at, at);
+        }
     }
 }
 
-static void step_adamw(const clattn_parameter *p, const clattn_optimiser_options *o, double decay, double rate,
-                       const double bias[2], float *first, float *second) {
-    for (int64_t k = 0; k < p->count; k++) {
-        double g = (double)p->gradient[k], value = (double)p->value[k];
-        double m = o->beta1 * (double)first[k] + (1 - o->beta1) * g;
-        double v = o->beta2 * (double)second[k] + (1 - o->beta2) * g * g;
-        double along = m / bias[0] / (sqrt(v / bias[1]) + o->epsilon);
-        first[k] = (float)m;
-        second[k] = (float)v;
-        p->value[k] = (float)(value - rate * decay * value - rate * (m == 0 ? 0 : along)); /* epsilon may be 0 */
-    }
-}
+ATTN_ITEM_FUNCTION(step_item)
 
 static ATTN_NOT_INLINED void step_all(clattn_optimiser *o, double rate) {
     const clattn_optimiser_options *options = &o->options;
     const double t = (double)o->steps;
-    const double bias[] = { 1 - pow(options->beta1, t), 1 - pow(options->beta2, t) };
+    step_work work = { .options = options, .rate = rate };
+    work.bias[0] = 1 - pow(options->beta1, t), work.bias[1] = 1 - pow(options->beta2, t);
     for (int64_t k = 0; k < o->count; k++) {
-        const clattn_parameter *p = &o->parameters->list[k];
         const clattn_parameter *state = &o->state->list[k * kinds[options->kind].states];
-        double decay = options->decay_all || p->dimensions > 1 ? options->decay : 0;
-        if (options->kind == CLATTN_SGD) {
-            step_sgd(p, options, decay, rate, state[0].value);
-        } else {
-            step_adamw(p, options, decay, rate, bias, state[0].value, state[1].value);
-        }
+        work.parameter = &o->parameters->list[k];
+        work.decay = options->decay_all || work.parameter->dimensions > 1 ? options->decay : 0;
+        work.first = state[0].value;
+        work.second = options->kind == CLATTN_ADAMW ? state[1].value : NULL;
+        int64_t items = attn_divide_up(work.parameter->count, ATTN_ITEM);
+        clattn_share(o->parameters->runtime, items, ATTN_ITEM_CHOICE(step_item), &work);
     }
 }
 

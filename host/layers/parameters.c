@@ -1,10 +1,14 @@
-/* Parameters by name: their memory, and what is done to all gradients at once. parameter_files.c has their files. */
+/*
+ * Parameters by name: their memory, and what is done to all gradients at once, by all threads. parameter_files.c has
+ * their files.
+ */
 #include "layers/parameters.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
+#include "layers/blocks.h"
 #include "layers/layer_text.h"
 
 enum { DIMENSIONS = 8 };
@@ -143,12 +147,63 @@ int64_t clattn_parameters_find(const clattn_parameters *parameters, const char *
     return -1;
 }
 
-void clattn_parameters_clear(clattn_parameters *parameters) {
-    for (int64_t k = 0; parameters && k < parameters->count; k++) {
-        const clattn_parameter *p = &parameters->list[k];
-        if (p->gradient) {
-            memset(p->gradient, 0, (size_t)p->count * sizeof *p->gradient);
+/* What is done to one gradient: shares of it by ATTN_ITEM, or of `step` numbers where something is summed. */
+typedef struct gradient_work {
+    int64_t count, step;
+    float *gradient;
+    double factor;
+    double squares[ATTN_PARTS];
+} gradient_work;
+
+static void clear_item(void *user, int64_t item) {
+    const gradient_work *w = user;
+    int64_t count = attn_min(w->count - item * ATTN_ITEM, ATTN_ITEM);
+    memset(w->gradient + item * ATTN_ITEM, 0, (size_t)count * sizeof *w->gradient);
+}
+
+static void scale_item(void *user, int64_t item) {
+    const gradient_work *w = user;
+    int64_t end = attn_min((item + 1) * ATTN_ITEM, w->count);
+    double g[ATTN_BLOCK];
+    for (int64_t n = item * ATTN_ITEM; n < end; n += ATTN_BLOCK) {
+        attn_block_load(end - n, w->gradient + n, 0, g);
+        for (int k = 0; k < ATTN_BLOCK; k++) {
+            g[k] *= w->factor;
         }
+        attn_block_store(end - n, g, w->gradient + n);
+    }
+}
+
+ATTN_INLINED void square_item_of(void *user, int64_t item) {
+    gradient_work *w = user;
+    int64_t end = attn_min((item + 1) * w->step, w->count);
+    double g[ATTN_BLOCK], lanes[ATTN_LANES] = { 0 };
+    for (int64_t n = item * w->step; n < end; n += ATTN_BLOCK) {
+        attn_block_load(end - n, w->gradient + n, 0, g);
+        for (int k = 0; k < ATTN_BLOCK; k++) {
+            g[k] *= g[k];
+        }
+        attn_lanes_add(g, lanes);
+    }
+    w->squares[item] = attn_lanes_sum(lanes);
+}
+
+ATTN_ITEM_FUNCTION(square_item)
+
+/* Does `run` to the shares of all gradients, one gradient after the other. */
+static void share_gradients(const clattn_parameters *parameters, double factor, void (*run)(void *user, int64_t item)) {
+    for (int64_t k = 0; k < parameters->count; k++) {
+        const clattn_parameter *p = &parameters->list[k];
+        gradient_work work = { .count = p->count, .gradient = p->gradient, .factor = factor };
+        if (p->gradient) {
+            clattn_share(parameters->runtime, attn_divide_up(p->count, ATTN_ITEM), run, &work);
+        }
+    }
+}
+
+void clattn_parameters_clear(clattn_parameters *parameters) {
+    if (parameters) {
+        share_gradients(parameters, 0, clear_item);
     }
 }
 
@@ -156,20 +211,14 @@ static ATTN_NOT_INLINED double norm_of(const clattn_parameters *parameters) {
     double square = 0;
     for (int64_t k = 0; k < parameters->count; k++) {
         const clattn_parameter *p = &parameters->list[k];
-        for (int64_t n = 0; n < p->count && p->gradient; n++) {
-            square += (double)p->gradient[n] * (double)p->gradient[n];
+        gradient_work work = { .count = p->count, .step = attn_rows_of_part(p->count, 1), .gradient = p->gradient };
+        int64_t items = p->gradient ? attn_divide_up(p->count, work.step) : 0;
+        clattn_share(parameters->runtime, items, ATTN_ITEM_CHOICE(square_item), &work);
+        for (int64_t n = 0; n < items; n++) {
+            square += work.squares[n];
         }
     }
     return sqrt(square);
-}
-
-static ATTN_NOT_INLINED void scale(const clattn_parameters *parameters, double factor) {
-    for (int64_t k = 0; k < parameters->count; k++) {
-        const clattn_parameter *p = &parameters->list[k];
-        for (int64_t n = 0; n < p->count && p->gradient; n++) {
-            p->gradient[n] = (float)((double)p->gradient[n] * factor);
-        }
-    }
 }
 
 clattn_status clattn_parameters_clip(clattn_parameters *parameters, double limit, double *norm) {
@@ -179,7 +228,7 @@ clattn_status clattn_parameters_clip(clattn_parameters *parameters, double limit
     attn_visit visit = attn_visit_begin();
     double before = norm_of(parameters), factor = limit / (before + 1e-6);
     if (isfinite(before) && factor < 1) {
-        scale(parameters, factor);
+        share_gradients(parameters, factor, scale_item);
     }
     if (norm) {
         *norm = before;

@@ -103,7 +103,7 @@ static void misuse_glimpse(clattn_runtime *runtime) {
     clattn_glimpse_destroy(layer);
 }
 
-static void misuse_rows(void) {
+static void misuse_rows(clattn_runtime *runtime) {
     int64_t rows = draw_small_or_odd(0, 6), dim = draw_small_or_odd(1, 9);
     bool real = rows >= 0 && dim >= 1 && rows < 100 && dim < 100, beyond = (wide)rows * dim * 4 > INT64_MAX;
     if (!real && !beyond && rows >= 0 && dim >= 1) {
@@ -112,11 +112,11 @@ static void misuse_rows(void) {
     float *input = memory_floats(real ? rows * dim : 4), *output = memory_results(real ? rows * dim : 4);
     int64_t ids[] = { 0 };
     memory_paint();
-    misuse_expect("clattn_softmax", clattn_softmax(rows, dim, input, output), real);
+    misuse_expect("clattn_softmax", clattn_softmax(runtime, rows, dim, input, output), real);
     memory_paint();
-    misuse_expect("clattn_layer_norm", clattn_layer_norm(rows, dim, 1e-5, NULL, NULL, input, output), real);
+    misuse_expect("clattn_layer_norm", clattn_layer_norm(runtime, rows, dim, 1e-5, NULL, NULL, input, output), real);
     memory_paint();
-    misuse_expect("clattn_gelu", clattn_gelu(real ? rows * dim : -draw_between(1, 9), input, output), real);
+    misuse_expect("clattn_gelu", clattn_gelu(runtime, real ? rows * dim : -draw_between(1, 9), input, output), real);
     memory_paint();
     misuse_expect("clattn_positional_encoding", clattn_positional_encoding(draw_between(0, 9), rows, dim, 10000, false, output), real);
     memory_paint();
@@ -127,7 +127,7 @@ void misuse_layers(clattn_runtime *runtime) {
     switch (draw_below(5)) {
         case 0: misuse_linear(runtime); break;
         case 1: misuse_glimpse(runtime); break;
-        case 2: misuse_rows(); break;
+        case 2: misuse_rows(runtime); break;
         default: misuse_attention_layer(runtime); break;
     }
 }

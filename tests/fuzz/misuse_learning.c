@@ -45,11 +45,12 @@ static void misuse_linear_backward(clattn_runtime *runtime) {
     clattn_linear_backward_destroy(backward);
 }
 
-static void misuse_entropy(void) {
+static void misuse_entropy(clattn_runtime *runtime) {
     clattn_cross_entropy_io io = CLATTN_CROSS_ENTROPY_IO_INIT;
     int64_t labels[6], rows = draw_between(0, 6), classes = draw_between(1, 9);
     double loss;
     io.rows = rows, io.classes = classes, io.labels = labels, io.loss = &loss;
+    io.runtime = draw_one_in(2) ? NULL : runtime;
     io.logits = memory_floats(rows * classes), io.grad_logits = wanted(rows * classes);
     for (int64_t k = 0; k < rows; k++) {
         labels[k] = draw_one_in(4) ? CLATTN_IGNORED_LABEL : draw_below(classes);
@@ -142,7 +143,7 @@ static void misuse_decoder(clattn_runtime *runtime) {
 void misuse_learning(clattn_runtime *runtime) {
     switch (draw_below(4)) {
         case 0: misuse_linear_backward(runtime); break;
-        case 1: misuse_entropy(); break;
+        case 1: misuse_entropy(runtime); break;
         case 2: misuse_decoder(runtime); break;
         default: misuse_attention_backward(runtime); break;
     }

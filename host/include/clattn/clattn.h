@@ -186,8 +186,8 @@ typedef struct clattn_allocator {
  * returns when all have returned, and everything they wrote can be seen by the calling thread then. count is at most
  * clattn_runtime_options.threads. Called on the thread of the call that computes; from several threads at once when
  * several calls are made at once. A body only computes: it takes no lock, does not come back to the pool, and calls nothing
- * of the caller's but progress, which it calls on the calling thread alone. It puts back the floating-point environment of
- * the thread that runs it.
+ * of the caller's but what clattn_share() was given, and progress, which it calls on the calling thread alone. It puts back
+ * the floating-point environment of the thread that runs it.
  * @since 0.1
  */
 typedef void (*clattn_parallel_for)(void *user, int64_t count, void (*body)(void *share, int64_t index), void *share);
@@ -703,6 +703,20 @@ CLATTN_API void *clattn_allocate(clattn_runtime *runtime, int64_t size);
 
 /** Gives back what clattn_allocate() returned; NULL does nothing. Any thread. @since 0.1 */
 CLATTN_API void clattn_release(clattn_runtime *runtime, void *memory);
+
+/**
+ * Shares work of the caller's among the runtime's threads: calls body(share, index) once for every index
+ * 0 <= index < count, in any order, and returns when all have returned; everything they wrote can be seen then. Bodies run
+ * in the environment that every call computes in. A body only computes: it makes no call that computes or shares.
+ *
+ * Nothing says which thread takes which index. Indices that depend on count and on the problem alone, and write to places of
+ * their own, give the same bits on any number of threads.
+ * @param runtime  NULL = the calling thread alone; so it is, too, while another call has the runtime's threads
+ * @param body     NULL does nothing
+ * Any thread. @since 0.1
+ */
+CLATTN_API void clattn_share(clattn_runtime *runtime, int64_t count, void (*body)(void *share, int64_t index),
+                             void *share);
 
 /** Bytes of one element of @p type. @since 0.1 */
 CLATTN_API int64_t clattn_type_size(clattn_type type);

@@ -25,6 +25,8 @@
  *            (clattn_parameters_clear(), clattn_learning.h). A gradient that is NULL is not wanted and not computed.
  *   exact    sums over rows run in a fixed order, so the same call gives the same bits on any number of threads. A row
  *            of grad_output that is 0 throughout takes no part in gradients of matrices, whatever its input holds.
+ *   threads  layers work on their runtime's threads, also beside products and attention; but additive attention's
+ *            derivative is made on the calling thread.
  *
  * Errors, ownership, versions: as in clattn.h; a layer refuses a call before the first of its steps writes, and no
  * array that it writes may overlap another of the call. Threads: distinct layers are independent; one layer serves one
@@ -169,7 +171,7 @@ typedef struct clattn_linear_backward clattn_linear_backward;
 
 /**
  * Makes the derivative of the linear map that @p problem describes ready: two products, and memory for transposed
- * copies of the matrix, of the input and of grad_output.
+ * copies of the matrix, of the input and of grad_output; of the latter two 256 rows are enough on the cpu engine.
  * @param problem  as for clattn_linear_plan_create(); at most 2^31 - 1 rows
  * @param options  as there; copied; NULL = the defaults
  * @param backward receives the derivative; NULL on error
@@ -592,21 +594,30 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_glimpse_backward(clattn_glimpse *gl
 
 /* ------------------------------------------------------------------------------------------------------ row by row */
 
+/*
+ * These functions work on the threads of the runtime that they are given, or on the calling thread alone where it is NULL.
+ * They compute in double and round each result once; the bits are the same for any number of threads. Exponentials and the
+ * normal distribution of GELU are polynomials of this library's own, within 1e-11 of themselves.
+ */
+
 /**
  * output = (input - mean) / sqrt(variance + epsilon) * gain + bias for each row of [rows, dim]; in place is legal;
- * gain and bias [dim] may be NULL. Sums in double. INVALID_ARGUMENT. Any thread. @since 0.1
+ * gain and bias [dim] may be NULL. INVALID_ARGUMENT. Any thread. @since 0.1
  */
-CLATTN_API CLATTN_CHECK clattn_status clattn_layer_norm(int64_t rows, int64_t dim, double epsilon, const float *gain,
-                                                        const float *bias, const float *input, float *output);
+CLATTN_API CLATTN_CHECK clattn_status clattn_layer_norm(clattn_runtime *runtime, int64_t rows, int64_t dim,
+                                                        double epsilon, const float *gain, const float *bias,
+                                                        const float *input, float *output);
 
 /**
  * output = x * (1 + erf(x / sqrt(2))) / 2, element by element; in place is legal. INVALID_ARGUMENT. Any thread. @since
  * 0.1
  */
-CLATTN_API CLATTN_CHECK clattn_status clattn_gelu(int64_t count, const float *input, float *output);
+CLATTN_API CLATTN_CHECK clattn_status clattn_gelu(clattn_runtime *runtime, int64_t count, const float *input,
+                                                  float *output);
 
-/** Softmax of each row of [rows, dim]; in place is legal. In double. INVALID_ARGUMENT. Any thread. @since 0.1 */
-CLATTN_API CLATTN_CHECK clattn_status clattn_softmax(int64_t rows, int64_t dim, const float *input, float *output);
+/** Softmax of each row of [rows, dim]; in place is legal. INVALID_ARGUMENT. Any thread. @since 0.1 */
+CLATTN_API CLATTN_CHECK clattn_status clattn_softmax(clattn_runtime *runtime, int64_t rows, int64_t dim,
+                                                     const float *input, float *output);
 
 /**
  * The derivative of clattn_layer_norm(), which is given the input again.
@@ -614,10 +625,10 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_softmax(int64_t rows, int64_t dim, 
  * @param grad_input   [rows, dim], written; may be grad_output or input; NULL = not wanted
  * @param grad_gain    [dim], added to; NULL = not wanted
  * @param grad_bias    [dim], added to; NULL = not wanted
- * Sums in double. INVALID_ARGUMENT. Any thread. @since 0.1
+ * INVALID_ARGUMENT. Any thread. @since 0.1
  */
-CLATTN_API CLATTN_CHECK clattn_status clattn_layer_norm_backward(int64_t rows, int64_t dim, double epsilon,
-                                                                 const float *gain, const float *input,
+CLATTN_API CLATTN_CHECK clattn_status clattn_layer_norm_backward(clattn_runtime *runtime, int64_t rows, int64_t dim,
+                                                                 double epsilon, const float *gain, const float *input,
                                                                  const float *grad_output, float *grad_input,
                                                                  float *grad_gain, float *grad_bias);
 
@@ -625,15 +636,16 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_layer_norm_backward(int64_t rows, i
  * The derivative of clattn_gelu(), which is given the input again; grad_input is written and may be grad_output or
  * input. INVALID_ARGUMENT. Any thread. @since 0.1
  */
-CLATTN_API CLATTN_CHECK clattn_status clattn_gelu_backward(int64_t count, const float *input, const float *grad_output,
-                                                           float *grad_input);
+CLATTN_API CLATTN_CHECK clattn_status clattn_gelu_backward(clattn_runtime *runtime, int64_t count, const float *input,
+                                                           const float *grad_output, float *grad_input);
 
 /**
  * The derivative of clattn_softmax(), which is given the forward's output; grad_input is written and may be
  * grad_output. INVALID_ARGUMENT. Any thread. @since 0.1
  */
-CLATTN_API CLATTN_CHECK clattn_status clattn_softmax_backward(int64_t rows, int64_t dim, const float *output,
-                                                              const float *grad_output, float *grad_input);
+CLATTN_API CLATTN_CHECK clattn_status clattn_softmax_backward(clattn_runtime *runtime, int64_t rows, int64_t dim,
+                                                              const float *output, const float *grad_output,
+                                                              float *grad_input);
 
 /** The label of rows that do not count, unless the caller says another one; PyTorch's too. @since 0.1 */
 #define CLATTN_IGNORED_LABEL (-100)
@@ -650,11 +662,12 @@ typedef struct clattn_cross_entropy_io {
     int64_t *counted;      /**< receives the number of rows that count; may be NULL */
     float *grad_logits;    /**< [rows, classes], written; may be the logits; NULL = not wanted */
     clattn_report *report; /**< may be NULL */
+    clattn_runtime *runtime; /**< whose threads share the rows; NULL (default) = the calling thread alone */
 } clattn_cross_entropy_io;
 
 #define CLATTN_CROSS_ENTROPY_IO_INIT                                                                                   \
     {                                                                                                                  \
-        sizeof(clattn_cross_entropy_io), 0, 0, NULL, NULL, CLATTN_IGNORED_LABEL, 1.0, NULL, NULL, NULL, NULL           \
+        sizeof(clattn_cross_entropy_io), 0, 0, NULL, NULL, CLATTN_IGNORED_LABEL, 1.0, NULL, NULL, NULL, NULL, NULL     \
     }
 
 /** The macro as a function, as clattn_runtime_options_init(). Any thread. @since 0.1 */

@@ -9,10 +9,12 @@
  *     clattn_parameters_clip(parameters, 1.0, &norm);
  *     clattn_optimiser_step(optimiser, clattn_schedule_rate(&schedule, step), &report);
  *
- * The same parameters, gradients and options give the same bits everywhere but for the last bits of libm's cosine.
+ * The same parameters, gradients and options give the same bits, on any number of threads, and everywhere but for the
+ * last bits of libm's cosine and power.
  *
- * Errors, ownership, versions: as in clattn.h. Threads: distinct objects are independent; a list of parameters and the
- * optimisers of it serve one call at a time. Destroy them before their runtime. Part of libclattn_layers.
+ * Errors, ownership, versions: as in clattn.h. Threads: what is done to gradients and values is shared among the threads
+ * of the list's runtime. Distinct objects are independent; a list of parameters and the optimisers of it serve one call
+ * at a time. Destroy them before their runtime. Part of libclattn_layers.
  */
 #ifndef CLATTN_LEARNING_H
 #define CLATTN_LEARNING_H
