@@ -75,6 +75,10 @@ START_TEST(goldens) {
         clattn_parameters *p = clattn_decoder_get_parameters(decoder);
         float logits[12 * 11];
         double loss = 0;
+        clattn_plan_info info;
+        EXPECT_STATUS(clattn_decoder_get_info(decoder, &info), CLATTN_OK, NULL);
+        ck_assert_str_eq(info.engine, *engine);
+        EXPECT_STATUS(clattn_decoder_get_info(NULL, &info), CLATTN_INVALID_ARGUMENT, NULL);
         draw(p);
         EXPECT_STATUS(clattn_decoder_forward(decoder, ids, CLATTN_SAME, logits, &report), CLATTN_OK, &report);
         layers_compare("learn_decoder_logits", *engine, logits, 12 * 11);

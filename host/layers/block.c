@@ -352,6 +352,10 @@ clattn_status clattn_block_backward(clattn_block *block, const clattn_parameters
     return CLATTN_OK;
 }
 
+clattn_status attn_block_info(const clattn_block *block, clattn_plan_info *info) {
+    return clattn_attention_layer_get_info(block->attention, info);
+}
+
 int64_t clattn_block_get_kept(const clattn_block *block) {
     return block ? block->kept : 0;
 }

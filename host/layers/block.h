@@ -8,4 +8,7 @@
 clattn_status attn_block_add(clattn_parameters *parameters, const char *prefix, const char *name, int64_t rows,
                              int64_t columns, uint64_t seed, float start, clattn_report *report);
 
+/** The plan of the block's attention. */
+clattn_status attn_block_info(const clattn_block *block, clattn_plan_info *info);
+
 #endif

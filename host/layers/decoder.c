@@ -130,6 +130,10 @@ clattn_parameters *clattn_decoder_get_parameters(clattn_decoder *decoder) {
     return decoder ? decoder->parameters : NULL;
 }
 
+clattn_status clattn_decoder_get_info(const clattn_decoder *decoder, clattn_plan_info *info) {
+    return decoder ? attn_block_info(decoder->block, info) : CLATTN_INVALID_ARGUMENT;
+}
+
 /* ------------------------------------------------------------------------------------------------ one call */
 
 static clattn_parameter behind(const clattn_decoder *d, int which) {

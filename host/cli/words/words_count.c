@@ -40,6 +40,34 @@ void attn_words_print_span(const attn_words *w, attn_word_span span, FILE *file)
     }
 }
 
+char *attn_words_as_text(const attn_words *w, attn_word_span span) {
+    static const char space[] = "\xe2\x96\x81"; /* U+2581 stands for one in pieces */
+    bool spaces = w->text.tokens == ATTN_TOKENS_SPACE || w->text.tokens == ATTN_TOKENS_WORDS;
+    bool pieces = w->text.tokens == ATTN_TOKENS_SUBWORDS;
+    size_t size = 1, used = 0;
+    for (int64_t t = 0; t < span.count; t++) {
+        size += span.ids[t] < w->text.word_count ? strlen(w->text.words[span.ids[t]]) + 1 : 1;
+    }
+    char *joined = malloc(size);
+    for (int64_t t = 0; t < span.count && joined; t++) { /* beyond the vocabulary lies the end of a sentence */
+        const char *word = span.ids[t] < w->text.word_count ? w->text.words[span.ids[t]] : "\n";
+        if (spaces && t > 0) {
+            joined[used++] = ' ';
+        }
+        while (*word != '\0') {
+            bool stands = pieces && strncmp(word, space, sizeof space - 1) == 0;
+            if (!stands || used > 0) {
+                joined[used++] = (char)(stands ? ' ' : *word);
+            }
+            word += stands ? sizeof space - 1 : 1;
+        }
+    }
+    if (joined) {
+        joined[used] = '\0';
+    }
+    return joined;
+}
+
 void attn_words_json_span(const attn_words *w, attn_word_span span, FILE *file) {
     fputc('[', file);
     for (int64_t t = 0; t < span.count; t++) {

@@ -342,6 +342,9 @@ CLATTN_API void clattn_decoder_destroy(clattn_decoder *decoder);
  */
 CLATTN_API clattn_parameters *clattn_decoder_get_parameters(clattn_decoder *decoder);
 
+/** The attention plan's own description, as clattn_attention_layer_get_info(). @since 0.1 */
+CLATTN_API CLATTN_CHECK clattn_status clattn_decoder_get_info(const clattn_decoder *decoder, clattn_plan_info *info);
+
 /**
  * Logits for every row.
  * @param ids     [batch, length]

@@ -1,0 +1,173 @@
+/*
+ * What `clattn words` says of itself. tests/test_help.c looks at the widths and at each option having its line.
+ */
+#include "words/words_help.h"
+
+const char attn_words_usage[] = "clattn words SUB-COMMAND ...\n"
+                                  "\n"
+                                  "  clattn words count                vocabulary and frequencies of a text\n"
+                                  "  clattn words weights [WORD]       attention of a word (fox) over each\n"
+                                  "                                    sentence, word by word; the weighted sum;\n"
+                                  "                                    the word nearest to it\n"
+                                  "  clattn words show [SENTENCE]      the pattern of attention inside a sentence,\n"
+                                  "                                    a heat map for each head\n"
+                                  "  clattn words probe [SENTENCE]     how pattern and prediction move when words\n"
+                                  "                                    are taken away or added\n"
+                                  "\n"
+                                  "  clattn words train                a decoder learns a text, into a file\n"
+                                  "  clattn words predict TEXT         the words that it expects next\n"
+                                  "  clattn words generate             a text of its own, to the end of a sentence\n"
+                                  "  clattn words neighbours WORD      the words whose vectors are nearest, before\n"
+                                  "                                    and after training\n"
+                                  "\n"
+                                  "`clattn help words SUB-COMMAND` says more.\n";
+
+const char attn_words_help_text[] = "\n"
+                                      "The text:\n"
+                                      "  --text FILE           UTF-8; default: six sentences about a fox, seashells,\n"
+                                      "                        pizza, a cat, the sun and being happy\n"
+                                      "  --tokens KIND         space (default): what stands between white space, case\n"
+                                      "                        and punctuation kept; words: runs of letters and\n"
+                                      "                        digits, lower-cased; characters; subwords: pieces of\n"
+                                      "                        SentencePiece\n"
+                                      "  --subword-model FILE  the model that cuts sub-words\n"
+                                      "  --sentences KIND      lines (default): one a line; marks: up to . ! ? before\n"
+                                      "                        white space, or an empty line\n"
+                                      "  --json                everything as JSON on standard output\n";
+
+const char attn_words_help_model[] = "The model:\n"
+                                       "  --embedding NAME      how vectors are drawn: uniform in [0, 1) (default),\n"
+                                       "                        xavier, he\n"
+                                       "  --dim N               numbers a vector (16)\n"
+                                       "  --seed S              the same seed, the same vectors (1)\n"
+                                       "  --vectors FILE        given vectors instead: text lines \"word x1 x2 ...\"\n"
+                                       "                        (GloVe, word2vec), or an .npy array [vocabulary, dim]\n"
+                                       "                        in the order of `words count --json`\n"
+                                       "  --heads N             share the vector out to N heads (1)\n"
+                                       "  causal=yes            a word looks back only, not ahead\n"
+                                       "  scale=X               factor of the dot products\n";
+
+const char attn_words_help_count[] =
+    "clattn words count [OPTIONS]\n"
+    "\n"
+    "Sentences, words, and how often each word of the vocabulary stands in the text.\n";
+
+const char attn_words_help_weights[] =
+    "clattn words weights [WORD] [OPTIONS]\n"
+    "\n"
+    "WORD (default fox) looks at every sentence of the text: weight j is softmax of\n"
+    "the dot product of its vector with that of word j. The context vector is the sum\n"
+    "of the words' vectors by these weights; nearest is the word of the vocabulary\n"
+    "with the smallest Euclidean distance to it (of equals the first). Dot products\n"
+    "are not scaled. With causal=yes the word stands at its first place in the\n"
+    "sentence, or after its end when it is not in it.\n"
+    "  --self                the self-attention form: scaled by 1 / sqrt(numbers a\n"
+    "                        head); in a sentence that holds the word these are the\n"
+    "                        weights of its row\n";
+
+const char attn_words_help_show[] =
+    "clattn words show [SENTENCE] [OPTIONS]\n"
+    "\n"
+    "Scaled self-attention of a sentence (default: I saw a man in the park with a\n"
+    "telescope.). A row shows where its word looks. New words join the vocabulary of\n"
+    "the text, after its own; not so with an .npy of vectors.\n"
+    "  --map KIND            numbers, blocks or colours; default: colours on a\n"
+    "                        terminal, else numbers\n"
+    "  --plot FILE           F.svg or F.png: the pattern as a picture (PNG has\n"
+    "                        letters for ASCII alone, boxes for others; SVG has all)\n"
+    "  --positions           add the sinusoidal code of the place to each vector\n"
+    "  --project             W_query, W_key and W_value, drawn (xavier, seeds S+1,\n"
+    "                        S+2, S+3), before attention\n";
+
+const char attn_words_help_probe[] =
+    "clattn words probe [SENTENCE] [OPTIONS]\n"
+    "\n"
+    "Misleading words: looks from one word of the sentence, before and after a\n"
+    "change. The prediction is the word of the vocabulary nearest to the context\n"
+    "vector. Without --add and --remove each other word is taken away in turn.\n"
+    "  --word WORD           the word looked from; default: the last one\n"
+    "  --remove WORDS        takes a word, or several in a row, away (their first\n"
+    "                        place; or a number, from 1)\n"
+    "  --add WORDS           puts words in\n"
+    "  --at N                where they become word number N; default: the place of\n"
+    "                        --remove, or the end\n"
+    "  --plot FILE           F.svg or F.png: the patterns before and after (with\n"
+    "                        --add or --remove)\n"
+    "  --positions           add the sinusoidal code of the place to each vector\n";
+
+const char attn_words_help_train[] =
+    "clattn words train --model FILE [OPTIONS]\n"
+    "\n"
+    "A decoder learns which word follows. FILE.safetensors then holds all that later\n"
+    "commands need: settings, vocabulary, the text, the parameters, the optimiser's\n"
+    "state. A sentence is a sequence of its own, and its end is learnt as a word is;\n"
+    "of characters, windows of the whole text are read. The loss that is printed at\n"
+    "the end is that of the finished model, in nats a token. Ctrl-C leaves a whole\n"
+    "file, from which --resume goes on to the bits of a training that was never\n"
+    "interrupted (on the same engine and number of threads).\n"
+    "\n"
+    "  --model FILE          the file that is written, whole or not at all\n"
+    "  --resume              go on with what the file holds; --steps N: to N in all\n"
+    "  --steps N             how often the parameters are changed (300)\n"
+    "  --context N           words that are looked at together (the longest sentence,\n"
+    "                        at most 64; characters 64); longer sentences are cut\n"
+    "  --dim N               numbers a vector (32)\n"
+    "  --heads N             heads of attention in a block (2)\n"
+    "  --blocks N            blocks, one after the other (2); block sizes for tuning,\n"
+    "                        which it means elsewhere, are no option here\n"
+    "  --batch N             sequences a step (all, at most 16)\n"
+    "  --optimizer NAME      adam (default) or sgd\n"
+    "  --rate R              its learning rate (adam 0.003, sgd 0.1)\n"
+    "  --seed S              the same seed, the same file (1)\n"
+    "  --validate SHARE      hold this share of the sentences back, and say the loss\n"
+    "                        on them too; of characters the end of the text (0)\n"
+    "  --plot FILE           F.svg or F.png: the loss over the steps\n"
+    "\n"
+    "The text:\n"
+    "  --text FILE           UTF-8; default: six sentences about a fox, seashells,\n"
+    "                        pizza, a cat, the sun and being happy\n"
+    "  --tokens KIND         space (default): what stands between white space; words:\n"
+    "                        runs of letters and digits, lower-cased; characters;\n"
+    "                        subwords: pieces of SentencePiece\n"
+    "  --subword-model FILE  the model that cuts sub-words\n"
+    "  --sentences KIND      lines (default): one a line; marks: up to . ! ? before\n"
+    "                        white space, or an empty line\n"
+    "  --json                the result as JSON on standard output\n";
+
+const char attn_words_help_predict[] =
+    "clattn words predict --model FILE TEXT [OPTIONS]\n"
+    "\n"
+    "The words that the model expects after TEXT, and their probabilities. A text of\n"
+    "more words than the model's context is seen from its end.\n"
+    "\n"
+    "  --model FILE          what `clattn words train` wrote\n"
+    "  --top N               so many words (5)\n"
+    "  --json                everything as JSON on standard output\n";
+
+const char attn_words_help_generate[] =
+    "clattn words generate --model FILE [OPTIONS]\n"
+    "\n"
+    "Word after word, each the model's next one, until the end of a sentence; prints\n"
+    "the prompt and what follows it. A text that grows longer than the model's\n"
+    "context is seen through a window that slides along with its end.\n"
+    "\n"
+    "  --model FILE          what `clattn words train` wrote\n"
+    "  --prompt TEXT         the beginning; default: a word that sentences of the\n"
+    "                        model's text begin with, as often as they do\n"
+    "  --stop TOKEN          end before this word of the vocabulary; of characters\n"
+    "                        `none` too: lines go on until --max\n"
+    "  --max N               at most so many words after the prompt (100)\n"
+    "  --temperature T       0 (default): always the likeliest; 1: by probability\n"
+    "  --top-k K             draw from the K likeliest (all)\n"
+    "  --seed S              of the draws (1)\n"
+    "  --json                everything as JSON on standard output\n";
+
+const char attn_words_help_neighbours[] =
+    "clattn words neighbours --model FILE WORD [OPTIONS]\n"
+    "\n"
+    "The words whose vectors point most nearly where WORD's does (cosine), before\n"
+    "training and after it.\n"
+    "\n"
+    "  --model FILE          what `clattn words train` wrote\n"
+    "  --top N               so many words (5)\n"
+    "  --json                everything as JSON on standard output\n";
