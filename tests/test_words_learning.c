@@ -10,38 +10,14 @@
 #include <string.h>
 
 #include "clattn/clattn_inspect.h"
-#include "support/program.h"
 #include "support/suite.h"
+#include "support/words_program.h"
 
 #define GOLDEN CLATTN_TEST_SOURCE_DIR "/golden/"
 #define FAST "--engine cpu --threads 1 "                   /* devices take their time to be found */
 #define SMALL FAST "--dim 8 --heads 2 --blocks 1 --steps " /* and what need not learn well */
 
-static const char *const NO_OPENCL = "OCL_ICD_VENDORS=/nowhere";
 static char *const said = program_said, *const complained = program_complained;
-
-static int words(const char *settings, const char *arguments) {
-    char all[8192];
-    snprintf(all, sizeof all, "words %s", arguments);
-    return program_run(settings, all);
-}
-
-static void works(const char *arguments) {
-    int status = words(NO_OPENCL, arguments);
-    ck_assert_msg(status == 0 && complained[0] == '\0', "words %s: exit %d: %s", arguments, status, complained);
-}
-
-/* Refused: the status, one line on stderr that has the text, nothing on stdout. */
-static void refused(int status, const char *arguments, const char *text) {
-    int got = words(NO_OPENCL, arguments);
-    ck_assert_msg(got == status, "words %s: exit %d, not %d: %s", arguments, got, status, complained);
-    ck_assert_msg(strstr(complained, text), "words %s: \"%s\" does not name %s", arguments, complained, text);
-    ck_assert_msg(program_complained_once() && said[0] == '\0', "words %s: not one line: %s", arguments, complained);
-}
-
-static void shell(const char *command) {
-    ck_assert_msg(program_shell(command) == 0, "%s", command);
-}
 
 /* The number behind a text of what was said. */
 static double number_after(const char *text) {
@@ -62,12 +38,12 @@ enum { SIX = sizeof six / sizeof *six };
 
 /* ------------------------------------------------------------------------------------------------ learns */
 
-static void writes_six_sentences(const char *settings, const char *engine) {
+static void writes_six_sentences(const char *engine) {
     for (int s = 0; s < SIX; s++) {
         char arguments[256];
         snprintf(arguments, sizeof arguments, "generate --model m.safetensors --engine %s --prompt '%s'", engine,
                  six[s].prompt);
-        int status = words(settings, arguments);
+        int status = words(arguments);
         ck_assert_msg(status == 0 && strcmp(said, six[s].sentence) == 0, "words %s: exit %d: %s%s", arguments, status,
                       said, complained);
     }
@@ -80,13 +56,15 @@ START_TEST(test_learns_six_sentences) {
     double loss = number_after("\n300 steps, loss ");
     ck_assert_msg(loss >= 0.1337 && loss <= 0.184, "loss %g", loss); /* the least that the text allows is 0.13377 */
     shell("grep -q '</svg>' loss.svg && grep -q 'nats a token' loss.svg");
-    writes_six_sentences(NO_OPENCL, "reference");
-    writes_six_sentences(NO_OPENCL, "cpu");
+    writes_six_sentences("reference");
+    writes_six_sentences("cpu");
     clattn_runtime *runtime = suite_runtime(NULL);
     int64_t device = suite_opencl_device(runtime);
     clattn_runtime_destroy(runtime);
     if (device >= 0 && clattn_engine_built("opencl-fused")) {
-        writes_six_sentences("", "opencl-fused");
+        words_settings = "";
+        writes_six_sentences("opencl-fused");
+        words_settings = words_without_opencl;
     }
     works("generate --model m.safetensors --max 2 --prompt 'She sells'");
     ck_assert_str_eq(said, "She sells seashells by\n");
@@ -205,8 +183,10 @@ START_TEST(test_interrupted) {
     program_begin("words_learning");
     for (int seconds = 1; seconds <= 16 && steps == 0; seconds *= 2) { /* a busy machine may not have begun */
         char settings[128];
-        snprintf(settings, sizeof settings, "%s timeout -s INT %d", NO_OPENCL, seconds);
-        int status = words(settings, "train --model a.safetensors " SMALL "100000000");
+        snprintf(settings, sizeof settings, "%s timeout -s INT %d", words_without_opencl, seconds);
+        words_settings = settings;
+        int status = words("train --model a.safetensors " SMALL "100000000");
+        words_settings = words_without_opencl;
         const char *holds = strstr(complained, "interrupted by SIGINT: a.safetensors holds ");
         ck_assert_msg(status == 124, "exit %d: %s", status, complained);
         steps = holds ? strtol(holds + strlen("interrupted by SIGINT: a.safetensors holds "), NULL, 10) : 0;
@@ -303,7 +283,7 @@ START_TEST(test_refused) {
         "head -c 2000; tail -c $((size - 8500)) m.safetensors; } >nan.safetensors");
     for (size_t n = 0; n < sizeof bad / sizeof *bad; n++) {
         if (bad[n].status == 3) { /* says more than a line */
-            ck_assert_int_eq(words(NO_OPENCL, bad[n].arguments), 3);
+            ck_assert_int_eq(words(bad[n].arguments), 3);
             ck_assert_ptr_nonnull(strstr(complained, bad[n].text));
         } else {
             refused(2, bad[n].arguments, bad[n].text);
@@ -316,6 +296,7 @@ START_TEST(test_refused) {
 END_TEST
 
 int main(void) {
+    words_settings = words_without_opencl;
     const TTest *const tests[] = { test_refused, test_learns_six_sentences, test_draws,      test_characters,
                                    test_tokens,  test_same_bytes,           test_interrupted };
     return suite_run(SUITE_OF("words_learning", tests, 240), SUITE_NO_FORK);

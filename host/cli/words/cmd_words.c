@@ -50,6 +50,7 @@ enum { SUBS = sizeof sub_commands / sizeof sub_commands[0] };
 /* causal=yes and scale=X among the words; true when it was one. */
 static bool read_setting(attn_words *w, const char *text, attn_error *error) {
     if (strncmp(text, "causal=", 7) == 0) {
+        w->settings.has_causal = true;
         w->settings.causal = strcmp(text + 7, "yes") == 0;
         if (!w->settings.causal && strcmp(text + 7, "no") != 0) {
             attn_fail(error, ATTN_USAGE, "%s: yes or no is expected", text);
@@ -124,6 +125,27 @@ static int open_text(attn_words *w, attn_error *error) {
                                                             (attn_sentence_kind)sentence, w->subword_model, error);
 }
 
+/* A model that has learnt brings its own of all this. */
+static int refuse_beside_model(const attn_words *w, attn_error *error) {
+    const attn_word_settings *s = &w->settings;
+    const struct {
+        bool given;
+        const char *name;
+    } all[] = {
+        { w->text_path, "--text" },      { w->tokens, "--tokens" },       { w->subword_model, "--subword-model" },
+        { w->sentences, "--sentences" }, { s->embedding, "--embedding" }, { s->dim_text, "--dim" },
+        { s->seed_text, "--seed" },      { s->vectors, "--vectors" },     { s->heads_text, "--heads" },
+        { w->self, "--self" },           { s->positions, "--positions" }, { s->project, "--project" },
+        { s->has_causal, "causal" },     { s->has_scale, "scale" }
+    };
+    for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
+        if (all[k].given) {
+            return attn_fail(error, ATTN_USAGE, "%s: not together with --model, which brings its own", all[k].name);
+        }
+    }
+    return ATTN_DONE;
+}
+
 static int read_words_flags(attn_words *w, int sub, int argc, char **argv, attn_error *error) {
     const struct {
         int subs;
@@ -148,8 +170,7 @@ static int read_words_flags(attn_words *w, int sub, int argc, char **argv, attn_
         { PROBE, { "--add", &w->add, NULL } },
         { PROBE, { "--remove", &w->remove, NULL } },
         { PROBE, { "--at", &w->at, NULL } },
-        { MODEL, { "--model", NULL, NULL } },
-        { TRAIN | ASK, { "--model", &w->model_path, NULL } },
+        { WEIGHTS | SHOW | TRAIN | ASK, { "--model", &w->model_path, NULL } },
         { TRAIN, { "--resume", NULL, &w->resume } },
         { PREDICT | NEIGHBOURS, { "--top", &w->top, NULL } },
         { GENERATE, { "--prompt", &w->prompt, NULL } },
@@ -172,8 +193,10 @@ static int read_words_flags(attn_words *w, int sub, int argc, char **argv, attn_
     int status = attn_options_read(&w->options, flags, count, argc, argv, error);
     if (status == ATTN_DONE && !w->options.help) {
         status = read_arguments(w, sub, error);
-        bool reads = (sub_commands[sub].bit & TEXT) != 0 && !w->model_path;
-        status = status == ATTN_DONE && reads ? open_text(w, error) : status;
+        bool text = (sub_commands[sub].bit & TEXT) != 0;
+        if (status == ATTN_DONE && text) {
+            status = w->model_path ? refuse_beside_model(w, error) : open_text(w, error);
+        }
     }
     return status;
 }

@@ -33,6 +33,10 @@ int attn_words_predict(attn_words *words, attn_error *error);
 int attn_words_generate(attn_words *words, attn_error *error);
 int attn_words_neighbours(attn_words *words, attn_error *error);
 
+/** Those two of the model of --model. */
+int attn_words_weights_learnt(attn_words *words, attn_error *error);
+int attn_words_show_learnt(attn_words *words, attn_error *error);
+
 /** Opens the model of --model, which must be given; with `sentences` its text too. */
 int attn_words_open_learner(attn_words *words, bool sentences, attn_error *error);
 
