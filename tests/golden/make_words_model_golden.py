@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
-"""Numbers for tests/test_words_learning.c: what a model that has learnt must say, by plain loops in double.
+"""Numbers for tests/test_words_learnt.c: what a model that has learnt must say, by plain loops in double.
 
     build/release/bin/clattn words train --model tests/golden/words_model.safetensors --dim 4 --blocks 2 --heads 2 --steps 60
     python3 tests/golden/make_words_model_golden.py      reads that file, writes tests/golden/words_model.txt
 
 A line a case: the arguments, a tab, the numbers: of show and weights the weights by block and head, of predict the
-ten words, the likeliest first, and their probabilities; the end of a sentence has no word. The least loss that the six sentences
-allow is not in the file: of 35 predictions three are one of three ("The"), two one of two ("I").
+ten words, the likeliest first, and their probabilities; the end of a sentence has no word.
 """
 import json
 import math
