@@ -63,8 +63,13 @@ int attn_learner_make(attn_learner *l, int64_t batch, bool learn, attn_error *er
         l->parameters = clattn_decoder_get_parameters(l->decoder);
         status = clattn_decoder_get_info(l->decoder, &l->info);
     }
-    status = status == CLATTN_OK ? make_memory(l, batch * options.length) : status;
+    status = status == CLATTN_OK ? make_memory(l, learn ? batch * options.length : 1) : status;
     status = status == CLATTN_OK && learn ? make_optimiser(l, &report) : status;
+    if (status == CLATTN_OK && !learn) {
+        l->past_ids = clattn_allocate(l->session.runtime, options.length * (int64_t)sizeof *l->past_ids);
+        status = l->past_ids ? clattn_decoder_past_create(l->decoder, &options.plan, &l->past, &report)
+                             : CLATTN_OUT_OF_MEMORY;
+    }
     return status == CLATTN_OK ? ATTN_DONE : attn_fail_status(error, status, &report);
 }
 
@@ -85,6 +90,8 @@ void attn_learner_close(attn_learner *l) {
     if (runtime) {
         clattn_safetensors_close(l->file);
         clattn_optimiser_destroy(l->optimiser);
+        clattn_decoder_past_destroy(l->past);
+        clattn_release(runtime, l->past_ids);
         clattn_decoder_destroy(l->decoder);
         clattn_release(runtime, l->logits);
         clattn_release(runtime, l->start);
@@ -99,12 +106,26 @@ int attn_learner_forward(attn_learner *l, const int64_t *ids, int64_t count, att
     return status == CLATTN_OK ? ATTN_DONE : attn_fail_status(error, status, &report);
 }
 
+/* Only what follows the words that are kept; all of it where they are others, or the last one is to be seen again. */
+static int step_on(attn_learner *l, const int64_t *ids, int64_t count, attn_error *error) {
+    clattn_report report = { 0 };
+    int64_t kept = clattn_decoder_past_get_length(l->past);
+    bool goes_on = kept < count && memcmp(l->past_ids, ids, (size_t)kept * sizeof *ids) == 0;
+    kept = goes_on ? kept : 0;
+    clattn_status status = clattn_decoder_past_rewind(l->past, kept);
+    if (status == CLATTN_OK) {
+        status = clattn_decoder_step(l->past, ids + kept, count - kept, l->logits, &report);
+    }
+    memcpy(l->past_ids, ids, (size_t)count * sizeof *ids);
+    return status == CLATTN_OK ? ATTN_DONE : attn_fail_status(error, status, &report);
+}
+
 int attn_learner_next(attn_learner *l, const int64_t *ids, int64_t count, const float **logits, attn_error *error) {
     int64_t context = l->settings.whole[ATTN_LEARN_CONTEXT], seen = count < context ? count : context;
-    if (attn_learner_forward(l, ids + count - seen, seen, error) != ATTN_DONE) {
+    if (step_on(l, ids + count - seen, seen, error) != ATTN_DONE) {
         return error->status;
     }
-    *logits = l->logits + (seen - 1) * l->words;
+    *logits = l->logits;
     for (int64_t w = 0; w < l->words; w++) {
         if (!((*logits)[w] - (*logits)[w] == 0)) {
             return attn_fail(error, ATTN_USAGE, "%s: its numbers are not finite", l->path);

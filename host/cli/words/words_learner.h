@@ -32,6 +32,8 @@ typedef struct attn_learner {
     int64_t dim;
     float *start;                    /* [words, dim]: the table of embeddings before the first step */
     float *logits;                   /* [rows, words] of a forward */
+    clattn_decoder_past *past;       /* of one that is asked: what it was asked last, as far as it is kept */
+    int64_t *past_ids;               /* [context] */
     int64_t steps;                   /* made so far */
     attn_losses losses, validations; /* of every step; after every ATTN_LEARN_EVERY steps */
 } attn_learner;
@@ -51,7 +53,10 @@ void attn_learner_close(attn_learner *learner);
 /** The rows' logits, in learner->logits. ids: [batch, context], or fewer where the batch is 1. */
 int attn_learner_forward(attn_learner *learner, const int64_t *ids, int64_t count, attn_error *error);
 
-/** Of one batch: the logits behind the last word, of which the last `context` are seen. */
+/**
+ * Of one batch: the logits behind the last word, of which the last `context` are seen. A text that goes on from the
+ * last call's costs its new words alone.
+ */
 int attn_learner_next(attn_learner *learner, const int64_t *ids, int64_t count, const float **logits,
                       attn_error *error);
 
