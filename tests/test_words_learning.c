@@ -5,12 +5,14 @@
  */
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "clattn/clattn_inspect.h"
 #include "support/suite.h"
+#include "support/terminal.h"
 #include "support/words_program.h"
 
 #define GOLDEN CLATTN_TEST_SOURCE_DIR "/golden/"
@@ -202,6 +204,23 @@ START_TEST(test_interrupted) {
 }
 END_TEST
 
+/* On a terminal: a bar with the loss, no line too long; a signal leaves a whole model there too. */
+START_TEST(test_terminal) {
+    static terminal screen;
+    program_begin("words_learning");
+    terminal_start(&screen, words_without_opencl, "words train --model a.safetensors " SMALL "100000000", 80);
+    ck_assert_msg(terminal_wait(&screen, " tokens/s, step", 0, 60), "no progress is shown: %.300s", screen.text);
+    ck_assert_msg(terminal_wait(&screen, "%  loss ", 0, 60), "%.300s", screen.text);
+    terminal_read(&screen, 0.5);
+    ck_assert_msg(screen.wraps == 0 && screen.redraws > 1, "%d lines are too long: %.300s", screen.wraps, screen.text);
+    ck_assert_int_eq(terminal_finish(&screen, SIGTERM, 60), 128 + SIGTERM);
+    ck_assert_msg(strstr(screen.text, "interrupted by SIGTERM: a.safetensors holds "), "%.300s", screen.text);
+    works("predict --model a.safetensors fox " FAST);
+    shell("test $(ls -A | grep -v -e said -e complained | wc -l) -eq 1"); /* no temporary file is left */
+    program_end();
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------------------------ refused */
 
 static const struct {
@@ -297,7 +316,7 @@ END_TEST
 
 int main(void) {
     words_settings = words_without_opencl;
-    const TTest *const tests[] = { test_refused, test_learns_six_sentences, test_draws,      test_characters,
-                                   test_tokens,  test_same_bytes,           test_interrupted };
+    const TTest *const tests[] = { test_refused, test_learns_six_sentences, test_draws,       test_characters,
+                                   test_tokens,  test_same_bytes,           test_interrupted, test_terminal };
     return suite_run(SUITE_OF("words_learning", tests, 240), SUITE_NO_FORK);
 }

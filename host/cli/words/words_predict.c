@@ -24,7 +24,9 @@ static void print_predictions(const attn_words *w, attn_word_span text, const at
     for (int64_t c = 0; c < count; c++) {
         bool is_end = choices[c].word == w->learner.end;
         const char *word = is_end ? "(the end of the sentence)" : w->text.words[choices[c].word];
-        printf(c == 0 ? "%s\n" : "", word);
+        if (c == 0) {
+            printf("%s\n", word);
+        }
         printf("%9.4f  %s\n", choices[c].probability, word);
     }
 }

@@ -205,7 +205,7 @@ static double tokens_a_second(const training *t) {
 static void show_progress(const training *t) {
     const attn_learner *l = t->learner;
     char what[128];
-    snprintf(what, sizeof what, "step %" PRId64 ", loss %.4f, %.0f tokens/s", l->steps, t->loss, tokens_a_second(t));
+    snprintf(what, sizeof what, "loss %.4f, %.0f tokens/s, step %" PRId64, t->loss, tokens_a_second(t), l->steps);
     attn_progress((double)l->steps, (double)l->settings.whole[ATTN_LEARN_STEPS], what);
 }
 
