@@ -63,6 +63,9 @@ START_TEST(test_count) {
     works("count");
     ck_assert_msg(strstr(said, "6 sentences, 35 words, a vocabulary of 30\n     3  The\n     3  the\n     2  I\n     1  quick\n") == said,
                   "%s", said);
+    program_write("umlaut.txt", "a\303\251a\r\n\nb\303\251");
+    works("count --tokens characters --text umlaut.txt");
+    ck_assert_str_eq(said, "2 sentences, 5 characters, a vocabulary of 3\n     2  a\n     2  \303\251\n     1  b\n");
     program_end();
 }
 END_TEST

@@ -259,7 +259,7 @@ static const struct {
     { 2, "train --model m.safetensors --resume --dim 16", "--dim 16: --resume goes on" },
     { 2, "train --model m.safetensors --resume --rate 0.5", "--rate 0.5: --resume goes on" },
     { 2, "train --model m.safetensors --resume --text two.txt", "two.txt: not the text that m.safetensors learns" },
-    { 2, "train --model m.safetensors --resume --steps 4", "--steps 4" },
+    { 2, "train --model m.safetensors --resume --steps 4", "--steps 4: m.safetensors has made 5 already" },
     { 2, "train --model cut.safetensors --resume", "cut.safetensors: " },
     { 2, "predict fox", "--model FILE is missing" },
     { 2, "predict --model m.safetensors", "TEXT is missing" },

@@ -51,6 +51,9 @@ int attn_words_read_sentence(attn_words *words, int64_t **ids, int64_t *count, a
 int attn_words_cut(attn_words *words, const char *flag, const char *value, int64_t **ids, int64_t *count,
                    attn_error *error);
 
+/** What the text's tokens are: "words", "pieces", "characters". */
+const char *attn_words_noun(const attn_words *words);
+
 /** "The quick brown fox" */
 void attn_words_print_span(const attn_words *words, attn_word_span span, FILE *file);
 

@@ -139,7 +139,9 @@ static int make_room(writing *t, const int64_t *prompt, attn_error *error) {
     if (!t->ids || !t->choices) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
     }
-    memcpy(t->ids, prompt, (size_t)t->prompt * sizeof *t->ids);
+    if (t->prompt > 0) {
+        memcpy(t->ids, prompt, (size_t)t->prompt * sizeof *t->ids);
+    }
     t->count = t->prompt;
     return ATTN_DONE;
 }

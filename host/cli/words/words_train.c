@@ -65,8 +65,13 @@ static int resume(attn_words *w, training *t, attn_error *error) {
     if (w->text_path && check_text(w, error) != ATTN_DONE) {
         return error->status;
     }
-    return attn_options_number("--steps", w->learn[ATTN_LEARN_STEPS], l->steps, &l->settings.whole[ATTN_LEARN_STEPS],
-                               error);
+    int64_t *steps = &l->settings.whole[ATTN_LEARN_STEPS];
+    if (attn_options_number("--steps", w->learn[ATTN_LEARN_STEPS], 1, steps, error) != ATTN_DONE) {
+        return error->status;
+    }
+    return *steps >= l->steps ? ATTN_DONE
+                              : attn_fail(error, ATTN_USAGE, "--steps %" PRId64 ": %s has made %" PRId64 " already",
+                                          *steps, w->model_path, l->steps);
 }
 
 static int begin_anew(attn_words *w, training *t, attn_error *error) {
@@ -314,12 +319,11 @@ static int end(training *t, attn_error *error) {
 }
 
 static void print_begin(const training *t) {
-    static const char *const tokens[] = { "words", "words", "pieces", "characters" };
     const attn_word_text *text = t->learner->text;
     char description[512];
     attn_learner_describe(t->learner, description, sizeof description);
     printf("%" PRId64 " sentence%s, %" PRId64 " %s, a vocabulary of %" PRId64 "\n%s\n", text->sentence_count,
-           text->sentence_count == 1 ? "" : "s", text->token_count, tokens[text->tokens], text->word_count,
+           text->sentence_count == 1 ? "" : "s", text->token_count, attn_words_noun(t->words), text->word_count,
            description);
     fflush(stdout);
 }
