@@ -1,20 +1,16 @@
 /*
- * words train: a decoder learns a text, step by step, into its file. What a step reads is in words_batches.c, the model
- * in words_learner.c.
+ * words train: a decoder learns a text, step by step, into its file. How it begins is in words_train_begin.c, what a step
+ * reads in words_batches.c, the model in words_learner.c.
  */
 #include "words/words_train.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/interrupt.h"
 #include "base/progress.h"
-#include "base/rows_file.h"
-#include "picture/chart.h"
 #include "words/words_learner_file.h"
-#include "words/words_learner_names.h"
 
 enum { WARM_UP = 10, MOST_LINES = 20, MOST_LOOKED_AT = 1024 /* pieces, for a loss that is printed */ };
 
@@ -31,106 +27,14 @@ typedef struct training {
     double loss, validation;
 } training;
 
-/* ------------------------------------------------------------------------------------------------ begin */
-
-/* --text again, of a model that has one: it must be the same. */
-static int check_text(attn_words *w, attn_error *error) {
-    const attn_word_text *mine = &w->text;
-    attn_word_text said = { .tokens = mine->tokens, .sentences = mine->sentences, .keep_empty = mine->keep_empty };
-    said.letters = mine->letters, said.subwords = mine->subwords; /* lent */
-    int status = attn_word_text_read(&said, w->text_path, error);
-    bool same = status == ATTN_DONE && said.token_count == mine->token_count &&
-                said.sentence_count == mine->sentence_count && said.word_count == mine->word_count;
-    same = same && memcmp(said.ids, mine->ids, (size_t)mine->token_count * sizeof *mine->ids) == 0 &&
-           memcmp(said.ends, mine->ends, (size_t)mine->sentence_count * sizeof *mine->ends) == 0;
-    for (int64_t n = 0; n < mine->word_count && same; n++) {
-        same = strcmp(said.words[n], mine->words[n]) == 0;
-    }
-    said.letters = said.subwords = NULL;
-    attn_word_text_free(&said);
-    return status != ATTN_DONE ? status
-           : same              ? ATTN_DONE
-                  : attn_fail(error, ATTN_USAGE, "%s: not the text that %s learns", w->text_path, w->model_path);
-}
-
-static int resume(attn_words *w, training *t, attn_error *error) {
-    attn_learner *l = t->learner;
-    l->text = &w->text;
-    if (attn_learner_file_open(l, w->model_path, error) != ATTN_DONE ||
-        attn_learner_settings_same(&l->settings, w->learn, w->model_path, error) != ATTN_DONE ||
-        attn_learner_file_text(l, error) != ATTN_DONE) {
-        return error->status;
-    }
-    w->text.keep_empty = w->text.tokens == ATTN_TOKENS_CHARACTERS;
-    if (w->text_path && check_text(w, error) != ATTN_DONE) {
-        return error->status;
-    }
-    int64_t *steps = &l->settings.whole[ATTN_LEARN_STEPS];
-    if (attn_options_number("--steps", w->learn[ATTN_LEARN_STEPS], 1, steps, error) != ATTN_DONE) {
-        return error->status;
-    }
-    return *steps >= l->steps ? ATTN_DONE
-                              : attn_fail(error, ATTN_USAGE, "--steps %" PRId64 ": %s has made %" PRId64 " already",
-                                          *steps, w->model_path, l->steps);
-}
-
-static int begin_anew(attn_words *w, training *t, attn_error *error) {
-    attn_learner *l = t->learner;
-    l->text = &w->text;
-    l->path = w->model_path;
-    if (attn_learner_settings_read(&l->settings, w->learn, error) != ATTN_DONE ||
-        attn_word_text_init(&w->text, (attn_token_kind)l->settings.whole[ATTN_LEARN_TOKENS],
-                            (attn_sentence_kind)l->settings.whole[ATTN_LEARN_SENTENCES], w->subword_model,
-                            error) != ATTN_DONE) {
-        return error->status;
-    }
-    w->text.keep_empty = w->text.tokens == ATTN_TOKENS_CHARACTERS;
-    if (attn_word_text_read(&w->text, w->text_path, error) != ATTN_DONE) {
-        return error->status;
-    }
-    if (w->text.token_count < 2) {
-        return attn_fail(error, ATTN_USAGE, "%s: one word; there is nothing to learn from it", w->text.name);
-    }
-    return w->text.word_count < ATTN_LEARNER_MOST_WORDS
-               ? ATTN_DONE
-               : attn_fail(error, ATTN_USAGE, "%s: more than 2^24 different words", w->text.name);
-}
-
-/* What would fail after hours is tried first. */
-static int check_outputs(const attn_words *w, attn_error *error) {
-    if (!w->model_path) {
-        return attn_fail(error, ATTN_USAGE, "words train: --model FILE is missing");
-    }
-    if (w->plot && attn_plot_check(w->plot, error) != ATTN_DONE) {
-        return error->status;
-    }
-    const char *const others[] = { w->plot, w->text_path };
-    for (int k = 0; k < 2; k++) {
-        if (others[k] && attn_output_same_place(others[k], w->model_path)) {
-            return attn_fail(error, ATTN_USAGE, "--model %s: %s names the same file", w->model_path,
-                             k == 0 ? "--plot" : "--text");
-        }
-    }
-    return attn_output_try(w->model_path, error) != ATTN_DONE ? error->status : attn_output_try(w->plot, error);
-}
-
 static int begin(training *t, attn_error *error) {
-    attn_words *w = t->words;
-    attn_learner *l = t->learner;
-    if (check_outputs(w, error) != ATTN_DONE || attn_learner_session(l, &w->options, error) != ATTN_DONE) {
-        return error->status;
-    }
-    int status = w->resume ? resume(w, t, error) : begin_anew(w, t, error);
-    if (status != ATTN_DONE ||
-        attn_batches_open(&t->batches, &w->text, &l->settings, w->text.word_count, error) != ATTN_DONE ||
-        attn_learner_make(l, t->batches.batch, true, error) != ATTN_DONE ||
-        (w->resume && attn_learner_file_parameters(l, error) != ATTN_DONE)) {
+    if (attn_words_train_begin(t->words, &t->batches, error) != ATTN_DONE) {
         return error->status;
     }
     size_t rows = (size_t)(t->batches.batch * t->batches.context);
     t->ids = malloc(rows * sizeof *t->ids);
     t->labels = malloc(rows * sizeof *t->labels);
-    t->first = l->steps;
+    t->first = t->learner->steps;
     return t->ids && t->labels ? ATTN_DONE : attn_fail(error, ATTN_UNSERVED, "out of memory");
 }
 
