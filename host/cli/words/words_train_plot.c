@@ -8,7 +8,7 @@
 #include "picture/chart.h"
 #include "words/words_train.h"
 
-enum { POINTS = 600, SERIES = 2 };
+enum { POINTS = 600, SERIES = 2, FEW = 30 /* points that are marked */ };
 
 typedef struct loss_line {
     double x[POINTS], y[POINTS]; /* y 0: no point */
@@ -42,7 +42,8 @@ static void draw(attn_canvas *canvas, const void *what) {
     attn_chart_close(&chart);
     attn_chart_grid(canvas, &chart, "loss (nats a token)", "step");
     for (int s = 0; s < SERIES; s++) {
-        attn_chart_line(canvas, &chart, lines[s].x, lines[s].y, lines[s].count, false, attn_chart_colour(s));
+        attn_chart_line(canvas, &chart, lines[s].x, lines[s].y, lines[s].count, lines[s].count <= FEW,
+                        attn_chart_colour(s));
         if (lines[s].count > 0) {
             attn_chart_legend(canvas, s, 1, canvas->width, ATTN_CHART_BOTTOM, names[s]);
         }
