@@ -145,6 +145,9 @@ START_TEST(test_tokens) {
         "--steps 200 " FAST;
     if (CLATTN_TEST_SUBWORDS) { /* whose model is in the file too */
         works(subwords);
+        works("train --model s.safetensors --resume --steps 210 --subword-model " GOLDEN "words_subwords.model " FAST);
+        refused(2, "train --model s.safetensors --resume --subword-model " GOLDEN "words.txt " FAST,
+                "words.txt: not the one that s.safetensors");
         works("generate --model s.safetensors --prompt 'I love' " FAST);
         ck_assert_str_eq(said, "I love to eat pizza.\n");
     } else {
@@ -261,6 +264,8 @@ static const struct {
     { 2, "train --model m.safetensors --resume --dim 16", "--dim 16: --resume goes on" },
     { 2, "train --model m.safetensors --resume --rate 0.5", "--rate 0.5: --resume goes on" },
     { 2, "train --model m.safetensors --resume --text two.txt", "two.txt: not the text that m.safetensors learns" },
+    { 2, "train --model m.safetensors --subword-model one.txt", "--subword-model: needs --tokens subwords" },
+    { 2, "train --model m.safetensors --resume --subword-model one.txt", "--subword-model: needs --tokens subwords" },
     { 2, "train --model m.safetensors --resume --steps 4", "--steps 4: m.safetensors has made 5 already" },
     { 2, "train --model cut.safetensors --resume", "cut.safetensors: " },
     { 2, "predict fox", "--model FILE is missing" },

@@ -27,6 +27,14 @@ void attn_choices_sort(attn_choice *choices, int64_t words, const float *logits,
     qsort(choices, (size_t)words, sizeof *choices, likelier);
 }
 
+int64_t attn_choice_best(const float *logits, int64_t words) {
+    int64_t best = 0;
+    for (int64_t w = 1; w < words; w++) {
+        best = logits[w] > logits[best] ? w : best;
+    }
+    return best;
+}
+
 int64_t attn_choices_draw(const attn_choice *choices, int64_t count, double part) {
     double sum = 0, reached = 0;
     for (int64_t c = 0; c < count; c++) {

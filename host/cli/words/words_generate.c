@@ -56,10 +56,10 @@ static int find_stop(const attn_words *w, writing *t, attn_error *error) {
 
 /* Without noise the likeliest, else a draw that belongs to its place in the text. */
 static int64_t choose(const writing *t, const float *logits) {
-    attn_choices_sort(t->choices, t->words->learner.words, logits, t->temperature > 0 ? t->temperature : 1);
     if (t->temperature == 0) {
-        return t->choices[0].word;
+        return attn_choice_best(logits, t->words->learner.words);
     }
+    attn_choices_sort(t->choices, t->words->learner.words, logits, t->temperature);
     int64_t among = t->top_k < t->words->learner.words ? t->top_k : t->words->learner.words;
     double part = (double)(attn_draw((uint64_t)t->seed, DRAW_WORD, (uint64_t)t->count) >> 11) * 0x1p-53;
     return attn_choices_draw(t->choices, among, part);

@@ -4,14 +4,18 @@
  */
 #define _POSIX_C_SOURCE 200809L
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/input_file.h"
 #include "base/rows_file.h"
 #include "picture/chart.h"
 #include "words/words_learner_file.h"
 #include "words/words_learner_names.h"
 #include "words/words_train.h"
+
+enum { MOST_BYTES = 1 << 30 }; /* of a model of sub-words */
 
 /* --text again, of a model that has one: it must be the same. */
 static int check_text(attn_words *w, attn_error *error) {
@@ -33,6 +37,27 @@ static int check_text(attn_words *w, attn_error *error) {
                   : attn_fail(error, ATTN_USAGE, "%s: not the text that %s learns", w->text_path, w->model_path);
 }
 
+static int needs_subwords(const attn_words *w, attn_error *error) {
+    return w->subword_model && w->text.tokens != ATTN_TOKENS_SUBWORDS
+               ? attn_fail(error, ATTN_USAGE, "--subword-model: needs --tokens subwords")
+               : ATTN_DONE;
+}
+
+/* --subword-model again: the same too. */
+static int check_subwords(const attn_words *w, attn_error *error) {
+    char *bytes;
+    int64_t size;
+    if (needs_subwords(w, error) != ATTN_DONE ||
+        attn_input_text(w->subword_model, MOST_BYTES, &bytes, &size, error) != ATTN_DONE) {
+        return error->status;
+    }
+    bool same = size > 0 && size == w->text.subword_size && memcmp(bytes, w->text.subword_bytes, (size_t)size) == 0;
+    free(bytes);
+    return same ? ATTN_DONE
+                : attn_fail(error, ATTN_USAGE, "--subword-model %s: not the one that %s was begun with",
+                            w->subword_model, w->model_path);
+}
+
 static int resume(attn_words *w, attn_error *error) {
     attn_learner *l = &w->learner;
     l->text = &w->text;
@@ -42,7 +67,8 @@ static int resume(attn_words *w, attn_error *error) {
         return error->status;
     }
     w->text.keep_empty = w->text.tokens == ATTN_TOKENS_CHARACTERS;
-    if (w->text_path && check_text(w, error) != ATTN_DONE) {
+    if ((w->subword_model && check_subwords(w, error) != ATTN_DONE) ||
+        (w->text_path && check_text(w, error) != ATTN_DONE)) {
         return error->status;
     }
     int64_t *steps = &l->settings.whole[ATTN_LEARN_STEPS];
@@ -62,6 +88,9 @@ static int begin_anew(attn_words *w, attn_error *error) {
         attn_word_text_init(&w->text, (attn_token_kind)l->settings.whole[ATTN_LEARN_TOKENS],
                             (attn_sentence_kind)l->settings.whole[ATTN_LEARN_SENTENCES], w->subword_model,
                             error) != ATTN_DONE) {
+        return error->status;
+    }
+    if (needs_subwords(w, error) != ATTN_DONE) {
         return error->status;
     }
     w->text.keep_empty = w->text.tokens == ATTN_TOKENS_CHARACTERS;
