@@ -50,8 +50,13 @@ static const struct {
     { "bench", COMMON "--suite --rounds --seconds --memory --scaling --csv --json --plot" },
     { "tune", COMMON "--seconds --json" },
     { "words count", COMMON "--text --tokens --subword-model --sentences --json" },
-    { "words weights", COMMON "--text --tokens --json --embedding --dim --seed --vectors --heads --self causal= scale=" },
-    { "words show", COMMON "--text --json --embedding --dim --seed --vectors --heads --map --plot --positions --project" },
+    { "words weights", COMMON "--model --text --tokens --json --embedding --dim --seed --vectors --heads --self causal= scale=" },
+    { "words show", COMMON "--model --text --json --embedding --dim --seed --vectors --heads --map --plot --positions --project" },
+    { "words train", COMMON "--model --resume --steps --context --dim --heads --blocks --batch --optimizer --rate --seed --validate "
+                            "--plot --text --tokens --subword-model --sentences --json" },
+    { "words predict", COMMON "--model --top --json" },
+    { "words generate", COMMON "--model --prompt --stop --max --temperature --top-k --seed --json" },
+    { "words neighbours", COMMON "--model --top --json" },
     { "words probe", COMMON "--text --json --embedding --vectors --heads --word --remove --add --at --plot --positions" },
 };
 
@@ -158,8 +163,7 @@ START_TEST(test_later) {
     static const char *const words[] = { "packed=yes", "page=16",         "ring=4,64",
                                          "cache=int8", "rotary=halves,4", "rotary_base=1e4" };
     static const char *const files[] = { "--query-starts", "--key-starts", "--rotary-cos", "--rotary-sin" };
-    static const char *const commands[] = { "ring", "clattn-ring", "words train", "words predict", "words generate", "words neighbours",
-                                            "words show --model" };
+    static const char *const commands[] = { "ring", "clattn-ring" };
     char arguments[256], name[64];
     program_begin("help");
     for (size_t n = 0; n < sizeof words / sizeof *words; n++) {

@@ -75,6 +75,10 @@ START_TEST(goldens) {
         clattn_parameters *p = clattn_decoder_get_parameters(decoder);
         float logits[12 * 11];
         double loss = 0;
+        clattn_plan_info info;
+        EXPECT_STATUS(clattn_decoder_get_info(decoder, &info), CLATTN_OK, NULL);
+        ck_assert_str_eq(info.engine, *engine);
+        EXPECT_STATUS(clattn_decoder_get_info(NULL, &info), CLATTN_INVALID_ARGUMENT, NULL);
         draw(p);
         EXPECT_STATUS(clattn_decoder_forward(decoder, ids, CLATTN_SAME, logits, &report), CLATTN_OK, &report);
         layers_compare("learn_decoder_logits", *engine, logits, 12 * 11);
@@ -191,6 +195,54 @@ START_TEST(reads_and_continues) {
 }
 END_TEST
 
+/* Logits behind every word of a text, as a forward of the whole computes them. */
+static void expect_like_whole(clattn_decoder *decoder, const char *engine) {
+    static const int64_t cuts[][4] = { { 6 }, { 1, 1, 1, 3 }, { 2, 4 }, { 5, 1 } }; /* into steps */
+    clattn_plan_options plan = CLATTN_PLAN_OPTIONS_INIT;
+    clattn_decoder_past *past = NULL;
+    float whole[6 * 11], logits[11];
+    plan.engine = engine;
+    EXPECT_STATUS(clattn_decoder_forward(decoder, ids, CLATTN_SAME, whole, &report), CLATTN_OK, &report);
+    EXPECT_STATUS(clattn_decoder_past_create(decoder, &plan, &past, &report), CLATTN_OK, &report);
+    for (size_t c = 0; c < sizeof cuts / sizeof *cuts; c++) {
+        int64_t at = 0;
+        for (int k = 0; k < 4 && cuts[c][k] > 0; k++) {
+            EXPECT_STATUS(clattn_decoder_step(past, ids + at, cuts[c][k], logits, &report), CLATTN_OK, &report);
+            at += cuts[c][k];
+            ck_assert_int_eq(clattn_decoder_past_get_length(past), at);
+            for (int w = 0; w < 11; w++) {
+                ck_assert_msg(fabsf(logits[w] - whole[(at - 1) * 11 + w]) <= 2e-5f,
+                              "%s: cut %d: word %d behind %d: %g, not %g", engine, (int)c, w, (int)at,
+                              (double)logits[w], (double)whole[(at - 1) * 11 + w]);
+            }
+        }
+        EXPECT_STATUS(clattn_decoder_past_rewind(past, 3), CLATTN_OK, NULL); /* other words are forgotten */
+        EXPECT_STATUS(clattn_decoder_step(past, ids, 1, logits, &report), CLATTN_OK, &report);
+        EXPECT_STATUS(clattn_decoder_past_rewind(past, 3), CLATTN_OK, NULL);
+        EXPECT_STATUS(clattn_decoder_step(past, ids + 3, 1, logits, &report), CLATTN_OK, &report);
+        ck_assert_float_eq_tol(logits[5], whole[3 * 11 + 5], 2e-5f);
+        EXPECT_STATUS(clattn_decoder_past_rewind(past, 0), CLATTN_OK, NULL);
+    }
+    clattn_decoder_past_destroy(past);
+}
+
+/* Word by word on every engine; keys shared by groups of heads. */
+START_TEST(steps) {
+    clattn_runtime *runtime = suite_runtime(NULL);
+    for (const char *const *engine = layers_engines(runtime); *engine; engine++) {
+        clattn_decoder_options o = options_of(*engine);
+        o.batch = 1, o.learn = false;
+        clattn_decoder *decoder = create(runtime, o);
+        if (decoder) {
+            draw(clattn_decoder_get_parameters(decoder));
+            expect_like_whole(decoder, *engine);
+            clattn_decoder_destroy(decoder);
+        }
+    }
+    clattn_runtime_destroy(runtime);
+}
+END_TEST
+
 static void said(clattn_status got, clattn_status expected, const char *word, int line) {
     ck_assert_msg(got == expected && strstr(report.text, word), "line %d: %s: %s", line, clattn_status_name(got),
                   report.text);
@@ -243,6 +295,43 @@ START_TEST(refuses) {
 }
 END_TEST
 
+START_TEST(steps_refuse) {
+    clattn_runtime *runtime =
+        suite_runtime(&(clattn_runtime_options){ sizeof(clattn_runtime_options), 1, true, { 0 } });
+    clattn_decoder_options o = options_of("reference");
+    clattn_decoder *decoder = create(runtime, o);
+    clattn_plan_options plan = CLATTN_PLAN_OPTIONS_INIT;
+    clattn_decoder_past *past = NULL;
+    float logits[11];
+    said(clattn_decoder_past_create(decoder, NULL, &past, &report), CLATTN_INVALID_PROBLEM, "batch", __LINE__);
+    said(clattn_decoder_past_create(NULL, NULL, &past, &report), CLATTN_INVALID_ARGUMENT, "decoder", __LINE__);
+    clattn_decoder_destroy(decoder);
+    o.batch = 1;
+    decoder = create(runtime, o);
+    plan.engine = "abacus";
+    said(clattn_decoder_past_create(decoder, &plan, &past, &report), CLATTN_INVALID_ARGUMENT, "engine", __LINE__);
+    ck_assert_ptr_null(past);
+    plan.engine = "reference";
+    EXPECT_STATUS(clattn_decoder_past_create(decoder, &plan, &past, &report), CLATTN_OK, &report);
+    said(clattn_decoder_step(past, ids, 7, logits, &report), CLATTN_INVALID_TENSORS, "count", __LINE__);
+    said(clattn_decoder_step(past, ids, 0, logits, &report), CLATTN_INVALID_TENSORS, "count", __LINE__);
+    said(clattn_decoder_step(past, labels, 6, logits, &report), CLATTN_INVALID_ARGUMENT, "ids[5]", __LINE__);
+    said(clattn_decoder_step(past, NULL, 1, logits, &report), CLATTN_INVALID_ARGUMENT, "ids", __LINE__);
+    ck_assert_int_eq(clattn_decoder_past_get_length(past), 0);
+    EXPECT_STATUS(clattn_decoder_step(past, ids, 6, logits, &report), CLATTN_OK, &report);
+    said(clattn_decoder_step(past, ids, 1, logits, &report), CLATTN_INVALID_TENSORS, "count", __LINE__);
+    EXPECT_STATUS(clattn_decoder_past_rewind(past, 7), CLATTN_INVALID_ARGUMENT, NULL);
+    EXPECT_STATUS(clattn_decoder_past_rewind(past, -1), CLATTN_INVALID_ARGUMENT, NULL);
+    EXPECT_STATUS(clattn_decoder_past_rewind(NULL, 0), CLATTN_INVALID_ARGUMENT, NULL);
+    ck_assert_int_eq(clattn_decoder_past_get_length(past), 6);
+    ck_assert_int_eq(clattn_decoder_past_get_length(NULL), 0);
+    clattn_decoder_past_destroy(past);
+    clattn_decoder_past_destroy(NULL);
+    clattn_decoder_destroy(decoder);
+    clattn_runtime_destroy(runtime);
+}
+END_TEST
+
 START_TEST(blocks_refuse) {
     clattn_runtime *runtime =
         suite_runtime(&(clattn_runtime_options){ sizeof(clattn_runtime_options), 1, true, { 0 } });
@@ -286,6 +375,7 @@ START_TEST(starts) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = { starts, refuses, blocks_refuse, learns, reads_and_continues, differences, goldens };
+    const TTest *const tests[] = { starts,      refuses, blocks_refuse, learns,      reads_and_continues,
+                                   differences, goldens, steps,         steps_refuse };
     return suite_run(SUITE_OF("learning_decoder", tests, 120), SUITE_NO_FORK);
 }

@@ -40,6 +40,29 @@ static clattn_status decoder_story(clattn_runtime *runtime) {
     return status;
 }
 
+static clattn_status past_story(clattn_runtime *runtime) {
+    static const int64_t ids[] = { 0, 1, 2 };
+    clattn_decoder_options o = CLATTN_DECODER_OPTIONS_INIT;
+    clattn_decoder *decoder = NULL;
+    clattn_decoder_past *past = NULL;
+    float logits[3];
+    o.words = 3, o.length = 3, o.dim = 4, o.heads = 2, o.blocks = 2;
+    o.plan.engine = "reference";
+    clattn_status status = clattn_decoder_create(runtime, &o, &decoder, &report);
+    if (decoder) {
+        status = clattn_decoder_past_create(decoder, &o.plan, &past, &report);
+        ck_assert((status == CLATTN_OK) == (past != NULL));
+    }
+    status = past ? clattn_decoder_step(past, ids, 2, logits, &report) : status;
+    if (status == CLATTN_OK) {
+        status = clattn_decoder_step(past, ids + 2, 1, logits, &report);
+        ck_assert_int_eq(clattn_decoder_past_get_length(past), status == CLATTN_OK ? 3 : 2);
+    }
+    clattn_decoder_past_destroy(past);
+    clattn_decoder_destroy(decoder);
+    return status;
+}
+
 static clattn_status file_story(clattn_runtime *runtime) {
     static const int64_t shape[] = { 2, 3 };
     const clattn_safetensors_note notes[] = { { "n", "t" } };
@@ -145,7 +168,7 @@ static clattn_status live(clattn_status (*story)(clattn_runtime *), ledger *l) {
 }
 
 START_TEST(no_memory) {
-    static clattn_status (*const stories[])(clattn_runtime *) = { decoder_story, file_story, additive_story,
+    static clattn_status (*const stories[])(clattn_runtime *) = { decoder_story, past_story, file_story, additive_story,
                                                                   attention_story, glimpse_story, memory_story,
                                                                   memory_layer_story };
     for (size_t k = 0; k < sizeof stories / sizeof *stories; k++) {

@@ -9,26 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { /* parameters, in the order in which they are added */
-       GAIN1,
-       BIAS1,
-       W_QUERY,
-       B_QUERY,
-       W_KEY,
-       B_KEY,
-       W_VALUE,
-       B_VALUE,
-       W_OUTPUT,
-       B_OUTPUT,
-       GAIN2,
-       BIAS2,
-       W_UP,
-       B_UP,
-       W_DOWN,
-       B_DOWN,
-       PARAMETERS
-};
-
 enum { NORM1, QUERY, KEY, VALUE, CONTEXT, LOGSUMEXP, MIDDLE, NORM2, UP, BENT, KEPT }; /* what is kept of a call */
 
 struct clattn_block {
@@ -183,26 +163,26 @@ clattn_status clattn_block_add_parameters(const clattn_block *block, clattn_para
         const char *name;
         int64_t rows, columns;
         float start;
-    } all[PARAMETERS] = {
-        [GAIN1] = { "norm1.gain", o->dim, 0, 1 },
-        [BIAS1] = { "norm1.bias", o->dim, 0, 0 },
-        [W_QUERY] = { "attention.query.weight", o->dim, o->dim, 0 },
-        [B_QUERY] = { "attention.query.bias", o->dim, 0, 0 },
-        [W_KEY] = { "attention.key.weight", of_keys, o->dim, 0 },
-        [B_KEY] = { "attention.key.bias", of_keys, 0, 0 },
-        [W_VALUE] = { "attention.value.weight", of_keys, o->dim, 0 },
-        [B_VALUE] = { "attention.value.bias", of_keys, 0, 0 },
-        [W_OUTPUT] = { "attention.output.weight", o->dim, o->dim, 0 },
-        [B_OUTPUT] = { "attention.output.bias", o->dim, 0, 0 },
-        [GAIN2] = { "norm2.gain", o->dim, 0, 1 },
-        [BIAS2] = { "norm2.bias", o->dim, 0, 0 },
-        [W_UP] = { "mlp.up.weight", o->mlp_dim, o->dim, 0 },
-        [B_UP] = { "mlp.up.bias", o->mlp_dim, 0, 0 },
-        [W_DOWN] = { "mlp.down.weight", o->dim, o->mlp_dim, 0 },
-        [B_DOWN] = { "mlp.down.bias", o->dim, 0, 0 },
+    } all[ATTN_BLOCK_PARAMETERS] = {
+        [ATTN_GAIN1] = { "norm1.gain", o->dim, 0, 1 },
+        [ATTN_BIAS1] = { "norm1.bias", o->dim, 0, 0 },
+        [ATTN_W_QUERY] = { "attention.query.weight", o->dim, o->dim, 0 },
+        [ATTN_B_QUERY] = { "attention.query.bias", o->dim, 0, 0 },
+        [ATTN_W_KEY] = { "attention.key.weight", of_keys, o->dim, 0 },
+        [ATTN_B_KEY] = { "attention.key.bias", of_keys, 0, 0 },
+        [ATTN_W_VALUE] = { "attention.value.weight", of_keys, o->dim, 0 },
+        [ATTN_B_VALUE] = { "attention.value.bias", of_keys, 0, 0 },
+        [ATTN_W_OUTPUT] = { "attention.output.weight", o->dim, o->dim, 0 },
+        [ATTN_B_OUTPUT] = { "attention.output.bias", o->dim, 0, 0 },
+        [ATTN_GAIN2] = { "norm2.gain", o->dim, 0, 1 },
+        [ATTN_BIAS2] = { "norm2.bias", o->dim, 0, 0 },
+        [ATTN_W_UP] = { "mlp.up.weight", o->mlp_dim, o->dim, 0 },
+        [ATTN_B_UP] = { "mlp.up.bias", o->mlp_dim, 0, 0 },
+        [ATTN_W_DOWN] = { "mlp.down.weight", o->dim, o->mlp_dim, 0 },
+        [ATTN_B_DOWN] = { "mlp.down.bias", o->dim, 0, 0 },
     };
     int64_t before = clattn_parameters_count(parameters);
-    for (int k = 0; k < PARAMETERS; k++) {
+    for (int k = 0; k < ATTN_BLOCK_PARAMETERS; k++) {
         ATTN_TRY(attn_block_add(parameters, prefix, all[k].name, all[k].rows, all[k].columns, seed + (uint64_t)k,
                                 all[k].start, report));
     }
@@ -214,7 +194,7 @@ clattn_status clattn_block_add_parameters(const clattn_block *block, clattn_para
 
 typedef struct block_call {
     clattn_block *block;
-    const clattn_parameter *p; /* [PARAMETERS] */
+    const clattn_parameter *p; /* [ATTN_BLOCK_PARAMETERS] */
     int64_t length, rows;
     float *kept[KEPT];
     clattn_report *report;
@@ -231,9 +211,9 @@ static clattn_status check_call(block_call *c, const clattn_parameters *paramete
                             "length: %" PRId64 " of %" PRId64 "; a batch of several entries has no other", io->length,
                             o->length);
     }
-    if (first < 0 || first > parameters->count - PARAMETERS ||
-        parameters->list[first + W_UP].count != o->mlp_dim * o->dim ||
-        parameters->list[first + W_KEY].count != o->dim / o->heads * o->kv_heads * o->dim) {
+    if (first < 0 || first > parameters->count - ATTN_BLOCK_PARAMETERS ||
+        parameters->list[first + ATTN_W_UP].count != o->mlp_dim * o->dim ||
+        parameters->list[first + ATTN_W_KEY].count != o->dim / o->heads * o->kv_heads * o->dim) {
         return LAYER_REFUSE(c->report, CLATTN_INVALID_ARGUMENT, "first: no parameters of such a block begin there");
     }
     c->p = parameters->list + first;
@@ -248,8 +228,9 @@ static clattn_status check_call(block_call *c, const clattn_parameters *paramete
 
 static clattn_attention_weights weights_of(const block_call *c) {
     const clattn_parameter *p = c->p;
-    return (clattn_attention_weights){ p[W_QUERY].value, p[W_KEY].value, p[W_VALUE].value, p[W_OUTPUT].value,
-                                       p[B_QUERY].value, p[B_KEY].value, p[B_VALUE].value, p[B_OUTPUT].value };
+    return (clattn_attention_weights){ p[ATTN_W_QUERY].value,  p[ATTN_W_KEY].value,   p[ATTN_W_VALUE].value,
+                                       p[ATTN_W_OUTPUT].value, p[ATTN_B_QUERY].value, p[ATTN_B_KEY].value,
+                                       p[ATTN_B_VALUE].value,  p[ATTN_B_OUTPUT].value };
 }
 
 static clattn_attention_layer_io attention_io(const block_call *c) {
@@ -281,19 +262,20 @@ clattn_status clattn_block_forward(clattn_block *block, const clattn_parameters 
     ATTN_TRY(attn_layer_check(all, 3, io->report));
     const clattn_parameter *p = c.p;
     float *const *kept = c.kept;
-    ATTN_TRY(clattn_layer_norm(block->runtime, c.rows, o->dim, o->epsilon, p[GAIN1].value, p[BIAS1].value, io->input,
-                               kept[NORM1]));
+    ATTN_TRY(clattn_layer_norm(block->runtime, c.rows, o->dim, o->epsilon, p[ATTN_GAIN1].value, p[ATTN_BIAS1].value,
+                               io->input, kept[NORM1]));
     const clattn_attention_weights weights = weights_of(&c);
     const clattn_attention_layer_io attention = attention_io(&c);
     ATTN_TRY(clattn_attention_layer_forward(block->attention, &weights, &attention));
     attn_layer_sum(block->runtime, count, io->input, kept[MIDDLE]);
-    ATTN_TRY(clattn_layer_norm(block->runtime, c.rows, o->dim, o->epsilon, p[GAIN2].value, p[BIAS2].value, kept[MIDDLE],
-                               kept[NORM2]));
-    ATTN_TRY(attn_layer_apply(block->up, c.rows, kept[NORM2], p[W_UP].value, p[B_UP].value, false, kept[UP], c.report));
+    ATTN_TRY(clattn_layer_norm(block->runtime, c.rows, o->dim, o->epsilon, p[ATTN_GAIN2].value, p[ATTN_BIAS2].value,
+                               kept[MIDDLE], kept[NORM2]));
+    ATTN_TRY(attn_layer_apply(block->up, c.rows, kept[NORM2], p[ATTN_W_UP].value, p[ATTN_B_UP].value, false, kept[UP],
+                              c.report));
     ATTN_TRY(clattn_gelu(block->runtime, c.rows * o->mlp_dim, kept[UP], kept[BENT]));
     memcpy(io->output, kept[MIDDLE], (size_t)count * sizeof(float));
-    return attn_layer_apply(block->down, c.rows, kept[BENT], p[W_DOWN].value, p[B_DOWN].value, true, io->output,
-                            c.report);
+    return attn_layer_apply(block->down, c.rows, kept[BENT], p[ATTN_W_DOWN].value, p[ATTN_B_DOWN].value, true,
+                            io->output, c.report);
 }
 
 /* From the output to the middle: grad_middle is the derivative by what the attention and its residual made. */
@@ -303,15 +285,15 @@ static clattn_status mlp_backward(const block_call *c, const float *grad_output)
     const clattn_parameter *p = c->p;
     const attn_layer_rows rows = { 1, c->rows, c->rows };
     clattn_linear_gradients down = CLATTN_LINEAR_GRADIENTS_INIT, up = CLATTN_LINEAR_GRADIENTS_INIT;
-    down.grad_output = grad_output, down.input = c->kept[BENT], down.w = p[W_DOWN].value, down.report = c->report;
-    down.grad_input = b->grad_wide, down.grad_w = p[W_DOWN].gradient, down.grad_b = p[B_DOWN].gradient;
+    down.grad_output = grad_output, down.input = c->kept[BENT], down.w = p[ATTN_W_DOWN].value, down.report = c->report;
+    down.grad_input = b->grad_wide, down.grad_w = p[ATTN_W_DOWN].gradient, down.grad_b = p[ATTN_B_DOWN].gradient;
     ATTN_TRY(attn_layer_backward(b->down_backward, &rows, &down));
     ATTN_TRY(clattn_gelu_backward(b->runtime, c->rows * o->mlp_dim, c->kept[UP], b->grad_wide, b->grad_wide));
-    up.grad_output = b->grad_wide, up.input = c->kept[NORM2], up.w = p[W_UP].value, up.report = c->report;
-    up.grad_input = b->grad_norm, up.grad_w = p[W_UP].gradient, up.grad_b = p[B_UP].gradient;
+    up.grad_output = b->grad_wide, up.input = c->kept[NORM2], up.w = p[ATTN_W_UP].value, up.report = c->report;
+    up.grad_input = b->grad_norm, up.grad_w = p[ATTN_W_UP].gradient, up.grad_b = p[ATTN_B_UP].gradient;
     ATTN_TRY(attn_layer_backward(b->up_backward, &rows, &up));
-    ATTN_TRY(clattn_layer_norm_backward(b->runtime, c->rows, o->dim, o->epsilon, p[GAIN2].value, c->kept[MIDDLE],
-                                        b->grad_norm, b->grad_middle, p[GAIN2].gradient, p[BIAS2].gradient));
+    ATTN_TRY(clattn_layer_norm_backward(b->runtime, c->rows, o->dim, o->epsilon, p[ATTN_GAIN2].value, c->kept[MIDDLE],
+                                        b->grad_norm, b->grad_middle, p[ATTN_GAIN2].gradient, p[ATTN_BIAS2].gradient));
     attn_layer_sum(b->runtime, c->rows * o->dim, grad_output, b->grad_middle);
     return CLATTN_OK;
 }
@@ -322,9 +304,11 @@ static clattn_status attention_backward(const block_call *c) {
     const clattn_attention_layer_io io = attention_io(c);
     clattn_attention_gradients g = CLATTN_ATTENTION_GRADIENTS_INIT;
     g.grad_output = c->block->grad_middle, g.grad_input = c->block->grad_norm;
-    g.grad_w_query = p[W_QUERY].gradient, g.grad_w_key = p[W_KEY].gradient, g.grad_w_value = p[W_VALUE].gradient;
-    g.grad_b_query = p[B_QUERY].gradient, g.grad_b_key = p[B_KEY].gradient, g.grad_b_value = p[B_VALUE].gradient;
-    g.grad_w_output = p[W_OUTPUT].gradient, g.grad_b_output = p[B_OUTPUT].gradient;
+    g.grad_w_query = p[ATTN_W_QUERY].gradient, g.grad_w_key = p[ATTN_W_KEY].gradient,
+    g.grad_w_value = p[ATTN_W_VALUE].gradient;
+    g.grad_b_query = p[ATTN_B_QUERY].gradient, g.grad_b_key = p[ATTN_B_KEY].gradient,
+    g.grad_b_value = p[ATTN_B_VALUE].gradient;
+    g.grad_w_output = p[ATTN_W_OUTPUT].gradient, g.grad_b_output = p[ATTN_B_OUTPUT].gradient;
     return clattn_attention_layer_backward(c->block->attention, &weights, &io, &g);
 }
 
@@ -348,10 +332,23 @@ clattn_status clattn_block_backward(clattn_block *block, const clattn_parameters
     ATTN_TRY(attn_layer_check(all, 4, io->report));
     ATTN_TRY(mlp_backward(&c, io->grad_output));
     ATTN_TRY(attention_backward(&c));
-    ATTN_TRY(clattn_layer_norm_backward(block->runtime, c.rows, o->dim, o->epsilon, c.p[GAIN1].value, io->input,
-                                        block->grad_norm, io->grad_input, c.p[GAIN1].gradient, c.p[BIAS1].gradient));
+    ATTN_TRY(clattn_layer_norm_backward(block->runtime, c.rows, o->dim, o->epsilon, c.p[ATTN_GAIN1].value, io->input,
+                                        block->grad_norm, io->grad_input, c.p[ATTN_GAIN1].gradient,
+                                        c.p[ATTN_BIAS1].gradient));
     attn_layer_sum(block->runtime, count, block->grad_middle, io->grad_input);
     return CLATTN_OK;
+}
+
+void attn_block_keys(const clattn_block *block, const float *kept, const float **key, const float **value) {
+    *key = kept;
+    for (int k = 0; k < KEY; k++) {
+        *key += block->sizes[k];
+    }
+    *value = *key + block->sizes[KEY];
+}
+
+clattn_status attn_block_info(const clattn_block *block, clattn_plan_info *info) {
+    return clattn_attention_layer_get_info(block->attention, info);
 }
 
 int64_t clattn_block_get_kept(const clattn_block *block) {

@@ -6,24 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "layers/block.h"
+#include "layers/decoder.h"
 
-enum { EMBEDDING, FIRST_BLOCK }; /* parameters; behind the blocks come these */
-enum { GAIN, BIAS, W_WORDS };
 enum { MOST_BLOCKS = 1024 }; /* parameters are looked up one after the other */
-
-struct clattn_decoder {
-    clattn_runtime *runtime;
-    clattn_decoder_options options;
-    clattn_parameters *parameters;
-    clattn_block *block;
-    clattn_linear_plan *words;
-    clattn_linear_backward *words_backward;
-    float *states;        /* [blocks + 1, rows, dim]: inputs of the blocks, and the last one's output */
-    float *kept;          /* of each block, or of one */
-    float *last, *logits; /* [rows, dim] after the norm; [rows, words] */
-    int64_t per_block;    /* parameters */
-};
 
 void clattn_decoder_destroy(clattn_decoder *decoder) {
     if (decoder) {
@@ -55,7 +40,7 @@ static clattn_status make_parameters(clattn_decoder *d, clattn_report *report) {
     ATTN_TRY(clattn_parameters_create(d->runtime, &d->parameters));
     p = d->parameters;
     ATTN_TRY(attn_block_add(p, "embedding", ".weight", o->words, o->dim, o->seed, 0, report));
-    ATTN_TRY(clattn_fill(CLATTN_FILL_HE, o->seed, o->words, o->dim, p->list[EMBEDDING].value));
+    ATTN_TRY(clattn_fill(CLATTN_FILL_HE, o->seed, o->words, o->dim, p->list[ATTN_DECODER_EMBEDDING].value));
     for (int64_t n = 0; n < o->blocks; n++) {
         char prefix[40];
         (void)snprintf(prefix, sizeof prefix, "blocks.%" PRId64 ".", n);
@@ -130,10 +115,18 @@ clattn_parameters *clattn_decoder_get_parameters(clattn_decoder *decoder) {
     return decoder ? decoder->parameters : NULL;
 }
 
+clattn_status clattn_decoder_get_info(const clattn_decoder *decoder, clattn_plan_info *info) {
+    return decoder ? attn_block_info(decoder->block, info) : CLATTN_INVALID_ARGUMENT;
+}
+
 /* ------------------------------------------------------------------------------------------------ one call */
 
-static clattn_parameter behind(const clattn_decoder *d, int which) {
-    return d->parameters->list[FIRST_BLOCK + d->options.blocks * d->per_block + which];
+int64_t attn_decoder_block(const clattn_decoder *d, int64_t block) {
+    return ATTN_DECODER_FIRST_BLOCK + block * d->per_block;
+}
+
+clattn_parameter attn_decoder_behind(const clattn_decoder *d, int which) {
+    return d->parameters->list[attn_decoder_block(d, d->options.blocks) + which];
 }
 
 static clattn_block_io block_io(const clattn_decoder *d, int64_t n, int64_t length, clattn_report *report) {
@@ -149,8 +142,8 @@ static clattn_block_io block_io(const clattn_decoder *d, int64_t n, int64_t leng
 
 static clattn_status embed(const clattn_decoder *d, const int64_t *ids, int64_t length, clattn_report *report) {
     const clattn_decoder_options *o = &d->options;
-    ATTN_TRY(clattn_embedding_forward(d->parameters->list[EMBEDDING].value, o->words, o->dim, ids, o->batch * length,
-                                      d->states, report));
+    ATTN_TRY(clattn_embedding_forward(d->parameters->list[ATTN_DECODER_EMBEDDING].value, o->words, o->dim, ids,
+                                      o->batch * length, d->states, report));
     ATTN_TRY(clattn_positional_encoding(0, length, o->dim, 10000, false, d->last)); /* which is free until the end */
     for (int64_t b = 0; b < o->batch; b++) {
         attn_layer_sum(d->runtime, length * o->dim, d->last, d->states + b * length * o->dim);
@@ -158,19 +151,31 @@ static clattn_status embed(const clattn_decoder *d, const int64_t *ids, int64_t 
     return CLATTN_OK;
 }
 
+clattn_status attn_decoder_pass(clattn_decoder *d, const int64_t *ids, int64_t length, attn_decoder_listener *listener,
+                                void *user, const float **state, clattn_report *report) {
+    const clattn_decoder_options *o = &d->options;
+    ATTN_TRY(embed(d, ids, length, report));
+    for (int64_t n = 0; n < o->blocks; n++) {
+        const clattn_block_io io = block_io(d, n, length, report);
+        ATTN_TRY(clattn_block_forward(d->block, d->parameters, attn_decoder_block(d, n), &io));
+        if (listener) {
+            listener(user, n, io.kept);
+        }
+    }
+    *state = d->states + o->blocks * o->batch * o->length * o->dim;
+    return CLATTN_OK;
+}
+
 static clattn_status compute(clattn_decoder *d, const int64_t *ids, int64_t length, float *logits,
                              clattn_report *report) {
     const clattn_decoder_options *o = &d->options;
     int64_t rows = o->batch * length;
-    ATTN_TRY(embed(d, ids, length, report));
-    for (int64_t n = 0; n < o->blocks; n++) {
-        const clattn_block_io io = block_io(d, n, length, report);
-        ATTN_TRY(clattn_block_forward(d->block, d->parameters, FIRST_BLOCK + n * d->per_block, &io));
-    }
-    const float *state = d->states + o->blocks * o->batch * o->length * o->dim;
-    ATTN_TRY(clattn_layer_norm(d->runtime, rows, o->dim, o->epsilon, behind(d, GAIN).value, behind(d, BIAS).value,
-                               state, d->last));
-    return attn_layer_apply(d->words, rows, d->last, behind(d, W_WORDS).value, NULL, false, logits, report);
+    const float *state;
+    ATTN_TRY(attn_decoder_pass(d, ids, length, NULL, NULL, &state, report));
+    ATTN_TRY(clattn_layer_norm(d->runtime, rows, o->dim, o->epsilon, attn_decoder_behind(d, ATTN_DECODER_GAIN).value,
+                               attn_decoder_behind(d, ATTN_DECODER_BIAS).value, state, d->last));
+    return attn_layer_apply(d->words, rows, d->last, attn_decoder_behind(d, ATTN_DECODER_WORDS).value, NULL, false,
+                            logits, report);
 }
 
 static clattn_status check_length(const clattn_decoder *d, int64_t *length, clattn_report *report) {
@@ -202,21 +207,22 @@ static clattn_status differentiate(clattn_decoder *d, const int64_t *ids, int64_
     const float *state = d->states + o->blocks * o->batch * o->length * o->dim;
     clattn_linear_gradients by_w = CLATTN_LINEAR_GRADIENTS_INIT, by_input = CLATTN_LINEAR_GRADIENTS_INIT;
     by_w.grad_output = by_input.grad_output = d->logits, by_w.report = by_input.report = report;
-    by_w.input = d->last, by_w.grad_w = behind(d, W_WORDS).gradient;
-    by_input.w = behind(d, W_WORDS).value,
+    by_w.input = d->last, by_w.grad_w = attn_decoder_behind(d, ATTN_DECODER_WORDS).gradient;
+    by_input.w = attn_decoder_behind(d, ATTN_DECODER_WORDS).value,
     by_input.grad_input = d->last; /* whose values the matrix's gradient has read */
     const attn_layer_rows all = { 1, rows, rows };
     ATTN_TRY(attn_layer_backward(d->words_backward, &all, &by_w));
     ATTN_TRY(attn_layer_backward(d->words_backward, &all, &by_input));
-    ATTN_TRY(clattn_layer_norm_backward(d->runtime, rows, o->dim, o->epsilon, behind(d, GAIN).value, state, d->last,
-                                        d->last, behind(d, GAIN).gradient, behind(d, BIAS).gradient));
+    ATTN_TRY(clattn_layer_norm_backward(
+        d->runtime, rows, o->dim, o->epsilon, attn_decoder_behind(d, ATTN_DECODER_GAIN).value, state, d->last, d->last,
+        attn_decoder_behind(d, ATTN_DECODER_GAIN).gradient, attn_decoder_behind(d, ATTN_DECODER_BIAS).gradient));
     for (int64_t n = o->blocks - 1; n >= 0; n--) {
         clattn_block_io io = block_io(d, n, length, report);
         io.grad_output = io.grad_input = d->last;
-        ATTN_TRY(clattn_block_backward(d->block, d->parameters, FIRST_BLOCK + n * d->per_block, &io));
+        ATTN_TRY(clattn_block_backward(d->block, d->parameters, attn_decoder_block(d, n), &io));
     }
-    return clattn_embedding_backward(o->words, o->dim, ids, rows, d->last, d->parameters->list[EMBEDDING].gradient,
-                                     report);
+    return clattn_embedding_backward(o->words, o->dim, ids, rows, d->last,
+                                     d->parameters->list[ATTN_DECODER_EMBEDDING].gradient, report);
 }
 
 clattn_status clattn_decoder_learn(clattn_decoder *decoder, const int64_t *ids, const int64_t *labels, int64_t length,

@@ -29,11 +29,12 @@ static void check_text(attn_word_text *text, const char *content) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static attn_error error;
     attn_word_text text;
-    int how = size > 0 ? data[0] % 4 : 0;
+    static const attn_token_kind tokens[] = { ATTN_TOKENS_SPACE, ATTN_TOKENS_WORDS, ATTN_TOKENS_CHARACTERS };
+    int how = size > 0 ? data[0] % 6 : 0;
     size_t skip = size > 0;
     error = (attn_error){ 0 };
-    FUZZ_CHECK(attn_word_text_init(&text, how & 1 ? ATTN_TOKENS_WORDS : ATTN_TOKENS_SPACE,
-                                   how & 2 ? ATTN_SENTENCES_MARKS : ATTN_SENTENCES_LINES, NULL, &error) == ATTN_DONE);
+    FUZZ_CHECK(attn_word_text_init(&text, tokens[how / 2], how & 1 ? ATTN_SENTENCES_MARKS : ATTN_SENTENCES_LINES, NULL,
+                                   &error) == ATTN_DONE);
     const char *path = fuzz_file(data + skip, size - skip);
     if (attn_word_text_read(&text, path, &error) == ATTN_DONE) {
         char *content = fuzz_text(data + skip, size - skip);

@@ -110,6 +110,32 @@ static void misuse_attention_backward(clattn_runtime *runtime) {
     clattn_attention_layer_destroy(layer);
 }
 
+/* Steps, each right or wrong in one thing; what was refused leaves the past as it was. */
+static void misuse_past(clattn_decoder *decoder, const clattn_decoder_options *o) {
+    clattn_plan_options plan = CLATTN_PLAN_OPTIONS_INIT;
+    clattn_decoder_past *past = NULL;
+    plan.engine = draw_one_in(9) ? "abacus" : "reference";
+    if (misuse_refused("clattn_decoder_past_create", clattn_decoder_past_create(decoder, &plan, &past, NULL))) {
+        return;
+    }
+    float *logits = memory_results(o->words);
+    for (int step = 0; step < 3; step++) {
+        int64_t ids[8] = { 0 }, length = clattn_decoder_past_get_length(past), fault = draw_below(5);
+        int64_t count = draw_between(-1, 6), back = draw_small_or_odd(0, 5);
+        ids[0] = fault == 0 ? -1 : draw_below(o->words);
+        bool right = fault != 0 && count > 0 && count <= o->length - length;
+        memory_paint();
+        misuse_expect("clattn_decoder_step", clattn_decoder_step(past, ids, count, logits, NULL), right);
+        length += right ? count : 0;
+        if (clattn_decoder_past_get_length(past) != length) {
+            misuse_fail("clattn_decoder_past_get_length: not %" PRId64, length);
+        }
+        memory_paint();
+        misuse_expect("clattn_decoder_past_rewind", clattn_decoder_past_rewind(past, back), back >= 0 && back <= length);
+    }
+    clattn_decoder_past_destroy(past);
+}
+
 static void misuse_decoder(clattn_runtime *runtime) {
     clattn_decoder_options o = CLATTN_DECODER_OPTIONS_INIT;
     clattn_decoder *decoder = NULL;
@@ -121,10 +147,11 @@ static void misuse_decoder(clattn_runtime *runtime) {
     if (misuse_refused("clattn_decoder_create", clattn_decoder_create(runtime, &o, &decoder, NULL))) {
         return;
     }
-    if (o.words < 100 && o.batch <= 2 && o.length <= 5) { /* so many ids there are */
-        int64_t ids[16] = { 0 }, count = o.batch * o.length, fault = draw_below(6);
+    if (o.words < 100 && o.batch < 100 && o.length < 100) {
+        static int64_t ids[100 * 100];
+        int64_t count = o.batch * o.length, fault = draw_below(6);
         double loss;
-        for (int64_t k = 0; k < count && k < 16; k++) {
+        for (int64_t k = 0; k < count; k++) {
             ids[k] = draw_below(o.words);
         }
         ids[0] = fault == 0 && count > 0 ? o.words : ids[0];
@@ -136,6 +163,7 @@ static void misuse_decoder(clattn_runtime *runtime) {
         memory_paint();
         misuse_expect("clattn_decoder_learn", clattn_decoder_learn(decoder, ids, ids, length, 1, &loss, NULL),
                right && o.learn);
+        misuse_past(decoder, &o);
     }
     clattn_decoder_destroy(decoder);
 }

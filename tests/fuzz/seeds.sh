@@ -75,7 +75,7 @@ seed suite '\357\273\277query_length=1..8 head_dim=4 # not a name: here\n##  nam
 seed suite 'query_length=1 head_dim=wide\n'
 seed suite '# %0200d: long\nquery_length=1 head_dim=1 causal=yes,no\n' 0
 
-for how in 0 1 2 3; do
+for how in 0 1 2 3 4 5; do
     seed words_text '%sThe quick brown fox (jumps) over the lazy dog.\nShe sells, I said "Stop!" Then.\n\nNa\303\257ve \303\211t\303\251: \316\221\316\222 \345\255\227\n' $how
     seed words_text '%s\357\273\277a a  b\tb\302\240c\r\nd' $how
 done
@@ -106,12 +106,21 @@ words weights --self the --embedding he causal=yes scale=0.5
 words count --tokens words --sentences marks --json
 words probe The cat chased --word cat --add dog --at 1 --json
 words probe The cat chased the mouse. --remove cat --plot p.svg
+words predict --model m.safetensors --top 3 The quick brown
+words generate --model m.safetensors --prompt The --stop fox --max 3 --temperature 1 --top-k 2 --seed 4
+words neighbours --model m.safetensors fox --json
 words --help
 plan query_length=1 head_dim=1 --tuning /nowhere
 END
 seed command_line 'run --query q --key k --value v --output o --logsumexp l --json\n\223NUMPY\001\000\106\000%-69s\n12345678' \
     '{"descr": "<f4", "fortran_order": False, "shape": (1, 1, 1, 2), }'
 seed command_line 'words weights 1 --vectors v.txt --text t.txt\n0 1 2\n1 1 2\n2 1 2\n'
+# A header and 12 bytes of data.
+model() { seed command_line "$1\\n\\$(printf '%03o' $(((${#2} - 12) % 256)))\\$(printf '%03o' $(((${#2} - 12) / 256)))\\000\\000\\000\\000\\000\\000%s" "$2"; }
+model 'words predict --model m a' '{"__metadata__":{"format":"clattn words 1","tokens":"space","sentences":"lines","context":"2","dim":"1","heads":"1","blocks":"1","batch":"1","optimizer":"adam","rate":"0.1","seed":"1","validate":"0","steps":"1","steps_made":"0","vocabulary":"a\nb\n"},"embedding.weight":{"dtype":"F32","shape":[3,1],"data_offsets":[0,12]}}123456789012'
+for command in predict show; do
+    { printf 'words %s --model m I am\n' $command && cat "$golden/words_model.safetensors"; } >"$out/command_line/$command"
+done
 seed command_line 'verify --suite s.txt\n# name: x\nquery_length=1,2 head_dim=4\n'
 seed command_line 'plan query_length=4 head_dim=64 --tuning t\n[attention_decode_gpu]\n%s\n*,*,*,*,64,128,8,4,8,1,\n' "$decode"
 for word in batch= query_heads= kv_heads= query_length= key_length= head_dim= value_dim= past= type= causal=yes align= window= \
@@ -119,7 +128,7 @@ for word in batch= query_heads= kv_heads= query_length= key_length= head_dim= va
     key_lengths= offsets= weights=softmax weights_heads= weights_rows= strides=random poison=yes spread= dropout= page= prefix= \
     direction=backward output_type=fp32 gradient_type=fp32 add=yes .. open \
     fp16 bf16 fp64 top_left bottom_right random 9223372036854775807 \
-    plan run verify bench tune words devices help count show probe --json --csv --plot --suite --engine --device --threads \
+    plan run verify bench tune words devices help count show probe predict generate neighbours --model --top --prompt --stop --max --temperature --top-k --json --csv --plot --suite --engine --device --threads \
     --blocks --body --tuning --rounds --seconds --scaling --memory --cases --query --key --value --output --logsumexp --mask --bias \
     --weights --weights-stage --text --tokens --sentences --vectors --dim --heads --embedding --self --positions --project \
     --map --word --add --remove --at x.npy x.svg x.png cpu reference opencl all none - \

@@ -102,8 +102,8 @@ int attn_options_read(attn_options *options, const attn_flag *flags, int count, 
             continue;
         }
         size_t length = strcspn(argument, "=");
-        const attn_flag *flag = find_flag(common, common_count, argument, length);
-        flag = flag ? flag : find_flag(flags, count, argument, length);
+        const attn_flag *flag = find_flag(flags, count, argument, length);
+        flag = flag ? flag : find_flag(common, common_count, argument, length);
         if (!flag) {
             return refuse_flag(argument, common, common_count, flags, count, error);
         }

@@ -25,7 +25,8 @@ typedef struct attn_options {
 } attn_options;
 
 /**
- * Reads arguments: the common flags, the command's own (count of them), and words. Sorts words to the front of argv.
+ * Reads arguments: the command's own flags (count of them), the common ones where it has none of that name, and
+ * words. Sorts words to the front of argv.
  * After `--` all are words. A flag given twice, unknown, or without its value is bad usage.
  */
 int attn_options_read(attn_options *options, const attn_flag *flags, int count, int argc, char **argv,

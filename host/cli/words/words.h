@@ -3,6 +3,7 @@
 #define ATTN_CLI_WORDS_WORDS_H
 
 #include "base/table.h"
+#include "words/words_learner.h"
 #include "words/words_model.h"
 
 enum { ATTN_WORDS_PICTURE_MAX = 200 }; /* words of a sentence whose whole pattern is made */
@@ -14,16 +15,30 @@ typedef struct attn_words {
     const char *text_path, *tokens, *sentences, *subword_model;
     const char *map, *plot;
     const char *word, *add, *remove, *at;
-    bool json, self;
+    const char *model_path, *top, *prompt, *stop, *most, *temperature, *top_k;
+    const char *learn[ATTN_LEARN_SETTINGS]; /* what flags say of a learner's settings */
+    bool json, self, resume;
     char *argument; /* WORD or SENTENCE; NULL = not given */
     attn_word_text text;
     attn_word_model model;
+    attn_learner learner;
 } attn_words;
 
 int attn_words_count(attn_words *words, attn_error *error);
 int attn_words_weights(attn_words *words, attn_error *error);
 int attn_words_show(attn_words *words, attn_error *error);
 int attn_words_probe(attn_words *words, attn_error *error);
+int attn_words_train(attn_words *words, attn_error *error);
+int attn_words_predict(attn_words *words, attn_error *error);
+int attn_words_generate(attn_words *words, attn_error *error);
+int attn_words_neighbours(attn_words *words, attn_error *error);
+
+/** Those two of the model of --model. */
+int attn_words_weights_learnt(attn_words *words, attn_error *error);
+int attn_words_show_learnt(attn_words *words, attn_error *error);
+
+/** Opens the model of --model, which must be given; with `sentences` its text too. */
+int attn_words_open_learner(attn_words *words, bool sentences, attn_error *error);
 
 /**
  * Reads the text and, after it, the sentence of the command line (or the articles'), whose words may be new where the
@@ -36,8 +51,15 @@ int attn_words_read_sentence(attn_words *words, int64_t **ids, int64_t *count, a
 int attn_words_cut(attn_words *words, const char *flag, const char *value, int64_t **ids, int64_t *count,
                    attn_error *error);
 
+/** What the text's tokens are: "words", "pieces", "characters". */
+const char *attn_words_noun(const attn_words *words);
+
 /** "The quick brown fox" */
 void attn_words_print_span(const attn_words *words, attn_word_span span, FILE *file);
+
+/** The words as they would stand in a text: with spaces between, or as pieces and characters say; malloc'ed, NULL = no
+ * memory. */
+char *attn_words_as_text(const attn_words *words, attn_word_span span);
 
 /** ["The", "quick", "brown", "fox"] */
 void attn_words_json_span(const attn_words *words, attn_word_span span, FILE *file);

@@ -34,10 +34,46 @@ int attn_words_read_sentence(attn_words *w, int64_t **ids, int64_t *count, attn_
                                                         *count, ATTN_WORDS_PICTURE_MAX);
 }
 
+const char *attn_words_noun(const attn_words *w) {
+    switch (w->text.tokens) {
+        case ATTN_TOKENS_SUBWORDS: return "pieces";
+        case ATTN_TOKENS_CHARACTERS: return "characters";
+        default: return "words";
+    }
+}
+
 void attn_words_print_span(const attn_words *w, attn_word_span span, FILE *file) {
     for (int64_t t = 0; t < span.count; t++) {
         fprintf(file, "%s%s", t > 0 ? " " : "", w->text.words[span.ids[t]]);
     }
+}
+
+char *attn_words_as_text(const attn_words *w, attn_word_span span) {
+    static const char space[] = "\xe2\x96\x81"; /* U+2581 stands for one in pieces */
+    bool spaces = w->text.tokens == ATTN_TOKENS_SPACE || w->text.tokens == ATTN_TOKENS_WORDS;
+    bool pieces = w->text.tokens == ATTN_TOKENS_SUBWORDS;
+    size_t size = 1, used = 0;
+    for (int64_t t = 0; t < span.count; t++) {
+        size += span.ids[t] < w->text.word_count ? strlen(w->text.words[span.ids[t]]) + 1 : 1;
+    }
+    char *joined = malloc(size);
+    for (int64_t t = 0; t < span.count && joined; t++) { /* beyond the vocabulary lies the end of a sentence */
+        const char *word = span.ids[t] < w->text.word_count ? w->text.words[span.ids[t]] : "\n";
+        if (spaces && t > 0) {
+            joined[used++] = ' ';
+        }
+        while (*word != '\0') {
+            bool stands = pieces && strncmp(word, space, sizeof space - 1) == 0;
+            if (!stands || used > 0) {
+                joined[used++] = (char)(stands ? ' ' : *word);
+            }
+            word += stands ? sizeof space - 1 : 1;
+        }
+    }
+    if (joined) {
+        joined[used] = '\0';
+    }
+    return joined;
 }
 
 void attn_words_json_span(const attn_words *w, attn_word_span span, FILE *file) {
@@ -82,8 +118,8 @@ static int more_often(const void *first, const void *second) {
 
 static void print_frequencies(const attn_words *w, const frequency *sorted) {
     int64_t words = w->text.word_count;
-    printf("%" PRId64 " sentence%s, %" PRId64 " words, a vocabulary of %" PRId64 "\n", w->text.sentence_count,
-           w->text.sentence_count == 1 ? "" : "s", w->text.token_count, words);
+    printf("%" PRId64 " sentence%s, %" PRId64 " %s, a vocabulary of %" PRId64 "\n", w->text.sentence_count,
+           w->text.sentence_count == 1 ? "" : "s", w->text.token_count, attn_words_noun(w), words);
     for (int64_t n = 0; n < words; n++) {
         printf("%6" PRId64 "  %s\n", sorted[n].count, w->text.words[sorted[n].word]);
     }

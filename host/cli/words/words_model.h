@@ -7,6 +7,7 @@
 
 #include "case/session.h"
 #include "clattn/clattn_layers.h"
+#include "words/words_attention.h"
 #include "words/words_text.h"
 
 /** What the flags say of the model; texts as given, NULL = not given. */
@@ -14,7 +15,7 @@ typedef struct attn_word_settings {
     const char *embedding, *vectors, *dim_text, *seed_text, *heads_text;
     bool positions; /* add the sinusoidal positions */
     bool project;   /* drawn W_query, W_key, W_value */
-    bool causal;
+    bool has_causal, causal;
     bool has_scale;
     double scale;
 } attn_word_settings;
@@ -27,17 +28,11 @@ typedef struct attn_word_model {
     const char *embedding; /* how the vectors came: "uniform", ..., or the path they were read from */
     float *table;          /* [vocabulary, dim] */
     double scale;
-    clattn_plan_info info;
-    clattn_attention_layer *layer;
-    clattn_plan *unit_plan;   /* for engines that write no weights: see words_model.c */
-    int64_t unit_block;       /* keys whose weights one call of it reads */
-    float *projections;       /* [3, dim, dim] */
-    float *rows, *keys;       /* embedded words */
-    float *query, *key;       /* as attention saw them, for the unit plan */
-    float *raw;               /* weights as the layer writes them */
-    float *units, *unit_rows; /* unit values; weights as outputs */
-    float *weights;           /* [heads, rows, keys] of the last call */
-    float *context;           /* [rows, dim] of the last call */
+    float *projections; /* [3, dim, dim] */
+    float *rows, *keys; /* embedded words */
+    attn_word_attention attention;
+    const float *weights; /* [heads, rows, keys] of the last call */
+    const float *context; /* [rows, dim] of the last call */
 } attn_word_model;
 
 /** Makes embeddings and layer. max_rows, max_keys: the largest a call will bring. */

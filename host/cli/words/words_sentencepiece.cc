@@ -9,16 +9,17 @@
 #include <vector>
 
 extern "C" {
-void *attn_sentencepiece_open(const char *path);
+void *attn_sentencepiece_open(const char *bytes, long long size);
 void attn_sentencepiece_close(void *model);
 int attn_sentencepiece_cut(void *model, const char *sentence, long long length,
                            int (*take)(void *user, const char *piece, long long length), void *user);
 }
 
-void *attn_sentencepiece_open(const char *path) {
+void *attn_sentencepiece_open(const char *bytes, long long size) {
     try {
         std::unique_ptr<sentencepiece::SentencePieceProcessor> model(new sentencepiece::SentencePieceProcessor);
-        return model->Load(path).ok() ? model.release() : nullptr;
+        std::string all(bytes, static_cast<size_t>(size));
+        return model->LoadFromSerializedProto(all).ok() ? model.release() : nullptr;
     } catch (...) {
         return nullptr;
     }

@@ -58,6 +58,9 @@ int attn_words_show(attn_words *w, attn_error *error) {
     if (attn_words_map_check(w->map, error) != ATTN_DONE || (w->plot && attn_plot_check(w->plot, error) != ATTN_DONE)) {
         return error->status;
     }
+    if (w->model_path) {
+        return attn_words_show_learnt(w, error);
+    }
     int status = attn_words_read_sentence(w, &ids, &count, error);
     attn_word_span span = { ids, count };
     status = status == ATTN_DONE

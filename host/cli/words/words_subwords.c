@@ -4,11 +4,14 @@
  */
 #include "words/words_subwords.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/input_file.h"
 
 #if CLATTN_HAVE_SENTENCEPIECE
+
+enum { MOST_BYTES = 1 << 30 };
 
 typedef struct piece_taker {
     attn_word_text *text;
@@ -20,21 +23,28 @@ static int take_piece(void *user, const char *piece, long long length) {
     return attn_word_text_token(taking->text, piece, length, taking->error);
 }
 
-int attn_subwords_open(void **model, const char *path, attn_error *error) {
+int attn_subwords_open(attn_word_text *text, const char *name, attn_error *error) {
+    text->subwords = attn_sentencepiece_open(text->subword_bytes, text->subword_size);
+    return text->subwords ? ATTN_DONE : attn_fail(error, ATTN_USAGE, "%s: not a model of SentencePiece", name);
+}
+
+int attn_subwords_read(attn_word_text *text, const char *path, attn_error *error) {
+    char name[256];
     if (!path) {
         return attn_fail(error, ATTN_USAGE, "--tokens subwords: --subword-model FILE is missing");
     }
-    if (attn_input_check(path, error) != ATTN_DONE) { /* the library's own message would go to stderr */
+    if (attn_input_text(path, MOST_BYTES, &text->subword_bytes, &text->subword_size, error) != ATTN_DONE) {
         return error->status;
     }
-    *model = attn_sentencepiece_open(path);
-    return *model ? ATTN_DONE : attn_fail(error, ATTN_USAGE, "--subword-model %s: not a model of SentencePiece", path);
+    snprintf(name, sizeof name, "--subword-model %.200s", path);
+    return attn_subwords_open(text, name, error);
 }
 
-void attn_subwords_close(void *model) {
-    if (model) {
-        attn_sentencepiece_close(model);
+void attn_subwords_close(attn_word_text *text) {
+    if (text->subwords) {
+        attn_sentencepiece_close(text->subwords);
     }
+    free(text->subword_bytes);
 }
 
 int attn_subwords_cut(attn_word_text *text, const char *sentence, int64_t length, attn_error *error) {
@@ -52,21 +62,31 @@ int attn_subwords_cut(attn_word_text *text, const char *sentence, int64_t length
 
 #else
 
-int attn_subwords_open(void **model, const char *path, attn_error *error) {
-    (void)model;
-    (void)path;
+static int not_built(attn_error *error) {
     return attn_fail(error, ATTN_UNSERVED, "--tokens subwords: needs SentencePiece, which this build has not");
 }
 
-void attn_subwords_close(void *model) {
-    (void)model;
+int attn_subwords_open(attn_word_text *text, const char *name, attn_error *error) {
+    (void)text;
+    (void)name;
+    return not_built(error);
+}
+
+int attn_subwords_read(attn_word_text *text, const char *path, attn_error *error) {
+    (void)text;
+    (void)path;
+    return not_built(error);
+}
+
+void attn_subwords_close(attn_word_text *text) {
+    free(text->subword_bytes);
 }
 
 int attn_subwords_cut(attn_word_text *text, const char *sentence, int64_t length, attn_error *error) {
     (void)text;
     (void)sentence;
     (void)length;
-    return attn_fail(error, ATTN_UNSERVED, "--tokens subwords: needs SentencePiece, which this build has not");
+    return not_built(error);
 }
 
 #endif

@@ -7,9 +7,11 @@
 
 #include "words/words_vocabulary.h"
 
-/** Opens a model file (path NULL: bad usage). */
-int attn_subwords_open(void **model, const char *path, attn_error *error);
-void attn_subwords_close(void *model);
+/** Reads a model file (path NULL: bad usage) into text->subword_bytes, and opens it. */
+int attn_subwords_read(attn_word_text *text, const char *path, attn_error *error);
+/** Opens the model in text->subword_bytes; name stands in errors. */
+int attn_subwords_open(attn_word_text *text, const char *name, attn_error *error);
+void attn_subwords_close(attn_word_text *text);
 
 int attn_subwords_cut(attn_word_text *text, const char *sentence, int64_t length, attn_error *error);
 
@@ -18,9 +20,10 @@ int attn_subwords_cut(attn_word_text *text, const char *sentence, int64_t length
 extern "C" {
 #endif
 /* words_sentencepiece.cc */
-void *attn_sentencepiece_open(const char *path);
+void *attn_sentencepiece_open(const char *bytes, long long size);
 void attn_sentencepiece_close(void *model);
-/** Calls take() for each piece until it answers something else than 0, which is then the answer; -1 = the library failed. */
+/** Calls take() for each piece until it answers something else than 0, which is then the answer; -1 = the library
+ * failed. */
 int attn_sentencepiece_cut(void *model, const char *sentence, long long length,
                            int (*take)(void *user, const char *piece, long long length), void *user);
 #ifdef __cplusplus

@@ -10,6 +10,7 @@
 
 #include "base/input_file.h"
 #include "base/utf8.h"
+#include "words/words_subwords.h"
 #include "words/words_tokens.h"
 
 enum { MOST_BYTES = 1 << 30 };
@@ -71,7 +72,7 @@ static int add_sentences(attn_word_text *text, const char *content, int64_t leng
         if (attn_tokens_cut(text, content + at, step, error) != ATTN_DONE) {
             return error->status;
         }
-        if (text->token_count == before) {
+        if (text->token_count == before && !text->keep_empty) {
             continue;
         }
         if (!attn_word_text_grow((void **)&text->ends, text->sentence_count, &text->sentence_capacity,
@@ -137,6 +138,12 @@ int attn_word_text_init(attn_word_text *text, attn_token_kind tokens, attn_sente
                         const char *subword_model, attn_error *error) {
     *text = (attn_word_text){ .tokens = tokens, .sentences = sentences };
     return attn_tokens_init(text, subword_model, error);
+}
+
+int attn_word_text_init_bytes(attn_word_text *text, attn_token_kind tokens, attn_sentence_kind sentences, char *bytes,
+                              int64_t size, const char *name, attn_error *error) {
+    *text = (attn_word_text){ .tokens = tokens, .sentences = sentences, .subword_bytes = bytes, .subword_size = size };
+    return tokens == ATTN_TOKENS_SUBWORDS ? attn_subwords_open(text, name, error) : attn_tokens_init(text, NULL, error);
 }
 
 void attn_word_text_free(attn_word_text *text) {

@@ -10,6 +10,9 @@
 /** Starts an empty text. subword_model is the path of a model file, for ATTN_TOKENS_SUBWORDS. */
 int attn_word_text_init(attn_word_text *text, attn_token_kind tokens, attn_sentence_kind sentences,
                         const char *subword_model, attn_error *error);
+/** The same with the bytes of that model file, which are the text's from now on (free()); name stands in errors. */
+int attn_word_text_init_bytes(attn_word_text *text, attn_token_kind tokens, attn_sentence_kind sentences, char *bytes,
+                              int64_t size, const char *name, attn_error *error);
 void attn_word_text_free(attn_word_text *text);
 
 /** Reads a file, or the six sentences of the articles when path is NULL. A text without a word is refused. */

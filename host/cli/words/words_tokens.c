@@ -1,5 +1,5 @@
 /*
- * The tokenisers: white space, runs of letters and digits, sub-words. Text that comes here is checked UTF-8. What is a
+ * The tokenisers: white space, runs of letters and digits, characters, sub-words. Text that comes here is checked UTF-8. What is a
  * letter the C library's Unicode tables say, so no table is kept here. To add a tokeniser: its kind in words_vocabulary.h and a
  * function here.
  */
@@ -53,10 +53,24 @@ static int cut_words(attn_word_text *text, const char *sentence, int64_t length,
     return status;
 }
 
+static int cut_characters(attn_word_text *text, const char *sentence, int64_t length, attn_error *error) {
+    length -= length > 0 && sentence[length - 1] == '\n';
+    length -= length > 0 && sentence[length - 1] == '\r';
+    for (int64_t at = 0, step; at < length; at += step) {
+        uint32_t code;
+        step = attn_utf8_next(sentence + at, length - at, &code);
+        if (attn_word_text_token(text, sentence + at, step, error) != ATTN_DONE) {
+            return error->status;
+        }
+    }
+    return ATTN_DONE;
+}
+
 int attn_tokens_cut(attn_word_text *text, const char *sentence, int64_t length, attn_error *error) {
     switch (text->tokens) {
         case ATTN_TOKENS_WORDS: return cut_words(text, sentence, length, error);
         case ATTN_TOKENS_SUBWORDS: return attn_subwords_cut(text, sentence, length, error);
+        case ATTN_TOKENS_CHARACTERS: return cut_characters(text, sentence, length, error);
         default: return cut_space(text, sentence, length, error);
     }
 }
@@ -81,7 +95,7 @@ static int find_letters(attn_word_text *text, attn_error *error) {
 int attn_tokens_init(attn_word_text *text, const char *subword_model, attn_error *error) {
     switch (text->tokens) {
         case ATTN_TOKENS_WORDS: return find_letters(text, error);
-        case ATTN_TOKENS_SUBWORDS: return attn_subwords_open(&text->subwords, subword_model, error);
+        case ATTN_TOKENS_SUBWORDS: return attn_subwords_read(text, subword_model, error);
         default: return ATTN_DONE;
     }
 }
@@ -90,5 +104,5 @@ void attn_tokens_free(attn_word_text *text) {
     if (text->letters) {
         freelocale((locale_t)text->letters);
     }
-    attn_subwords_close(text->subwords);
+    attn_subwords_close(text);
 }

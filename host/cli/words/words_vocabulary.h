@@ -10,7 +10,8 @@
 typedef enum attn_token_kind {
     ATTN_TOKENS_SPACE,   /* what stands between white space, case and punctuation kept */
     ATTN_TOKENS_WORDS,   /* runs of letters and digits, lower-cased */
-    ATTN_TOKENS_SUBWORDS /* pieces that a library cuts by a model file */
+    ATTN_TOKENS_SUBWORDS, /* pieces that a library cuts by a model file */
+    ATTN_TOKENS_CHARACTERS /* every character, but for the line break at a sentence's end */
 } attn_token_kind;
 
 typedef enum attn_sentence_kind {
@@ -29,6 +30,7 @@ typedef struct attn_word_text {
     attn_token_kind tokens;
     attn_sentence_kind sentences;
     attn_token_use use;
+    bool keep_empty;     /* a line without tokens is a sentence, too */
     const char *name;    /* of the text, for errors */
     const char *reading; /* of what is read now */
     int64_t word_count, word_capacity;
@@ -42,6 +44,8 @@ typedef struct attn_word_text {
     int64_t *ends;  /* one past the last token of each sentence */
     void *letters;  /* the locale that knows letters, for ATTN_TOKENS_WORDS */
     void *subwords; /* the library's model, for ATTN_TOKENS_SUBWORDS */
+    char *subword_bytes; /* the file that it was read from */
+    int64_t subword_size;
 } attn_word_text;
 
 /** A run of tokens: the model's view of a sentence. */

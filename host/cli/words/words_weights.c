@@ -95,6 +95,9 @@ static int print_all(attn_words *w, int64_t word, attn_error *error) {
 int attn_words_weights(attn_words *w, attn_error *error) {
     const char *argument = w->argument ? w->argument : "fox";
     int64_t *ids = NULL, count = 0, longest = 0;
+    if (w->model_path) {
+        return attn_words_weights_learnt(w, error);
+    }
     if (attn_word_text_read(&w->text, w->text_path, error) != ATTN_DONE ||
         attn_word_text_cut(&w->text, "WORD", argument, false, &ids, &count, error) != ATTN_DONE) {
         return error->status;

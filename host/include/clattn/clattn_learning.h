@@ -344,6 +344,9 @@ CLATTN_API void clattn_decoder_destroy(clattn_decoder *decoder);
  */
 CLATTN_API clattn_parameters *clattn_decoder_get_parameters(clattn_decoder *decoder);
 
+/** The attention plan's own description, as clattn_attention_layer_get_info(). @since 0.1 */
+CLATTN_API CLATTN_CHECK clattn_status clattn_decoder_get_info(const clattn_decoder *decoder, clattn_plan_info *info);
+
 /**
  * Logits for every row.
  * @param ids     [batch, length]
@@ -368,6 +371,62 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_decoder_forward(clattn_decoder *dec
 CLATTN_API CLATTN_CHECK clattn_status clattn_decoder_learn(clattn_decoder *decoder, const int64_t *ids,
                                                            const int64_t *labels, int64_t length, double factor,
                                                            double *loss, clattn_report *report);
+
+/* -------------------------------------------------------------------------------------------- a decoder's past */
+
+/**
+ * The words of one text so far, as their keys and values in every block of a decoder: a new word then costs one row
+ * through the blocks instead of the whole text.
+ *
+ *     clattn_decoder_past_create(decoder, NULL, &past, &report);
+ *     clattn_decoder_step(past, prompt, prompt_length, logits, &report);
+ *     while (...) {
+ *         word = ... chosen by the logits
+ *         clattn_decoder_step(past, &word, 1, logits, &report);
+ *     }
+ *
+ * Positions are absolute: a text that has come to the decoder's length is full. To let it slide, rewind to 0 and step
+ * with the last words; their positions are then others, so nothing of what was kept serves.
+ *
+ * A past serves one call at a time, and so does its decoder with all its pasts. @since 0.1
+ */
+typedef struct clattn_decoder_past clattn_decoder_past;
+
+/**
+ * Makes an empty past, and plans for single rows.
+ * @param decoder  of a batch of 1; destroyed after the past. After a change of its parameters rewind to 0
+ * @param plan     of the rows' attention; not kept; NULL = the defaults. Products go to the engine and the device where
+ *                 it went. The first step of several words goes where the decoder's forward goes
+ * @param past     receives it; NULL on error
+ * @param report   may be NULL; names the field that does not fit, or why engines declined
+ * @return as clattn_attention_layer_create()
+ * @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_decoder_past_create(clattn_decoder *decoder,
+                                                                 const clattn_plan_options *plan,
+                                                                 clattn_decoder_past **past, clattn_report *report);
+
+/** NULL does nothing. @since 0.1 */
+CLATTN_API void clattn_decoder_past_destroy(clattn_decoder_past *past);
+
+/** Words so far; 0 for NULL. @since 0.1 */
+CLATTN_API int64_t clattn_decoder_past_get_length(const clattn_decoder_past *past);
+
+/** Forgets all words but the first @p length. INVALID_ARGUMENT: there are not as many. @since 0.1 */
+CLATTN_API CLATTN_CHECK clattn_status clattn_decoder_past_rewind(clattn_decoder_past *past, int64_t length);
+
+/**
+ * Adds words to the text and tells what the decoder expects behind the last of them: row length - 1 of what
+ * clattn_decoder_forward() would compute for the whole text, but for rounding.
+ * @param ids     [count]
+ * @param count   >= 1; with the words so far not above the decoder's length
+ * @param logits  [words]
+ * @param report  may be NULL; names the field, or the id that is no word
+ * @return as clattn_attention_layer_forward(); after an error the past is as before
+ * @since 0.1
+ */
+CLATTN_API CLATTN_CHECK clattn_status clattn_decoder_step(clattn_decoder_past *past, const int64_t *ids, int64_t count,
+                                                          float *logits, clattn_report *report);
 
 #ifdef __cplusplus
 }
