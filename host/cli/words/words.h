@@ -51,6 +51,13 @@ int attn_words_read_sentence(attn_words *words, int64_t **ids, int64_t *count, a
 int attn_words_cut(attn_words *words, const char *flag, const char *value, int64_t **ids, int64_t *count,
                    attn_error *error);
 
+/** The number of a word of the command line, which must be one word of the vocabulary. */
+int attn_words_find_one(attn_words *words, const char *argument, int64_t *word, attn_error *error);
+
+/** What a learner's word is called; the end of a sentence is one too, and null in JSON. */
+const char *attn_words_name(const attn_words *words, int64_t word);
+void attn_words_json_name(const attn_words *words, int64_t word, FILE *file);
+
 /** What the text's tokens are: "words", "pieces", "characters". */
 const char *attn_words_noun(const attn_words *words);
 

@@ -34,6 +34,29 @@ int attn_words_read_sentence(attn_words *w, int64_t **ids, int64_t *count, attn_
                                                         *count, ATTN_WORDS_PICTURE_MAX);
 }
 
+int attn_words_find_one(attn_words *w, const char *argument, int64_t *word, attn_error *error) {
+    int64_t *ids = NULL, count = 0;
+    if (attn_word_text_cut(&w->text, "WORD", argument, false, &ids, &count, error) != ATTN_DONE) {
+        return error->status;
+    }
+    *word = ids[0];
+    free(ids);
+    return count == 1 ? ATTN_DONE
+                      : attn_fail(error, ATTN_USAGE, "\"%s\": one word is expected, this is %" PRId64, argument, count);
+}
+
+const char *attn_words_name(const attn_words *w, int64_t word) {
+    return word < w->text.word_count ? w->text.words[word] : "(the end of the sentence)";
+}
+
+void attn_words_json_name(const attn_words *w, int64_t word, FILE *file) {
+    if (word < w->text.word_count) {
+        attn_json_write_string(file, w->text.words[word]);
+    } else {
+        fputs("null", file);
+    }
+}
+
 const char *attn_words_noun(const attn_words *w) {
     switch (w->text.tokens) {
         case ATTN_TOKENS_SUBWORDS: return "pieces";

@@ -119,8 +119,7 @@ static void print_weights(const attn_words *w, const attn_word_patterns *p, attn
         }
         fputc('\n', stdout);
     }
-    printf("   predicted next word  %s (%.4f)\n",
-           next->word == w->learner.end ? "(the end of the sentence)" : w->text.words[next->word], next->probability);
+    printf("   predicted next word  %s (%.4f)\n", attn_words_name(w, next->word), next->probability);
 }
 
 static void json_weights(const attn_words *w, const attn_word_patterns *p, attn_word_span seen,
@@ -133,11 +132,7 @@ static void json_weights(const attn_words *w, const attn_word_patterns *p, attn_
         attn_words_json_numbers(last_row(p, n, seen.count), seen.count, stdout);
     }
     fputs("]],\n    \"next\": ", stdout);
-    if (next->word == w->learner.end) {
-        fputs("null", stdout);
-    } else {
-        attn_json_write_string(stdout, w->text.words[next->word]);
-    }
+    attn_words_json_name(w, next->word, stdout);
     fputs(", \"probability\": ", stdout);
     attn_json_write_number(stdout, next->probability, 9);
     fputs(" }", stdout);
@@ -204,18 +199,13 @@ static int each_sentence(attn_words *w, attn_word_patterns *p, int64_t word, att
 }
 
 int attn_words_weights_learnt(attn_words *w, attn_error *error) {
-    const char *argument = w->argument ? w->argument : "fox";
     attn_word_patterns patterns = { 0 };
-    int64_t *ids = NULL, count = 0;
+    int64_t word;
     if (attn_words_open_learner(w, true, error) != ATTN_DONE ||
-        attn_word_text_cut(&w->text, "WORD", argument, false, &ids, &count, error) != ATTN_DONE) {
+        attn_words_find_one(w, w->argument ? w->argument : "fox", &word, error) != ATTN_DONE) {
         return error->status;
     }
-    int64_t word = ids[0];
-    free(ids);
-    int status = count == 1
-                     ? attn_word_patterns_open(&patterns, &w->learner, error)
-                     : attn_fail(error, ATTN_USAGE, "\"%s\": one word is expected, this is %" PRId64, argument, count);
+    int status = attn_word_patterns_open(&patterns, &w->learner, error);
     if (status == ATTN_DONE) {
         print_begin(w, word);
         status = each_sentence(w, &patterns, word, error);

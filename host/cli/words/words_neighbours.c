@@ -99,7 +99,7 @@ static int compare(const attn_words *w, int64_t word, int64_t top, attn_error *e
 }
 
 int attn_words_neighbours(attn_words *w, attn_error *error) {
-    int64_t top = 5, *ids = NULL, count = 0;
+    int64_t top = 5, word;
     if (attn_options_number("--top", w->top, 1, &top, error) != ATTN_DONE) {
         return error->status;
     }
@@ -107,12 +107,8 @@ int attn_words_neighbours(attn_words *w, attn_error *error) {
         return attn_fail(error, ATTN_USAGE, "words neighbours: WORD is missing");
     }
     if (attn_words_open_learner(w, false, error) != ATTN_DONE ||
-        attn_word_text_cut(&w->text, "WORD", w->argument, false, &ids, &count, error) != ATTN_DONE) {
+        attn_words_find_one(w, w->argument, &word, error) != ATTN_DONE) {
         return error->status;
     }
-    int64_t word = ids[0];
-    free(ids);
-    return count == 1
-               ? compare(w, word, top, error)
-               : attn_fail(error, ATTN_USAGE, "\"%s\": one word is expected, this is %" PRId64, w->argument, count);
+    return compare(w, word, top, error);
 }

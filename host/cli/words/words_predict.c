@@ -22,12 +22,10 @@ static void print_predictions(const attn_words *w, attn_word_span text, const at
     printf("%s\npredicted next word: ", joined ? joined : "");
     free(joined);
     for (int64_t c = 0; c < count; c++) {
-        bool is_end = choices[c].word == w->learner.end;
-        const char *word = is_end ? "(the end of the sentence)" : w->text.words[choices[c].word];
         if (c == 0) {
-            printf("%s\n", word);
+            printf("%s\n", attn_words_name(w, choices[c].word));
         }
-        printf("%9.4f  %s\n", choices[c].probability, word);
+        printf("%9.4f  %s\n", choices[c].probability, attn_words_name(w, choices[c].word));
     }
 }
 
@@ -39,11 +37,7 @@ static void json_predictions(const attn_words *w, attn_word_span text, const att
     fputs("\"predictions\": [", stdout);
     for (int64_t c = 0; c < count; c++) {
         fputs(c > 0 ? ",\n  { \"word\": " : "\n  { \"word\": ", stdout);
-        if (choices[c].word == w->learner.end) {
-            fputs("null", stdout); /* the end of the sentence */
-        } else {
-            attn_json_write_string(stdout, w->text.words[choices[c].word]);
-        }
+        attn_words_json_name(w, choices[c].word, stdout);
         fputs(", \"probability\": ", stdout);
         attn_json_write_number(stdout, choices[c].probability, 9);
         fputs(" }", stdout);

@@ -3,7 +3,6 @@
  * weights and the sum are the model's; nothing is computed here.
  */
 #include <inttypes.h>
-#include <stdlib.h>
 
 #include "words/words.h"
 
@@ -94,18 +93,13 @@ static int print_all(attn_words *w, int64_t word, attn_error *error) {
 
 int attn_words_weights(attn_words *w, attn_error *error) {
     const char *argument = w->argument ? w->argument : "fox";
-    int64_t *ids = NULL, count = 0, longest = 0;
+    int64_t word, longest = 0;
     if (w->model_path) {
         return attn_words_weights_learnt(w, error);
     }
     if (attn_word_text_read(&w->text, w->text_path, error) != ATTN_DONE ||
-        attn_word_text_cut(&w->text, "WORD", argument, false, &ids, &count, error) != ATTN_DONE) {
+        attn_words_find_one(w, argument, &word, error) != ATTN_DONE) {
         return error->status;
-    }
-    int64_t word = ids[0];
-    free(ids);
-    if (count != 1) {
-        return attn_fail(error, ATTN_USAGE, "\"%s\": one word is expected, this is %" PRId64, argument, count);
     }
     for (int64_t s = 0; s < w->text.sentence_count; s++) {
         int64_t length = attn_word_text_sentence(&w->text, s).count;
