@@ -49,15 +49,15 @@ static const struct {
     { "verify", COMMON "--cases --seed --dims --suite --full --csv --json" },
     { "bench", COMMON "--suite --rounds --seconds --memory --scaling --csv --json --plot" },
     { "tune", COMMON "--seconds --json" },
-    { "words count", COMMON "--text --tokens --subword-model --sentences --json" },
-    { "words weights", COMMON "--model --text --tokens --json --embedding --dim --seed --vectors --heads --self causal= scale=" },
-    { "words show", COMMON "--model --text --json --embedding --dim --seed --vectors --heads --map --plot --positions --project" },
+    { "words count", COMMON "--text --sentence --tokens --subword-model --sentences --json" },
+    { "words weights", COMMON "--model --text --sentence --tokens --json --embedding --dim --seed --vectors --heads --self causal= scale=" },
+    { "words show", COMMON "--model --text --sentence --json --embedding --dim --seed --vectors --heads --map --plot --positions --project" },
     { "words train", COMMON "--model --resume --steps --context --dim --heads --blocks --batch --optimizer --rate --seed --validate "
                             "--plot --text --tokens --subword-model --sentences --json" },
     { "words predict", COMMON "--model --top --json" },
     { "words generate", COMMON "--model --prompt --stop --max --temperature --top-k --seed --json" },
     { "words neighbours", COMMON "--model --top --json" },
-    { "words probe", COMMON "--text --json --embedding --vectors --heads --word --remove --add --at --plot --positions" },
+    { "words probe", COMMON "--text --sentence --json --embedding --vectors --heads --word --remove --add --at --plot --positions" },
 };
 
 START_TEST(test_helps) {

@@ -126,6 +126,35 @@ START_TEST(test_printed) {
 }
 END_TEST
 
+/* The six vectors and the numbers of S. Raschka, "Build a Large Language Model (From Scratch)", 2024, section 3.3. */
+START_TEST(test_journey) {
+    static const char journey[] = "--sentence 'Your journey starts with one step' --vectors '" CLATTN_TEST_SOURCE_DIR
+                                  "/../examples/data/journey.txt'";
+    char command[400];
+    program_begin("words");
+    snprintf(command, sizeof command, "weights journey %s", journey);
+    works(command);
+    ck_assert_ptr_nonnull(strstr(said, "     Your      0.1385\n     journey   0.2379\n     starts    0.2333\n"
+                                       "     with      0.1240\n     one       0.1082\n     step      0.1581\n"));
+    ck_assert_ptr_nonnull(strstr(said, "   context   0.4419  0.6515  0.5683\n"));
+    snprintf(command, sizeof command, "show scale=1 %s", journey);
+    works(command);
+    ck_assert_ptr_nonnull(strstr(said, "  2 journey    0.9544  1.4950  1.4754  0.8434  0.7070  1.0865\n"));
+    ck_assert_ptr_nonnull(strstr(said, "  2 journey   0.1385 0.2379 0.2333 0.1240 0.1082 0.1581\n"));
+    ck_assert_ptr_nonnull(strstr(said, "  2 journey    0.4419  0.6515  0.5683\n"));
+    snprintf(command, sizeof command, "show scale=1 causal=yes %s", journey);
+    works(command);
+    ck_assert_ptr_nonnull(strstr(said, "  2 journey    0.9544  1.4950       -       -       -       -\n"));
+    snprintf(command, sizeof command, "show scale=1 --map blocks %s", journey);
+    works(command);
+    ck_assert_ptr_nonnull(strstr(said, "--map numbers prints scores and context vectors too\n"));
+    ck_assert_ptr_null(strstr(said, "0.9544"));
+    works("count --sentence 'to be or not to be'");
+    ck_assert_ptr_nonnull(strstr(said, "1 sentence, 6 words, a vocabulary of 4\n     2  to\n"));
+    program_end();
+}
+END_TEST
+
 START_TEST(test_pictures) {
     program_begin("words");
     works("show 'a <b> & \"c\" a' --heads 2 --plot p.svg");
@@ -199,6 +228,9 @@ static const struct {
     { 2, "probe --at 2", "--at" },
     { 2, "probe --plot p.svg", "--plot" },
     { 2, "probe fox", "one word" },
+    { 2, "count --sentence ''", "--sentence" },
+    { 2, "weights --sentence 'a fox' --text small.txt", "--sentence" },
+    { 2, "weights a --sentence 'no such word'", "not in the vocabulary of --sentence" },
 };
 
 START_TEST(test_refused) {
@@ -226,6 +258,6 @@ START_TEST(test_help) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = { test_help, test_refused, test_count, test_every_engine, test_same_seed, test_printed, test_pictures };
+    const TTest *const tests[] = { test_help, test_refused, test_count, test_every_engine, test_same_seed, test_printed, test_pictures, test_journey };
     return suite_run(SUITE_OF("words", tests, 240), SUITE_NO_FORK);
 }

@@ -109,6 +109,9 @@ static int choice(const char *flag, const char *value, const char *const *names,
 }
 
 static int open_text(attn_words *w, attn_error *error) {
+    if (w->text_path && w->sentence) {
+        return attn_fail(error, ATTN_USAGE, "--sentence: not together with --text");
+    }
     const char *vectors = w->settings.vectors; /* said before a word is found missing in it */
     if (vectors && attn_input_check(vectors, error) != ATTN_DONE) {
         return error->status;
@@ -132,7 +135,8 @@ static int refuse_beside_model(const attn_words *w, attn_error *error) {
         bool given;
         const char *name;
     } all[] = {
-        { w->text_path, "--text" },      { w->tokens, "--tokens" },       { w->subword_model, "--subword-model" },
+        { w->text_path, "--text" },      { w->sentence, "--sentence" },   { w->subword_model, "--subword-model" },
+        { w->tokens, "--tokens" },
         { w->sentences, "--sentences" }, { s->embedding, "--embedding" }, { s->dim_text, "--dim" },
         { s->seed_text, "--seed" },      { s->vectors, "--vectors" },     { s->heads_text, "--heads" },
         { w->self, "--self" },           { s->positions, "--positions" }, { s->project, "--project" },
@@ -152,6 +156,7 @@ static int read_words_flags(attn_words *w, int sub, int argc, char **argv, attn_
         attn_flag flag;
     } all[] = {
         { TEXT | TRAIN, { "--text", &w->text_path, NULL } },
+        { TEXT, { "--sentence", &w->sentence, NULL } },
         { TEXT, { "--tokens", &w->tokens, NULL } },
         { TEXT | TRAIN, { "--subword-model", &w->subword_model, NULL } },
         { TEXT, { "--sentences", &w->sentences, NULL } },

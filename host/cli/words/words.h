@@ -12,7 +12,7 @@ enum { ATTN_WORDS_PICTURE_MAX = 200 }; /* words of a sentence whose whole patter
 typedef struct attn_words {
     attn_options options;
     attn_word_settings settings;
-    const char *text_path, *tokens, *sentences, *subword_model;
+    const char *text_path, *sentence, *tokens, *sentences, *subword_model;
     const char *map, *plot;
     const char *word, *add, *remove, *at;
     const char *model_path, *top, *prompt, *stop, *most, *temperature, *top_k;
@@ -37,8 +37,18 @@ int attn_words_neighbours(attn_words *words, attn_error *error);
 int attn_words_weights_learnt(attn_words *words, attn_error *error);
 int attn_words_show_learnt(attn_words *words, attn_error *error);
 
+/** Prints what lies on the way to the weights of `show`, scores, and what they make, context vectors. */
+int attn_words_print_scores(const attn_words *words, attn_word_span span, attn_error *error);
+void attn_words_print_contexts(const attn_words *words, attn_word_span span);
+
+/** Vectors as lines of eight numbers, the later ones behind `indent` blanks. */
+void attn_words_print_vector(const float *vector, int64_t count, int indent);
+
 /** Opens the model of --model, which must be given; with `sentences` its text too. */
 int attn_words_open_learner(attn_words *words, bool sentences, attn_error *error);
+
+/** Reads what --sentence or --text says, or the six sentences. */
+int attn_words_read_text(attn_words *words, attn_error *error);
 
 /**
  * Reads the text and, after it, the sentence of the command line (or the articles'), whose words may be new where the
@@ -101,6 +111,12 @@ double attn_words_shade(const attn_word_range *range, double weight);
 
 /** Checks --map: numbers, blocks, colours; by default what standard output can show. */
 int attn_words_map_check(const char *map, attn_error *error);
+
+/** Whether patterns become plain numbers there. */
+bool attn_words_map_has_numbers(const char *map);
+
+/** Prints numbers of the words of a sentence beside each other, [count, count], under a title; -infinity is a blank place. */
+void attn_words_map_numbers(const attn_words *words, const char *title, attn_word_span span, const float *numbers);
 
 /** Prints patterns on standard output. */
 void attn_words_map(const attn_words *words, const attn_word_pattern *patterns, int64_t count);

@@ -17,15 +17,21 @@ int attn_words_cut(attn_words *w, const char *flag, const char *value, int64_t *
                               error);
 }
 
+int attn_words_read_text(attn_words *w, attn_error *error) {
+    return w->sentence ? attn_word_text_take(&w->text, "--sentence", w->sentence, error)
+                       : attn_word_text_read(&w->text, w->text_path, error);
+}
+
 int attn_words_read_sentence(attn_words *w, int64_t **ids, int64_t *count, attn_error *error) {
     bool npy = attn_word_vectors_are_npy(w->settings.vectors);
     *ids = NULL;
     w->text.name = "the sentence";
-    bool own_words = w->settings.vectors && !npy && !w->text_path; /* the file need not know the six sentences */
-    if (!own_words && attn_word_text_read(&w->text, w->text_path, error) != ATTN_DONE) {
+    bool said = w->text_path || w->sentence;
+    bool own_words = w->settings.vectors && !npy && !said; /* the file need not know the six sentences */
+    if (!own_words && attn_words_read_text(w, error) != ATTN_DONE) {
         return error->status;
     }
-    const char *sentence = w->argument ? w->argument : show_sentence;
+    const char *sentence = w->argument ? w->argument : w->sentence ? w->sentence : show_sentence;
     if (attn_words_cut(w, "SENTENCE", sentence, ids, count, error) != ATTN_DONE) {
         return error->status;
     }
@@ -160,7 +166,7 @@ static void json_frequencies(const attn_words *w) {
 }
 
 int attn_words_count(attn_words *w, attn_error *error) {
-    if (attn_word_text_read(&w->text, w->text_path, error) != ATTN_DONE) {
+    if (attn_words_read_text(w, error) != ATTN_DONE) {
         return error->status;
     }
     if (w->json) { /* in the vocabulary's own order */

@@ -4,6 +4,7 @@
  */
 #define _POSIX_C_SOURCE 200809L
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -55,16 +56,43 @@ static void map_cell(attn_map_kind kind, double weight, const attn_word_range *r
     }
 }
 
+/* A title, and the numbers of columns. */
+static void map_head(const attn_words *w, const char *title, attn_word_span span, int cell) {
+    int room = attn_words_width(w, span) + 5 - (int)strlen(title);
+    printf("\n%s%*s", title, room > 0 ? room : 0, "");
+    for (int64_t j = 0; j < span.count; j++) { /* blocks have room for the last two digits */
+        printf("%*" PRId64, cell, cell == 2 ? (j + 1) % 100 : j + 1);
+    }
+    fputc('\n', stdout);
+}
+
+bool attn_words_map_has_numbers(const char *map) {
+    return map_choose(map) == ATTN_MAP_NUMBERS;
+}
+
+void attn_words_map_numbers(const attn_words *w, const char *title, attn_word_span span, const float *numbers) {
+    int width = attn_words_width(w, span);
+    map_head(w, title, span, 8);
+    for (int64_t i = 0; i < span.count; i++) {
+        printf("%3" PRId64 " ", i + 1);
+        attn_words_print_padded(w->text.words[span.ids[i]], width + 1);
+        for (int64_t j = 0; j < span.count; j++) {
+            double number = (double)numbers[i * span.count + j];
+            if (number == -INFINITY) {
+                printf("%8s", "-");
+            } else {
+                printf("%8.4f", number);
+            }
+        }
+        fputc('\n', stdout);
+    }
+}
+
 static void map_one(const attn_words *w, const attn_word_pattern *pattern, attn_map_kind kind,
                     const attn_word_range *range) {
     int64_t count = pattern->span.count;
     int width = attn_words_width(w, pattern->span), cell = map_widths[kind];
-    printf("\n%s%*s", pattern->title,
-           width + 5 > (int)strlen(pattern->title) ? width + 5 - (int)strlen(pattern->title) : 0, "");
-    for (int64_t j = 0; j < count; j++) { /* blocks have room for the last two digits */
-        printf("%*" PRId64, cell, cell == 2 ? (j + 1) % 100 : j + 1);
-    }
-    fputc('\n', stdout);
+    map_head(w, pattern->title, pattern->span, cell);
     for (int64_t i = 0; i < count; i++) {
         printf("%3" PRId64 " ", i + 1);
         attn_words_print_padded(w->text.words[pattern->span.ids[i]], width + 1);

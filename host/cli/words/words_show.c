@@ -27,6 +27,21 @@ static void json_patterns(const attn_words *w, attn_word_span span) {
     fputs("\n] }\n", stdout);
 }
 
+/* Scores, weights, context vectors, as numbers; in shades and colours the weights alone. */
+static int print_steps(const attn_words *w, attn_word_span span, const attn_word_pattern *patterns, attn_error *error) {
+    bool numbers = attn_words_map_has_numbers(w->map);
+    if (numbers && attn_words_print_scores(w, span, error) != ATTN_DONE) {
+        return error->status;
+    }
+    attn_words_map(w, patterns, w->model.heads);
+    if (numbers) {
+        attn_words_print_contexts(w, span);
+    } else {
+        puts("\n--map numbers prints scores and context vectors too");
+    }
+    return ATTN_DONE;
+}
+
 static int show_patterns(attn_words *w, attn_word_span span, attn_error *error) {
     int64_t heads = w->model.heads;
     char description[1024];
@@ -46,7 +61,7 @@ static int show_patterns(attn_words *w, attn_word_span span, attn_error *error) 
     } else if (status == ATTN_DONE) {
         attn_words_print_span(w, span, stdout);
         printf("\n%s\n", description);
-        attn_words_map(w, patterns, heads);
+        status = print_steps(w, span, patterns, error);
     }
     free(titles);
     free(patterns);

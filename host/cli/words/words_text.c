@@ -105,6 +105,14 @@ int attn_word_text_read(attn_word_text *text, const char *path, attn_error *erro
     return status;
 }
 
+int attn_word_text_take(attn_word_text *text, const char *name, const char *content, attn_error *error) {
+    int64_t length = (int64_t)strlen(content);
+    text->use = ATTN_TOKEN_COUNT;
+    text->name = text->reading = name;
+    int status = check_text(name, content, length, error);
+    return status == ATTN_DONE ? add_sentences(text, content, length, error) : status;
+}
+
 int attn_word_text_cut(attn_word_text *text, const char *name, const char *sentence, bool grow, int64_t **ids,
                        int64_t *count, attn_error *error) {
     int64_t before = text->token_count;

@@ -18,6 +18,9 @@ void attn_word_text_free(attn_word_text *text);
 /** Reads a file, or the six sentences of the articles when path is NULL. A text without a word is refused. */
 int attn_word_text_read(attn_word_text *text, const char *path, attn_error *error);
 
+/** Takes a text of the command line instead; name stands in errors. */
+int attn_word_text_take(attn_word_text *text, const char *name, const char *content, attn_error *error);
+
 /**
  * Cuts a sentence of the command line into tokens; name stands in errors. New words enter the vocabulary where grow is
  * set (with frequency 0), else they are refused by name.

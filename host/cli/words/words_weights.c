@@ -27,9 +27,7 @@ static void print_weights(const attn_words *w, attn_word_span sentence) {
         fputc('\n', stdout);
     }
     fputs("   context ", stdout);
-    for (int64_t d = 0; d < model->dim; d++) {
-        printf("%s%8.4f", d > 0 && d % 8 == 0 ? "\n           " : "", (double)model->context[d]);
-    }
+    attn_words_print_vector(model->context, model->dim, 11);
     double distance;
     int64_t nearest = attn_word_model_nearest(model, model->context, &distance);
     printf("\n   nearest  %s (distance %.4f)\n", w->text.words[nearest], distance);
@@ -97,7 +95,7 @@ int attn_words_weights(attn_words *w, attn_error *error) {
     if (w->model_path) {
         return attn_words_weights_learnt(w, error);
     }
-    if (attn_word_text_read(&w->text, w->text_path, error) != ATTN_DONE ||
+    if (attn_words_read_text(w, error) != ATTN_DONE ||
         attn_words_find_one(w, argument, &word, error) != ATTN_DONE) {
         return error->status;
     }
