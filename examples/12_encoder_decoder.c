@@ -2,7 +2,8 @@
  * An encoder-decoder of recurrent networks (GRU) that writes words backwards, with Bahdanau attention and without it.
  * Prints what each writes, what the decoder looks at in each step, and how many letters of long words are right.
  *
- *     12_encoder_decoder [FILE] [--engine NAME]        FILE: the two models (examples/data/reversal.safetensors)
+ *     12_encoder_decoder [FILE] [--engine NAME]        FILE: the two models (examples/data/reversal.safetensors), or
+ *                                                      the one with attention that 14_learn_reversal wrote
  *
  * Without attention the decoder has the encoder's last state alone, and long words do not fit into it. Exit status: 0,
  * 1 (attention did not help), 2 (bad input).
@@ -177,15 +178,18 @@ static void print_word(const char *title, const int *word, int length) {
     printf("\n");
 }
 
-static void show(model *models, const char *text) {
+/* One word; models: with attention, and without it where there are two. */
+static void show(model *models, int count, const char *text) {
     int word[LONGEST] = { 0 }, written[LONGEST], length = (int)strlen(text);
     float pattern[LONGEST * LONGEST] = { 0 };
     for (int t = 0; t < length; t++) {
         word[t] = text[t] - 'a';
     }
     print_word("word", word, length);
-    reverse(&models[1], word, length, written, pattern);
-    print_word("without attention", written, length);
+    if (count > 1) {
+        reverse(&models[1], word, length, written, pattern);
+        print_word("without attention", written, length);
+    }
     reverse(&models[0], word, length, written, pattern);
     print_word("with attention", written, length);
     printf("\n  each row a letter written, each column a letter read\n\n      ");
@@ -231,17 +235,21 @@ int main(int argc, char **argv) {
     clattn_report report;
     check(clattn_runtime_create(NULL, &runtime), NULL, "runtime");
     check(clattn_safetensors_open(runtime, path, &file, &report), &report, path);
-    for (int k = 0; k < 2; k++) {
+    int count = clattn_safetensors_find(file, "plain.embedding.weight") < 0 ? 1 : 2;
+    for (int k = 0; k < count; k++) {
         models[k].runtime = runtime;
         load_model(&models[k], file, engine);
     }
     clattn_safetensors_close(file);
-    show(models, "feed");
-    show(models, "backgammonne");
-    double with = measure(&models[0]), without = measure(&models[1]);
-    printf("letters right in random words of %d: %.1f %% with attention, %.1f %% without\n", LONGEST, 100 * with,
-           100 * without);
-    for (int k = 0; k < 2; k++) {
+    show(models, count, "feed");
+    show(models, count, "backgammonne");
+    double with = measure(&models[0]), without = count > 1 ? measure(&models[1]) : 0;
+    printf("letters right in random words of %d: %.1f %% with attention", LONGEST, 100 * with);
+    if (count > 1) {
+        printf(", %.1f %% without", 100 * without);
+    }
+    printf("\n");
+    for (int k = 0; k < count; k++) {
         unload_model(&models[k]);
     }
     clattn_runtime_destroy(runtime);

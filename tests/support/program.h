@@ -1,6 +1,6 @@
 /*
  * The program from outside: started by the shell in a folder of the test's own, what it says read back. One test at a time
- * in a process. A suite that uses it names the program in CMakeLists.txt (CLATTN_PROGRAM).
+ * in a process. The build names the program (CLATTN_PROGRAM).
  */
 #ifndef TESTS_SUPPORT_PROGRAM_H
 #define TESTS_SUPPORT_PROGRAM_H
