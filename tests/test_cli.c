@@ -58,7 +58,6 @@ START_TEST(test_help_and_usage) {
     refused(2, "plan query_length=3 head_dim=4 --threads 0x", "--threads");
     refused(2, "plan query_length=3 head_dim=4 --threads -1", "--threads");
     refused(2, "plan query_length=3 head_dim=4 --threads 99999", "--threads 99999: 1024 at most");
-    refused(3, "words train", "words"); /* more of words in test_words.c */
     program_end();
 }
 END_TEST
