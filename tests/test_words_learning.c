@@ -107,6 +107,8 @@ START_TEST(test_draws) {
     snprintf(first, sizeof first, "%.4000s", said);
     works("generate --model m.safetensors --temperature 1 --seed 5 --engine reference");
     ck_assert_str_eq(first, said);
+    works("generate --model m.safetensors --temperature 1 --seed 5 --top-k 7 --max 2147483647 --json " FAST); /* takes no more than it writes */
+    ck_assert_ptr_nonnull(strstr(said, "\"draws\": { \"temperature\": 1, \"top_k\": 7, \"seed\": 5, \"max\": 2147483647 }"));
     works("generate --model m.safetensors --temperature 1 --seed 6 " FAST);
     ck_assert_str_ne(first, said);
     works("generate --model m.safetensors --prompt I " FAST);
@@ -135,6 +137,21 @@ START_TEST(test_characters) {
 END_TEST
 
 /* Words of other kinds; what a line may hold. */
+/* A picture has room for fewer words than such a model may see. */
+START_TEST(test_long_context) {
+    program_begin("words_long");
+    shell("head -c 450 /dev/zero | tr '\\0' a >long.txt; echo b >>long.txt");
+    works("train --model l.safetensors --text long.txt --tokens characters --context 300 --dim 8 --heads 1 --blocks 1 "
+          "--batch 1 --steps 1 " FAST);
+    works("show --model l.safetensors --map blocks " FAST);
+    ck_assert_msg(strchr(said, '\n') - said >= 200, "%s", said);
+    refused(2, "show $(head -c 250 /dev/zero | tr '\\0' a) --model l.safetensors", "SENTENCE: 250 words; at most 200");
+    refused(2, "show $(head -c 350 /dev/zero | tr '\\0' a) --model l.safetensors",
+            "SENTENCE: 350 words; l.safetensors sees 300 together");
+    program_end();
+}
+END_TEST
+
 START_TEST(test_tokens) {
     program_begin("words_learning");
     works("train --model w.safetensors --tokens words " FAST);
@@ -323,7 +340,7 @@ END_TEST
 
 int main(void) {
     words_settings = words_without_opencl;
-    const TTest *const tests[] = { test_refused, test_learns_six_sentences, test_draws,       test_characters,
+    const TTest *const tests[] = { test_refused, test_learns_six_sentences, test_draws,       test_characters, test_long_context,
                                    test_tokens,  test_same_bytes,           test_interrupted, test_terminal };
     return suite_run(SUITE_OF("words_learning", tests, 240), SUITE_NO_FORK);
 }

@@ -38,6 +38,7 @@ int attn_words_weights_learnt(attn_words *words, attn_error *error);
 int attn_words_show_learnt(attn_words *words, attn_error *error);
 
 /** Prints what lies on the way to the weights of `show`, scores, and what they make, context vectors. */
+void attn_words_head_scores(const attn_word_model *model, int64_t head, int64_t count, float *scores);
 int attn_words_print_scores(const attn_words *words, attn_word_span span, attn_error *error);
 void attn_words_print_contexts(const attn_words *words, attn_word_span span);
 

@@ -17,7 +17,7 @@ static const int64_t NO_STOP = -1;
 /* A text on its way. */
 typedef struct writing {
     attn_words *words;
-    int64_t *ids, prompt, count, most; /* of the prompt; so far; in all */
+    int64_t *ids, room, prompt, count, most; /* room: of ids; words of the prompt; so far; new ones at most */
     int64_t stop, top_k, seed;
     double temperature;
     attn_choice *choices;
@@ -90,6 +90,12 @@ static int begin_sentence(writing *t, attn_error *error) {
     return ATTN_DONE;
 }
 
+/* Makes room for one more word. */
+static bool grow(writing *t, attn_error *error) {
+    return attn_word_text_grow((void **)&t->ids, t->count, &t->room, sizeof *t->ids) ||
+           attn_fail(error, ATTN_UNSERVED, "out of memory") == ATTN_DONE;
+}
+
 static int write_on(writing *t, attn_error *error) {
     attn_words *w = t->words;
     bool lines = w->text.tokens == ATTN_TOKENS_CHARACTERS;
@@ -105,6 +111,9 @@ static int write_on(writing *t, attn_error *error) {
         t->stopped = word == t->stop || (word == w->learner.end && !lines);
         if (t->stopped) {
             break;
+        }
+        if (!grow(t, error)) {
+            return error->status;
         }
         t->ids[t->count++] = word;
     }
@@ -123,9 +132,10 @@ static int print_text(const writing *t, attn_error *error) {
         printf(", \"prompt_tokens\": %" PRId64 ", \"new_tokens\": %" PRId64 ", \"stopped\": %s, ", t->prompt,
                t->count - t->prompt, t->stopped ? "true" : "false");
         attn_learner_json(&w->learner, stdout);
-        fputs("\"temperature\": ", stdout);
+        fputs("\"draws\": { \"temperature\": ", stdout);
         attn_json_write_number(stdout, t->temperature, 9);
-        fputs(" }\n", stdout);
+        printf(", \"top_k\": %" PRId64 ", \"seed\": %" PRId64 ", \"max\": %" PRId64 " } }\n",
+               t->top_k < w->learner.words ? t->top_k : w->learner.words, t->seed, t->most);
     } else {
         printf("%s\n", joined);
     }
@@ -134,7 +144,8 @@ static int print_text(const writing *t, attn_error *error) {
 }
 
 static int make_room(writing *t, const int64_t *prompt, attn_error *error) {
-    t->ids = malloc((size_t)(t->prompt + t->most + 1) * sizeof *t->ids);
+    t->room = t->prompt + 1;
+    t->ids = malloc((size_t)t->room * sizeof *t->ids);
     t->choices = malloc((size_t)t->words->learner.words * sizeof *t->choices);
     if (!t->ids || !t->choices) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");

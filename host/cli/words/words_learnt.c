@@ -56,7 +56,8 @@ static int show_patterns(const attn_words *w, const attn_word_patterns *p, attn_
 
 /* The sentence of the command line, or the first of the model's text; a part of it that the model sees at once. */
 static int find_sentence(attn_words *w, int64_t **ids, int64_t *count, attn_error *error) {
-    int64_t context = w->learner.settings.whole[ATTN_LEARN_CONTEXT];
+    const int64_t context = w->learner.settings.whole[ATTN_LEARN_CONTEXT];
+    const int64_t most = context < ATTN_WORDS_PICTURE_MAX ? context : ATTN_WORDS_PICTURE_MAX;
     if (w->argument) {
         if (attn_word_text_cut(&w->text, "SENTENCE", w->argument, false, ids, count, error) != ATTN_DONE) {
             return error->status;
@@ -67,17 +68,19 @@ static int find_sentence(attn_words *w, int64_t **ids, int64_t *count, attn_erro
             sentence++;
         }
         attn_word_span first = attn_word_text_sentence(&w->text, sentence);
-        *count = first.count < context ? first.count : context;
+        *count = first.count < most ? first.count : most;
         *ids = malloc((size_t)*count * sizeof **ids);
         if (!*ids) {
             return attn_fail(error, ATTN_UNSERVED, "out of memory");
         }
         memcpy(*ids, first.ids, (size_t)*count * sizeof **ids);
     }
-    int64_t most = context < ATTN_WORDS_PICTURE_MAX ? context : ATTN_WORDS_PICTURE_MAX;
+    if (*count > context) {
+        return attn_fail(error, ATTN_USAGE, "SENTENCE: %" PRId64 " words; %s sees %" PRId64 " together", *count,
+                         w->model_path, context);
+    }
     return *count <= most ? ATTN_DONE
-                          : attn_fail(error, ATTN_USAGE, "SENTENCE: %" PRId64 " words; %s sees %" PRId64 " together",
-                                      *count, w->model_path, most);
+                          : attn_fail(error, ATTN_USAGE, "SENTENCE: %" PRId64 " words; at most %" PRId64, *count, most);
 }
 
 int attn_words_show_learnt(attn_words *w, attn_error *error) {
@@ -85,7 +88,7 @@ int attn_words_show_learnt(attn_words *w, attn_error *error) {
     int64_t *ids = NULL, count = 0;
     int status = attn_words_open_learner(w, !w->argument, error);
     status = status == ATTN_DONE ? find_sentence(w, &ids, &count, error) : status;
-    status = status == ATTN_DONE ? attn_word_patterns_open(&patterns, &w->learner, error) : status;
+    status = status == ATTN_DONE ? attn_word_patterns_open(&patterns, &w->learner, count, error) : status;
     attn_word_span span = { ids, count };
     status = status == ATTN_DONE ? attn_word_patterns_compute(&patterns, span, error) : status;
     status = status == ATTN_DONE ? show_patterns(w, &patterns, span, error) : status;
@@ -198,6 +201,16 @@ static int each_sentence(attn_words *w, attn_word_patterns *p, int64_t word, att
     return status;
 }
 
+/* Words that the model sees together in the longest sentence, with the word behind it. */
+static int64_t most_seen(const attn_words *w) {
+    int64_t context = w->learner.settings.whole[ATTN_LEARN_CONTEXT], most = 1;
+    for (int64_t s = 0; s < w->text.sentence_count; s++) {
+        int64_t count = attn_word_text_sentence(&w->text, s).count + 1;
+        most = count > most ? count : most;
+    }
+    return most < context ? most : context;
+}
+
 int attn_words_weights_learnt(attn_words *w, attn_error *error) {
     attn_word_patterns patterns = { 0 };
     int64_t word;
@@ -205,7 +218,7 @@ int attn_words_weights_learnt(attn_words *w, attn_error *error) {
         attn_words_find_one(w, w->argument ? w->argument : "fox", &word, error) != ATTN_DONE) {
         return error->status;
     }
-    int status = attn_word_patterns_open(&patterns, &w->learner, error);
+    int status = attn_word_patterns_open(&patterns, &w->learner, most_seen(w), error);
     if (status == ATTN_DONE) {
         print_begin(w, word);
         status = each_sentence(w, &patterns, word, error);

@@ -8,11 +8,10 @@
 #include <math.h>
 #include <string.h>
 
-static clattn_status make_block(attn_word_patterns *p, clattn_report *report) {
+static clattn_status make_block(attn_word_patterns *p, int64_t most, clattn_report *report) {
     const attn_session *session = &p->learner->session;
-    const int64_t *whole = p->learner->settings.whole;
     clattn_block_options options = CLATTN_BLOCK_OPTIONS_INIT;
-    options.length = whole[ATTN_LEARN_CONTEXT], options.dim = p->learner->dim, options.heads = p->heads;
+    options.length = most, options.dim = p->learner->dim, options.heads = p->heads;
     options.plan.engine = session->engine, options.plan.device = session->device;
     options.plan.blocks = &session->blocks;
     return clattn_block_create(session->runtime, &options, &p->block, report);
@@ -24,25 +23,25 @@ static float *floats(attn_word_patterns *p, int64_t count, bool *failed) {
     return memory;
 }
 
-int attn_word_patterns_open(attn_word_patterns *p, attn_learner *learner, attn_error *error) {
+int attn_word_patterns_open(attn_word_patterns *p, attn_learner *learner, int64_t most, attn_error *error) {
     const int64_t *whole = learner->settings.whole;
-    int64_t context = whole[ATTN_LEARN_CONTEXT], dim = learner->dim, heads = whole[ATTN_LEARN_HEADS];
-    const attn_word_attention_kind kind = { context, context, dim, heads, 1 / sqrt((double)(dim / heads)), true, true };
+    int64_t dim = learner->dim, heads = whole[ATTN_LEARN_HEADS];
+    const attn_word_attention_kind kind = { most, most, dim, heads, 1 / sqrt((double)(dim / heads)), true, true };
     clattn_report report = { 0 };
     bool failed = false;
     *p = (attn_word_patterns){ .learner = learner, .blocks = whole[ATTN_LEARN_BLOCKS], .heads = heads };
-    clattn_status status = make_block(p, &report);
+    clattn_status status = make_block(p, most, &report);
     if (status != CLATTN_OK) {
         return attn_fail_status(error, status, &report);
     }
     if (attn_word_attention_open(&p->attention, &learner->session, &kind, error) != ATTN_DONE) {
         return error->status;
     }
-    p->state = floats(p, context * dim, &failed);
-    p->next = floats(p, context * dim, &failed);
-    p->normed = floats(p, context * dim, &failed);
+    p->state = floats(p, most * dim, &failed);
+    p->next = floats(p, most * dim, &failed);
+    p->normed = floats(p, most * dim, &failed);
     p->kept = floats(p, clattn_block_get_kept(p->block), &failed);
-    p->weights = floats(p, p->blocks * heads * context * context, &failed);
+    p->weights = floats(p, p->blocks * heads * most * most, &failed);
     return failed ? attn_fail(error, ATTN_UNSERVED, "out of memory") : ATTN_DONE;
 }
 
@@ -74,13 +73,14 @@ static const float *find_parameter(const attn_word_patterns *p, int64_t block, c
 static int look(attn_word_patterns *p, int64_t block, int64_t count, attn_error *error) {
     static const char *const names[] = { "query.weight", "key.weight", "value.weight",
                                          "query.bias",   "key.bias",   "value.bias" };
+    const clattn_block_options defaults = CLATTN_BLOCK_OPTIONS_INIT; /* of the block, too */
     const float *parts[6];
     for (int k = 0; k < 6; k++) {
         char name[64];
         snprintf(name, sizeof name, "attention.%s", names[k]);
         parts[k] = find_parameter(p, block, name, NULL);
     }
-    clattn_status status = clattn_layer_norm(p->learner->session.runtime, count, p->learner->dim, 1e-5,
+    clattn_status status = clattn_layer_norm(p->learner->session.runtime, count, p->learner->dim, defaults.epsilon,
                                              find_parameter(p, block, "norm1.gain", NULL),
                                              find_parameter(p, block, "norm1.bias", NULL), p->state, p->normed);
     const clattn_attention_weights projections = { parts[0], parts[1], parts[2], NULL,

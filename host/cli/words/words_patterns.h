@@ -9,16 +9,17 @@ typedef struct attn_word_patterns {
     attn_learner *learner;
     clattn_block *block; /* computes every block of the model */
     attn_word_attention attention;
-    float *state, *next, *normed; /* [context, dim] */
+    float *state, *next, *normed; /* [most, dim] */
     float *kept;
     int64_t blocks, heads;
     float *weights; /* [blocks, heads, count, count] of the last call; 0 above the diagonal */
 } attn_word_patterns;
 
-int attn_word_patterns_open(attn_word_patterns *patterns, attn_learner *learner, attn_error *error);
+/** most: words that a call will bring, at most the model's context. */
+int attn_word_patterns_open(attn_word_patterns *patterns, attn_learner *learner, int64_t most, attn_error *error);
 void attn_word_patterns_close(attn_word_patterns *patterns);
 
-/** Of words that the model sees together, at most its context. */
+/** Of words that the model sees together. */
 int attn_word_patterns_compute(attn_word_patterns *patterns, attn_word_span span, attn_error *error);
 
 #endif

@@ -8,8 +8,12 @@
 #include "picture/chart.h"
 #include "words/words.h"
 
-static void json_patterns(const attn_words *w, attn_word_span span) {
+static int json_patterns(const attn_words *w, attn_word_span span, attn_error *error) {
     const attn_word_model *model = &w->model;
+    float *scores = malloc((size_t)(span.count * span.count) * sizeof *scores);
+    if (!scores) {
+        return attn_fail(error, ATTN_UNSERVED, "out of memory");
+    }
     fputs("{ \"sentence\": ", stdout);
     attn_words_json_span(w, span, stdout);
     fputs(", ", stdout);
@@ -24,7 +28,17 @@ static void json_patterns(const attn_words *w, attn_word_span span) {
         fputs(r > 0 ? ",\n  " : "\n  ", stdout);
         attn_words_json_numbers(model->context + r * model->dim, model->dim, stdout);
     }
-    fputs("\n] }\n", stdout);
+    fputs("\n], \"scores\": [", stdout);
+    for (int64_t h = 0; h < model->heads; h++) {
+        attn_words_head_scores(model, h, span.count, scores);
+        for (int64_t i = 0; i < span.count; i++) {
+            fputs(i > 0 ? ",\n   " : h > 0 ? "],\n  [" : "\n  [", stdout);
+            attn_words_json_numbers(scores + i * span.count, span.count, stdout);
+        }
+    }
+    fputs("]\n] }\n", stdout);
+    free(scores);
+    return ATTN_DONE;
 }
 
 /* Scores, weights, context vectors, as numbers; in shades and colours the weights alone. */
@@ -57,7 +71,7 @@ static int show_patterns(attn_words *w, attn_word_span span, attn_error *error) 
         status = attn_words_plot(w, patterns, heads, (int)ceil(sqrt((double)heads)), description, error);
     }
     if (status == ATTN_DONE && w->json) {
-        json_patterns(w, span);
+        status = json_patterns(w, span, error);
     } else if (status == ATTN_DONE) {
         attn_words_print_span(w, span, stdout);
         printf("\n%s\n", description);

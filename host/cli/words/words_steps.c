@@ -1,7 +1,7 @@
 /*
  * What stands before and behind the weights of `words show`: scores, which the softmax makes weights of, and the context
- * vectors that the weights make. Weights and context vectors are the model's; no engine stores scores, so they are computed
- * here once more, from query and key as attention saw them.
+ * vectors that the weights make. Weights and context vectors are the engine's; fused engines hold no scores, so they are
+ * computed here, for every engine alike, from query and key as attention saw them.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -11,7 +11,7 @@
 #include "words/words.h"
 
 /* A head's scores [count, count]; -INFINITY where a row does not look. */
-static void head_scores(const attn_word_model *model, int64_t head, int64_t count, float *scores) {
+void attn_words_head_scores(const attn_word_model *model, int64_t head, int64_t count, float *scores) {
     int64_t dim = model->dim, own = dim / model->heads;
     for (int64_t i = 0; i < count; i++) {
         for (int64_t j = 0; j < count; j++) {
@@ -36,7 +36,7 @@ int attn_words_print_scores(const attn_words *w, attn_word_span span, attn_error
     for (int64_t h = 0; h < w->model.heads; h++) {
         char title[32];
         snprintf(title, sizeof title, "head %" PRId64, h + 1);
-        head_scores(&w->model, h, span.count, scores);
+        attn_words_head_scores(&w->model, h, span.count, scores);
         attn_words_map_numbers(w, title, span, scores);
     }
     free(scores);
@@ -55,7 +55,9 @@ void attn_words_print_vector(const float *vector, int64_t count, int indent) {
 
 void attn_words_print_contexts(const attn_words *w, attn_word_span span) {
     int width = attn_words_width(w, span);
-    puts("\ncontext vectors: the sum of the words' vectors by a row's weights");
+    printf("\ncontext vectors: the sum of the values, %s, by a row's weights%s\n",
+           w->settings.project ? "W_value times a word's vector" : "which are the words' vectors",
+           w->model.heads > 1 ? ", head by head" : "");
     for (int64_t i = 0; i < span.count; i++) {
         printf("%3" PRId64 " ", i + 1);
         attn_words_print_padded(w->text.words[span.ids[i]], width + 1);

@@ -171,7 +171,7 @@ typedef struct clattn_linear_backward clattn_linear_backward;
 
 /**
  * Makes the derivative of the linear map that @p problem describes ready: two products, and memory for transposed
- * copies of the matrix, of the input and of grad_output; of the latter two 256 rows are enough on the cpu engine.
+ * copies of the matrix, of the input and of grad_output (on the cpu engine of 256 rows of these at a time).
  * @param problem  as for clattn_linear_plan_create(); at most 2^31 - 1 rows
  * @param options  as there; copied; NULL = the defaults
  * @param backward receives the derivative; NULL on error

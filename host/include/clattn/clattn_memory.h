@@ -150,7 +150,7 @@ CLATTN_API CLATTN_CHECK clattn_status clattn_neural_memory_forward(clattn_neural
                                                                    const clattn_neural_memory_io *io);
 
 /**
- * Reads without learning: output = M(query) for any number of rows an entry, which need not stay within the options'
+ * Reads without learning: output = M(query) for any number of rows per entry; it may exceed the options'
  * length.
  * @param state   [batch, heads, state size]; the momenta are not read
  * @param query   [batch, rows, heads * key_dim]
