@@ -267,6 +267,8 @@ static const struct {
     { 2, "train --model m.safetensors --subword-model one.txt", "--subword-model: needs --tokens subwords" },
     { 2, "train --model m.safetensors --resume --subword-model one.txt", "--subword-model: needs --tokens subwords" },
     { 2, "train --model m.safetensors --resume --steps 4", "--steps 4: m.safetensors has made 5 already" },
+    { 2, "train --model m.safetensors --resume --steps 0", "--steps 0: a whole number of at least 1 is expected" },
+    { 2, "train --model m.safetensors --resume --steps 1099511627777", "--steps 1099511627777: at most 1099511627776" },
     { 2, "train --model cut.safetensors --resume", "cut.safetensors: " },
     { 2, "predict fox", "--model FILE is missing" },
     { 2, "predict --model m.safetensors", "TEXT is missing" },

@@ -71,13 +71,13 @@ static int resume(attn_words *w, attn_error *error) {
         (w->text_path && check_text(w, error) != ATTN_DONE)) {
         return error->status;
     }
-    int64_t *steps = &l->settings.whole[ATTN_LEARN_STEPS];
-    if (attn_options_number("--steps", w->learn[ATTN_LEARN_STEPS], 1, steps, error) != ATTN_DONE) {
+    if (attn_learner_settings_given(&l->settings, ATTN_LEARN_STEPS, w->learn[ATTN_LEARN_STEPS], error) != ATTN_DONE) {
         return error->status;
     }
-    return *steps >= l->steps ? ATTN_DONE
-                              : attn_fail(error, ATTN_USAGE, "--steps %" PRId64 ": %s has made %" PRId64 " already",
-                                          *steps, w->model_path, l->steps);
+    int64_t steps = l->settings.whole[ATTN_LEARN_STEPS];
+    return steps >= l->steps ? ATTN_DONE
+                             : attn_fail(error, ATTN_USAGE, "--steps %" PRId64 ": %s has made %" PRId64 " already", steps,
+                                         w->model_path, l->steps);
 }
 
 static int begin_anew(attn_words *w, attn_error *error) {
