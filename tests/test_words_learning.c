@@ -255,6 +255,8 @@ static const struct {
     { 2, "train --model m.safetensors --optimizer lion", "--optimizer lion" },
     { 2, "train --model m.safetensors --rate 0", "--rate 0" },
     { 2, "train --model m.safetensors --rate 1e300 --optimizer sgd --json", "--rate 1e+300" },
+    { 2, "train --model m.safetensors --rate 1e38 --steps 1 --json", "--rate 1e+38: the loss is not finite any more" },
+    { 2, "train --model m.safetensors --rate 1e300 --steps 1 --json", "--rate 1e+300: the loss is not finite any more" },
     { 2, "train --model m.safetensors --seed -1", "--seed -1" },
     { 2, "train --model m.safetensors --validate 1", "--validate 1" },
     { 2, "train --model m.safetensors --text two.txt --validate 0.5", "--validate 0.5" },

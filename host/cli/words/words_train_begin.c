@@ -76,8 +76,8 @@ static int resume(attn_words *w, attn_error *error) {
     }
     int64_t steps = l->settings.whole[ATTN_LEARN_STEPS];
     return steps >= l->steps ? ATTN_DONE
-                             : attn_fail(error, ATTN_USAGE, "--steps %" PRId64 ": %s has made %" PRId64 " already", steps,
-                                         w->model_path, l->steps);
+                             : attn_fail(error, ATTN_USAGE, "--steps %" PRId64 ": %s has made %" PRId64 " already",
+                                         steps, w->model_path, l->steps);
 }
 
 static int begin_anew(attn_words *w, attn_error *error) {
