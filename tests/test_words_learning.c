@@ -19,6 +19,11 @@
 #define FAST "--engine cpu --threads 1 "                   /* devices take their time to be found */
 #define SMALL FAST "--dim 8 --heads 2 --blocks 1 --steps " /* and what need not learn well */
 
+/* nan.safetensors: m.safetensors with parameters that are none. */
+#define BREAK_NUMBERS                                                                                                  \
+    "size=$(wc -c <m.safetensors); { head -c 6500 m.safetensors; yes \"$(printf '\\377\\377\\377')\" | "              \
+    "tr '\\n' '\\377' | head -c 2000; tail -c $((size - 8500)) m.safetensors; } >nan.safetensors"
+
 static char *const said = program_said, *const complained = program_complained;
 
 /* The number behind a text of what was said. */
@@ -207,6 +212,44 @@ START_TEST(test_interrupted) {
 }
 END_TEST
 
+/*
+ * Trains with a text that comes through a pipe, and with a signal that comes while it is read, so before the first
+ * step: the pipe holds less than the empty lines before the text. Answers the exit status, of a signal less 100.
+ */
+static int words_signalled(const char *arguments) {
+    char all[512];
+    words_settings = "{ head -c 500000 /dev/zero | tr '\\0' '\\n'; kill -TERM $(cat pid); cat six.txt; } | "
+                     "OCL_ICD_VENDORS=/nowhere sh -c 'sh begin \"$0\" \"$@\" || exit $(($? % 100))'";
+    program_write("begin", "echo $$ >pid\nexec \"$@\"\n");
+    snprintf(all, sizeof all, "train --text /dev/fd/3 %s 3<&0", arguments);
+    int status = words(all);
+    words_settings = words_without_opencl;
+    return status;
+}
+
+/* A training that has all its steps is whole, whatever comes; numbers that are not finite are not kept. */
+START_TEST(test_late_signal) {
+    char text[512] = "";
+    program_begin("words_learning");
+    for (int s = 0; s < SIX; s++) {
+        strcat(text, six[s].sentence);
+    }
+    program_write("six.txt", text);
+    works("train --model m.safetensors " SMALL "5");
+    shell(BREAK_NUMBERS "; cp m.safetensors kept; cp nan.safetensors broken");
+    int status = words_signalled("--model m.safetensors --resume " FAST);
+    ck_assert_msg(status == 0 && strstr(said, "\n5 steps, loss "), "exit %d: %s%s", status, said, complained);
+    shell("cmp m.safetensors kept");
+    status = words_signalled("--model m.safetensors --resume --steps 9 " FAST);
+    ck_assert_msg(status == 43 && strstr(complained, "holds 5 of 9 steps"), "exit %d: %s", status, complained);
+    status = words_signalled("--model nan.safetensors --resume --steps 9 " FAST);
+    ck_assert_msg(status == 2 && strstr(complained, "not finite any more at step 5"), "exit %d: %s", status,
+                  complained);
+    shell("cmp nan.safetensors broken");
+    program_end();
+}
+END_TEST
+
 /* On a terminal: a bar with the loss, no line too long; a signal leaves a whole model there too. */
 START_TEST(test_terminal) {
     static terminal screen;
@@ -256,7 +299,8 @@ static const struct {
     { 2, "train --model m.safetensors --rate 0", "--rate 0" },
     { 2, "train --model m.safetensors --rate 1e300 --optimizer sgd --json", "--rate 1e+300" },
     { 2, "train --model m.safetensors --rate 1e38 --steps 1 --json", "--rate 1e+38: the loss is not finite any more" },
-    { 2, "train --model m.safetensors --rate 1e300 --steps 1 --json", "--rate 1e+300: the loss is not finite any more" },
+    { 2, "train --model m.safetensors --rate 1e300 --steps 1 --json",
+      "--rate 1e+300: the loss is not finite any more" },
     { 2, "train --model m.safetensors --seed -1", "--seed -1" },
     { 2, "train --model m.safetensors --validate 1", "--validate 1" },
     { 2, "train --model m.safetensors --text two.txt --validate 0.5", "--validate 0.5" },
@@ -309,8 +353,7 @@ START_TEST(test_refused) {
         "printf 'fine\\nnot \\377\\n' >bad.txt; head -c 5000 m.safetensors >cut.safetensors;"
         "head -c 100 m.safetensors >head.safetensors; sed 's/clattn words 1/clattn words 0/' m.safetensors >other.safetensors;"
         "sed 's/\"dim\":\"8\"/\"dim\":\"6\"/' m.safetensors >wide.safetensors;"
-        "size=$(wc -c <m.safetensors); { head -c 6500 m.safetensors; yes \"$(printf '\\377\\377\\377')\" | tr '\\n' '\\377' | "
-        "head -c 2000; tail -c $((size - 8500)) m.safetensors; } >nan.safetensors");
+        BREAK_NUMBERS);
     for (size_t n = 0; n < sizeof bad / sizeof *bad; n++) {
         if (bad[n].status == 3) { /* says more than a line */
             ck_assert_int_eq(words(bad[n].arguments), 3);
@@ -328,6 +371,7 @@ END_TEST
 int main(void) {
     words_settings = words_without_opencl;
     const TTest *const tests[] = { test_refused, test_learns_six_sentences, test_draws,       test_characters,
-                                   test_tokens,  test_same_bytes,           test_interrupted, test_terminal };
+                                   test_tokens,  test_same_bytes,           test_interrupted, test_late_signal,
+                                   test_terminal };
     return suite_run(SUITE_OF("words_learning", tests, 240), SUITE_NO_FORK);
 }

@@ -223,7 +223,7 @@ static int end(training *t, attn_error *error) {
     attn_learner *l = t->learner;
     char what[512];
     double seconds = attn_seconds() - t->began;
-    bool stopped = attn_interrupted() != 0;
+    bool stopped = l->steps < l->settings.whole[ATTN_LEARN_STEPS]; /* a signal after the last step stops nothing */
     if ((!stopped && final_losses(t, error) != ATTN_DONE) || keep(t, error) != ATTN_DONE) {
         return error->status;
     }
