@@ -304,6 +304,11 @@ static const struct {
     { 2, "train --model m.safetensors --seed -1", "--seed -1" },
     { 2, "train --model m.safetensors --validate 1", "--validate 1" },
     { 2, "train --model m.safetensors --text two.txt --validate 0.5", "--validate 0.5" },
+    { 2, "train --model m.safetensors --tokens subwords --subword-model ./m.safetensors",
+      "--model m.safetensors: --subword-model names the same file" },
+    { 2, "train --model new.safetensors --text p.svg --plot ./p.svg", "--plot ./p.svg: --text names the same file" },
+    { 2, "train --model new.safetensors --tokens subwords --subword-model p.svg --plot ./p.svg",
+      "--plot ./p.svg: --subword-model names the same file" },
     { 2, "train --model m.safetensors --tokens letters", "--tokens letters" },
     { 2, "train --model m.safetensors --engine all", "one engine" },
     { 2, "train --model new.safetensors --resume", "new.safetensors" },
@@ -349,7 +354,8 @@ START_TEST(test_refused) {
     program_begin("words_learning");
     works("train --model m.safetensors " SMALL "5");
     shell(
-        "cp m.safetensors kept; : >empty.txt; printf ' \\n\\t\\n' >blank.txt; printf '\\n\\n' >lines.txt; echo fox >one.txt; echo a b >two.txt;"
+        "cp m.safetensors kept; : >empty.txt; printf ' \\n\\t\\n' >blank.txt; printf '\\n\\n' >lines.txt; echo fox >one.txt; "
+        "echo a b >two.txt; echo a b >p.svg;"
         "printf 'fine\\nnot \\377\\n' >bad.txt; head -c 5000 m.safetensors >cut.safetensors;"
         "head -c 100 m.safetensors >head.safetensors; sed 's/clattn words 1/clattn words 0/' m.safetensors >other.safetensors;"
         "sed 's/\"dim\":\"8\"/\"dim\":\"6\"/' m.safetensors >wide.safetensors;"
