@@ -139,6 +139,26 @@ START_TEST(test_characters) {
 }
 END_TEST
 
+static int count_lines(const char *arguments) {
+    int count = 0;
+    works(arguments);
+    for (const char *at = said; (at = strstr(at, "\nstep ")); at++) {
+        count++;
+    }
+    return count;
+}
+
+/* A line every 100 steps, but no more than 20. */
+START_TEST(test_lines) {
+    program_begin("words_learning");
+    ck_assert_int_eq(count_lines("train --model m.safetensors " SMALL "99"), 0);
+    ck_assert_int_eq(count_lines("train --model m.safetensors " SMALL "300"), 3);
+    ck_assert_int_eq(count_lines("train --model m.safetensors " SMALL "2000"), 20);
+    ck_assert_int_eq(count_lines("train --model m.safetensors " SMALL "2100"), 10);
+    program_end();
+}
+END_TEST
+
 /* Words of other kinds; what a line may hold. */
 START_TEST(test_tokens) {
     program_begin("words_learning");
@@ -284,6 +304,11 @@ static const struct {
     { 2, "train --model m.safetensors --text m.safetensors", "--text names the same file" },
     { 2, "train --model m.safetensors --plot x.gif", "x.gif" },
     { 2, "train --model m.svg --plot ./m.svg", "--plot names the same file" },
+    { 2, "train --model m.safetensors --tokens subwords --subword-model ./m.safetensors",
+      "--model m.safetensors: --subword-model names the same file" },
+    { 2, "train --model new.safetensors --text p.svg --plot ./p.svg", "--plot ./p.svg: --text names the same file" },
+    { 2, "train --model new.safetensors --tokens subwords --subword-model p.svg --plot ./p.svg",
+      "--plot ./p.svg: --subword-model names the same file" },
     { 2, "train --model nowhere/m.safetensors", "nowhere/m.safetensors" },
     { 2, "train --model .", "--model .: is a folder" },
     { 2, "train --model /dev/null", "--model /dev/null: is a device" },
@@ -304,11 +329,6 @@ static const struct {
     { 2, "train --model m.safetensors --seed -1", "--seed -1" },
     { 2, "train --model m.safetensors --validate 1", "--validate 1" },
     { 2, "train --model m.safetensors --text two.txt --validate 0.5", "--validate 0.5" },
-    { 2, "train --model m.safetensors --tokens subwords --subword-model ./m.safetensors",
-      "--model m.safetensors: --subword-model names the same file" },
-    { 2, "train --model new.safetensors --text p.svg --plot ./p.svg", "--plot ./p.svg: --text names the same file" },
-    { 2, "train --model new.safetensors --tokens subwords --subword-model p.svg --plot ./p.svg",
-      "--plot ./p.svg: --subword-model names the same file" },
     { 2, "train --model m.safetensors --tokens letters", "--tokens letters" },
     { 2, "train --model m.safetensors --engine all", "one engine" },
     { 2, "train --model new.safetensors --resume", "new.safetensors" },
@@ -377,7 +397,7 @@ END_TEST
 int main(void) {
     words_settings = words_without_opencl;
     const TTest *const tests[] = { test_refused, test_learns_six_sentences, test_draws,       test_characters,
-                                   test_tokens,  test_same_bytes,           test_interrupted, test_late_signal,
+                                   test_tokens,  test_same_bytes,           test_interrupted, test_late_signal, test_lines,
                                    test_terminal };
     return suite_run(SUITE_OF("words_learning", tests, 240), SUITE_NO_FORK);
 }

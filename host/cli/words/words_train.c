@@ -122,7 +122,8 @@ static void show_progress(const training *t) {
 static int look(training *t, attn_error *error) {
     attn_learner *l = t->learner;
     bool held = l->settings.number[ATTN_LEARN_VALIDATE] > 0;
-    int64_t looks = l->settings.whole[ATTN_LEARN_STEPS] / ATTN_LEARN_EVERY, every = (looks + MOST_LINES) / MOST_LINES;
+    int64_t looks = l->settings.whole[ATTN_LEARN_STEPS] / ATTN_LEARN_EVERY;
+    int64_t every = (looks + MOST_LINES - 1) / MOST_LINES; /* 0 where nothing is looked at */
     if (l->steps % ATTN_LEARN_EVERY != 0) {
         return ATTN_DONE;
     }
