@@ -21,7 +21,7 @@
 
 /* nan.safetensors: m.safetensors with parameters that are none. */
 #define BREAK_NUMBERS                                                                                                  \
-    "size=$(wc -c <m.safetensors); { head -c 6500 m.safetensors; yes \"$(printf '\\377\\377\\377')\" | "              \
+    "size=$(wc -c <m.safetensors); { head -c 6500 m.safetensors; yes \"$(printf '\\377\\377\\377')\" | "               \
     "tr '\\n' '\\377' | head -c 2000; tail -c $((size - 8500)) m.safetensors; } >nan.safetensors"
 
 static char *const said = program_said, *const complained = program_complained;
@@ -378,8 +378,7 @@ START_TEST(test_refused) {
         "echo a b >two.txt; echo a b >p.svg;"
         "printf 'fine\\nnot \\377\\n' >bad.txt; head -c 5000 m.safetensors >cut.safetensors;"
         "head -c 100 m.safetensors >head.safetensors; sed 's/clattn words 1/clattn words 0/' m.safetensors >other.safetensors;"
-        "sed 's/\"dim\":\"8\"/\"dim\":\"6\"/' m.safetensors >wide.safetensors;"
-        BREAK_NUMBERS);
+        "sed 's/\"dim\":\"8\"/\"dim\":\"6\"/' m.safetensors >wide.safetensors;" BREAK_NUMBERS);
     for (size_t n = 0; n < sizeof bad / sizeof *bad; n++) {
         if (bad[n].status == 3) { /* says more than a line */
             ck_assert_int_eq(words(bad[n].arguments), 3);
@@ -396,8 +395,9 @@ END_TEST
 
 int main(void) {
     words_settings = words_without_opencl;
-    const TTest *const tests[] = { test_refused, test_learns_six_sentences, test_draws,       test_characters,
-                                   test_tokens,  test_same_bytes,           test_interrupted, test_late_signal, test_lines,
-                                   test_terminal };
+    const TTest *const tests[] = {
+        test_refused,    test_learns_six_sentences, test_draws,       test_characters, test_tokens,
+        test_same_bytes, test_interrupted,          test_late_signal, test_lines,      test_terminal
+    };
     return suite_run(SUITE_OF("words_learning", tests, 240), SUITE_NO_FORK);
 }
