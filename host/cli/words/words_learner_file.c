@@ -54,6 +54,11 @@ static int read_settings(attn_learner *l, attn_error *error) {
 static int read_vocabulary(attn_learner *l, attn_error *error) {
     const char *note = clattn_safetensors_get_note(l->file, ATTN_NOTE_VOCABULARY);
     int64_t length = note ? (int64_t)strlen(note) : 0, used = 0;
+    char name[600];
+    snprintf(name, sizeof name, "%.500s: " ATTN_NOTE_VOCABULARY, l->path);
+    if (attn_word_text_check(name, note ? note : "", length, error) != ATTN_DONE) { /* its words are printed */
+        return error->status;
+    }
     char *word = malloc((size_t)length + 1);
     if (!word) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
