@@ -202,8 +202,55 @@ START_TEST(test_lines) {
 }
 END_TEST
 
+/* The number behind a text of what was said. */
+static double number_after(const char *text) {
+    const char *at = strstr(said, text);
+    ck_assert_msg(at, "no \"%s\" in: %s", text, said);
+    return strtod(at + strlen(text), NULL);
+}
+
+/* Of many pieces some are looked at, but not the first ones: here every letter is foreseen in the first half alone. */
+START_TEST(test_loss_of_all_pieces) {
+    static char text[8001];
+    program_begin("words_training");
+    memset(text, 'a', 8000);
+    for (unsigned k = 4000, drawn = 1; k < 8000; k++) {
+        drawn = drawn * 1103515245u + 12345u;
+        text[k] = (char)('b' + (drawn >> 16) % 16);
+    }
+    program_write("t.txt", text);
+    works("train --model m.safetensors --text t.txt --tokens characters --context 2 --rate 0.01 " SMALL "300 --json");
+    double loss = number_after("\"loss\": ");
+    ck_assert_msg(loss > 1 && loss < 2, "loss %g", loss); /* half of log(16), 2.77, and of about nothing */
+    program_end();
+}
+END_TEST
+
+/* -log of how probable the word is after the text. */
+static double loss_of(const char *text, const char *word) {
+    char arguments[256], before[64];
+    snprintf(arguments, sizeof arguments, "predict --model m.safetensors %s --top 9 --json " FAST, text);
+    works(arguments);
+    snprintf(before, sizeof before, "{ \"word\": %s, \"probability\": ", word);
+    return -log(number_after(before));
+}
+
+/* Windows of three letters, "abc" and "cab", of which the second shares one with the first: five letters count. */
+START_TEST(test_loss_of_shared_letters) {
+    program_begin("words_training");
+    program_write("t.txt", "abcab\n");
+    works("train --model m.safetensors --text t.txt --tokens characters --context 3 --batch 1 " SMALL "30 --json");
+    double loss = number_after("\"loss\": ");
+    double expected = loss_of("a", "\"b\"") + loss_of("ab", "\"c\"") + loss_of("abc", "\"a\"");
+    expected = (expected + loss_of("ca", "\"b\"") + loss_of("cab", "null")) / 5;
+    ck_assert_double_eq_tol(loss, expected, 1e-5);
+    program_end();
+}
+END_TEST
+
 int main(void) {
     words_settings = words_without_opencl;
-    const TTest *const tests[] = { test_vocabulary_is_text, test_arrays_as_notes_say, test_late_signal, test_lines };
+    const TTest *const tests[] = { test_vocabulary_is_text, test_arrays_as_notes_say,   test_late_signal, test_lines,
+                                   test_loss_of_all_pieces, test_loss_of_shared_letters };
     return suite_run(SUITE_OF("words_training", tests, 240), SUITE_NO_FORK);
 }

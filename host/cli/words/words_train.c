@@ -50,13 +50,13 @@ static int not_finite(const attn_learner *l, int64_t step, attn_error *error) {
                      l->settings.number[ATTN_LEARN_RATE], step);
 }
 
-static int look_at(training *t, int64_t first, int64_t last, double *sum, int64_t *counted, attn_error *error) {
+/* Of the rows that are filled in now. */
+static int look_at(training *t, double *sum, int64_t *counted, attn_error *error) {
     attn_learner *l = t->learner;
     clattn_report report = { 0 };
     clattn_cross_entropy_io io = CLATTN_CROSS_ENTROPY_IO_INIT;
     double loss = 0;
     int64_t now = 0;
-    attn_batches_pieces(&t->batches, first, last, t->ids, t->labels);
     if (attn_learner_forward(l, t->ids, CLATTN_SAME, error) != ATTN_DONE) {
         return error->status;
     }
@@ -70,12 +70,11 @@ static int look_at(training *t, int64_t first, int64_t last, double *sum, int64_
 
 /* The mean loss over what is learnt, or over what was held out, as the model is now. */
 static int mean_loss(training *t, bool held, double *loss, attn_error *error) {
-    int64_t first = held ? t->batches.learnt_count : 0, counted = 0;
-    int64_t last = held ? t->batches.piece_count : t->batches.learnt_count;
+    int64_t counted = 0, rows;
     double sum = 0;
-    last = last - first < MOST_LOOKED_AT ? last : first + MOST_LOOKED_AT;
-    for (int64_t at = first; at < last; at += t->batches.batch) {
-        if (look_at(t, at, last, &sum, &counted, error) != ATTN_DONE) {
+    for (int64_t at = 0; (rows = attn_batches_look(&t->batches, held, MOST_LOOKED_AT, at, t->ids, t->labels)) > 0;
+         at += rows) {
+        if (look_at(t, &sum, &counted, error) != ATTN_DONE) {
             return error->status;
         }
     }
