@@ -145,6 +145,18 @@ START_TEST(test_arrays_as_notes_say) {
 }
 END_TEST
 
+/* What no file has room for is refused before anything is learnt: no line is printed. */
+START_TEST(test_vocabulary_fits) {
+    program_begin("words_training");
+    shell("{ printf 'fox '; head -c 100000000 /dev/zero | tr '\\0' a; } >long.txt");
+    refused(2, "train --model m.safetensors --text long.txt " SMALL "1", "long.txt: a vocabulary of 100000015 bytes");
+    shell("{ printf 'fox '; head -c 10000000 /dev/zero | tr '\\0' '\\\\'; } >long.txt"); /* each is written as 12 */
+    refused(2, "train --model m.safetensors --text long.txt " SMALL "1", "long.txt: a vocabulary of 120000015 bytes");
+    shell("test ! -e m.safetensors");
+    program_end();
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------------------------ runs */
 
 /*
@@ -250,7 +262,9 @@ END_TEST
 
 int main(void) {
     words_settings = words_without_opencl;
-    const TTest *const tests[] = { test_vocabulary_is_text, test_arrays_as_notes_say,   test_late_signal, test_lines,
-                                   test_loss_of_all_pieces, test_loss_of_shared_letters };
+    const TTest *const tests[] = {
+        test_vocabulary_is_text, test_arrays_as_notes_say,   test_vocabulary_fits, test_late_signal, test_lines,
+        test_loss_of_all_pieces, test_loss_of_shared_letters
+    };
     return suite_run(SUITE_OF("words_training", tests, 240), SUITE_NO_FORK);
 }

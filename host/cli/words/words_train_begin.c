@@ -168,5 +168,5 @@ int attn_words_train_begin(attn_words *w, attn_batches *batches, attn_error *err
         attn_learner_make(l, batches->batch, true, error) != ATTN_DONE) {
         return error->status;
     }
-    return w->resume ? attn_learner_file_parameters(l, error) : ATTN_DONE;
+    return w->resume ? attn_learner_file_parameters(l, error) : attn_learner_file_fits(l, error);
 }
