@@ -258,6 +258,11 @@ static const struct {
     { 2, "train --model m.safetensors --text m.safetensors", "--text names the same file" },
     { 2, "train --model m.safetensors --plot x.gif", "x.gif" },
     { 2, "train --model m.svg --plot ./m.svg", "--plot names the same file" },
+    { 2, "train --model m.safetensors --tokens subwords --subword-model ./m.safetensors",
+      "--model m.safetensors: --subword-model names the same file" },
+    { 2, "train --model new.safetensors --text p.svg --plot ./p.svg", "--plot ./p.svg: --text names the same file" },
+    { 2, "train --model new.safetensors --tokens subwords --subword-model p.svg --plot ./p.svg",
+      "--plot ./p.svg: --subword-model names the same file" },
     { 2, "train --model nowhere/m.safetensors", "nowhere/m.safetensors" },
     { 2, "train --model .", "--model .: is a folder" },
     { 2, "train --model /dev/null", "--model /dev/null: is a device" },
@@ -272,6 +277,9 @@ static const struct {
     { 2, "train --model m.safetensors --optimizer lion", "--optimizer lion" },
     { 2, "train --model m.safetensors --rate 0", "--rate 0" },
     { 2, "train --model m.safetensors --rate 1e300 --optimizer sgd --json", "--rate 1e+300" },
+    { 2, "train --model m.safetensors --rate 1e38 --steps 1 --json", "--rate 1e+38: the loss is not finite any more" },
+    { 2, "train --model m.safetensors --rate 1e300 --steps 1 --json",
+      "--rate 1e+300: the loss is not finite any more" },
     { 2, "train --model m.safetensors --seed -1", "--seed -1" },
     { 2, "train --model m.safetensors --validate 1", "--validate 1" },
     { 2, "train --model m.safetensors --text two.txt --validate 0.5", "--validate 0.5" },
@@ -284,6 +292,8 @@ static const struct {
     { 2, "train --model m.safetensors --subword-model one.txt", "--subword-model: needs --tokens subwords" },
     { 2, "train --model m.safetensors --resume --subword-model one.txt", "--subword-model: needs --tokens subwords" },
     { 2, "train --model m.safetensors --resume --steps 4", "--steps 4: m.safetensors has made 5 already" },
+    { 2, "train --model m.safetensors --resume --steps 0", "--steps 0: a whole number of at least 1 is expected" },
+    { 2, "train --model m.safetensors --resume --steps 1099511627777", "--steps 1099511627777: at most 1099511627776" },
     { 2, "train --model cut.safetensors --resume", "cut.safetensors: " },
     { 2, "predict fox", "--model FILE is missing" },
     { 2, "predict --model m.safetensors", "TEXT is missing" },
@@ -318,12 +328,13 @@ START_TEST(test_refused) {
     program_begin("words_learning");
     works("train --model m.safetensors " SMALL "5");
     shell(
-        "cp m.safetensors kept; : >empty.txt; printf ' \\n\\t\\n' >blank.txt; printf '\\n\\n' >lines.txt; echo fox >one.txt; echo a b >two.txt;"
+        "cp m.safetensors kept; : >empty.txt; printf ' \\n\\t\\n' >blank.txt; printf '\\n\\n' >lines.txt; echo fox >one.txt; "
+        "echo a b >two.txt; echo a b >p.svg;"
         "printf 'fine\\nnot \\377\\n' >bad.txt; head -c 5000 m.safetensors >cut.safetensors;"
         "head -c 100 m.safetensors >head.safetensors; sed 's/clattn words 1/clattn words 0/' m.safetensors >other.safetensors;"
         "sed 's/\"dim\":\"8\"/\"dim\":\"6\"/' m.safetensors >wide.safetensors;"
-        "size=$(wc -c <m.safetensors); { head -c 6500 m.safetensors; yes \"$(printf '\\377\\377\\377')\" | tr '\\n' '\\377' | "
-        "head -c 2000; tail -c $((size - 8500)) m.safetensors; } >nan.safetensors");
+        "size=$(wc -c <m.safetensors); { head -c 6500 m.safetensors; yes \"$(printf '\\377\\377\\377')\" | "
+        "tr '\\n' '\\377' | head -c 2000; tail -c $((size - 8500)) m.safetensors; } >nan.safetensors");
     for (size_t n = 0; n < sizeof bad / sizeof *bad; n++) {
         if (bad[n].status == 3) { /* says more than a line */
             ck_assert_int_eq(words(bad[n].arguments), 3);

@@ -188,9 +188,30 @@ int64_t attn_batches_step(attn_batches *b, int64_t step, int64_t *ids, int64_t *
     return counted;
 }
 
-void attn_batches_pieces(const attn_batches *b, int64_t first, int64_t last, int64_t *ids, int64_t *labels) {
-    for (int64_t r = 0; r < b->batch; r++) {
-        bool there = first + r < last;
-        fill_row(b, there ? b->pieces[first + r] : (attn_piece){ 0, 0 }, ids + r * b->context, labels + r * b->context);
+/* Number k of `few` that are spread evenly over `all`; k all / few without leaving 63 bits. */
+static int64_t spread(int64_t k, int64_t few, int64_t all) {
+    return all / few * k + all % few * k / few;
+}
+
+/* The last window of a run begins before the one before it ends: what both have counts once. */
+static int64_t shared_with_last(const attn_batches *b, int64_t piece) {
+    int64_t shared = 0;
+    if (b->windows && piece > 0) {
+        shared = b->pieces[piece - 1].first + b->pieces[piece - 1].count - b->pieces[piece].first;
     }
+    return most_of(shared, 0);
+}
+
+int64_t attn_batches_look(const attn_batches *b, bool held, int64_t most, int64_t at, int64_t *ids, int64_t *labels) {
+    int64_t first = held ? b->learnt_count : 0, all = held ? b->piece_count - first : b->learnt_count;
+    int64_t looked_at = least_of(all, most), filled = most_of(least_of(looked_at - at, b->batch), 0);
+    for (int64_t r = 0; r < b->batch; r++) {
+        int64_t number = r < filled ? first + spread(at + r, looked_at, all) : 0, *row = labels + r * b->context;
+        int64_t shared = r < filled ? shared_with_last(b, number) : 0;
+        fill_row(b, r < filled ? b->pieces[number] : (attn_piece){ 0, 0 }, ids + r * b->context, row);
+        for (int64_t t = 0; t < shared; t++) {
+            row[t] = CLATTN_IGNORED_LABEL;
+        }
+    }
+    return filled;
 }

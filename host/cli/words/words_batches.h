@@ -32,7 +32,12 @@ void attn_batches_close(attn_batches *batches);
 /** The rows of a step: ids and labels [batch, context]; answers how many labels count. */
 int64_t attn_batches_step(attn_batches *batches, int64_t step, int64_t *ids, int64_t *labels);
 
-/** The pieces from number first on, as many as there are below `last`; rows beyond are empty. */
-void attn_batches_pieces(const attn_batches *batches, int64_t first, int64_t last, int64_t *ids, int64_t *labels);
+/**
+ * Rows for a loss that is told: of the pieces that are learnt, or of those held out, at most `most`, spread evenly over
+ * all; those from number `at` on, as many as a batch has. Rows beyond are empty; what two windows share counts once.
+ * @return rows that are filled; 0 = number `at` is none
+ */
+int64_t attn_batches_look(const attn_batches *batches, bool held, int64_t most, int64_t at, int64_t *ids,
+                          int64_t *labels);
 
 #endif

@@ -54,6 +54,11 @@ static int read_settings(attn_learner *l, attn_error *error) {
 static int read_vocabulary(attn_learner *l, attn_error *error) {
     const char *note = clattn_safetensors_get_note(l->file, ATTN_NOTE_VOCABULARY);
     int64_t length = note ? (int64_t)strlen(note) : 0, used = 0;
+    char name[600];
+    snprintf(name, sizeof name, "%.500s: " ATTN_NOTE_VOCABULARY, l->path);
+    if (attn_word_text_check(name, note ? note : "", length, error) != ATTN_DONE) { /* its words are printed */
+        return error->status;
+    }
     char *word = malloc((size_t)length + 1);
     if (!word) {
         return attn_fail(error, ATTN_UNSERVED, "out of memory");
@@ -138,19 +143,70 @@ static int read_subwords(attn_learner *l, char **bytes, int64_t *size, attn_erro
     return status == ATTN_DONE && !*bytes ? attn_fail(error, ATTN_UNSERVED, "out of memory") : status;
 }
 
-/* The decoder's memory is taken by the settings: first whether the file has such arrays. */
-static int check_arrays(const attn_learner *l, attn_error *error) {
+/* One array of the decoder; columns 0: it has one dimension. Of no other type, or its bytes would not tell its size. */
+static int check_array(const attn_learner *l, const char *prefix, const char *name, int64_t rows, int64_t columns,
+                       attn_error *error) {
     clattn_safetensors_entry entry;
-    char name[64];
-    const int64_t shape[] = { l->text->word_count + 1, l->settings.whole[ATTN_LEARN_DIM] };
-    int64_t index = clattn_safetensors_find(l->file, "embedding.weight");
+    char whole[80], why[160];
+    const int64_t dimensions = columns > 0 ? 2 : 1;
+    snprintf(whole, sizeof whole, "%s%s", prefix, name);
+    int64_t index = clattn_safetensors_find(l->file, whole);
     bool same = index >= 0 && clattn_safetensors_get_entry(l->file, index, &entry) == CLATTN_OK &&
-                entry.dimensions == 2 && memcmp(entry.shape, shape, sizeof shape) == 0;
-    for (int64_t more = 0; more < 2; more++) {
-        snprintf(name, sizeof name, "blocks.%" PRId64 ".norm1.gain", l->settings.whole[ATTN_LEARN_BLOCKS] - 1 + more);
-        same = same && (clattn_safetensors_find(l->file, name) >= 0) == (more == 0);
+                strcmp(entry.dtype, "F32") == 0 && entry.dimensions == dimensions && entry.shape[0] == rows &&
+                (columns == 0 || entry.shape[1] == columns);
+    snprintf(why, sizeof why, "%s: not as its notes say", whole);
+    return same ? ATTN_DONE : not_a_model(l, why, error);
+}
+
+static int check_block(const attn_learner *l, int64_t block, attn_error *error) {
+    const int64_t dim = l->settings.whole[ATTN_LEARN_DIM], wide = 4 * dim;
+    const struct {
+        const char *name;
+        int64_t rows, columns;
+    } arrays[] = { { "norm1.gain", dim, 0 },
+                   { "norm1.bias", dim, 0 },
+                   { "attention.query.weight", dim, dim },
+                   { "attention.query.bias", dim, 0 },
+                   { "attention.key.weight", dim, dim },
+                   { "attention.key.bias", dim, 0 },
+                   { "attention.value.weight", dim, dim },
+                   { "attention.value.bias", dim, 0 },
+                   { "attention.output.weight", dim, dim },
+                   { "attention.output.bias", dim, 0 },
+                   { "norm2.gain", dim, 0 },
+                   { "norm2.bias", dim, 0 },
+                   { "mlp.up.weight", wide, dim },
+                   { "mlp.up.bias", wide, 0 },
+                   { "mlp.down.weight", dim, wide },
+                   { "mlp.down.bias", dim, 0 } };
+    char prefix[40];
+    int status = ATTN_DONE;
+    snprintf(prefix, sizeof prefix, "blocks.%" PRId64 ".", block);
+    for (size_t k = 0; k < sizeof arrays / sizeof *arrays && status == ATTN_DONE; k++) {
+        status = check_array(l, prefix, arrays[k].name, arrays[k].rows, arrays[k].columns, error);
     }
-    return same ? ATTN_DONE : not_a_model(l, "its arrays are not what its notes say", error);
+    return status;
+}
+
+/* The decoder's memory is taken by the settings: first whether the file has all of its arrays, and no more blocks. */
+static int check_arrays(const attn_learner *l, attn_error *error) {
+    const int64_t words = l->text->word_count + 1, dim = l->settings.whole[ATTN_LEARN_DIM];
+    const int64_t blocks = l->settings.whole[ATTN_LEARN_BLOCKS];
+    char next[64];
+    if (check_array(l, "", "embedding.weight", words, dim, error) != ATTN_DONE ||
+        check_array(l, "", "norm.gain", dim, 0, error) != ATTN_DONE ||
+        check_array(l, "", "norm.bias", dim, 0, error) != ATTN_DONE ||
+        check_array(l, "", "words.weight", words, dim, error) != ATTN_DONE) {
+        return error->status;
+    }
+    for (int64_t block = 0; block < blocks; block++) {
+        if (check_block(l, block, error) != ATTN_DONE) {
+            return error->status;
+        }
+    }
+    snprintf(next, sizeof next, "blocks.%" PRId64 ".norm1.gain", blocks);
+    return clattn_safetensors_find(l->file, next) < 0 ? ATTN_DONE
+                                                      : not_a_model(l, "it has more blocks than its notes say", error);
 }
 
 int attn_learner_file_open(attn_learner *l, const char *path, attn_error *error) {

@@ -13,6 +13,9 @@ int attn_learner_file_text(attn_learner *learner, attn_error *error);
 /** Parameters; and, of one that learns, the optimiser's state and the losses. */
 int attn_learner_file_parameters(attn_learner *learner, attn_error *error);
 
+/** Refuses, before anything is learnt, a vocabulary that no file has room for. */
+int attn_learner_file_fits(const attn_learner *learner, attn_error *error);
+
 /** Writes it, whole or not at all. */
 int attn_learner_file_write(const attn_learner *learner, const char *path, attn_error *error);
 

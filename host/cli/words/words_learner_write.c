@@ -10,6 +10,7 @@
 #include "words/words_learner_names.h"
 
 enum { NOTES = ATTN_LEARN_SETTINGS + 3, LISTS = 5 };
+enum { MOST_HEADER = 100000000, MOST_OF_NOTES = 4096, MOST_OF_ARRAY = 256 /* bytes: the file's, and room in it */ };
 
 typedef struct written_model {
     clattn_safetensors_array *arrays;
@@ -48,6 +49,33 @@ static char *make_vocabulary(const attn_word_text *text) {
         note[used] = '\0';
     }
     return note;
+}
+
+/* Bytes of the vocabulary's note in the header, where what JSON does not take as it is has six. */
+static int64_t vocabulary_size(const attn_word_text *text) {
+    int64_t size = 0;
+    for (int64_t w = 0; w < text->word_count; w++) {
+        for (const char *at = text->words[w]; *at != '\0'; at++) {
+            unsigned char byte = (unsigned char)*at;
+            bool plain = byte >= 0x20 && byte != '"' && byte != 0x7f;
+            size += byte == '\n' ? 7 : byte == '\\' ? 12 : plain ? 1 : 6;
+        }
+        size += 6; /* the line's end */
+    }
+    return size;
+}
+
+static int64_t count_arrays(const attn_learner *l) {
+    return clattn_parameters_count(l->parameters) + clattn_parameters_count(clattn_optimiser_get_state(l->optimiser)) +
+           LISTS;
+}
+
+int attn_learner_file_fits(const attn_learner *l, attn_error *error) {
+    int64_t room = MOST_HEADER - MOST_OF_NOTES - MOST_OF_ARRAY * count_arrays(l), size = vocabulary_size(l->text);
+    return size <= room ? ATTN_DONE
+                        : attn_fail(error, ATTN_USAGE,
+                                    "%s: a vocabulary of %" PRId64 " bytes; a model's file has room for %" PRId64,
+                                    l->text->name, size, room);
 }
 
 static bool make_notes(written_model *m, const attn_learner *l) {
@@ -114,14 +142,12 @@ static void add_parameters(written_model *m, const clattn_parameters *parameters
 }
 
 static bool make_model(written_model *m, const attn_learner *l) {
-    clattn_parameters *state = clattn_optimiser_get_state(l->optimiser);
-    int64_t most = clattn_parameters_count(l->parameters) + clattn_parameters_count(state) + LISTS;
-    m->arrays = calloc((size_t)most, sizeof *m->arrays);
+    m->arrays = calloc((size_t)count_arrays(l), sizeof *m->arrays);
     if (!m->arrays || !make_notes(m, l)) {
         return false;
     }
     add_parameters(m, l->parameters);
-    add_parameters(m, state);
+    add_parameters(m, clattn_optimiser_get_state(l->optimiser));
     add_list(m, ATTN_ARRAY_LOSSES, l->losses.list, l->losses.count);
     add_list(m, ATTN_ARRAY_VALIDATIONS, l->validations.list, l->validations.count);
     return add_text(m, l->text);

@@ -90,7 +90,7 @@ int attn_learner_settings_read(attn_learner_settings *settings, const char *cons
     memset(settings, 0, sizeof *settings);
     for (int k = 0; k < ATTN_LEARN_SETTINGS; k++) {
         settings->whole[k] = rows[k].whole;
-        if (texts[k] && read_one(settings, (attn_learn_setting)k, texts[k], "--", error) != ATTN_DONE) {
+        if (attn_learner_settings_given(settings, (attn_learn_setting)k, texts[k], error) != ATTN_DONE) {
             return error->status;
         }
     }
@@ -100,6 +100,11 @@ int attn_learner_settings_read(attn_learner_settings *settings, const char *cons
                                         "--dim %" PRId64 ", --heads %" PRId64 ": vectors of %" PRId64
                                         " numbers cannot be shared out evenly to %" PRId64 " heads",
                                         dim, heads, dim, heads);
+}
+
+int attn_learner_settings_given(attn_learner_settings *settings, attn_learn_setting which, const char *text,
+                                attn_error *error) {
+    return text ? read_one(settings, which, text, "--", error) : ATTN_DONE;
 }
 
 int attn_learner_settings_note(attn_learner_settings *settings, attn_learn_setting which, const char *text,

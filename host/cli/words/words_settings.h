@@ -33,6 +33,10 @@ typedef struct attn_learner_settings {
 int attn_learner_settings_read(attn_learner_settings *settings, const char *const texts[ATTN_LEARN_SETTINGS],
                                attn_error *error);
 
+/** One setting from what its flag says; NULL = nothing, and it stays as it is. */
+int attn_learner_settings_given(attn_learner_settings *settings, attn_learn_setting which, const char *text,
+                                attn_error *error);
+
 /** One setting from the text of a note of the file at path. */
 int attn_learner_settings_note(attn_learner_settings *settings, attn_learn_setting which, const char *text,
                                const char *path, attn_error *error);

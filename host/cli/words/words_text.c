@@ -22,8 +22,7 @@ static const char six_sentences[] = "The quick brown fox jumps over the lazy dog
                                     "The sun is shining brightly.\n"
                                     "I am feeling happy today.\n";
 
-/* UTF-8, and no control characters but white space: a text, not something else. */
-static int check_text(const char *name, const char *text, int64_t length, attn_error *error) {
+int attn_word_text_check(const char *name, const char *text, int64_t length, attn_error *error) {
     int64_t line = 1;
     uint32_t code = 0;
     for (int64_t at = 0, step; at < length; at += step) {
@@ -94,8 +93,8 @@ int attn_word_text_read(attn_word_text *text, const char *path, attn_error *erro
     int64_t length;
     int status = attn_input_text(path, MOST_BYTES, &content, &length, error);
     if (status == ATTN_DONE) {
-        status =
-            length == 0 ? attn_fail(error, ATTN_USAGE, "%s: empty", path) : check_text(path, content, length, error);
+        status = length == 0 ? attn_fail(error, ATTN_USAGE, "%s: empty", path)
+                             : attn_word_text_check(path, content, length, error);
     }
     if (status == ATTN_DONE) {
         int64_t mark = length >= 3 && memcmp(content, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
@@ -109,7 +108,7 @@ int attn_word_text_take(attn_word_text *text, const char *name, const char *cont
     int64_t length = (int64_t)strlen(content);
     text->use = ATTN_TOKEN_COUNT;
     text->name = text->reading = name;
-    int status = check_text(name, content, length, error);
+    int status = attn_word_text_check(name, content, length, error);
     return status == ATTN_DONE ? add_sentences(text, content, length, error) : status;
 }
 
@@ -120,7 +119,7 @@ int attn_word_text_cut(attn_word_text *text, const char *name, const char *sente
     text->reading = name;
     *ids = NULL;
     int64_t length = (int64_t)strlen(sentence);
-    if (check_text(name, sentence, length, error) != ATTN_DONE ||
+    if (attn_word_text_check(name, sentence, length, error) != ATTN_DONE ||
         attn_tokens_cut(text, sentence, length, error) != ATTN_DONE) {
         return error->status;
     }

@@ -15,6 +15,9 @@ int attn_word_text_init_bytes(attn_word_text *text, attn_token_kind tokens, attn
                               int64_t size, const char *name, attn_error *error);
 void attn_word_text_free(attn_word_text *text);
 
+/** Refuses what is not UTF-8 or has control characters but white space; name stands in errors, with the line. */
+int attn_word_text_check(const char *name, const char *text, int64_t length, attn_error *error);
+
 /** Reads a file, or the six sentences of the articles when path is NULL. A text without a word is refused. */
 int attn_word_text_read(attn_word_text *text, const char *path, attn_error *error);
 

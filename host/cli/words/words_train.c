@@ -44,13 +44,19 @@ static int failed(clattn_status status, const clattn_report *report, attn_error 
     return status == CLATTN_OK ? ATTN_DONE : attn_fail_status(error, status, report);
 }
 
-static int look_at(training *t, int64_t first, int64_t last, double *sum, int64_t *counted, attn_error *error) {
+static int not_finite(const attn_learner *l, int64_t step, attn_error *error) {
+    return attn_fail(error, ATTN_USAGE,
+                     "--rate %g: the loss is not finite any more at step %" PRId64 "; a smaller one may help",
+                     l->settings.number[ATTN_LEARN_RATE], step);
+}
+
+/* Of the rows that are filled in now. */
+static int look_at(training *t, double *sum, int64_t *counted, attn_error *error) {
     attn_learner *l = t->learner;
     clattn_report report = { 0 };
     clattn_cross_entropy_io io = CLATTN_CROSS_ENTROPY_IO_INIT;
     double loss = 0;
     int64_t now = 0;
-    attn_batches_pieces(&t->batches, first, last, t->ids, t->labels);
     if (attn_learner_forward(l, t->ids, CLATTN_SAME, error) != ATTN_DONE) {
         return error->status;
     }
@@ -64,23 +70,16 @@ static int look_at(training *t, int64_t first, int64_t last, double *sum, int64_
 
 /* The mean loss over what is learnt, or over what was held out, as the model is now. */
 static int mean_loss(training *t, bool held, double *loss, attn_error *error) {
-    int64_t first = held ? t->batches.learnt_count : 0, counted = 0;
-    int64_t last = held ? t->batches.piece_count : t->batches.learnt_count;
+    int64_t counted = 0, rows;
     double sum = 0;
-    last = last - first < MOST_LOOKED_AT ? last : first + MOST_LOOKED_AT;
-    for (int64_t at = first; at < last; at += t->batches.batch) {
-        if (look_at(t, at, last, &sum, &counted, error) != ATTN_DONE) {
+    for (int64_t at = 0; (rows = attn_batches_look(&t->batches, held, MOST_LOOKED_AT, at, t->ids, t->labels)) > 0;
+         at += rows) {
+        if (look_at(t, &sum, &counted, error) != ATTN_DONE) {
             return error->status;
         }
     }
     *loss = counted > 0 ? sum / (double)counted : 0;
-    return ATTN_DONE;
-}
-
-static int not_finite(const attn_learner *l, attn_error *error) {
-    return attn_fail(error, ATTN_USAGE,
-                     "--rate %g: the loss is not finite any more at step %" PRId64 "; a smaller one may help",
-                     l->settings.number[ATTN_LEARN_RATE], l->steps + 1);
+    return isfinite((float)*loss) ? ATTN_DONE : not_finite(t->learner, t->learner->steps, error); /* kept as a float */
 }
 
 static int one_step(training *t, attn_error *error) {
@@ -95,8 +94,8 @@ static int one_step(training *t, attn_error *error) {
         return failed(status, &report, error);
     }
     status = clattn_parameters_clip(l->parameters, 1, &norm);
-    if (!isfinite(t->loss) || !isfinite(norm)) {
-        return not_finite(l, error);
+    if (!isfinite((float)t->loss) || !isfinite(norm)) {
+        return not_finite(l, l->steps + 1, error);
     }
     status = status == CLATTN_OK
                  ? clattn_optimiser_step(l->optimiser, clattn_schedule_rate(&schedule, l->steps), &report)
@@ -122,7 +121,8 @@ static void show_progress(const training *t) {
 static int look(training *t, attn_error *error) {
     attn_learner *l = t->learner;
     bool held = l->settings.number[ATTN_LEARN_VALIDATE] > 0;
-    int64_t looks = l->settings.whole[ATTN_LEARN_STEPS] / ATTN_LEARN_EVERY, every = (looks + MOST_LINES) / MOST_LINES;
+    int64_t looks = l->settings.whole[ATTN_LEARN_STEPS] / ATTN_LEARN_EVERY;
+    int64_t every = (looks + MOST_LINES - 1) / MOST_LINES; /* 0 where nothing is looked at */
     if (l->steps % ATTN_LEARN_EVERY != 0) {
         return ATTN_DONE;
     }
@@ -141,7 +141,23 @@ static int look(training *t, attn_error *error) {
     return ATTN_DONE;
 }
 
+/* What the last step left: no later loss has told yet. */
+static bool all_finite(const attn_learner *l) {
+    bool finite = true;
+    for (int64_t n = 0; n < clattn_parameters_count(l->parameters) && finite; n++) {
+        clattn_parameter one;
+        finite = clattn_parameters_get(l->parameters, n, &one) == CLATTN_OK;
+        for (int64_t k = 0; finite && k < one.count; k++) {
+            finite = isfinite(one.value[k]);
+        }
+    }
+    return finite;
+}
+
 static int keep(training *t, attn_error *error) {
+    if (!all_finite(t->learner)) { /* the file stays as it was */
+        return not_finite(t->learner, t->learner->steps, error);
+    }
     t->kept_at = attn_seconds();
     return attn_learner_file_write(t->learner, t->words->model_path, error);
 }
@@ -194,25 +210,30 @@ static void json_end(const training *t, double seconds) {
     fputs(" }\n", stdout);
 }
 
+/* What is printed last; looked at before the file is written, which a loss that is not finite leaves as it was. */
+static int final_losses(training *t, attn_error *error) {
+    bool held = t->learner->settings.number[ATTN_LEARN_VALIDATE] > 0;
+    return mean_loss(t, false, &t->loss, error) != ATTN_DONE ||
+                   (held && mean_loss(t, true, &t->validation, error) != ATTN_DONE)
+               ? error->status
+               : ATTN_DONE;
+}
+
 static int end(training *t, attn_error *error) {
     attn_learner *l = t->learner;
     char what[512];
     double seconds = attn_seconds() - t->began;
-    if (keep(t, error) != ATTN_DONE) {
+    bool stopped = l->steps < l->settings.whole[ATTN_LEARN_STEPS]; /* a signal after the last step stops nothing */
+    if ((!stopped && final_losses(t, error) != ATTN_DONE) || keep(t, error) != ATTN_DONE) {
         return error->status;
     }
     if (t->words->plot && attn_words_plot_losses(l, t->words->plot, error) != ATTN_DONE) {
         return error->status;
     }
-    if (attn_interrupted() != 0) {
+    if (stopped) {
         snprintf(what, sizeof what, "%.300s holds %" PRId64 " of %" PRId64 " steps; --resume goes on",
                  t->words->model_path, l->steps, l->settings.whole[ATTN_LEARN_STEPS]);
         return attn_interrupt_fail(error, what);
-    }
-    bool held = l->settings.number[ATTN_LEARN_VALIDATE] > 0;
-    if (mean_loss(t, false, &t->loss, error) != ATTN_DONE ||
-        (held && mean_loss(t, true, &t->validation, error) != ATTN_DONE)) {
-        return error->status;
     }
     if (t->words->json) {
         json_end(t, seconds);

@@ -71,13 +71,13 @@ static int resume(attn_words *w, attn_error *error) {
         (w->text_path && check_text(w, error) != ATTN_DONE)) {
         return error->status;
     }
-    int64_t *steps = &l->settings.whole[ATTN_LEARN_STEPS];
-    if (attn_options_number("--steps", w->learn[ATTN_LEARN_STEPS], 1, steps, error) != ATTN_DONE) {
+    if (attn_learner_settings_given(&l->settings, ATTN_LEARN_STEPS, w->learn[ATTN_LEARN_STEPS], error) != ATTN_DONE) {
         return error->status;
     }
-    return *steps >= l->steps ? ATTN_DONE
-                              : attn_fail(error, ATTN_USAGE, "--steps %" PRId64 ": %s has made %" PRId64 " already",
-                                          *steps, w->model_path, l->steps);
+    int64_t steps = l->settings.whole[ATTN_LEARN_STEPS];
+    return steps >= l->steps ? ATTN_DONE
+                             : attn_fail(error, ATTN_USAGE, "--steps %" PRId64 ": %s has made %" PRId64 " already",
+                                         steps, w->model_path, l->steps);
 }
 
 static int begin_anew(attn_words *w, attn_error *error) {
@@ -123,6 +123,26 @@ static int check_place(const char *path, attn_error *error) {
     return attn_output_try(path, error);
 }
 
+/* What is written may be no file that is read, nor the other one that is written. */
+static int check_same_places(const attn_words *w, attn_error *error) {
+    enum { WRITTEN = 2, FILES = 4 };
+    const struct {
+        const char *flag, *path;
+    } files[FILES] = { { "--model", w->model_path },
+                       { "--plot", w->plot },
+                       { "--text", w->text_path },
+                       { "--subword-model", w->subword_model } };
+    for (int one = 0; one < WRITTEN; one++) {
+        for (int other = one + 1; other < FILES; other++) {
+            if (files[one].path && files[other].path && attn_output_same_place(files[one].path, files[other].path)) {
+                return attn_fail(error, ATTN_USAGE, "%s %s: %s names the same file", files[one].flag, files[one].path,
+                                 files[other].flag);
+            }
+        }
+    }
+    return ATTN_DONE;
+}
+
 /* What would fail after hours is tried first. */
 static int check_outputs(const attn_words *w, attn_error *error) {
     if (!w->model_path) {
@@ -131,12 +151,8 @@ static int check_outputs(const attn_words *w, attn_error *error) {
     if (w->plot && attn_plot_check(w->plot, error) != ATTN_DONE) {
         return error->status;
     }
-    const char *const others[] = { w->plot, w->text_path };
-    for (int k = 0; k < 2; k++) {
-        if (others[k] && attn_output_same_place(others[k], w->model_path)) {
-            return attn_fail(error, ATTN_USAGE, "--model %s: %s names the same file", w->model_path,
-                             k == 0 ? "--plot" : "--text");
-        }
+    if (check_same_places(w, error) != ATTN_DONE) {
+        return error->status;
     }
     return check_place(w->model_path, error) != ATTN_DONE ? error->status : attn_output_try(w->plot, error);
 }
@@ -152,5 +168,5 @@ int attn_words_train_begin(attn_words *w, attn_batches *batches, attn_error *err
         attn_learner_make(l, batches->batch, true, error) != ATTN_DONE) {
         return error->status;
     }
-    return w->resume ? attn_learner_file_parameters(l, error) : ATTN_DONE;
+    return w->resume ? attn_learner_file_parameters(l, error) : attn_learner_file_fits(l, error);
 }
