@@ -119,6 +119,7 @@ static inline void stage_columns(__local float4 *memory, int second, int c0) {
 
 // Adds the other lines, weighted: of key or query, `second` of grad_output; nothing where dims is 0. The sum over the block
 // starts from zero. The barriers stand outside of all conditions: PoCL copies all that follows a barrier in a condition.
+// `zero` has the second condition asked anew: kept from the first it takes a register.
 static inline void add_columns(__local float4 *memory, int second, int dims, float4 total[SLICES][VALUE_VECTORS][ROWS]) {
 #pragma unroll
     for (int slice = 0; slice < SLICES; slice++) {

@@ -238,9 +238,9 @@ double attn_gate_logsumexp_bound(const attn_gate_row *row, const clattn_plan_inf
 }
 
 /*
- * Units of a product of query and key as its stage is written, of what its terms are worth together. Rule 1 counts 4, beside
- * 16 units that a single product has none of: of some hundred thousand sums of 128 terms in one chain a few are off by
- * somewhat more than 4.
+ * Units by which a product of query and key may be off where it is written itself, of what its terms are worth together.
+ * Rule 1 counts 4 for it, beside 16 units for the whole row, which a product alone has no part in. Of some hundred thousand
+ * sums of 128 terms in one chain a few are off by somewhat more than 4.
  */
 static const double product_units = 6;
 
@@ -249,7 +249,8 @@ double attn_gate_weight_bound(const attn_gate_row *row, const clattn_plan_info *
     double u = sum_roundoff(row), weight = (double)row->gold.weights[j], length = length_part(row, info);
     double magnitude = (double)row->gold.magnitude[j];
     switch (p->weights) {
-        case CLATTN_WEIGHTS_RAW: return u * (4 * fabs((double)row->gold.raw[j]) + product_units * magnitude) + sum_tiny(row);
+        case CLATTN_WEIGHTS_RAW:
+            return u * (4 * fabs((double)row->gold.raw[j]) + product_units * magnitude) + sum_tiny(row);
         case CLATTN_WEIGHTS_SOFTCAP:
             return u * (14 * fabs((double)row->gold.softcap[j]) + product_units * magnitude) + sum_tiny(row);
         case CLATTN_WEIGHTS_BIAS: /* the 16: bias and ALiBi may cancel */
