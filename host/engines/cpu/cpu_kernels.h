@@ -18,20 +18,20 @@ enum {
 typedef struct attn_cpu_job {
     const clattn_problem *problem;
     const attn_call *call;
-    bool stepped;     /* softcap, mask, bias or ALiBi: scores need a step between the two products */
-    bool dropped;     /* dropout: weights need one before they meet the values */
-    float key_factor; /* of every product: scale, and log2(e) when there is no softcap */
-    float kept_share; /* 1 - dropout: of a row's sum, what its output is divided by */
-    float headroom;   /* a row's maximum counts as lower by this (in log2), its weights are 2^headroom times as large */
+    bool stepped;      /* softcap, mask, bias or ALiBi: scores need a step between the two products */
+    bool dropped;      /* dropout: weights need one before they meet the values */
+    float key_factor;  /* of every product: scale, and log2(e) when there is no softcap */
+    float kept_share;  /* 1 - dropout: of a row's sum, what its output is divided by */
+    float headroom;    /* a row's maximum counts as lower by this (in log2), its weights are 2^headroom times as large */
     clattn_type output_type;
     int64_t block_key; /* keys of a packed block */
 } attn_cpu_job;
 
-struct attn_cpu_prefill_job;      /* shared/cpu_prefill_job.h */
-struct attn_cpu_decode_job;       /* decode/cpu_decode_job.h */
-struct attn_cpu_weights_job;      /* weights/cpu_weights_job.h */
-struct attn_cpu_double_job;       /* fp64/cpu_double_job.h */
-struct attn_cpu_dropout_job;      /* dropout/cpu_dropout_job.h */
+struct attn_cpu_prefill_job; /* shared/cpu_prefill_job.h */
+struct attn_cpu_decode_job;  /* decode/cpu_decode_job.h */
+struct attn_cpu_weights_job; /* weights/cpu_weights_job.h */
+struct attn_cpu_double_job;  /* fp64/cpu_double_job.h */
+struct attn_cpu_dropout_job; /* dropout/cpu_dropout_job.h */
 struct attn_cpu_backward_kernels; /* backward/cpu_backward_job.h */
 
 /** Bytes that prefill on a unit wants in a worker's scratch. */

@@ -14,11 +14,16 @@
 
 /* Of the paths with one result, those that can refuse a call stand before those that take every one. */
 const attn_cpu_path *const attn_cpu_paths[] = {
-    &attn_cpu_decode_path,           &attn_cpu_prefill_path,
-    &attn_cpu_double_path,           &attn_cpu_careful_path,
-    &attn_cpu_weights_path,          &attn_cpu_careful_weights_path,
-    &attn_cpu_dropout_path,          &attn_cpu_backward_path,
-    &attn_cpu_backward_careful_path, NULL,
+    &attn_cpu_decode_path,
+    &attn_cpu_prefill_path,
+    &attn_cpu_double_path,
+    &attn_cpu_careful_path,
+    &attn_cpu_weights_path,
+    &attn_cpu_careful_weights_path,
+    &attn_cpu_dropout_path,
+    &attn_cpu_backward_path,
+    &attn_cpu_backward_careful_path,
+    NULL,
 };
 
 _Static_assert(sizeof attn_cpu_paths / sizeof *attn_cpu_paths - 1 <= ATTN_CPU_MOST_PATHS, "a plan has too few parts");
@@ -56,7 +61,7 @@ int attn_cpu_path_find(const attn_cpu_plan *plan, attn_cpu_result result, int64_
     return -1;
 }
 
-/**
+/*
  * Products of weights and values below 2^-126 become 0, and what is left is divided by 1 - dropout at a row's end. Weights
  * that are as many times larger lose no more than without dropout. fp16 counts nothing that small, and its rounded weights
  * have no room.

@@ -47,8 +47,7 @@ INLINE bool find_tops(const clattn_type type, matrix_work *w, const matrix_block
                       const patch *next) {
     const int pieces = pieces_of(type), count = (int)attn_min(now->rows, w->p.count - now->row);
     vi raise = { 0 };
-    if (has_step(w, now))
-        step_patch(type, w, block, now, next, count, SHARES_STEP);
+    if (has_step(w, now)) step_patch(type, w, block, now, next, count, SHARES_STEP);
     for (int row = 0; row < now->rows; row += LANES) {
         const float *scores = w->scores[now->buffer] + row * PATCH_KEYS;
         vf r[LANES];
@@ -80,12 +79,10 @@ static __attribute__((noinline)) void raise_rows(matrix_work *w, const patch *no
         vf zero = raise_maximum(w->tops[i], &p->maxima[row], &p->sums[row], p->output + row * p->output_pitch,
                                 p->output_pitch, false);
         w->zeros[i] = zero[0];
-        if (!(before > -INFINITY && p->maxima[row] > before))
-            continue;
+        if (!(before > -INFINITY && p->maxima[row] > before)) continue;
         vf factor = power_of_two(splat(before - p->maxima[row]));
         float *sums = w->part + i * p->output_pitch;
-        for (int64_t c = 0; part && c < p->output_pitch; c += LANES)
-            store(sums + c, load(sums + c) * factor);
+        for (int64_t c = 0; part && c < p->output_pitch; c += LANES) store(sums + c, load(sums + c) * factor);
     }
 }
 

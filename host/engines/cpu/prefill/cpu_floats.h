@@ -57,8 +57,7 @@ static void copy_queries(const prefill_work *w, int64_t row, int height, int64_t
     const clattn_problem *problem = w->job->problem;
     const attn_view *query = &w->job->call->query;
     float *copy = w->queries + row * w->dim_pitch;
-    if (reads_in_place(w, row, height))
-        return;
+    if (reads_in_place(w, row, height)) return;
     copy_rows(problem->type, copy, w->dim_pitch, query->data, attn_view_row(query, w->b, w->h, w->first + row),
               query->stride[2], real, problem->head_dim, splat(1.0f));
     memset(copy + real * w->dim_pitch, 0, (size_t)((height - real) * w->dim_pitch) * sizeof(float));

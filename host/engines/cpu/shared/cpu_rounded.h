@@ -46,19 +46,16 @@ INLINE void rounded_row(float *scores, int begin, int end, vf factor, vf zero, v
         }
         store_rounded(weights + c, e[0], e[1], &sum);
         store_rounded(weights + c + 2 * LANES, e[2], e[3], &sum2);
-        if (exact)
-            before += (e[0] + e[1]) + (e[2] + e[3]);
+        if (exact) before += (e[0] + e[1]) + (e[2] + e[3]);
     }
     for (; c < end; c += 2 * LANES) {
         vf e = rounded_power(exact != NULL, load(scores + c) * factor - zero);
         vf e2 = rounded_power(exact != NULL, load(scores + c + LANES) * factor - zero);
         store_rounded(weights + c, e, e2, &sum);
-        if (exact)
-            before += e + e2;
+        if (exact) before += e + e2;
     }
     *sums += sum + sum2;
-    if (exact)
-        *exact += before;
+    if (exact) *exact += before;
 }
 
 /** Dropout of what rounded_row() made of keys key + begin .. key + end. */

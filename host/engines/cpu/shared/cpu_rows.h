@@ -21,8 +21,7 @@ INLINE vf raise_maximum(float block_maximum, float *maximum, vf *sums, float *ou
         if (*maximum > -INFINITY) {
             vf factor = power_of_two(splat(*maximum - block_maximum));
             *sums *= factor;
-            for (int64_t c = 0; c < pitch && !first; c += LANES)
-                store(output + c, load(output + c) * factor);
+            for (int64_t c = 0; c < pitch && !first; c += LANES) store(output + c, load(output + c) * factor);
         }
         *maximum = block_maximum;
     }
@@ -95,8 +94,7 @@ static void start_row(const attn_cpu_job *job, int64_t h, float *maximum, vf *su
 static float row_logsumexp(const attn_cpu_job *job, int64_t h, float maximum, float sum) {
     if (job->problem->sinks && sum == exp2f(job->headroom)) {
         float sink = ((const float *)job->call->sinks.data)[job->call->sinks.offset + h];
-        if (maximum == sink * (float)LOG2E - job->headroom)
-            return sink;
+        if (maximum == sink * (float)LOG2E - job->headroom) return sink;
     }
     return (float)((double)maximum * LN2 + log((double)sum));
 }
@@ -111,8 +109,9 @@ static void finish_row(const attn_cpu_job *job, int64_t b, int64_t h, int64_t i,
     const clattn_problem *problem = job->problem;
     const attn_call *call = job->call;
     int64_t index = attn_view_row(&call->output, b, h, i);
-    if (!(maximum > -INFINITY) || !store_row(job->output_type, call->output.data, index, output, problem->value_dim,
-                                             1.0f / (sum * job->kept_share))) {
+    if (!(maximum > -INFINITY) ||
+        !store_row(job->output_type, call->output.data, index, output, problem->value_dim,
+                   1.0f / (sum * job->kept_share))) {
         attn_cpu_row_output(problem, call, b, h, i, row_scratch);
         return;
     }
